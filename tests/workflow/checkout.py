@@ -1,0 +1,82 @@
+"""Checkouts of the project in which tests run the real `snakemake` on a miniature sweep."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "config", "rules", "workflow_scripts", "envs", "profiles", "report")
+MINI: dict[str, Any] = yaml.safe_load((PROJECT / "tests/data/mini.yaml").read_text())
+
+
+@dataclass
+class Project:
+    """A checkout of the project with its results, and the real `snakemake` to run in it."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / "mini"
+
+    def configure(self, **changes: Any) -> None:
+        """Write the miniature sweep's config with dotted keys changed: `points__number=100`."""
+        config = copy.deepcopy(MINI)
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            place = config
+            for key in parents:
+                place = place.setdefault(key, {})
+            place[last] = value
+        (self.folder / "mini.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace text that must be there in a file of the checkout."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} no longer holds {old!r}; the test must follow it"
+        path.write_text(text.replace(old, new))
+
+    def snakemake(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--configfile", "mini.yaml"]
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=self.folder,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+        )
+
+    def stale(self, *arguments: str, env: dict[str, str] | None = None) -> dict[str, int]:
+        """Rule -> number of its jobs that a run would do, as a dry run tells."""
+        done = self.snakemake("--dry-run", *arguments, env=env)
+        assert done.returncode == 0, done.stdout
+        if "Nothing to be done" in done.stdout:
+            return {}
+        table = done.stdout.split("Job stats:")[1].split("total")[0]
+        counts = dict(re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE))
+        return {rule: int(count) for rule, count in counts.items() if rule != "all"}
+
+
+def check_out(folder: Path) -> Project:
+    """Copy the project's working parts into a new folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for part in PARTS:
+        source = PROJECT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=ignored, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, folder / part)
+    return Project(folder)

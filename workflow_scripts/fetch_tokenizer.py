@@ -1,0 +1,10 @@
+"""Fetch the tokenizer of a model, and its config, from the Hugging Face hub.
+
+Writes: results/{sweep}/tokenizers/{model}/.
+"""
+
+from idsweep.checkpoints import fetch
+from idsweep.jobs import job
+
+with job(snakemake) as run:
+    fetch(run.settings["hub"], run.settings["revision"], snakemake.output[0], weights=False)

@@ -1,0 +1,1 @@
+"""idsweep: intrinsic dimension of language-model representations over sweeps."""

@@ -1,0 +1,39 @@
+"""The command `idsweep`: look into a file that a sweep has written, list the keys of a configuration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from idsweep import store
+from idsweep.keys import page
+from idsweep.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="idsweep", description="Intrinsic dimension over model sweeps.")
+    parser.add_argument("--version", action="version", version=f"idsweep {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="print the shape and the provenance of a Parquet file")
+    show.add_argument("file", help="a Parquet file below results/")
+    keys = commands.add_parser("keys", help="print all keys of a configuration as Markdown")
+    keys.add_argument("--schema", default="config/schema.yaml", type=Path, help="default: %(default)s")
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "keys":
+            print(page(given.schema), end="")
+            return 0
+        print(store.describe(given.file))
+        print(json.dumps(store.provenance(given.file), indent=2, ensure_ascii=False))
+    except (OSError, ValueError) as error:
+        print(f"idsweep: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""Read and check a sweep's configuration before anything runs.
+
+Every complaint names the key's path, what was given and what is allowed; all of them are reported
+at once in one `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from idsweep import estimators
+from idsweep.figures import registry as figures
+
+REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
+MOST_SHOWN = 10
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message says where, what was given and what is allowed."""
+
+    def __init__(self, complaints: list[str]) -> None:
+        self.complaints = complaints
+        more = len(complaints) - MOST_SHOWN
+        shown = complaints[:MOST_SHOWN] + ([f"… and {more} more"] if more > 0 else [])
+        super().__init__("The configuration cannot be run:\n" + "\n".join(f"  - {line}" for line in shown))
+
+
+def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The sweep's configuration with all defaults, and the catalog in `catalog`.
+
+    given: what Snakemake read from the config files. folder: the project's `config/`.
+    Raises ConfigError.
+    """
+    schema = _with_registries(_read_yaml(folder / "schema.yaml"))
+    config = _plain(given)
+    _check(config, schema)
+    _fill_defaults(config, schema, schema)
+    config["catalog"] = {
+        kind: _catalog(folder / "catalog" / f"{kind}.yaml", kind, schema) | config["catalog"][kind]
+        for kind in ("models", "datasets")
+    }
+    _check_estimators(config)
+    _check_figures(config)
+    return config
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: no such file"]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path} is not valid YAML: {error}"]) from error
+
+
+def _catalog(path: Path, kind: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    entries = _read_yaml(path) or {}
+    part = {"$defs": schema["$defs"], **schema["$defs"][kind]}
+    _check(entries, part, prefix=f"{path.name}: ")
+    _fill_defaults(entries, part, schema)
+    return entries
+
+
+def _plain(value: Any) -> Any:
+    """Deep copy into plain dicts and lists (Snakemake hands over an OrderedDict)."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return copy.copy(value)
+
+
+def _with_registries(schema: Any) -> Any:
+    """Replace each `namesFrom: REGISTRY` by the `enum` of the names there."""
+    if isinstance(schema, dict):
+        filled = {key: _with_registries(item) for key, item in schema.items() if key != "namesFrom"}
+        if "namesFrom" in schema:
+            filled["enum"] = REGISTRIES[schema["namesFrom"]]()
+        return filled
+    return [_with_registries(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]] | schema
+    if not isinstance(value, dict):
+        return
+    for key, part in schema.get("properties", {}).items():
+        if "default" in part:
+            value.setdefault(key, copy.deepcopy(part["default"]))
+        if key in value:
+            _fill_defaults(value[key], part, root)
+    rest = schema.get("additionalProperties")
+    if isinstance(rest, Mapping):
+        for key in value.keys() - schema.get("properties", {}).keys():
+            _fill_defaults(value[key], rest, root)
+
+
+def _check(value: Any, schema: Mapping[str, Any], prefix: str = "") -> None:
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(value), key=lambda e: list(map(str, e.path)))
+    if errors:
+        raise ConfigError([prefix + line for error in errors for line in _complaints(error)])
+
+
+def _complaints(error: jsonschema.ValidationError) -> Iterator[str]:
+    path = key_path(error.absolute_path)
+    given = repr(error.instance)
+    given = given if len(given) <= 80 else given[:77] + "…"
+    match error.validator:
+        case "additionalProperties":
+            allowed = sorted(error.schema.get("properties", {}))
+            for key in error.instance.keys() - set(allowed):
+                yield f"{key_path([*error.absolute_path, key])}: unknown key; {choose(key, allowed)}"
+        case "required":
+            missing = [key for key in error.validator_value if key not in error.instance]
+            keys = error.schema.get("properties", {})
+            yield from (
+                f"{key_path([*error.absolute_path, key])}: this key is required"
+                + (f" ({keys[key]['description']})" if "description" in keys.get(key, {}) else "")
+                for key in missing
+            )
+        case "enum":
+            yield f"{path}: {given} is not known; {choose(error.instance, error.validator_value)}"
+        case "type":
+            wanted = error.validator_value
+            wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
+            yield f"{path}: {given} is of the wrong type; expected {wanted}"
+        case "oneOf":
+            yield f"{path}: {given} is not allowed; expected {error.schema['description']}"
+        case "pattern":
+            yield f"{path}: {given} is not allowed; it must match {error.validator_value}"
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
+            sign = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+            yield f"{path}: {given} is out of range; it must be {sign[error.validator]} {error.validator_value}"
+        case "minItems" | "minProperties":
+            yield f"{path}: {given} is empty; name at least one"
+        case "uniqueItems":
+            yield f"{path}: {given} names something twice"
+        case _:
+            yield f"{path}: {error.message}"
+
+
+def key_path(parts: Any) -> str:
+    """`points.number` for a key in the configuration, `(top level)` for the whole."""
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".") or "(top level)"
+
+
+def choose(given: Any, allowed: Any) -> str:
+    """`did you mean 'x'? Allowed: …` for a wrong name."""
+    allowed = [str(name) for name in allowed]
+    near = difflib.get_close_matches(str(given), allowed, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}allowed: {', '.join(allowed) or '(nothing)'}"
+
+
+def label(item: Mapping[str, Any]) -> str:
+    """The name of one estimate in tables and figures."""
+    return item.get("name", item["estimator"])
+
+
+def needs_vectors(item: Mapping[str, Any]) -> bool:
+    """Whether one estimate needs the vectors themselves, not only the neighbour graph."""
+    return item["scope"] in estimators.get(item["estimator"]).vectors
+
+
+def parameters(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of one estimate: what is neither its estimator, its scope nor its name."""
+    return {key: value for key, value in item.items() if key not in ("estimator", "scope", "name")}
+
+
+def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [item for items in config["estimator_sets"].values() for item in items]
+
+
+def _check_estimators(config: Mapping[str, Any]) -> None:
+    complaints = []
+    k, n = config["neighbors"]["number"], config["points"]["number"]
+    if k >= n:
+        complaints.append(
+            f"neighbors.number: {k} neighbours cannot be found among points.number = {n} points; "
+            f"expected at most {n - 1}"
+        )
+    seen = set()
+    for name, items in config["estimator_sets"].items():
+        for i, item in enumerate(items):
+            at = ["estimator_sets", name, i]
+            estimator = estimators.get(item["estimator"])
+            if item["scope"] not in estimator.scopes:
+                complaints.append(
+                    f"{key_path([*at, 'scope'])}: {item['estimator']} offers no {item['scope']} estimate; "
+                    f"{choose(item['scope'], estimator.scopes)}"
+                )
+                continue
+            allowed = estimator.parameters(item["scope"])
+            for key in parameters(item).keys() - allowed.keys():
+                complaints.append(
+                    f"{key_path([*at, key])}: unknown parameter of {item['estimator']} ({item['scope']}); "
+                    f"{choose(key, sorted(allowed))}"
+                )
+            used = item.get("n_neighbors", allowed.get("n_neighbors"))
+            if isinstance(used, int) and used > k:
+                complaints.append(
+                    f"{key_path([*at, 'n_neighbors'])}: {used} neighbours are asked for, but neighbors.number "
+                    f"stores {k}; lower it or raise neighbors.number"
+                )
+            if (label(item), item["scope"]) in seen:
+                complaints.append(
+                    f"{key_path(at)}: a second {item['scope']} estimate named {label(item)!r}; "
+                    "give it a `name` of its own"
+                )
+            seen.add((label(item), item["scope"]))
+    if complaints:
+        raise ConfigError(complaints)
+
+
+def _check_figures(config: Mapping[str, Any]) -> None:
+    complaints = []
+    local = sorted({label(item) for item in _items(config) if item["scope"] == "local"})
+    for name, options in config["figures"].items():
+        allowed = figures.options(name)
+        for key in (options or {}).keys() - allowed.keys():
+            complaints.append(
+                f"{key_path(['figures', name, key])}: unknown option of the figure {name}; {choose(key, sorted(allowed))}"
+            )
+        wanted = (options or {}).get("estimator", allowed.get("estimator"))
+        if isinstance(wanted, str) and wanted not in local:
+            complaints.append(
+                f"{key_path(['figures', name, 'estimator'])}: {wanted!r} is no local estimate of this sweep; "
+                f"{choose(wanted, local)}"
+            )
+    if complaints:
+        raise ConfigError(complaints)

@@ -1,0 +1,25 @@
+"""Which device a job runs on. The choice shapes speed, not results, so no signature knows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resolve(wanted: str) -> str:
+    """`cpu` or `cuda` for a wanted `auto`, `cpu` or `cuda`.
+
+    torch is asked only where the driver of a GPU is there, since its import alone costs a second.
+    Raises ValueError if a GPU is wanted and none is usable.
+    """
+    if wanted == "cpu" or (wanted == "auto" and not Path("/dev/nvidiactl").exists()):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "auto":
+        return "cpu"
+    raise ValueError(
+        "compute.device is cuda, but torch sees no GPU here. Set compute.device to cpu or auto, "
+        "or run on a machine with a GPU and a CUDA build of torch."
+    )

@@ -1,0 +1,177 @@
+"""Which estimators there are, what they need, and how they are called.
+
+A new estimator is a new module of this package that ends in `ESTIMATOR = Estimator(...)`; nothing else
+lists it. Modules are imported when their estimator is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from idsweep.neighbors import NeighborGraph, check_cloud, nearest_neighbors
+
+FOUNDATIONS = frozenset({"registry", "scikit_dimension"})
+ADAPTER = "scikit_dimension"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One dimension for a whole cloud.
+
+    value: NaN if undefined. standard_error: NaN if the estimator has none. n_points: points of the cloud.
+    n_undefined: those that had to be left out because the estimator is not defined there.
+    """
+
+    value: float
+    standard_error: float
+    n_points: int
+    n_undefined: int
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """An estimator and what it needs.
+
+    local: (X, graph, *, n_neighbors, ...) -> float64 (N,); global_: (X, graph, *, ...) -> Estimate; None
+    where it offers no such scope. vectors: the scopes that need X; in others X may be None.
+    neighbors: scope -> neighbours needed in the graph, where the function has no `n_neighbors`
+    parameter that says so. defaults: scope -> {parameter: default}, if not those of the signatures.
+    """
+
+    name: str
+    local: Callable[..., np.ndarray] | None = None
+    global_: Callable[..., Estimate] | None = None
+    vectors: frozenset[str] = frozenset()
+    neighbors: Mapping[str, int] = field(default_factory=dict)
+    defaults: Mapping[str, Mapping[str, Any]] | None = None
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes on offer, of "local" and "global"."""
+        offered = {"local": self.local, "global": self.global_}
+        return tuple(scope for scope, function in offered.items() if function is not None)
+
+    def function(self, scope: str) -> Callable[..., Any]:
+        """The function of one scope. Raises ValueError if it is not on offer."""
+        if scope not in self.scopes:
+            raise ValueError(f"{self.name} offers no {scope} estimate; it offers {', '.join(self.scopes)}.")
+        return self.local if scope == "local" else self.global_
+
+    def parameters(self, scope: str) -> dict[str, Any]:
+        """Every parameter of one scope with its default."""
+        function = self.function(scope)
+        if self.defaults is not None:
+            return dict(self.defaults[scope])
+        found = inspect.signature(function).parameters.values()
+        return {p.name: p.default for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def neighbors_needed(self, scope: str, parameters: Mapping[str, Any]) -> int:
+        """How many neighbours of each point the graph must hold; 0 if no graph is needed."""
+        return int(parameters.get("n_neighbors") or self.neighbors.get(scope, 0))
+
+
+def names() -> list[str]:
+    """The names of all estimators, sorted: this package's modules and the classes of scikit-dimension."""
+    return sorted([*_modules(), *_adapted()])
+
+
+def get(name: str) -> Estimator:
+    """The estimator called `name`; imports its module. Raises ValueError, listing the names, if there is none."""
+    if name in _adapted():
+        return _adapted()[name]
+    return importlib.import_module(module_of(name)).ESTIMATOR
+
+
+def module_of(name: str) -> str:
+    """The full name of the module that holds estimator `name`. Raises ValueError if there is none."""
+    if name in _modules():
+        return f"{__package__}.{name}"
+    if name in _adapted():
+        return f"{__package__}.{ADAPTER}"
+    raise ValueError(f"There is no estimator {name!r}; the estimators are {', '.join(names())}.")
+
+
+def estimate_local(
+    X: np.ndarray | None,
+    name: str,
+    n_neighbors: int | None = None,
+    graph: NeighborGraph | tuple[np.ndarray, np.ndarray] | None = None,
+    **params: Any,
+) -> np.ndarray:
+    """Intrinsic dimension around each point, float64 (N,); NaN where it is undefined.
+
+    X: (N, D) points, or None if the estimator needs the graph alone. n_neighbors: size of a
+    neighbourhood, the point itself left out (the estimator's default if None). graph: what
+    nearest_neighbors(X, k) returned with k >= n_neighbors; computed if None. params: parameters of
+    the estimator.
+
+    Raises ValueError for an unknown name or parameter, bad points, or a graph that does not fit.
+    """
+    if n_neighbors is not None:
+        params["n_neighbors"] = n_neighbors
+    return _estimate(X, name, "local", graph, params)
+
+
+def estimate_global(
+    X: np.ndarray | None,
+    name: str,
+    graph: NeighborGraph | tuple[np.ndarray, np.ndarray] | None = None,
+    **params: Any,
+) -> Estimate:
+    """Intrinsic dimension of a cloud X (N, D); see `estimate_local` for the arguments and what is raised."""
+    return _estimate(X, name, "global", graph, params)
+
+
+def _estimate(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, Any]) -> Any:
+    estimator = get(name)
+    function = estimator.function(scope)
+    allowed = estimator.parameters(scope)
+    unknown = sorted(params.keys() - allowed.keys())
+    if unknown:
+        raise ValueError(
+            f"{name} ({scope}) has no parameter {', '.join(unknown)}; its parameters are "
+            f"{', '.join(sorted(allowed)) or 'none'}."
+        )
+    needed = estimator.neighbors_needed(scope, {**allowed, **params})
+    if X is not None:
+        X = check_cloud(X)
+    elif scope in estimator.vectors or (needed and graph is None):
+        raise ValueError(f"{name} ({scope}) needs the points X; None was given.")
+    if needed:
+        graph = _checked(graph, X, needed) if graph is not None else nearest_neighbors(X, needed)
+    return function(X, graph, **params)
+
+
+def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
+    indices, distances = (np.asarray(part) for part in graph)
+    if indices.ndim != 2 or indices.shape != distances.shape:
+        raise ValueError(
+            f"the graph's indices {indices.shape} and distances {distances.shape} must be matrices of one shape (N, k)."
+        )
+    if X is not None and len(indices) != len(X):
+        raise ValueError(f"the graph is of {len(indices)} points, but X has {len(X)}; give the graph of these points.")
+    if indices.shape[1] < needed:
+        raise ValueError(
+            f"{needed} neighbours are needed, but the graph holds {indices.shape[1]} of each point; lower n_neighbors "
+            "or build the graph with more."
+        )
+    return NeighborGraph(
+        np.ascontiguousarray(indices, dtype=np.int32), np.ascontiguousarray(distances, dtype=np.float64)
+    )
+
+
+def _modules() -> list[str]:
+    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return [name for name in found if not name.startswith("_") and name not in FOUNDATIONS]
+
+
+def _adapted() -> Mapping[str, Estimator]:
+    return importlib.import_module(f"{__package__}.{ADAPTER}").ESTIMATORS

@@ -1,0 +1,160 @@
+"""Global against local estimates: do they tell the same story?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from idsweep.figures import style
+from idsweep.figures.selection import IDENTITY, require_one_row_each, rows_of
+
+MARKERS = "o^sDvPX<>ph*"
+LEAST_WIDTH = 2.0
+
+
+@style.styled
+def draw(
+    local: pd.DataFrame,
+    global_: pd.DataFrame,
+    *,
+    pairs: Sequence[Sequence[str]] | None = None,
+    estimator_set: str | None = None,
+    models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    panel_per_model: bool = False,
+    scale: str = "linear",
+) -> Figure:
+    """Global estimate against mean local estimate, one point per model × checkpoint × dataset × layer.
+
+    local and global_: the summary table of local estimates (`mean`, …) and the table of global ones
+    (`value`, …). `pairs` lists (local estimator, global estimator), one panel each; None takes every
+    estimator that both tables hold. The dashed line is equality, the marker tells the dataset, the
+    colour the depth of the layer relative to the model's last one, ρ is Spearman's rank correlation
+    over the panel's points. `panel_per_model` draws a row of panels for each model instead of
+    pooling them; `scale` is "linear" or "log".
+
+    Raises ValueError if what is asked for is not in the tables.
+    """
+    if pairs is None:
+        shared = [name for name in local["estimator"].unique() if name in set(global_["estimator"])]
+        pairs = [(name, name) for name in shared]
+    if not pairs:
+        return style.statement(
+            "No global estimates to set against local ones: no estimator is in both tables "
+            f"(local: {', '.join(local['estimator'].unique())}; "
+            f"global: {', '.join(global_['estimator'].unique())}). Choose with the option pairs."
+        )
+    chosen = {"estimator_set": estimator_set, "models": models, "datasets": datasets}
+    matched = [_matched(local, global_, tuple(pair), chosen) for pair in pairs]
+    names = list(matched[0]["dataset"].unique())
+    if len(names) > len(MARKERS):
+        raise ValueError(
+            f"{len(names)} datasets cannot be told apart by {len(MARKERS)} markers: choose some with the option datasets."
+        )
+    rows = list(matched[0]["model"].unique()) if panel_per_model else [None]
+    across = style.columns(len(pairs), LEAST_WIDTH, margin=0.9)
+    down = -(-len(pairs) // across)
+    width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
+    side = min((width - 0.8) / across, 2.9)
+    drawn = style.figure(width, (side + 0.35) * down * len(rows) + 0.3)
+    grid = drawn.add_gridspec(down * len(rows), across)
+    panels = []
+    for block, model in enumerate(rows):
+        for place, (pair, points) in enumerate(zip(pairs, matched, strict=True)):
+            axes = drawn.add_subplot(grid[block * down + place // across, place % across])
+            _scatter(axes, points if model is None else points[points["model"] == model], names, scale)
+            axes.set_xlabel(style.local_label("Mean local", pair[0], points) + axes.get_xlabel())
+            axes.set_ylabel(f"Global ({style.estimator_name(pair[1])})")
+            if model is not None:
+                axes.set_title(model)
+            panels.append(axes)
+    _keys(drawn, panels, names)
+    return drawn
+
+
+def _matched(local: pd.DataFrame, global_: pd.DataFrame, pair: tuple[str, ...], chosen: dict) -> pd.DataFrame:
+    if len(pair) != 2:
+        raise ValueError(f"pairs: each needs a local and a global estimator, not {list(pair)}.")
+    left = rows_of(local, "local", pair[0], **chosen)
+    right = rows_of(global_, "global", pair[1], **chosen)
+    require_one_row_each(left, "local", IDENTITY)
+    require_one_row_each(right, "global", IDENTITY)
+    both = left.merge(right[[*IDENTITY, "value"]], on=IDENTITY, how="outer", indicator=True)
+    alone = both[both["_merge"] != "both"]
+    if not alone.empty:
+        first = alone.iloc[0]
+        there, lacking = ("local", "global") if first["_merge"] == "left_only" else ("global", "local")
+        raise ValueError(
+            f"The {lacking} table has no {pair[lacking == 'global']!r} for "
+            f"{', '.join(f'{key} {first[key]!r}' for key in IDENTITY)}, though the {there} table has "
+            f"{pair[there == 'global']!r} for it ({len(alone)} such rows). Measure both on the same sweep."
+        )
+    both = left.merge(right[[*IDENTITY, "value"]], on=IDENTITY)
+    deepest = both.groupby("model")["layer"].transform("max").clip(lower=1)
+    return both.assign(depth=both["layer"] / deepest)
+
+
+def _scatter(axes: Axes, points: pd.DataFrame, names: list[str], scale: str) -> None:
+    finite = points[np.isfinite(points["mean"]) & np.isfinite(points["value"])]
+    many = len(finite) > 2000
+    # Deep and shallow layers, models and datasets come in order: drawn so, the last would hide the first.
+    shuffled = np.random.default_rng(0).permutation(len(finite))
+    finite = finite.iloc[shuffled]
+    for marker, dataset in zip(MARKERS, names, strict=False):
+        of_dataset = finite[finite["dataset"] == dataset]
+        axes.scatter(
+            of_dataset["mean"],
+            of_dataset["value"],
+            c=of_dataset["depth"],
+            cmap=style.sequence(),
+            norm=Normalize(0, 1),
+            marker=marker,
+            s=6 if many else 16,
+            alpha=0.8,
+            linewidth=0.3,
+            edgecolor="white",
+            rasterized=many,
+        )
+    axes.set_xscale(scale)
+    axes.set_yscale(scale)
+    if not finite.empty:
+        _square(axes, finite[["mean", "value"]].to_numpy(dtype=float), scale)
+    correlation = finite["mean"].rank().corr(finite["value"].rank()) if len(finite) > 2 else np.nan
+    shown = "undefined" if np.isnan(correlation) else f"{correlation:.2f}".replace("-", "−")
+    axes.text(0.04, 0.96, f"ρ = {shown}\nn = {len(finite):,}", transform=axes.transAxes, va="top", fontsize=style.SMALL)
+    axes.set_xlabel(style.undefined_note(len(points) - len(finite), "not drawn"))
+
+
+def _square(axes: Axes, values: np.ndarray, scale: str) -> None:
+    low, high = values.min(), values.max()
+    if scale == "log":
+        low, high = low / 1.1, high * 1.1
+    else:
+        margin = 0.06 * (high - low) or 0.5
+        low, high = low - margin, high + margin
+    axes.plot([low, high], [low, high], color=style.GREY, linewidth=0.8, linestyle="--", zorder=0)
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+
+
+def _keys(drawn: Figure, panels: list[Axes], names: list[str]) -> None:
+    bar = drawn.colorbar(
+        ScalarMappable(Normalize(0, 1), style.sequence()),
+        ax=panels,
+        label="Relative depth (layer / last layer)",
+        aspect=25,
+        pad=0.02,
+    )
+    bar.outline.set_visible(False)
+    handles = [
+        Line2D([], [], linestyle="none", marker=marker, color=style.GREY, markersize=4, label=name)
+        for marker, name in zip(MARKERS, names, strict=False)
+    ]
+    handles.append(Line2D([], [], color=style.GREY, linewidth=0.8, linestyle="--", label="equal"))
+    drawn.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), handletextpad=0.3)

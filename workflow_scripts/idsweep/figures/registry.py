@@ -1,0 +1,76 @@
+"""Which figures there are, which tables they need and which options they take.
+
+All of it is read from the modules' source, so that a config is validated without importing
+matplotlib. A new figure is a new module of this package; nothing else lists it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+FOUNDATIONS = frozenset({"registry", "selection", "style"})
+
+
+def names() -> list[str]:
+    """The names of all figures, sorted: the public modules beside this one but the foundations."""
+    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return sorted(name for name in found if not name.startswith("_") and name not in FOUNDATIONS)
+
+
+def get(name: str) -> Callable[..., Any]:
+    """The function that draws figure `name`; imports its module. Raises ValueError if there is none."""
+    _require(name)
+    return importlib.import_module(f"{__package__}.{name}").draw
+
+
+def tables(name: str) -> tuple[str, ...]:
+    """The tables that figure `name` needs, in the order in which `draw` takes them.
+
+    `("local", "global")` for `draw(local, global_, *, …)`. Raises ValueError if there is no such figure.
+    """
+    return tuple(argument.arg.rstrip("_") for argument in _signature(name).args)
+
+
+def options(name: str) -> dict[str, Any]:
+    """The options of figure `name` with their defaults, which are literals in its signature.
+
+    Raises ValueError if there is no such figure.
+    """
+    signature = _signature(name)
+    return {
+        argument.arg: ast.literal_eval(default)
+        for argument, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True)
+    }
+
+
+def description(name: str) -> str:
+    """What figure `name` shows, for its caption: the first paragraph of its `draw` function's docstring.
+
+    Raises ValueError if there is no such figure.
+    """
+    _require(name)
+    text = ast.get_docstring(_draw(name)) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def _require(name: str) -> None:
+    if name not in names():
+        raise ValueError(f"There is no figure {name!r}; the figures are {', '.join(names())}.")
+
+
+def _signature(name: str) -> ast.arguments:
+    _require(name)
+    return _draw(name).args
+
+
+def _draw(name: str) -> ast.FunctionDef:
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "draw":
+            return node
+    raise ValueError(f"Figure module {name}.py has no function draw(); it needs draw(table, …, *, option=…).")

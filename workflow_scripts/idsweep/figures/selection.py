@@ -1,0 +1,120 @@
+"""Choose the rows of a tidy table that a figure shows, and refuse tables that would mislead it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+
+import pandas as pd
+
+IDENTITY = ["model", "checkpoint", "dataset", "layer"]
+
+
+def rows_of(
+    table: pd.DataFrame,
+    name: str,
+    estimator: str,
+    *,
+    estimator_set: str | None = None,
+    models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The rows of one estimator, of the models and datasets asked for (None: all), in that order.
+
+    `name` is what messages call the table. Raises ValueError if something asked for is not in the
+    table, if several estimator sets hold the estimator and none is chosen, or if a model lacks a
+    checkpoint × dataset × layer that its other rows imply.
+    """
+    _require_columns(table, name, [*IDENTITY, "estimator"])
+    _require_values(table, name, "estimator", [estimator])
+    rows = table[table["estimator"] == estimator]
+    if estimator_set is not None:
+        _require_columns(table, name, ["set"])
+        _require_values(rows, name, "set", [estimator_set])
+        rows = rows[rows["set"] == estimator_set]
+    elif "set" in rows and rows["set"].nunique() > 1:
+        raise ValueError(
+            f"The {name} table holds estimator {estimator!r} in the sets {_listed(rows['set'])}: "
+            "choose one with the option estimator_set."
+        )
+    for column, asked in (("model", models), ("dataset", datasets)):
+        if asked is not None:
+            _require_values(rows, name, column, asked)
+            order = {value: place for place, value in enumerate(asked)}
+            rows = rows[rows[column].isin(order)]
+            rows = rows.sort_values(column, key=lambda values, order=order: values.map(order), kind="stable")
+    _require_complete(rows, name)
+    return rows
+
+
+def require_one_row_each(rows: pd.DataFrame, name: str, keys: Sequence[str]) -> None:
+    """Raise ValueError if two rows share `keys`, naming the columns in which they differ."""
+    repeated = rows[rows.duplicated(keys, keep=False)]
+    if repeated.empty:
+        return
+    first = repeated.iloc[0]
+    differing = [c for c in ("set", "seed", "split") if c in repeated and repeated[c].nunique(dropna=False) > 1]
+    raise ValueError(
+        f"The {name} table holds more than one row for "
+        f"{', '.join(f'{key} {first[key]!r}' for key in keys)}"
+        f"{f', which differ in {_joined(differing)}' if differing else ''}: "
+        "leave one of them in the table, or give them different model or dataset names."
+    )
+
+
+def require_asked(held: Iterable[str], asked: Iterable[str], what: str, where: str) -> None:
+    """Raise ValueError if something of `asked` is not in `held`, naming both."""
+    held = list(dict.fromkeys(held))
+    missing = [value for value in asked if value not in held]
+    if missing:
+        raise ValueError(
+            f"{what} {_joined(map(repr, missing))} was asked for, but {where} holds "
+            f"{_joined(map(repr, held)) or 'none'}."
+        )
+
+
+def by_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """The checkpoints of one model, one row each (`checkpoint`, `step`), in order of training.
+
+    Checkpoints without a step come last, in the order of the table.
+    """
+    return rows[["checkpoint", "step"]].drop_duplicates("checkpoint").sort_values("step", kind="stable")
+
+
+def _require_columns(table: pd.DataFrame, name: str, needed: Sequence[str]) -> None:
+    missing = [column for column in needed if column not in table]
+    if missing:
+        raise ValueError(f"The {name} table lacks the columns {missing}; it has {list(table.columns)}.")
+
+
+def _require_values(table: pd.DataFrame, name: str, column: str, asked: Sequence[str]) -> None:
+    require_asked(table[column], asked, column, f"the {name} table")
+
+
+def _require_complete(rows: pd.DataFrame, name: str) -> None:
+    datasets = rows["dataset"].unique()
+    for model, of_model in rows.groupby("model", sort=False):
+        held = of_model["dataset"].unique()
+        lacking = [dataset for dataset in datasets if dataset not in held]
+        if lacking:
+            raise ValueError(
+                f"The {name} table has no estimates of model {model!r} on dataset {_joined(map(repr, lacking))}; "
+                f"it has {_joined(map(repr, held))}. Measure them, or choose with the options models and datasets."
+            )
+        keys = ["checkpoint", "dataset", "layer"]
+        there = set(of_model[keys].drop_duplicates().itertuples(index=False, name=None))
+        for key in product(*(of_model[column].unique() for column in keys)):
+            if key not in there:
+                checkpoint, dataset, layer = key
+                raise ValueError(
+                    f"The {name} table has no estimate of model {model!r}, checkpoint {checkpoint!r}, dataset "
+                    f"{dataset!r}, layer {layer}, though it has that layer elsewhere. Measure it first."
+                )
+
+
+def _listed(values: pd.Series) -> str:
+    return _joined(repr(value) for value in values.unique())
+
+
+def _joined(values: Iterable[str]) -> str:
+    return ", ".join(values)

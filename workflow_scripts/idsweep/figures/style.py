@@ -1,0 +1,169 @@
+"""The look that all figures share, and how they are written.
+
+Sizes are inches on paper: a figure printed at its own size has no letter below 7 pt. Figures are
+built without pyplot on the Agg canvas, from matplotlib's own defaults rather than from the reader's
+matplotlibrc, so that the same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+from pathlib import Path
+from textwrap import fill
+
+import matplotlib.style
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.figure import Figure
+
+from idsweep.store import whole_or_nothing
+
+COLUMN_WIDTH = 3.4
+TEXT_WIDTH = 6.9
+SMALL, NORMAL = 7, 8
+GREY = "0.45"
+STYLE = [
+    "default",
+    seaborn.axes_style("ticks"),
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": NORMAL,
+        "axes.labelsize": NORMAL,
+        "axes.titlesize": NORMAL,
+        "axes.titlelocation": "left",
+        "axes.titlepad": 4,
+        "axes.linewidth": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "legend.fontsize": SMALL,
+        "legend.title_fontsize": SMALL,
+        "legend.frameon": False,
+        "lines.linewidth": 1.1,
+        "text.parse_math": False,
+        "figure.constrained_layout.w_pad": 0.05,
+        "figure.constrained_layout.h_pad": 0.05,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "idsweep",
+    },
+]
+METADATA = {
+    ".pdf": {"CreationDate": None, "Creator": "idsweep"},
+    ".png": {"Software": "idsweep"},
+    ".svg": {"Date": None, "Creator": "idsweep"},
+}
+PNG_DPI = 200
+ESTIMATOR_NAMES = {"twonn": "TwoNN", "mle": "MLE", "lpca": "lPCA", "gride": "GRIDE"}
+
+styled = matplotlib.style.context(STYLE)
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` × `height` inches, laid out so that no label is clipped."""
+    drawn = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(drawn)
+    return drawn
+
+
+def statement(text: str) -> Figure:
+    """A figure that says in words why there is nothing to draw."""
+    drawn = figure(TEXT_WIDTH, 1.2)
+    drawn.text(0.5, 0.5, fill(text, 95), ha="center", va="center", color="0.25")
+    return drawn
+
+
+@styled
+def save(drawn: Figure, paths: Iterable[str | Path]) -> None:
+    """Write `drawn` to every path, in the format of its ending: .pdf, .png (200 dpi) or .svg.
+
+    The bytes depend on the figure and on the version of matplotlib alone: no dates, fixed ids. Each
+    file appears under its name when it is whole. Raises ValueError for another ending.
+    """
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if path.suffix not in METADATA:
+            raise ValueError(f"{path}: a figure is written as {', '.join(METADATA)}, not as {path.suffix!r}.")
+    for path in paths:
+        with whole_or_nothing(path) as unfinished:
+            drawn.savefig(unfinished, format=path.suffix[1:], dpi=PNG_DPI, metadata=METADATA[path.suffix])
+
+
+def categories(count: int) -> list[tuple[float, float, float]]:
+    """`count` colours that colour-blind readers can tell apart (repeating after ten)."""
+    return seaborn.color_palette("colorblind", count)
+
+
+def sequence(name: str = "viridis") -> Colormap:
+    """A perceptually uniform colour map, without the end too pale for lines on white paper."""
+    return ListedColormap(seaborn.color_palette(name, 256, as_cmap=True)(np.linspace(0.0, 0.92, 256)))
+
+
+def estimator_name(estimator: str) -> str:
+    """How an estimator is called in print; its own name with spaces where none is known."""
+    return ESTIMATOR_NAMES.get(estimator, estimator.replace("_", " "))
+
+
+def local_label(quantity: str, estimator: str, rows: pd.DataFrame) -> str:
+    """An axis label such as "Local intrinsic dimension (TwoNN, L = 64)".
+
+    The neighbourhood size L is taken from the column `n_neighbors` of `rows`, where there is one.
+    """
+    sizes = sorted(rows["n_neighbors"].dropna().astype(int).unique()) if "n_neighbors" in rows else []
+    size = f", L = {', '.join(map(str, sizes))}" if sizes else ""
+    return f"{quantity} ({estimator_name(estimator)}{size})"
+
+
+def step_label(step: float) -> str:
+    """A training step in print, never rounded: 512, 1k, 143k, 1.5k."""
+    step = int(step)
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if step >= unit and step % (unit // 10) == 0:
+            return f"{step / unit:g}{letter}"
+    return str(step)
+
+
+def columns(panels: int, least_width: float, margin: float = 0.7) -> int:
+    """How many of `panels` fit side by side in the text width if each is at least `least_width` wide."""
+    return max(1, min(panels, int((TEXT_WIDTH - margin) / least_width)))
+
+
+def stride(count: int, room: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50 … by which `count` tick labels are thinned to fit `room` many."""
+    scale = 1
+    while True:
+        for factor in (1, 2, 5):
+            if ceil(count / (factor * scale)) <= max(room, 1):
+                return factor * scale
+        scale *= 10
+
+
+def undefined_note(count: int, consequence: str) -> str:
+    """A second line for an axis label that owns up to `count` undefined estimates; empty for none."""
+    if not count:
+        return ""
+    return f"\n({count:,} undefined {'estimate' if count == 1 else 'estimates'} {consequence})"
+
+
+def label_outer(axes: Axes, text: str, first: bool) -> None:
+    """Label the y axis of a row's first panel; take the tick labels off the others, which share its scale."""
+    if first:
+        axes.set_ylabel(text)
+    else:
+        axes.tick_params(labelleft=False)
+
+
+def layer_ticks(axes: Axes, layers: Sequence[int], axis: str, inches: float, each: float) -> None:
+    """Tick layers that stand at 0, 1, 2 … on `axis`, with labels at least `each` inches apart."""
+    step = stride(len(layers), inches / each)
+    shown = range(0, len(layers), step)
+    getattr(axes, f"set_{axis}ticks")(list(shown), [str(layers[i]) for i in shown])

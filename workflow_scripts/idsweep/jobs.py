@@ -1,0 +1,142 @@
+"""What surrounds every script: its log, its settings, the provenance of what it writes, its failure."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import platform
+import re
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from idsweep import store
+from idsweep.version import __version__
+
+REASON = "error: "
+VERSIONS_OF = ("numpy", "pyarrow", "numba", "torch", "transformers", "datasets", "scikit-dimension", "snakemake")
+
+
+class Job:
+    """One running job: its settings and the provenance of its outputs."""
+
+    def __init__(self, snakemake: Any, reads: Iterable[str]) -> None:
+        self.settings: dict[str, Any] = json.loads(snakemake.params.settings)
+        self._started = time.time()
+        self._fixed = {
+            "rule": snakemake.rule,
+            "wildcards": dict(snakemake.wildcards.items()),
+            "signature": snakemake.params.signature,
+            "settings": self.settings,
+            "threads": snakemake.threads,
+            "versions": versions(),
+            "from": [store.provenance(path) for path in reads],
+        }
+
+    def provenance(self, **more: Any) -> dict[str, Any]:
+        """Everything that made an output, up to now; `more` adds what only the job knows (device, commit …)."""
+        times = {
+            "started": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self._started, 3),
+        }
+        return self._fixed | times | more
+
+
+def versions() -> dict[str, str]:
+    """Versions of idsweep, Python and of those packages of `VERSIONS_OF` that are installed."""
+    found = {"idsweep": __version__, "python": platform.python_version()}
+    for name in VERSIONS_OF:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
+    """Run a script's body: everything it says goes to its log, progress and the reason of a failure also to the screen.
+
+    reads: input files whose provenance the outputs carry on.
+    """
+    screen = sys.stderr
+    with Path(snakemake.log[0]).open("w", encoding="utf-8", buffering=1) as log:
+        _configure_logging(log, screen, snakemake.resources.get("log_level", "INFO"), _title(snakemake))
+        sys.stdout = sys.stderr = log
+        try:
+            yield Job(snakemake, reads)
+        except Exception as error:
+            traceback.print_exc(file=log)
+            reason = f"{REASON}{str(error) or type(error).__name__}"
+            print(reason, file=log)
+            print(f"{_title(snakemake)}: {reason}", file=screen)
+            sys.exit(1)
+        finally:
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+def _title(snakemake: Any) -> str:
+    wildcards = [value for name, value in snakemake.wildcards.items() if name != "sweep"]
+    return " ".join([snakemake.rule, *map(str, wildcards)])
+
+
+def _configure_logging(log: Any, screen: Any, level: str, title: str) -> None:
+    to_log = logging.StreamHandler(log)
+    to_log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[to_log], force=True)
+    logging.captureWarnings(True)
+    to_screen = logging.StreamHandler(screen)
+    to_screen.setFormatter(logging.Formatter(f"{title}: %(message)s"))
+    to_screen.addFilter(lambda record: record.name == "idsweep.progress" or record.levelno >= logging.WARNING)
+    logging.getLogger("idsweep").addHandler(to_screen)
+
+
+def failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
+    """The logs of the jobs that failed in a run, each with its reason, for the last lines on the screen.
+
+    snakemake_logs: the files that Snakemake itself logs the run to.
+    """
+    text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs)
+    logs = dict.fromkeys(re.findall(r"^\s+log: (.+?) \(check log file", text, flags=re.MULTILINE))
+    lines = [f"  {path}\n    {_reason(Path(path))}" for path in list(logs)[:most]]
+    if len(logs) > most:
+        lines.append(f"  … and {len(logs) - most} more")
+    head = f"{len(logs)} job(s) failed; what is done is kept, run the same command again to go on:"
+    return "\n".join([head, *lines]) if logs else "The run failed before a job did; see above."
+
+
+def _reason(log: Path) -> str:
+    """The reason a job gave, or the last line it wrote where it was killed."""
+    if not log.is_file():
+        return "(no log was written: the job was stopped before it began)"
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    given = [i for i, line in enumerate(lines) if line.startswith(REASON)]
+    if given:
+        return "\n    ".join(lines[given[-1] :])
+    return f"killed without a reason given; its last line: {lines[-1] if lines else '(empty)'}"
+
+
+def made(files: Iterable[str]) -> str:
+    """What a finished run made and where to look, for the last lines on the screen."""
+    kinds = {"Figures": (".pdf", ".png", ".svg"), "Tables": (".parquet", ".csv"), "Report": (".html",)}
+    lines = []
+    for kind, endings in kinds.items():
+        stems: dict[str, list[str]] = {}
+        for path in map(Path, files):
+            if path.suffix in endings:
+                stems.setdefault(str(path.with_suffix("")), []).append(path.suffix[1:])
+        lines += (
+            [
+                f"{kind}:",
+                *(f"  {stem}.{{{','.join(of)}}}" if len(of) > 1 else f"  {stem}.{of[0]}" for stem, of in stems.items()),
+            ]
+            if stems
+            else []
+        )
+    return "\n".join(lines)

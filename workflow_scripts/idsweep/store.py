@@ -1,0 +1,247 @@
+"""Parquet in and out: hidden states, neighbour graphs, tidy tables and the provenance they carry.
+
+Every file is written under a temporary name and renamed when it is whole, so that a killed job
+leaves nothing that looks finished. The provenance is one JSON object in the schema's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+PROVENANCE_KEY = b"idsweep"
+ROWS_PER_GROUP = 65536
+
+
+@contextmanager
+def whole_or_nothing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` on success, delete it on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _metadata(provenance: Mapping[str, Any]) -> dict[bytes, bytes]:
+    return {PROVENANCE_KEY: json.dumps(provenance, sort_keys=True).encode()}
+
+
+def _open(path: str | Path) -> pq.ParquetFile:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file.")
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path} is not a readable Parquet file ({error}). Delete it and run snakemake again."
+        ) from error
+
+
+def provenance(path: str | Path) -> dict[str, Any]:
+    """The provenance stored in a Parquet file of idsweep.
+
+    Raises ValueError if the file is no Parquet or was not written by idsweep.
+    """
+    metadata = _open(path).metadata.metadata or {}
+    if PROVENANCE_KEY not in metadata:
+        raise ValueError(f"{path} carries no provenance: it was not written by idsweep.")
+    return json.loads(metadata[PROVENANCE_KEY])
+
+
+def describe(path: str | Path) -> str:
+    """Rows, columns and size of a Parquet file, for people."""
+    file = _open(path)
+    columns = "\n".join(f"  {field.name}: {field.type}" for field in file.schema_arrow)
+    layers = f", layers {', '.join(map(str, held))}" if (held := _layers_held(file)) else ""
+    size = Path(path).stat().st_size / 1e6
+    return f"{path}: {file.metadata.num_rows:,} rows{layers}, {size:,.2f} MB\n{columns}"
+
+
+class LayersWriter:
+    """Append chunks of per-layer columns to a Parquet file, one row group per layer and chunk.
+
+    The reader finds one layer through the row groups' `layer` statistics, so memory grows neither
+    with the number of layers nor with the number of points. Used as a context manager: the file
+    appears under its name only when the block ends without an exception. `provenance` is asked for
+    then, so that it can tell how long the work took.
+    """
+
+    def __init__(self, path: str | Path, provenance: Callable[[], Mapping[str, Any]]) -> None:
+        self._final = whole_or_nothing(path)
+        self._provenance = provenance
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> LayersWriter:
+        self._path = self._final.__enter__()
+        return self
+
+    def write(self, layer: int, columns: Mapping[str, pa.Array]) -> None:
+        """Append equally long `columns` as rows of one layer."""
+        rows = len(next(iter(columns.values())))
+        arrays = {"layer": pa.array(np.full(rows, layer, dtype=np.int16)), **columns}
+        if self._writer is None:
+            fields = [pa.field(name, array.type, nullable=False) for name, array in arrays.items()]
+            self._writer = pq.ParquetWriter(
+                self._path,
+                pa.schema(fields),
+                compression="lz4",
+                use_dictionary=False,
+                write_statistics=["layer"],
+                write_page_checksum=True,
+            )
+        table = pa.Table.from_arrays(list(arrays.values()), schema=self._writer.schema)
+        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+
+    def __exit__(self, kind, error, trace) -> bool | None:
+        if self._writer is not None:
+            if kind is None:
+                self._writer.add_key_value_metadata(_metadata(self._provenance()))
+            self._writer.close()
+        elif kind is None:
+            kind, error = ValueError, ValueError("nothing was written: no layer held any rows.")
+            self._final.__exit__(kind, error, None)
+            raise error
+        return self._final.__exit__(kind, error, trace)
+
+
+class EmbeddingsWriter(LayersWriter):
+    """Stream hidden states to an embeddings file: `layer | point | vector[D]`."""
+
+    def write(self, points: np.ndarray, vectors: Mapping[int, np.ndarray]) -> None:
+        """Append hidden states.
+
+        points: int32 (m,), rows of the tokens table. vectors: layer -> float32 or float16 (m, D).
+        """
+        for layer, matrix in vectors.items():
+            columns = {"point": pa.array(points, pa.int32()), "vector": _fixed_size_lists(matrix)}
+            super().write(layer, columns)
+
+
+class NeighborsWriter(LayersWriter):
+    """Write neighbour graphs: `layer | point | neighbors[k] | distances[k]`, one layer at a time."""
+
+    def write(self, layer: int, points: np.ndarray, indices: np.ndarray, distances: np.ndarray) -> None:
+        """Append one layer's graph.
+
+        points: int32 (N,), the row of the tokens table behind each node. indices: int32 (N, k),
+        node numbers 0…N-1. distances: float64 (N, k).
+        """
+        columns = {
+            "point": pa.array(points, pa.int32()),
+            "neighbors": _fixed_size_lists(indices),
+            "distances": _fixed_size_lists(distances),
+        }
+        super().write(layer, columns)
+
+
+def _fixed_size_lists(matrix: np.ndarray) -> pa.FixedSizeListArray:
+    matrix = np.ascontiguousarray(matrix)
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
+
+
+def layers(path: str | Path) -> list[int]:
+    """The layers held by an embeddings or neighbours file, in increasing order."""
+    return _layers_held(_open(path))
+
+
+def _layers_held(file: pq.ParquetFile) -> list[int]:
+    first = file.metadata.row_group(0).column(0) if file.metadata.num_row_groups else None
+    if first is None or file.schema_arrow.names[0] != "layer" or first.statistics is None:
+        return []
+    return sorted({layer for _, layer in _row_groups(file)})
+
+
+def _row_groups(file: pq.ParquetFile) -> list[tuple[int, int]]:
+    groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+    return [(i, group.column(0).statistics.min) for i, group in enumerate(groups)]
+
+
+def _read_layer(path: str | Path, layer: int, columns: list[str]) -> pa.Table:
+    file = _open(path)
+    held = _row_groups(file)
+    wanted = [i for i, of in held if of == layer]
+    if not wanted:
+        raise ValueError(f"{path} holds no layer {layer}; it holds layers {sorted({of for _, of in held})}.")
+    try:
+        return file.read_row_groups(wanted, columns=columns, use_threads=False)
+    except OSError as error:
+        raise ValueError(f"{path} is damaged ({error}). Delete it and run snakemake again.") from error
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    lists = column.combine_chunks()
+    return lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), lists.type.list_size)
+
+
+def read_embeddings(path: str | Path, layer: int) -> np.ndarray:
+    """One layer's hidden states, float32 (N, D), in the order of the sampled tokens (`point`).
+
+    Raises FileNotFoundError, or ValueError if the layer is not held or the file is damaged.
+    """
+    table = _read_layer(path, layer, ["point", "vector"])
+    order = np.argsort(table["point"].to_numpy(), kind="stable")
+    return _matrix(table["vector"])[order].astype(np.float32, copy=False)
+
+
+def read_points(path: str | Path, layer: int) -> np.ndarray:
+    """The `point` ids behind the rows of `read_embeddings` or `read_neighbors`, int32 (N,), increasing."""
+    return np.sort(_read_layer(path, layer, ["point"])["point"].to_numpy())
+
+
+def read_neighbors(path: str | Path, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One layer's neighbour graph: points int32 (N,), indices int32 (N, k), distances float64 (N, k)."""
+    table = _read_layer(path, layer, ["point", "neighbors", "distances"])
+    return table["point"].to_numpy(), _matrix(table["neighbors"]), _matrix(table["distances"])
+
+
+def write_table(path: str | Path, table: pa.Table, provenance: Mapping[str, Any]) -> None:
+    """Write a tidy table; its provenance goes into the schema's metadata."""
+    table = table.replace_schema_metadata(_metadata(provenance))
+    with whole_or_nothing(path) as unfinished:
+        pq.write_table(table, unfinished, compression="lz4", write_page_checksum=True)
+
+
+def read_table(path: str | Path) -> pa.Table:
+    """A tidy table written by `write_table`. Raises FileNotFoundError, or ValueError if damaged."""
+    try:
+        return _open(path).read(use_threads=False)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path} is damaged ({error}). Delete it and run snakemake again.") from error
+
+
+ESTIMATES = pa.schema(
+    [
+        pa.field("estimator", pa.string(), nullable=False),
+        pa.field("scope", pa.string(), nullable=False),
+        pa.field("point", pa.int32()),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("standard_error", pa.float64(), nullable=False),
+        pa.field("n_points", pa.int32(), nullable=False),
+        pa.field("n_neighbors", pa.int32()),
+    ]
+)
+
+
+def read_estimates(path: str | Path) -> pa.Table:
+    """The estimates of one layer, columns as in `ESTIMATES`; undefined values are NaN.
+
+    Raises ValueError if the file holds other columns.
+    """
+    table = read_table(path)
+    if table.schema.names != ESTIMATES.names:
+        raise ValueError(f"{path} is no estimates file: it has columns {table.schema.names}, not {ESTIMATES.names}.")
+    return table

@@ -1,0 +1,1 @@
+"""What makes checkpoints: training runs whose every saved step is a whole model folder."""

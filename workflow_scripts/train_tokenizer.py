@@ -1,0 +1,13 @@
+"""Train the byte-level BPE tokenizer of a model on its training texts.
+
+Writes: results/{sweep}/tokenizers/{model}/, a folder that transformers loads.
+"""
+
+from idsweep.corpora import load_sequences, split_sequences
+from idsweep.jobs import job
+from idsweep.training.tokenizer import train_tokenizer
+
+with job(snakemake) as run:
+    texts = run.settings["texts"]
+    train, _ = split_sequences(load_sequences(texts["entry"]), texts["validation_fraction"], texts["seed"])
+    train_tokenizer(train, snakemake.output[0], vocabulary_size=run.settings["tokenizer"]["vocabulary_size"])

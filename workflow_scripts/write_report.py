@@ -1,0 +1,17 @@
+"""Write the report: Snakemake's own, with all figures and tables of the sweep.
+
+Writes: results/{sweep}/report.html.
+"""
+
+from pathlib import Path
+
+from idsweep.jobs import job
+from idsweep.report import write_report
+
+with job(snakemake):
+    write_report(
+        snakemake.output[0],
+        snakefile=Path(snakemake.scriptdir).parent / "Snakefile",
+        config={key: value for key, value in snakemake.config.items() if key != "captions"},
+        contents=snakemake.input,
+    )
