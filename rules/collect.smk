@@ -8,58 +8,56 @@ localrules:
 
 
 rule collect_estimates:
-    message:
-        "table: {wildcards.scope} estimates"
     input:
         ALL_ESTIMATES,
     output:
         TABLE.replace("{table}", "{scope}"),
+    log:
+        "results/{sweep}/logs/collect_estimates/{scope}.log",
+    benchmark:
+        "results/{sweep}/benchmarks/collect_estimates/{scope}.tsv"
     wildcard_constraints:
         scope="local|global",
-    params:
-        settings=settings_of("collect_estimates"),
-        signature=signature_of("collect_estimates"),
-    log:
-        LOGS + "/collect_estimates/{scope}.log",
-    benchmark:
-        BENCHMARKS + "/collect_estimates/{scope}.tsv"
+    conda:
+        "../envs/estimation.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/estimation.yaml"
+    params:
+        settings=settings_of("collect_estimates"),
+        signature=signature_of("collect_estimates"),
+    message:
+        "table: {wildcards.scope} estimates"
     script:
         "../workflow_scripts/collect_estimates.py"
 
 
 rule collect_training:
-    message:
-        "table: training curves"
     input:
         [METRICS.format(sweep=SWEEP.name, model=model) for model in TRAINED_MODELS],
     output:
         TABLE.replace("{table}", "training"),
-    params:
-        settings=settings_of("collect_training"),
-        signature=signature_of("collect_training"),
     log:
-        LOGS + "/collect_training.log",
+        "results/{sweep}/logs/collect_training.log",
     benchmark:
-        BENCHMARKS + "/collect_training.tsv"
+        "results/{sweep}/benchmarks/collect_training.tsv"
+    conda:
+        "../envs/estimation.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/estimation.yaml"
+    params:
+        settings=settings_of("collect_training"),
+        signature=signature_of("collect_training"),
+    message:
+        "table: training curves"
     script:
         "../workflow_scripts/collect_training.py"
 
 
 rule write_csv:
-    message:
-        "table: {wildcards.table} as CSV"
     input:
         TABLE,
     output:
@@ -69,18 +67,20 @@ rule write_csv:
             labels={"table": "{table}"},
             caption="../report/table.rst",
         ),
-    params:
-        settings=settings_of("write_csv"),
-        signature=signature_of("write_csv"),
     log:
-        LOGS + "/write_csv/{table}.log",
+        "results/{sweep}/logs/write_csv/{table}.log",
     benchmark:
-        BENCHMARKS + "/write_csv/{table}.tsv"
+        "results/{sweep}/benchmarks/write_csv/{table}.tsv"
+    conda:
+        "../envs/estimation.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/estimation.yaml"
+    params:
+        settings=settings_of("write_csv"),
+        signature=signature_of("write_csv"),
+    message:
+        "table: {wildcards.table} as CSV"
     script:
         "../workflow_scripts/write_csv.py"

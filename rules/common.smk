@@ -33,12 +33,9 @@ NEIGHBORS = "results/{sweep}/neighbors/{model}/{checkpoint}/{dataset}.parquet"
 ESTIMATES = "results/{sweep}/estimates/{set}/{model}/{checkpoint}/{dataset}/layer_{layer}.parquet"
 TABLE = "results/{sweep}/tables/{table}.parquet"
 CSV = "results/{sweep}/tables/{table}.csv"
-FIGURE = "results/{sweep}/figures/{figure}"
+FIGURE = "results/{sweep}/figures/{figure}.{ending}"
 ABOUT = "results/{sweep}/about.html"
 REPORT = "results/{sweep}/report.html"
-
-LOGS = "results/{sweep}/logs"
-BENCHMARKS = "results/{sweep}/benchmarks"
 
 
 def one_of(names):
@@ -84,8 +81,7 @@ def weights_folder(wildcards):
     folder = model.weights(wildcards.checkpoint)
     if folder is not None:
         return str(folder)
-    made = (TRAINED + "/{checkpoint}") if model.source == "train" else FETCHED
-    return made.format(**wildcards)
+    return (f"{TRAINED}/{{checkpoint}}" if model.source == "train" else FETCHED).format(**wildcards)
 
 
 def tokenizer_of(wildcards):
@@ -137,9 +133,9 @@ def tables_of_figure(wildcards):
 
 
 FIGURE_FILES = [
-    FIGURE.format(sweep=SWEEP.name, figure=figure) + ending
+    FIGURE.format(sweep=SWEEP.name, figure=figure, ending=ending)
     for figure in SWEEP.config["figures"]
-    for ending in (".pdf", ".png", ".svg")
+    for ending in ("pdf", "png", "svg")
 ]
 TABLES = ["local", "global"] + (["training"] if SWEEP.trained() else [])
 TABLE_FILES = [pattern.format(sweep=SWEEP.name, table=table) for table in TABLES for pattern in (TABLE, CSV)]

@@ -2,47 +2,44 @@
 
 
 rule sample_tokens:
-    message:
-        "tokens: {wildcards.dataset} for {wildcards.model}"
     input:
         tokenizer=tokenizer_of,
     output:
         tokens=TOKENS,
         sequences=SEQUENCES,
-    params:
-        tokenizer=tokenizer_folder,
-        settings=settings_of("sample_tokens"),
-        signature=signature_of("sample_tokens"),
     log:
-        LOGS + "/sample_tokens/{model}/{dataset}.log",
+        "results/{sweep}/logs/sample_tokens/{model}/{dataset}.log",
     benchmark:
-        BENCHMARKS + "/sample_tokens/{model}/{dataset}.tsv"
+        "results/{sweep}/benchmarks/sample_tokens/{model}/{dataset}.tsv"
+    conda:
+        "../envs/models.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/models.yaml"
+    params:
+        tokenizer=tokenizer_folder,
+        settings=settings_of("sample_tokens"),
+        signature=signature_of("sample_tokens"),
+    message:
+        "tokens: {wildcards.dataset} for {wildcards.model}"
     script:
         "../workflow_scripts/sample_tokens.py"
 
 
 rule extract_embeddings:
-    message:
-        "hidden states: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}"
     input:
         tokens=TOKENS,
         sequences=SEQUENCES,
         weights=weights_of,
     output:
         kept_if_asked(EMBEDDINGS),
-    params:
-        settings=settings_of("extract_embeddings"),
-        signature=signature_of("extract_embeddings"),
     log:
-        LOGS + "/extract_embeddings/{model}/{checkpoint}/{dataset}.log",
+        "results/{sweep}/logs/extract_embeddings/{model}/{checkpoint}/{dataset}.log",
     benchmark:
-        BENCHMARKS + "/extract_embeddings/{model}/{checkpoint}/{dataset}.tsv"
+        "results/{sweep}/benchmarks/extract_embeddings/{model}/{checkpoint}/{dataset}.tsv"
+    conda:
+        "../envs/models.yaml"
     resources:
         mem_mb=8000,
         runtime=120,
@@ -51,7 +48,10 @@ rule extract_embeddings:
         batch_tokens=COMPUTE["batch_tokens"],
         weights=weights_folder,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/models.yaml"
+    params:
+        settings=settings_of("extract_embeddings"),
+        signature=signature_of("extract_embeddings"),
+    message:
+        "hidden states: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}"
     script:
         "../workflow_scripts/extract_embeddings.py"

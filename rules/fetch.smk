@@ -9,44 +9,44 @@ localrules:
 
 
 rule fetch_checkpoint:
-    message:
-        "fetching {wildcards.model} @ {wildcards.checkpoint}"
     output:
         temp(directory(FETCHED)),
+    log:
+        "results/{sweep}/logs/fetch_checkpoint/{model}/{checkpoint}.log",
+    benchmark:
+        "results/{sweep}/benchmarks/fetch_checkpoint/{model}/{checkpoint}.tsv"
     wildcard_constraints:
         model=one_of(HUB_MODELS),
+    conda:
+        "../envs/models.yaml"
+    resources:
+        log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("fetch_checkpoint"),
         signature=signature_of("fetch_checkpoint"),
-    log:
-        LOGS + "/fetch_checkpoint/{model}/{checkpoint}.log",
-    benchmark:
-        BENCHMARKS + "/fetch_checkpoint/{model}/{checkpoint}.tsv"
-    resources:
-        log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/models.yaml"
+    message:
+        "fetching {wildcards.model} @ {wildcards.checkpoint}"
     script:
         "../workflow_scripts/fetch_checkpoint.py"
 
 
 rule fetch_tokenizer:
-    message:
-        "fetching the tokenizer of {wildcards.model}"
     output:
         directory(TOKENIZER),
+    log:
+        "results/{sweep}/logs/fetch_tokenizer/{model}.log",
+    benchmark:
+        "results/{sweep}/benchmarks/fetch_tokenizer/{model}.tsv"
     wildcard_constraints:
         model=one_of(HUB_MODELS),
+    conda:
+        "../envs/models.yaml"
+    resources:
+        log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("fetch_tokenizer"),
         signature=signature_of("fetch_tokenizer"),
-    log:
-        LOGS + "/fetch_tokenizer/{model}.log",
-    benchmark:
-        BENCHMARKS + "/fetch_tokenizer/{model}.tsv"
-    resources:
-        log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/models.yaml"
+    message:
+        "fetching the tokenizer of {wildcards.model}"
     script:
         "../workflow_scripts/fetch_tokenizer.py"

@@ -7,39 +7,37 @@ localrules:
 
 
 rule draw_figure:
-    message:
-        "figure: {wildcards.figure}"
     input:
         unpack(tables_of_figure),
     output:
-        pdf=FIGURE + ".pdf",
+        pdf="results/{sweep}/figures/{figure}.pdf",
         png=report(
-            FIGURE + ".png",
+            "results/{sweep}/figures/{figure}.png",
             category="Figures",
             labels={"figure": "{figure}"},
             caption="../report/figure.rst",
         ),
-        svg=FIGURE + ".svg",
-    params:
-        settings=settings_of("draw_figure"),
-        signature=signature_of("draw_figure"),
+        svg="results/{sweep}/figures/{figure}.svg",
     log:
-        LOGS + "/draw_figure/{figure}.log",
+        "results/{sweep}/logs/draw_figure/{figure}.log",
     benchmark:
-        BENCHMARKS + "/draw_figure/{figure}.tsv"
+        "results/{sweep}/benchmarks/draw_figure/{figure}.tsv"
+    conda:
+        "../envs/figures.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/figures.yaml"
+    params:
+        settings=settings_of("draw_figure"),
+        signature=signature_of("draw_figure"),
+    message:
+        "figure: {wildcards.figure}"
     script:
         "../workflow_scripts/draw_figure.py"
 
 
 rule describe_sweep:
-    message:
-        "what made this sweep"
     input:
         expand(TABLE, sweep=SWEEP.name, table=TABLES),
     output:
@@ -49,44 +47,46 @@ rule describe_sweep:
             labels={"page": "configuration, versions, command"},
             caption="../report/about.rst",
         ),
-    params:
-        settings=settings_of("describe_sweep"),
-        signature=signature_of("describe_sweep"),
     log:
-        LOGS + "/describe_sweep.log",
+        "results/{sweep}/logs/describe_sweep.log",
     benchmark:
-        BENCHMARKS + "/describe_sweep.tsv"
+        "results/{sweep}/benchmarks/describe_sweep.tsv"
+    conda:
+        "../envs/estimation.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/estimation.yaml"
+    params:
+        settings=settings_of("describe_sweep"),
+        signature=signature_of("describe_sweep"),
+    message:
+        "what made this sweep"
     script:
         "../workflow_scripts/describe_sweep.py"
 
 
 rule write_report:
-    message:
-        "report"
     input:
         FIGURE_FILES,
         TABLE_FILES,
         ABOUT,
     output:
         REPORT,
-    params:
-        settings=settings_of("write_report"),
-        signature=signature_of("write_report"),
     log:
-        LOGS + "/write_report.log",
+        "results/{sweep}/logs/write_report.log",
     benchmark:
-        BENCHMARKS + "/write_report.tsv"
+        "results/{sweep}/benchmarks/write_report.tsv"
+    conda:
+        "../envs/report.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/report.yaml"
+    params:
+        settings=settings_of("write_report"),
+        signature=signature_of("write_report"),
+    message:
+        "report"
     script:
         "../workflow_scripts/write_report.py"

@@ -4,46 +4,43 @@ TRAINED_MODELS = [model.name for model in SWEEP.trained()]
 
 
 rule train_tokenizer:
-    message:
-        "training the tokenizer of {wildcards.model}"
     output:
         directory(TOKENIZER),
+    log:
+        "results/{sweep}/logs/train_tokenizer/{model}.log",
+    benchmark:
+        "results/{sweep}/benchmarks/train_tokenizer/{model}.tsv"
     wildcard_constraints:
         model=one_of(TRAINED_MODELS),
-    params:
-        settings=settings_of("train_tokenizer"),
-        signature=signature_of("train_tokenizer"),
-    log:
-        LOGS + "/train_tokenizer/{model}.log",
-    benchmark:
-        BENCHMARKS + "/train_tokenizer/{model}.tsv"
+    conda:
+        "../envs/models.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/models.yaml"
+    params:
+        settings=settings_of("train_tokenizer"),
+        signature=signature_of("train_tokenizer"),
+    message:
+        "training the tokenizer of {wildcards.model}"
     script:
         "../workflow_scripts/train_tokenizer.py"
 
 
 rule train_language_model:
-    message:
-        "training {wildcards.model}"
     input:
         tokenizer=TOKENIZER,
     output:
         checkpoints=directory(TRAINED),
         metrics=METRICS,
+    log:
+        "results/{sweep}/logs/train_language_model/{model}.log",
+    benchmark:
+        "results/{sweep}/benchmarks/train_language_model/{model}.tsv"
     wildcard_constraints:
         model=one_of(TRAINED_MODELS),
-    params:
-        settings=settings_of("train_language_model"),
-        signature=signature_of("train_language_model"),
-    log:
-        LOGS + "/train_language_model/{model}.log",
-    benchmark:
-        BENCHMARKS + "/train_language_model/{model}.tsv"
+    conda:
+        "../envs/models.yaml"
     threads: 2
     resources:
         mem_mb=8000,
@@ -51,7 +48,10 @@ rule train_language_model:
         gpu=GPUS,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
-    conda:
-        "../envs/models.yaml"
+    params:
+        settings=settings_of("train_language_model"),
+        signature=signature_of("train_language_model"),
+    message:
+        "training {wildcards.model}"
     script:
         "../workflow_scripts/train_language_model.py"

@@ -4,10 +4,10 @@ Writes: results/{sweep}/tokens/{model}/{dataset}.parquet, one row per sampled to
 results/{sweep}/sequences/{model}/{dataset}.parquet, the tokenised sequences that hold them.
 """
 
-from idsweep.checkpoints import load_tokenizer
 from idsweep.corpora import load_sequences
 from idsweep.jobs import job
 from idsweep.store import write_table
+from idsweep.tokenizers import load_tokenizer
 from idsweep.tokens import sample_tokens
 
 with job(snakemake) as run:

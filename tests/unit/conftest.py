@@ -23,9 +23,7 @@ def hidden_states() -> dict[int, np.ndarray]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
     news = _inside("gensim", "test", "test_data", "lee_background.cor").read_text(encoding="latin-1")
-    batch = tokenizer(
-        news.splitlines()[:40], truncation=True, max_length=64, padding=True, return_tensors="pt"
-    )
+    batch = tokenizer(news.splitlines()[:40], truncation=True, max_length=64, padding=True, return_tensors="pt")
     with torch.inference_mode():
         states = model(**batch, output_hidden_states=True).hidden_states
     real = batch["attention_mask"].bool()

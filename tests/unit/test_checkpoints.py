@@ -14,13 +14,12 @@ import torch
 from idsweep.checkpoints import (
     Architecture,
     load_model,
-    load_tokenizer,
     model_files,
     package_folder,
     read_architecture,
-    tokenizer_files,
     weight_files,
 )
+from idsweep.tokenizers import load_tokenizer, tokenizer_files
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 TINY = {

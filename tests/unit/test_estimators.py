@@ -18,23 +18,20 @@ from idsweep.estimators.lpca import VERSIONS
 from idsweep.neighbors import NeighborGraph, nearest_neighbors
 
 OWN = ("lpca", "mle", "participation_ratio", "twonn")
-L = 40
+N, L = 120, 30
+MANIFOLDS = ["M1_Sphere", "M5b_Helix2d", "M10a_Cubic", "Mn1_Nonlinear"]
 
 
-def manifolds():
-    made = skdim.datasets.BenchmarkManifolds(random_state=0)
-    names = ["M1_Sphere", "M5b_Helix2d", "M10b_Cubic", "Mn1_Nonlinear"]
-    return {name: made.generate(name=name, n=300) for name in names}
-
-
-@pytest.fixture(scope="module", params=["ball", "M1_Sphere", "M5b_Helix2d", "M10b_Cubic", "Mn1_Nonlinear", 0, 4])
+@pytest.fixture(scope="module", params=["hyperball", *MANIFOLDS, "layer 0", "layer 4"])
 def cloud(request, hidden_states):
-    """float64 (300, D): scikit-dimension's manifolds and MiniLM's layers 0 and 4."""
-    if request.param == "ball":
-        return skdim.datasets.hyperBall(n=300, d=5, random_state=0)
-    if isinstance(request.param, str):
-        return np.ascontiguousarray(manifolds()[request.param], dtype=np.float64)
-    return np.unique(hidden_states[request.param], axis=0)[:300].astype(np.float64)
+    """float64 (120, D): scikit-dimension's manifolds and MiniLM's hidden states."""
+    name = request.param
+    if name == "hyperball":
+        return skdim.datasets.hyperBall(n=N, d=5, random_state=0)
+    if name in MANIFOLDS:
+        made = skdim.datasets.BenchmarkManifolds(random_state=0).generate(name=name, n=N)
+        return np.ascontiguousarray(made, dtype=np.float64)
+    return np.unique(hidden_states[int(name[-1])], axis=0)[:N].astype(np.float64)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +39,16 @@ def graph(cloud):
     return nearest_neighbors(cloud, L + 5)
 
 
-@pytest.mark.parametrize("options", [{}, {"discard_fraction": 0.25}, {"method": "mle"}, {"method": "mle", "discard_fraction": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"discard_fraction": 0.25}, {"method": "mle"}, {"method": "mle", "discard_fraction": 0.0}]
+)
 def test_twonn_equals_scikit_dimension(cloud, graph, options):
     oracle = skdim.id.TwoNN(**options)
     expected = oracle.fit_pw(cloud, precomputed_knn=graph.indices[:, :L], n_neighbors=L).dimension_pw_
     np.testing.assert_allclose(estimate_local(cloud, "twonn", L, graph, **options), expected, rtol=1e-6)
-    assert estimate_global(cloud, "twonn", graph, **options).value == pytest.approx(oracle.fit(cloud).dimension_, rel=1e-6)
+    assert estimate_global(cloud, "twonn", graph, **options).value == pytest.approx(
+        oracle.fit(cloud).dimension_, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("unbiased", [False, True])
@@ -85,12 +86,16 @@ def test_lpca_equals_scikit_dimension(cloud, graph, options):
     seed = {"random_state": 0} if options.get("version") in ("parallel", "scRMT") else {}
     options = {**options, **slow, **seed}
     oracle = skdim.id.lPCA(**{SKDIM_NAMES.get(name, name): value for name, value in options.items()})
-    some = slice(0, 60)
     with np.errstate(all="ignore"):
-        expected = np.array([oracle.fit(cloud[members]).dimension_ for members in graph.indices[some, :L]])
+        expected = np.array([oracle.fit(cloud[members]).dimension_ for members in graph.indices[:, :L]])
         expected_global = oracle.fit(cloud).dimension_
-    assert (expected != expected[0]).any() or options.get("version") in ("maxgap", "denoised", "Kaiser", "GD", "MP", "KN", "scRMT", "parallel", "Minka", "broken_stick", "ratio") or cloud.shape[1] < 20
-    found = estimate_local(cloud, "lpca", L, NeighborGraph(graph.indices, graph.distances), **options)[some]
+    assert (
+        (expected != expected[0]).any()
+        or options.get("version")
+        in ("maxgap", "denoised", "Kaiser", "GD", "MP", "KN", "scRMT", "parallel", "Minka", "broken_stick", "ratio")
+        or cloud.shape[1] < 20
+    )
+    found = estimate_local(cloud, "lpca", L, graph, **options)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert estimate_global(cloud, "lpca", **options).value == pytest.approx(expected_global, rel=1e-6)
 
@@ -105,7 +110,7 @@ def test_participation_ratio_equals_scikit_dimension(cloud, graph):
 
 
 def test_float32_input_is_within_a_thousandth(hidden_states):
-    X = np.unique(hidden_states[4], axis=0)[:300]
+    X = np.unique(hidden_states[4], axis=0)[:N]
     expected = skdim.id.TwoNN().fit_pw(X, n_neighbors=L).dimension_pw_
     np.testing.assert_allclose(estimate_local(X, "twonn", L), expected, rtol=1e-3)
     assert estimate_global(X, "twonn").value == pytest.approx(skdim.id.TwoNN().fit(X).dimension_, rel=1e-3)
@@ -170,11 +175,11 @@ def test_twonn_closed_forms():
     ("name", "options"), [("twonn", {"method": "mle"}), ("mle", {}), ("mle", {"average": "arithmetic"})]
 )
 def test_standard_errors_have_the_size_of_the_spread(name, options):
-    """Over 60 clouds, the mean standard error is within a third of the standard deviation of the values."""
+    """Over 60 clouds, the mean standard error is 0.8 to 1.6 times the standard deviation of the values."""
     rng = np.random.default_rng(0)
     found = [estimate_global(rng.random((400, 2)), name, **options) for _ in range(60)]
     spread = np.std([estimate.value for estimate in found])
-    assert np.mean([estimate.standard_error for estimate in found]) == pytest.approx(spread, rel=0.34)
+    assert 0.8 < np.mean([estimate.standard_error for estimate in found]) / spread < 1.6
 
 
 def test_mle_closed_form():
@@ -218,7 +223,7 @@ def test_constant_cloud_is_undefined_everywhere(strict):
         assert np.isnan(estimate_local(X, name, 5)).all()
         found = estimate_global(X, name, **({"n_neighbors": 5} if name == "mle" else {}))
         assert np.isnan(found.value) and np.isnan(found.standard_error)
-    assert estimate_global(X, "twonn") .n_undefined == 12
+    assert estimate_global(X, "twonn").n_undefined == 12
     assert np.isnan(estimate_local(X, "lpca", 5, version="maxgap")).all()
     assert np.isnan(estimate_local(X, "lpca", 5, version="KN")).all()
 
@@ -261,7 +266,10 @@ X = np.random.default_rng(0).standard_normal((50, 4))
     ("call", "message"),
     [
         (lambda: estimate_local(X, "twoNN"), "no estimator 'twoNN'; .* mle, .* twonn"),
-        (lambda: estimate_local(X, "twonn", 10, discard=0.1), "no parameter discard; .* discard_fraction, method, n_neighbors"),
+        (
+            lambda: estimate_local(X, "twonn", 10, discard=0.1),
+            "no parameter discard; .* discard_fraction, method, n_neighbors",
+        ),
         (lambda: estimate_local(X, "twonn", 50), "k = 50 .* N = 50"),
         (lambda: estimate_local(X, "twonn", 2), "n_neighbors = 2"),
         (lambda: estimate_local(X, "mle", 1), "n_neighbors = 1"),

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from idsweep.checkpoints import load_model, load_tokenizer, package_folder
+from idsweep.checkpoints import load_model, package_folder
 from idsweep.corpora import load_sequences
 from idsweep.extraction import BUFFER_BYTES, extract_hidden_states
+from idsweep.tokenizers import load_tokenizer
 from idsweep.tokens import POINTS, SEQUENCES, sample_tokens
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 

@@ -24,17 +24,17 @@ def on_torch(X, k):
 
 def clouds():
     rng = np.random.default_rng(0)
-    gauss = rng.standard_normal((500, 33))
+    gauss = rng.standard_normal((240, 33))
     spread = np.where(np.arange(33) < 3, 1e3, 1.0)
     return {
         "gaussian": gauss,
         "offset": gauss + 1e3,
-        "near_duplicates": np.repeat(gauss[:100], 5, axis=0) + 1e-6 * rng.standard_normal((500, 33)),
+        "near_duplicates": np.repeat(gauss[:48], 5, axis=0) + 1e-6 * rng.standard_normal((240, 33)),
         "outlier_dimensions": gauss * spread,
         "outlier_dimensions_with_offset": gauss * spread + 1e3,
-        "duplicates": gauss[rng.integers(0, 20, 500)],
-        "constant": np.ones((500, 33)),
-        "lattice": rng.integers(0, 3, (500, 5)).astype(float),
+        "duplicates": gauss[rng.integers(0, 20, 240)],
+        "constant": np.ones((240, 33)),
+        "lattice": rng.integers(0, 3, (240, 5)).astype(float),
         "one_far_point": np.vstack([gauss[:-1], np.full((1, 33), 1e6)]),
         "tiny": gauss * 1e-30,
     }

@@ -46,7 +46,7 @@ def test_fixed_draw():
     assert prepare(np.arange(20.0)[:, None], number=5, seed=42).rows.tolist() == DRAWN
 
 
-DRAWN = [1, 8, 14, 16, 17]
+DRAWN = [1, 8, 11, 13, 19]
 
 
 def test_more_points_than_there_are(caplog):

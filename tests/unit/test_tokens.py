@@ -7,7 +7,8 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
-from idsweep.checkpoints import load_tokenizer, package_folder
+from idsweep.checkpoints import package_folder
+from idsweep.tokenizers import load_tokenizer
 from idsweep.tokens import POINTS, SEQUENCES, sample_tokens
 from idsweep.training.tokenizer import train_tokenizer
 from tokenizers.processors import TemplateProcessing

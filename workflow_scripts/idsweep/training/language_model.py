@@ -27,8 +27,9 @@ from transformers import (
     set_seed,
 )
 
-from idsweep.checkpoints import load_tokenizer, quiet_transformers
 from idsweep.progress import Progress
+from idsweep.quiet import quiet_transformers
+from idsweep.tokenizers import load_tokenizer
 
 logger = logging.getLogger(__name__)
 

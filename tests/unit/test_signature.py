@@ -1,0 +1,120 @@
+"""Signatures follow what shapes numbers: names and values, code that is reached, versions, content of files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from idsweep import signature
+from idsweep.signature import Digests, code_of, digest
+
+SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small library `idsweep` of its own: script -> a -> sub.b, and c that nothing reaches."""
+    root = tmp_path / "idsweep"
+    (root / "sub").mkdir(parents=True)
+    (root / "__init__.py").write_text("")
+    (root / "sub/__init__.py").write_text("")
+    (root / "a.py").write_text("def f():\n    from idsweep.sub import b\n    return b.X\n")
+    (root / "sub/b.py").write_text("import torch\nX = 1\n")
+    (root / "c.py").write_text("X = 1\n")
+    (tmp_path / "script.py").write_text("from idsweep.a import f\nf()\n")
+    monkeypatch.setattr(signature, "LIBRARY", root)
+    return root
+
+
+def code(library: Path, *modules: str) -> dict:
+    for cached in (code_of, signature._imports, signature._tree, signature._source_hash):
+        cached.cache_clear()
+    return code_of(library.parent / "script.py", modules)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (
+            "a.py",
+            "# words\ndef f():\n\n    '''Words.'''\n    from idsweep.sub import (\n        b,\n    )\n    return (b.X)\n",
+        ),
+        ("sub/b.py", '"""Words."""\nimport torch  # more\nX = (1)\n'),
+        ("c.py", "X = 2\n"),
+    ],
+    ids=["comments, docstring, layout", "module docstring", "module that is not reached"],
+)
+def test_what_changes_no_code_changes_nothing(library: Path, file: str, text: str) -> None:
+    before = code(library)
+    (library / file).write_text(text)
+    assert code(library) == before
+
+
+@pytest.mark.parametrize("file", ["a.py", "sub/b.py", "../script.py"])
+def test_a_change_of_reached_code_is_seen(library: Path, file: str) -> None:
+    before = code(library)
+    with (library / file).open("a") as end:
+        end.write("Y = 0\n")
+    assert code(library) != before
+
+
+def test_modules_loaded_by_name_count_where_they_are_named(library: Path) -> None:
+    before = code(library, "idsweep.c")
+    (library / "c.py").write_text("X = 2\n")
+    assert code(library, "idsweep.c") != before
+
+
+def test_versions_are_those_of_reached_computing_packages(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"torch": "1", "transformers": "1"}
+    monkeypatch.setattr(signature, "_version", versions.__getitem__)
+    assert code(library)["versions"] == {"torch": "1"}
+    before = code(library)
+    versions["transformers"] = "2"
+    assert code(library) == before
+    versions["torch"] = "2"
+    assert code(library) != before
+
+
+def test_only_the_jobs_that_run_a_model_depend_on_torch() -> None:
+    needs_torch = {p.stem for p in SCRIPTS.glob("*.py") if "torch" in code_of(p)["versions"]}
+    assert {"extract_embeddings", "train_language_model"} <= needs_torch
+    assert not needs_torch & {"collect_estimates", "draw_figure", "sample_tokens", "train_tokenizer"}
+
+
+def test_an_estimator_s_code_reaches_only_jobs_that_use_it() -> None:
+    script = SCRIPTS / "estimate_dimensions.py"
+    assert code_of(script, ("idsweep.estimators.twonn",)) != code_of(script, ("idsweep.estimators.mle",))
+    closure, _ = signature._closure(script, ("idsweep.estimators.mle",))
+    assert "idsweep.estimators.mle" in closure
+    assert "idsweep.estimators.twonn" not in closure
+
+
+def test_names_of_settings_count_their_order_does_not() -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest({"a": 1, "b": 2}) != digest({"a": 2, "b": 1})
+    assert digest({"a": 1}) != digest({"b": 1})
+    assert digest({"a": 1}) != digest({"a": 1.5})
+
+
+def test_upstream_counts() -> None:
+    assert signature.signature({}, {}, ["x"]) != signature.signature({}, {}, ["y"])
+
+
+def test_content_of_files_decides_not_their_times(tmp_path: Path) -> None:
+    path, memory = tmp_path / "words.txt", tmp_path / "memory" / "digests.json"
+    path.write_text("one")
+    first = Digests(memory).of([path])
+    os.utime(path, (1, 1))
+    assert Digests(memory).of([path]) == first
+    path.write_text("two")
+    path.write_text("three")
+    assert Digests(memory).of([path]) != first
+
+
+def test_a_damaged_memory_of_digests_is_made_anew(tmp_path: Path) -> None:
+    path, memory = tmp_path / "words.txt", tmp_path / "digests.json"
+    path.write_text("one")
+    first = Digests(memory).of([path])
+    memory.write_text("{")
+    assert Digests(memory).of([path]) == first

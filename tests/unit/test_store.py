@@ -1,0 +1,153 @@
+"""What is written comes back, carries its provenance, and appears under its name only when whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from idsweep import store
+from idsweep.cli import main
+
+RNG = np.random.default_rng(0)
+PROVENANCE = {"rule": "test", "settings": {"b": 1, "a": [2.5, None]}}
+
+
+def write_embeddings(path: Path, chunks: int = 3, dtype: type = np.float32) -> np.ndarray:
+    """Three layers of 100-point chunks, handed over in a shuffled order; returns (3, N, 5)."""
+    vectors = RNG.normal(size=(3, 100 * chunks, 5)).astype(dtype)
+    order = RNG.permutation(100 * chunks).astype(np.int32)
+    with store.EmbeddingsWriter(path, lambda: PROVENANCE) as file:
+        for part in np.split(order, chunks):
+            file.write(part, {layer: vectors[layer, part] for layer in range(3)})
+    return vectors
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_embeddings_come_back_in_the_order_of_points(tmp_path: Path, dtype: type) -> None:
+    path = tmp_path / "e.parquet"
+    vectors = write_embeddings(path, dtype=dtype)
+    assert store.layers(path) == [0, 1, 2]
+    for layer in range(3):
+        read = store.read_embeddings(path, layer)
+        assert read.dtype == np.float32
+        np.testing.assert_array_equal(read, vectors[layer].astype(np.float32))
+        np.testing.assert_array_equal(store.read_points(path, layer), np.arange(300))
+
+
+def test_embeddings_are_plain_parquet_for_others(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    vectors = write_embeddings(path)
+    frame = pd.read_parquet(path, filters=[("layer", "==", 2)]).sort_values("point")
+    np.testing.assert_array_equal(np.stack(frame["vector"].to_list()), vectors[2])
+    schema = pq.read_schema(path)
+    assert [str(field.type) for field in schema] == ["int16", "int32", "fixed_size_list<element: float>[5]"]
+
+
+def test_one_layer_is_read_alone(tmp_path: Path) -> None:
+    """Row groups hold one layer each and say so, which is what lets a reader skip the others."""
+    path = tmp_path / "e.parquet"
+    write_embeddings(path)
+    fragments = list(ds.dataset(path).get_fragments(ds.field("layer") == 1))
+    groups = [group for fragment in fragments for group in fragment.split_by_row_group(ds.field("layer") == 1)]
+    assert len(groups) == 3 < pq.ParquetFile(path).num_row_groups == 9
+
+
+def test_neighbors_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "n.parquet"
+    indices = RNG.integers(0, 50, (50, 4)).astype(np.int32)
+    distances = np.sort(RNG.random((50, 4)))
+    ids = np.arange(0, 100, 2, dtype=np.int32)
+    with store.NeighborsWriter(path, lambda: PROVENANCE) as file:
+        file.write(3, ids, indices, distances)
+    for read, given in zip(store.read_neighbors(path, 3), (ids, indices, distances), strict=True):
+        np.testing.assert_array_equal(read, given)
+        assert read.dtype == given.dtype
+
+
+def test_provenance_comes_back(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "e.parquet")
+    store.write_table(tmp_path / "t.parquet", pa.table({"a": [1]}), PROVENANCE)
+    assert store.provenance(tmp_path / "e.parquet") == store.provenance(tmp_path / "t.parquet") == PROVENANCE
+
+
+def test_provenance_of_a_stream_is_taken_at_its_end(tmp_path: Path) -> None:
+    clock = {"seconds": 0}
+    with store.NeighborsWriter(tmp_path / "n.parquet", lambda: clock) as file:
+        file.write(0, np.zeros(1, np.int32), np.zeros((1, 1), np.int32), np.zeros((1, 1)))
+        clock["seconds"] = 7
+    assert store.provenance(tmp_path / "n.parquet") == {"seconds": 7}
+
+
+def test_nothing_half_written_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    with pytest.raises(KeyError), store.EmbeddingsWriter(path, lambda: PROVENANCE) as file:
+        file.write(np.zeros(1, np.int32), {0: np.zeros((1, 2), np.float32)})
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_rewrite_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    store.write_table(path, pa.table({"a": [1]}), PROVENANCE)
+    with pytest.raises(RuntimeError), store.whole_or_nothing(path) as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert store.read_table(path).to_pydict() == {"a": [1]}
+    assert [file.name for file in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_an_empty_stream_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no layer held any rows"), store.EmbeddingsWriter(tmp_path / "e", dict):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_that_is_not_there(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "e.parquet")
+    with pytest.raises(ValueError, match=r"e\.parquet holds no layer 7; it holds layers \[0, 1, 2\]"):
+        store.read_embeddings(tmp_path / "e.parquet", 7)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "text"])
+def test_damage_is_noticed_and_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "e.parquet"
+    write_embeddings(path)
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "flipped":
+        content[len(content) // 4] ^= 0xFF
+    else:
+        content = bytearray(b"not Parquet at all")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"e\.parquet .*Delete it and run snakemake again"):
+        for layer in range(3):
+            store.read_embeddings(path, layer)
+
+
+def test_a_table_of_other_columns_is_no_estimates_file(tmp_path: Path) -> None:
+    store.write_table(tmp_path / "t.parquet", pa.table({"a": [1]}), PROVENANCE)
+    with pytest.raises(ValueError, match="is no estimates file"):
+        store.read_estimates(tmp_path / "t.parquet")
+
+
+def test_show_prints_shape_and_provenance(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_embeddings(tmp_path / "e.parquet")
+    assert main(["show", str(tmp_path / "e.parquet")]) == 0
+    shown = capsys.readouterr().out
+    assert "900 rows, layers 0, 1, 2" in shown
+    assert "vector: fixed_size_list" in shown
+    assert '"rule": "test"' in shown
+
+
+def test_show_of_a_foreign_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
+    assert main(["show", str(tmp_path / "t.parquet")]) == 1
+    assert "was not written by idsweep" in capsys.readouterr().err
+    assert main(["show", str(tmp_path / "none.parquet")]) == 1
+    assert "no such file" in capsys.readouterr().err

@@ -1,0 +1,218 @@
+"""The miniature sweep, run for real: what it makes, what it says, and that it makes it again just so."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import skdim
+from idsweep import store
+from workflow.checkout import MINI, PROJECT, Project
+
+
+def test_everything_is_made(finished: Project) -> None:
+    made = {str(path.relative_to(finished.results)) for path in finished.results.rglob("*") if path.is_file()}
+    expected = {f"figures/{figure}.{ending}" for figure in MINI["figures"] for ending in ("pdf", "png", "svg")}
+    expected |= {
+        f"tables/{table}.{ending}" for table in ("local", "global", "training") for ending in ("parquet", "csv")
+    }
+    expected |= {f"estimates/quick/minilm/final/lee_news/layer_{layer}.parquet" for layer in (0, 6)}
+    expected |= {f"estimates/likelihood/mini_neox/{step}/lee_news/layer_2.parquet" for step in ("step0", "step4")}
+    assert expected | {"report.html", "about.html"} <= made
+    assert not [name for name in made if "unfinished" in name]
+
+
+def test_a_second_run_does_nothing(project: Project) -> None:
+    done = project.snakemake()
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout
+
+
+def test_the_screen_says_what_was_made_and_where(fresh: Project) -> None:
+    fresh.configure(models={"minilm": {"layers": [0]}}, figures={"violins": {}}, points__number=100)
+    done = fresh.snakemake()
+    assert done.returncode == 0, done.stdout
+    said = done.stdout[done.stdout.index("Figures:") :]
+    assert "results/mini/figures/violins.{pdf,png,svg}" in said
+    assert "results/mini/tables/local.{parquet,csv}" in said
+    assert "results/mini/report.html" in said
+
+
+def test_any_file_by_name(project: Project) -> None:
+    wanted = project.results / "figures/dynamics.pdf"
+    wanted.unlink()
+    done = project.snakemake("results/mini/figures/dynamics.pdf")
+    assert done.returncode == 0, done.stdout
+    assert wanted.read_bytes().startswith(b"%PDF")
+
+
+def test_numbers_are_scikit_dimension_s(finished: Project) -> None:
+    """From the stored hidden states alone, scikit-dimension finds the stored estimates."""
+    cloud = store.read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
+    estimates = store.read_estimates(finished.results / "estimates/quick/minilm/final/lee_news/layer_6.parquet")
+    local = estimates.filter([scope == "local" for scope in estimates["scope"].to_pylist()])
+    points = cloud[local["point"].to_numpy()].astype(np.float64)
+    assert len(points) == MINI["points"]["number"]
+    expected = skdim.id.TwoNN().fit_transform_pw(points, n_neighbors=16)
+    np.testing.assert_allclose(local["value"].to_numpy(), expected, rtol=1e-6)
+    of_global = estimates.filter([scope == "global" for scope in estimates["scope"].to_pylist()])
+    np.testing.assert_allclose(of_global["value"].to_numpy(), skdim.id.TwoNN().fit_transform(points), rtol=1e-6)
+
+
+def test_the_same_tokens_at_every_checkpoint(finished: Project) -> None:
+    ids = [
+        store.read_points(finished.results / f"embeddings/mini_neox/{step}/lee_news.parquet", layer)
+        for step in ("step0", "step4")
+        for layer in (0, 1, 2)
+    ]
+    tokens = store.read_table(finished.results / "tokens/mini_neox/lee_news.parquet")
+    assert all(np.array_equal(part, tokens["point"].to_numpy()) for part in ids)
+
+
+def test_tables_hold_one_row_per_estimate(finished: Project) -> None:
+    local = pd.read_parquet(finished.results / "tables/local.parquet")
+    keys = ["estimator", "model", "checkpoint", "dataset", "layer"]
+    assert not local.duplicated(keys).any()
+    assert len(local) == 2 * (2 + 2 * 3)
+    steps = local.groupby("checkpoint")["step"].first()
+    assert steps["step4"] == 4
+    assert pd.isna(steps["final"])
+    assert (local["n_points"] <= MINI["points"]["number"]).all()
+    csv = pd.read_csv(finished.results / "tables/local.csv")
+    np.testing.assert_array_equal(csv["mean"], local["mean"])
+
+
+def test_training_is_recorded(finished: Project) -> None:
+    training = pd.read_parquet(finished.results / "tables/training.parquet")
+    assert set(training["metric"]) == {"train_loss", "validation_loss"}
+    losses = training[training["metric"] == "train_loss"].set_index("step")["value"]
+    assert losses[4] < losses[0]
+
+
+def test_provenance_tells_the_whole_way(finished: Project) -> None:
+    found = store.provenance(finished.results / "estimates/quick/mini_neox/step4/lee_news/layer_1.parquet")
+    assert found["identity"]["checkpoint"] == "step4"
+    way = [found["rule"]]
+    while found["from"]:
+        found = found["from"][0]
+        way.append(found["rule"])
+    assert way == ["estimate_dimensions", "find_neighbors", "extract_embeddings", "sample_tokens"]
+    assert found["settings"]["tokens"]["seed"] == 42
+    assert len(found["settings"]["texts"]["content"]["lee_background.cor"]) == 64
+
+
+def test_the_same_config_gives_the_same_tables(finished: Project, fresh: Project) -> None:
+    done = fresh.snakemake("results/mini/tables/local.parquet", "results/mini/tables/global.parquet")
+    assert done.returncode == 0, done.stdout
+    for table in ("local", "global"):
+        one, other = (pq.read_table(p.results / f"tables/{table}.parquet") for p in (finished, fresh))
+        # pandas compares NaN as equal; replace_schema_metadata sets times aside
+        assert one.schema.equals(other.schema)
+        for name in one.column_names:
+            assert one[name].combine_chunks().buffers()[-1] == other[name].combine_chunks().buffers()[-1], name
+
+
+def test_a_failing_job_ends_the_screen_with_its_log_and_reason(fresh: Project) -> None:
+    fresh.configure(models={"minilm": {"layers": [0]}}, tokens__number=10, points__number=100, neighbors__number=16)
+    done = fresh.snakemake("results/mini/tables/local.parquet")
+    assert done.returncode != 0
+    last = done.stdout[done.stdout.rindex("job(s) failed") :]
+    assert "results/mini/logs/find_neighbors/minilm/final/lee_news.log" in last
+    assert "error:" in last
+    assert "16" in last
+    assert "10" in last
+    assert "Traceback" not in done.stdout
+    log = (fresh.results / "logs/find_neighbors/minilm/final/lee_news.log").read_text()
+    assert "Traceback" in log
+
+
+def test_more_points_than_tokens_uses_all_and_says_so(fresh: Project) -> None:
+    fresh.configure(models={"minilm": {"layers": [0]}}, tokens__number=80, points__number=100, figures={})
+    done = fresh.snakemake("results/mini/tables/local.parquet")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"100 points were asked for.*80", done.stdout)
+
+
+def test_a_killed_job_leaves_no_file_that_looks_whole(project: Project) -> None:
+    """A script that dies without a word in the middle of writing: its output is absent, a rerun completes."""
+    project.configure(tokens__seed=7)
+    project.edit(
+        "workflow_scripts/extract_embeddings.py",
+        "            file.write,\n",
+        "            lambda *chunk: (file.write(*chunk), __import__('os').kill(__import__('os').getpid(), 9)),\n",
+    )
+    done = project.snakemake("--until", "find_neighbors")
+    assert done.returncode != 0
+    assert "killed without a reason given" in done.stdout
+    assert not list((project.results / "embeddings").rglob("lee_news.parquet"))
+
+
+def test_lint_is_clean() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Congratulations" in done.stdout + done.stderr
+
+
+def test_the_default_sweep_and_every_experiment_give_a_dag(tmp_path: Path) -> None:
+    from workflow.checkout import check_out
+
+    project = check_out(tmp_path / "idsweep")
+    for configfile in ["config/config.yaml", *sorted((PROJECT / "config/experiments").glob("*.yaml"))]:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "snakemake",
+                "--profile",
+                "profiles/local",
+                "--configfile",
+                str(configfile),
+                "-n",
+                "-q",
+                "rules",
+            ],
+            cwd=project.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "estimate_dimensions" in done.stdout + done.stderr
+
+
+def test_rulegraph(fresh: Project) -> None:
+    done = fresh.snakemake("--rulegraph", "mermaid-js")
+    assert done.returncode == 0
+    for rule in ("sample_tokens", "extract_embeddings", "find_neighbors", "estimate_dimensions", "write_report"):
+        assert rule in done.stdout
+
+
+def test_the_report_holds_figures_tables_and_what_made_them(finished: Project) -> None:
+    report = (finished.results / "report.html").read_text()
+    assert len(report) > 1_000_000
+    for name in ("violins.png", "dynamics.png", "local.csv", "global.csv", "training.csv", "about.html"):
+        assert name in report
+    assert "Violins of the local estimates" in report
+    about = (finished.results / "about.html").read_text()
+    assert "--configfile mini.yaml" in about
+    assert "scikit-dimension" in about
+    assert "sweep: mini" in about
+
+
+def test_the_command_line_shows_a_result(finished: Project) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "idsweep.cli", "show", str(finished.results / "tables/local.parquet")],
+        env=os.environ | {"PYTHONPATH": str(PROJECT / "workflow_scripts")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert '"rule": "collect_estimates"' in done.stdout
