@@ -13,6 +13,9 @@ min_version("9.0")
 LIBRARY = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(LIBRARY))
 
+# Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another job needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # For the page about the sweep; jobs inherit it, nested calls keep the first.
 os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 

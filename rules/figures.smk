@@ -43,7 +43,7 @@ rule describe_sweep:
     output:
         report(
             ABOUT,
-            category="About",
+            category="Configuration",
             labels={"page": "configuration, versions, command"},
             caption="../report/about.rst",
         ),

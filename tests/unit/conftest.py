@@ -13,6 +13,15 @@ def _inside(package: str, *parts: str) -> Path:
     return Path(find_spec(package).submodule_search_locations[0]).joinpath(*parts)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_blas_thread():
+    """Small matrices everywhere: BLAS threads that wait for each other cost more than they bring."""
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def hidden_states() -> dict[int, np.ndarray]:
     """Layer -> float32 (600, 384): MiniLM's states of all tokens of news lines, cut to 600 tokens."""

@@ -136,7 +136,7 @@ def test_more_points_than_tokens_uses_all_and_says_so(fresh: Project) -> None:
     fresh.configure(models={"minilm": {"layers": [0]}}, tokens__number=80, points__number=100, figures={})
     done = fresh.snakemake("results/mini/tables/local.parquet")
     assert done.returncode == 0, done.stdout
-    assert re.search(r"100 points were asked for.*80", done.stdout)
+    assert re.search(r"points\.number = 100, but there are only 80 vectors: all 80 are used", done.stdout)
 
 
 def test_a_killed_job_leaves_no_file_that_looks_whole(project: Project) -> None:

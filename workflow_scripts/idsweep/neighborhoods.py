@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-BATCH_BYTES = 64 * 2**20
+BATCH_BYTES = 32 * 2**20
 
 
 def nearest_two_within(
@@ -46,7 +46,7 @@ def gram_matrices(X: np.ndarray, indices: np.ndarray, *, center: bool = True) ->
 
     X: float (N, D). indices: int (N, L). m = min(L, D): inner products of the L members, or D × D sums over
     the members where that is smaller; the nonzero eigenvalues are the same. center: subtract each
-    neighbourhood's mean first. A batch takes about 64 MiB, however many points there are.
+    neighbourhood's mean first. A batch takes about 32 MiB, however many points there are.
     """
     size, dimension = indices.shape[1], X.shape[1]
     batch = max(1, BATCH_BYTES // (8 * size * (dimension + min(size, dimension))))
@@ -66,14 +66,14 @@ def spectra(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> np.nd
     They are the squared singular values of the (centred) L × D matrix of the members, computed from
     Gram matrices: exact to about 1e-15 of the largest one.
     """
-    from idsweep.compiled import in_threads
+    from idsweep.compiled import in_threads, one_blas_thread
 
     values = np.empty((len(indices), min(indices.shape[1], X.shape[1])))
-    for part, gram in gram_matrices(X, indices, center=center):
-        target = values[part]
 
-        def solve(start: int, stop: int, gram=gram, target=target) -> None:
-            target[start:stop] = np.linalg.eigvalsh(gram[start:stop])[:, ::-1]
+    def solve(start: int, stop: int) -> None:
+        for part, gram in gram_matrices(X, indices[start:stop], center=center):
+            values[start:stop][part] = np.linalg.eigvalsh(gram)[:, ::-1]
 
-        in_threads(solve, len(gram))
+    with one_blas_thread():
+        in_threads(solve, len(indices))
     return np.maximum(values, 0.0, out=values)

@@ -104,7 +104,7 @@ def scale_of(X: np.ndarray, mean: np.ndarray) -> float:
 
 def _search(X: np.ndarray, k: int) -> NeighborGraph:
     from idsweep import kernels
-    from idsweep.compiled import in_threads
+    from idsweep.compiled import in_threads, one_blas_thread
 
     number, dimension = X.shape
     mean = X.mean(axis=0, dtype=np.float64)
@@ -118,7 +118,8 @@ def _search(X: np.ndarray, k: int) -> NeighborGraph:
 
     found = np.empty((number, k), dtype=np.int32)
     distances = np.empty((number, k))
-    candidates = _candidates(centred, squares, k)
+    with one_blas_thread():
+        candidates = _candidates(centred, squares, k)
     counts = candidates[2]
     norms = np.sqrt(squares)
     points = np.arange(number)
@@ -161,12 +162,16 @@ def _candidates(centred: np.ndarray, squares: np.ndarray, k: int) -> tuple[np.nd
     for row0, column0 in [*zip(starts, starts, strict=True), *itertools.combinations(starts, 2)]:
         rows, columns = centred[row0 : row0 + size], centred[column0 : column0 + size]
         products = buffer[: len(rows) * len(columns)].reshape(len(rows), len(columns))
-        np.matmul(rows, columns.T, out=products)
-        if row0 == column0:
-            in_threads(partial(_call, kernels.begin_rows, (products, half_norms, row0), state), len(rows))
-        else:
-            block = (products, half_norms, row0, column0)
-            in_threads(partial(_call, kernels.offer_to_rows, block, state), len(rows))
+        on_diagonal = row0 == column0
+        block = (products, half_norms, row0) if on_diagonal else (products, half_norms, row0, column0)
+        for_rows = kernels.begin_rows if on_diagonal else kernels.offer_to_rows
+
+        def multiply(start: int, stop: int, pair=(rows, columns), block=block, for_rows=for_rows) -> None:
+            np.matmul(pair[0][start:stop], pair[1].T, out=block[0][start:stop])
+            for_rows(*block, start, stop, *state)
+
+        in_threads(multiply, len(rows))
+        if not on_diagonal:
             in_threads(partial(_call, kernels.offer_to_columns, block, state), len(columns))
     return values, ids, counts, thresholds
 

@@ -50,6 +50,8 @@ def write_about(
 
     tables: the sweep's tables of estimates, for the counts.
     """
+    own = dict(config)
+    catalog = own.pop("catalog")
     frames = [read_table(table) for table in tables]
     estimates = [frame for frame in frames if "layer" in frame.column_names]
     clouds = {
@@ -65,7 +67,7 @@ def write_about(
         estimates=sum(map(len, estimates)),
         command=html.escape(command),
         versions="".join(rows),
-        config=html.escape(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)),
+        config=html.escape(yaml.safe_dump(own | {"catalog": catalog}, sort_keys=False, allow_unicode=True)),
     )
     with whole_or_nothing(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")

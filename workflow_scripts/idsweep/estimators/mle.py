@@ -48,7 +48,7 @@ def global_(
 
     standard_error: from the spread of the local values (of their inverses for the inverse mean), with the
     products of deviations summed over each point and its n_neighbors neighbours, whose neighbourhoods
-    overlap. In simulations at k = 5 … 20 it is 1.0 to 1.4 times the true spread, and larger, on the safe side,
+    overlap. In simulations at k = 5 … 20 it is 0.9 to 1.5 times the true spread, and larger, on the safe side,
     when k is not small against N. None for the median.
     Points without a local estimate are left out and counted in n_undefined.
     """

@@ -18,10 +18,18 @@ BLOCK = 4096
 
 def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64) -> np.ndarray:
     """Participation ratio of each point's n_neighbors nearest other points, float64 (N,); NaN if they are all equal."""
+    from idsweep.compiled import in_threads, one_blas_thread
+
+    indices = graph.indices[:, :n_neighbors]
     values = np.empty(len(X))
-    for part, gram in gram_matrices(X, graph.indices[:, :n_neighbors]):
-        traces = np.trace(gram, axis1=1, axis2=2)
-        values[part] = _ratio(traces, np.einsum("bij,bij->b", gram, gram))
+
+    def measure(start: int, stop: int) -> None:
+        for part, gram in gram_matrices(X, indices[start:stop]):
+            traces = np.trace(gram, axis1=1, axis2=2)
+            values[start:stop][part] = _ratio(traces, np.einsum("bij,bij->b", gram, gram))
+
+    with one_blas_thread():
+        in_threads(measure, len(X))
     return values
 
 

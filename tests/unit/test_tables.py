@@ -1,0 +1,90 @@
+"""Tables summarise what is stored, count what is undefined, and keep what identifies a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from idsweep import store, tables
+
+IDENTITY = {
+    "set": "standard",
+    "model": "m",
+    "seed": None,
+    "checkpoint": "step8",
+    "step": 8,
+    "dataset": "d",
+    "split": "train",
+    "layer": 3,
+}
+
+
+def write_estimates(path: Path, values: list[float], layer: int = 3) -> str:
+    rows = len(values)
+    table = pa.table(
+        {
+            "estimator": ["twonn"] * rows + ["twonn"],
+            "scope": ["local"] * rows + ["global"],
+            "point": [*range(rows), None],
+            "value": [*values, 7.5],
+            "standard_error": [float("nan")] * rows + [0.25],
+            "n_points": [rows] * (rows + 1),
+            "n_neighbors": [16] * rows + [None],
+        },
+        schema=store.ESTIMATES,
+    )
+    store.write_table(path, table, {"identity": IDENTITY | {"layer": layer}})
+    return str(path)
+
+
+def test_summaries_are_numpy_s_and_pandas(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).gamma(4.0, 2.0, 500)
+    row = tables.local_summaries([write_estimates(tmp_path / "a.parquet", values.tolist())]).to_pylist()[0]
+    described = pd.Series(values).describe(percentiles=[0.05, 0.25, 0.5, 0.75, 0.95])
+    for name, of_pandas in (("mean", "mean"), ("standard_deviation", "std"), ("median", "50%"), ("q05", "5%")):
+        assert row[name] == pytest.approx(described[of_pandas], rel=1e-12)
+    assert row["n_points"] == 500
+    assert row["n_undefined"] == 0
+    assert {key: row[key] for key in IDENTITY} == IDENTITY
+
+
+def test_undefined_values_are_counted_and_in_no_mean(tmp_path: Path) -> None:
+    file = write_estimates(tmp_path / "a.parquet", [1.0, float("nan"), 3.0])
+    row = tables.local_summaries([file]).to_pylist()[0]
+    assert (row["mean"], row["n_points"], row["n_undefined"]) == (2.0, 3, 1)
+    nothing = write_estimates(tmp_path / "b.parquet", [float("nan")] * 3)
+    row = tables.local_summaries([nothing]).to_pylist()[0]
+    assert np.isnan(row["mean"])
+    assert row["n_undefined"] == 3
+
+
+def test_global_estimates(tmp_path: Path) -> None:
+    row = tables.global_estimates([write_estimates(tmp_path / "a.parquet", [1.0, 2.0])]).to_pylist()[0]
+    assert (row["value"], row["standard_error"], row["n_points"], row["n_undefined"]) == (7.5, 0.25, 2, 0)
+
+
+def test_pointwise_values_carry_their_identity(tmp_path: Path) -> None:
+    files = [write_estimates(tmp_path / f"{layer}.parquet", [1.0, 2.0], layer) for layer in (0, 1)]
+    frame = tables.read_frame("pointwise", files)
+    assert frame["layer"].tolist() == [0, 0, 1, 1]
+    assert frame["value"].tolist() == [1.0, 2.0, 1.0, 2.0]
+    assert set(frame["scope"]) == {"local"}
+
+
+def test_training_curves(tmp_path: Path) -> None:
+    curve = pa.table({"step": [0, 1], "metric": ["train_loss"] * 2, "value": [5.0, 4.0]})
+    store.write_table(tmp_path / "a.parquet", curve, {})
+    table = tables.training_curves([str(tmp_path / "a.parquet")], {"m": 3})
+    assert table.to_pylist()[1] == {"model": "m", "seed": 3, "step": 1, "metric": "train_loss", "value": 4.0}
+    assert tables.training_curves([], {}).num_rows == 0
+
+
+def test_csv_keeps_all_digits(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).random(50)
+    store.write_table(tmp_path / "t.parquet", pa.table({"v": values, "s": ["a,b"] * 50}), {})
+    tables.write_csv(str(tmp_path / "t.parquet"), str(tmp_path / "t.csv"))
+    np.testing.assert_array_equal(pd.read_csv(tmp_path / "t.csv", float_precision="round_trip")["v"], values)
