@@ -14,6 +14,7 @@ help:
 $(VENV)/installed: envs/requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "idsweep needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing idsweep and what it needs into $(VENV): a few minutes, once."
 	$(BIN)/python -m pip install --quiet --progress-bar off --constraint envs/requirements.txt --editable ".[demo,test]"
 	touch $@
 

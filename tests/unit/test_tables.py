@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-
 from idsweep import store, tables
 
 IDENTITY = {

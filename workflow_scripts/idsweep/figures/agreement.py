@@ -25,7 +25,6 @@ def draw(
     global_: pd.DataFrame,
     *,
     pairs: Sequence[Sequence[str]] | None = None,
-    estimator_set: str | None = None,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     panel_per_model: bool = False,
@@ -51,7 +50,7 @@ def draw(
             f"(local: {', '.join(local['estimator'].unique())}; "
             f"global: {', '.join(global_['estimator'].unique())}). Choose with the option pairs."
         )
-    chosen = {"estimator_set": estimator_set, "models": models, "datasets": datasets}
+    chosen = {"models": models, "datasets": datasets}
     matched = [_matched(local, global_, tuple(pair), chosen) for pair in pairs]
     names = list(matched[0]["dataset"].unique())
     if len(names) > len(MARKERS):

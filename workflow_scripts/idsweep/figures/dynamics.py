@@ -29,10 +29,10 @@ def draw(
     training: pd.DataFrame,
     *,
     estimator: str = "twonn",
-    estimator_set: str | None = None,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
+    scale: str = "linear",
     band: bool = True,
 ) -> Figure:
     """Mean local ID per layer against the training step, a panel per dataset, with the losses below.
@@ -42,11 +42,11 @@ def draw(
     One block per model with more than one checkpoint of known step; the band spans the quartiles of
     the local estimates. `metrics` are those drawn below (None: all whose name ends in `_loss`);
     models without training rows have no second row of panels. The step axis is linear up to 1 and
-    logarithmic beyond.
+    logarithmic beyond; `scale` makes the axis of the dimension "linear" or "log".
 
     Raises ValueError if what is asked for is not in the tables.
     """
-    rows = rows_of(local, "local", estimator, estimator_set=estimator_set, models=models, datasets=datasets)
+    rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
     curves = {
         model: _curves(training, model, metrics)
@@ -83,6 +83,7 @@ def draw(
             axes = drawn.add_subplot(grid[row, column], sharey=upper[0] if upper else None)
             chosen = rows[(rows["model"] == model) & (rows["dataset"] == dataset)]
             note = _dimension(axes, chosen, layers, colours, band)
+            style.value_axis(axes, scale)
             axes.set_title(f"{model}, {dataset}")
             style.label_outer(axes, label, column == 0)
             upper.append(axes)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from idsweep.figures import style
@@ -22,22 +23,22 @@ def draw(
     local: pd.DataFrame,
     *,
     estimator: str = "twonn",
-    estimator_set: str | None = None,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
+    scale: str = "linear",
     annotate: bool = True,
 ) -> Figure:
     """Heat maps of the mean local ID, layer × checkpoint: a block per model, a panel per dataset.
 
     local: the summary table of local estimates (`model, checkpoint, step, dataset, layer, mean,
     n_undefined, …`). Models with a single checkpoint are left out. The columns are the checkpoints in
-    order of training, equally spaced; the colour scale is shared within a model. With `annotate` the
-    means are written into the cells where these are large enough. A cell without any defined
+    order of training, equally spaced; the colour scale is shared within a model, and `scale` makes it
+    "linear" or "log". With `annotate` the means are written into the cells where these are large enough. A cell without any defined
     estimate is grey.
 
     Raises ValueError if what is asked for is not in the table.
     """
-    rows = rows_of(local, "local", estimator, estimator_set=estimator_set, models=models, datasets=datasets)
+    rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
     blocks = {
         model: of_model for model, of_model in rows.groupby("model", sort=False) if of_model["checkpoint"].nunique() > 1
@@ -58,19 +59,21 @@ def draw(
     grid = drawn.add_gridspec(
         down * len(blocks), across, height_ratios=[height for height in heights for _ in range(down)]
     )
-    label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" (", "\n(")
+    label = style.local_label("Mean local intrinsic dimension", estimator, rows)
+    label = label.replace(" (", "\n(").replace(" intrinsic", "\nintrinsic")  # as long as the lowest panel is high
     for block, (of_model, height) in enumerate(zip(blocks.values(), heights, strict=True)):
         panels = []
-        limits = of_model["mean"].min(), of_model["mean"].max()
+        norm = style.value_norm(of_model["mean"], scale)
         for place, dataset in enumerate(names):
             axes = drawn.add_subplot(grid[block * down + place // across, place % across])
             chosen = of_model[of_model["dataset"] == dataset]
-            mesh = _map(axes, chosen, limits, (panel, height), annotate)
+            mesh = _map(axes, chosen, norm, (panel, height), annotate)
             axes.set_title(f"{of_model['model'].iloc[0]}, {dataset}")
             style.label_outer(axes, "Layer", place % across == 0)
             panels.append(axes)
         bar = drawn.colorbar(mesh, ax=panels, label=label, aspect=18, pad=0.02)
         bar.outline.set_visible(False)
+        style.value_axis(bar.ax, scale)
     return drawn
 
 
@@ -81,7 +84,7 @@ def _only_checkpoints(rows: pd.DataFrame) -> list[tuple[str, str]]:
 def _map(
     axes: Axes,
     rows: pd.DataFrame,
-    limits: tuple[float, float],
+    norm: Normalize,
     inches: tuple[float, float],
     annotate: bool,
 ) -> QuadMesh:
@@ -94,8 +97,7 @@ def _map(
     mesh = axes.pcolormesh(
         values,
         cmap=style.sequence(),
-        vmin=limits[0],
-        vmax=limits[1],
+        norm=norm,
         edgecolors="white" if large else "none",
         linewidth=0.5 if large else 0,
         # Viewers leave hairlines between the small cells of a vector drawing.

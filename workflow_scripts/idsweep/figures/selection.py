@@ -15,28 +15,17 @@ def rows_of(
     name: str,
     estimator: str,
     *,
-    estimator_set: str | None = None,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The rows of one estimator, of the models and datasets asked for (None: all), in that order.
 
     `name` is what messages call the table. Raises ValueError if something asked for is not in the
-    table, if several estimator sets hold the estimator and none is chosen, or if a model lacks a
-    checkpoint × dataset × layer that its other rows imply.
+    table, or if a model lacks a checkpoint × dataset × layer that its other rows imply.
     """
     _require_columns(table, name, [*IDENTITY, "estimator"])
     _require_values(table, name, "estimator", [estimator])
     rows = table[table["estimator"] == estimator]
-    if estimator_set is not None:
-        _require_columns(table, name, ["set"])
-        _require_values(rows, name, "set", [estimator_set])
-        rows = rows[rows["set"] == estimator_set]
-    elif "set" in rows and rows["set"].nunique() > 1:
-        raise ValueError(
-            f"The {name} table holds estimator {estimator!r} in the sets {_listed(rows['set'])}: "
-            "choose one with the option estimator_set."
-        )
     for column, asked in (("model", models), ("dataset", datasets)):
         if asked is not None:
             _require_values(rows, name, column, asked)
@@ -110,10 +99,6 @@ def _require_complete(rows: pd.DataFrame, name: str) -> None:
                     f"The {name} table has no estimate of model {model!r}, checkpoint {checkpoint!r}, dataset "
                     f"{dataset!r}, layer {layer}, though it has that layer elsewhere. Measure it first."
                 )
-
-
-def _listed(values: pd.Series) -> str:
-    return _joined(repr(value) for value in values.unique())
 
 
 def _joined(values: Iterable[str]) -> str:

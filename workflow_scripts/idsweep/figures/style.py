@@ -18,8 +18,9 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
 
 from idsweep.store import whole_or_nothing
 
@@ -152,6 +153,27 @@ def undefined_note(count: int, consequence: str) -> str:
     if not count:
         return ""
     return f"\n({count:,} undefined {'estimate' if count == 1 else 'estimates'} {consequence})"
+
+
+def value_norm(values: pd.Series, scale: str) -> Normalize:
+    """The colour norm over defined `values` for a "linear" or "log" scale. Raises ValueError for another."""
+    return _scale(scale)[0](values.min(), values.max())
+
+
+def value_axis(axes: Axes, scale: str) -> None:
+    """Make the y axis "linear" or "log", the latter with ticks at 1, 2, 5, 10 …. Raises ValueError for another."""
+    _, locator = _scale(scale)
+    axes.set_yscale(scale)
+    if locator is not None:
+        axes.yaxis.set_major_locator(locator)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _scale(scale: str) -> tuple[type[Normalize], Locator | None]:
+    if scale not in ("linear", "log"):
+        raise ValueError(f"scale = {scale!r} is not known; it must be linear or log.")
+    return (LogNorm, LogLocator(subs=(1, 2, 5))) if scale == "log" else (Normalize, None)
 
 
 def label_outer(axes: Axes, text: str, first: bool) -> None:

@@ -22,7 +22,6 @@ def draw(
     pointwise: pd.DataFrame,
     *,
     estimator: str = "twonn",
-    estimator_set: str | None = None,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     limits: Sequence[float] | None = None,
@@ -37,7 +36,7 @@ def draw(
 
     Raises ValueError if what is asked for is not in the table.
     """
-    rows = rows_of(pointwise, "pointwise", estimator, estimator_set=estimator_set, models=models, datasets=datasets)
+    rows = rows_of(pointwise, "pointwise", estimator, models=models, datasets=datasets)
     blocks = list(rows.groupby(["model", "checkpoint"], sort=False))
     names = list(rows["dataset"].unique())
     most_layers = rows.groupby("model")["layer"].nunique().max()
