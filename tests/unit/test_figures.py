@@ -1,0 +1,226 @@
+"""Figures hold the data they were given, say what is missing, and come out the same each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from idsweep.figures import registry, style
+from idsweep.figures.agreement import draw as draw_agreement
+from idsweep.figures.dynamics import draw as draw_dynamics
+from idsweep.figures.heatmap import draw as draw_heatmap
+from idsweep.figures.violins import draw as draw_violins
+from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.figure import Figure
+
+STEPS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)]
+
+
+def local_table(
+    steps: list[int] = STEPS, layers: int = 5, datasets: tuple[str, ...] = ("news", "films")
+) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "set": "standard",
+            "estimator": estimator,
+            "model": "neox",
+            "seed": None,
+            "checkpoint": f"step{step}",
+            "step": step,
+            "dataset": dataset,
+            "split": "train",
+            "layer": layer,
+            "n_points": 2000,
+            "n_undefined": 0,
+            "n_neighbors": 64,
+            "mean": (mean := 6 + 4 * np.sin(layer) + 3 * np.log1p(step) / 6 + rng.random()),
+            "q25": mean - 1,
+            "q75": mean + 1,
+        }
+        for estimator in ("twonn", "mle")
+        for step in steps
+        for dataset in datasets
+        for layer in range(layers)
+    ]
+    return pd.DataFrame(rows)
+
+
+def global_table(local: pd.DataFrame) -> pd.DataFrame:
+    return local.rename(columns={"mean": "value"}).drop(columns=["q25", "q75"]).assign(value=lambda t: t["value"] * 0.9)
+
+
+def training_table(steps: list[int] = STEPS) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"model": "neox", "seed": None, "step": step, "metric": metric, "value": 8 - np.log1p(step) / 2 + 0.1 * i}
+        for step in steps
+        for i, metric in enumerate(("train_loss", "validation_loss"))
+    )
+
+
+def pointwise_table(layers: int = 5, points: int = 200) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "model": "neox",
+                "checkpoint": "step512",
+                "dataset": dataset,
+                "layer": layer,
+                "estimator": "twonn",
+                "n_neighbors": 64,
+                "value": rng.gamma(9, 1 + layer / layers, points),
+            }
+        )
+        for dataset in ("news", "films")
+        for layer in range(layers)
+    )
+
+
+def labels_overlap(drawn: Figure) -> bool:
+    """Whether two tick labels of one axis lie on each other, as laid out for paper."""
+    drawn.canvas.draw()
+    renderer = drawn.canvas.get_renderer()
+    for axes in drawn.axes:
+        for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+            boxes = [tick.get_window_extent(renderer) for tick in ticks if tick.get_visible() and tick.get_text()]
+            boxes = [box for box in boxes if box.width and box.height]
+            if any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]):
+                return True
+    return False
+
+
+def clipped(drawn: Figure) -> bool:
+    """Whether a title, label or tick label lies partly outside the paper."""
+    drawn.canvas.draw()
+    renderer = drawn.canvas.get_renderer()
+    paper = drawn.bbox
+    for axes in drawn.axes:
+        for text in (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label):
+            box = text.get_window_extent(renderer)
+            if text.get_text() and (box.x0 < -1 or box.y0 < -1 or box.x1 > paper.x1 + 1 or box.y1 > paper.y1 + 1):
+                return True
+    return False
+
+
+def panels(drawn: Figure, title: str) -> list:
+    return [axes for axes in drawn.axes if axes.get_title("left") == title]
+
+
+def test_dynamics_draw_the_means_and_losses() -> None:
+    local, training = local_table(), training_table()
+    drawn = draw_dynamics(local, training)
+    (axes,) = panels(drawn, "neox, films")
+    wanted = local[(local["estimator"] == "twonn") & (local["dataset"] == "films")]
+    for layer, line in enumerate(axes.get_lines()):
+        of_layer = wanted[wanted["layer"] == layer]
+        np.testing.assert_array_equal(line.get_xdata(), of_layer["step"])
+        np.testing.assert_array_equal(line.get_ydata(), of_layer["mean"])
+    assert len(axes.get_lines()) == 5
+    losses = next(axes for axes in drawn.axes if axes.get_ylabel() == "Loss")
+    np.testing.assert_array_equal(losses.get_lines()[1].get_ydata(), training["value"][1::2])
+
+
+def test_dynamics_name_the_estimator_and_neighbourhood() -> None:
+    drawn = draw_dynamics(local_table(), training_table(), estimator="mle")
+    assert "(MLE, L = 64)" in drawn.axes[0].get_ylabel()
+
+
+def test_heat_map_holds_the_means() -> None:
+    local = local_table()
+    drawn = draw_heatmap(local, estimator="mle")
+    (axes,) = panels(drawn, "neox, news")
+    (mesh,) = [artist for artist in axes.get_children() if isinstance(artist, QuadMesh)]
+    wanted = local[(local["estimator"] == "mle") & (local["dataset"] == "news")]
+    np.testing.assert_array_equal(mesh.get_array(), wanted.pivot(index="layer", columns="step", values="mean"))
+
+
+def test_violins_one_for_each_layer_and_undefined_ones_are_counted() -> None:
+    pointwise = pointwise_table()
+    pointwise.loc[(pointwise["layer"] == 2) & (pointwise["dataset"] == "news") & (pointwise.index < 7), "value"] = (
+        np.nan
+    )
+    drawn = draw_violins(pointwise)
+    (axes,) = panels(drawn, "neox (step512), news")
+    assert len([artist for artist in axes.collections if isinstance(artist, PolyCollection)]) == 5
+    assert "7 undefined estimates" in axes.get_xlabel()
+    (other,) = panels(drawn, "neox (step512), films")
+    assert "undefined" not in other.get_xlabel()
+
+
+def test_agreement_shows_every_pair_and_its_rank_correlation() -> None:
+    local = local_table()
+    drawn = draw_agreement(local, global_table(local))
+    first = drawn.axes[0]
+    assert sum(len(points.get_offsets()) for points in first.collections) == len(local) / 2
+    assert "ρ = 1.00" in first.texts[0].get_text()
+
+
+@pytest.mark.parametrize("steps", [STEPS, PYTHIA], ids=["11 checkpoints", "154 checkpoints"])
+@pytest.mark.parametrize("layers", [1, 5, 33])
+def test_labels_neither_overlap_nor_leave_the_paper(steps: list[int], layers: int) -> None:
+    local = local_table(steps, layers)
+    drawn = [
+        draw_dynamics(local, training_table(steps), scale="log"),
+        draw_heatmap(local, scale="log"),
+        draw_heatmap(local),
+        draw_violins(pointwise_table(layers)),
+        draw_agreement(local, global_table(local)),
+    ]
+    assert [(labels_overlap(figure), clipped(figure)) for figure in drawn] == [(False, False)] * len(drawn)
+
+
+def test_log_scale() -> None:
+    drawn = draw_dynamics(local_table(), training_table(), scale="log")
+    assert drawn.axes[0].get_yscale() == "log"
+    with pytest.raises(ValueError, match="scale = 'cubic' is not known; it must be linear or log"):
+        draw_heatmap(local_table(), scale="cubic")
+
+
+def test_without_several_checkpoints_the_figure_says_so() -> None:
+    local = local_table([512])
+    for drawn in (
+        draw_dynamics(local, training_table([])[:0].reindex(columns=["model", "metric"])),
+        draw_heatmap(local),
+    ):
+        assert "more than one checkpoint" in drawn.texts[0].get_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"estimator": "lpca"}, "estimator 'lpca' was asked for, but the local table holds 'twonn', 'mle'"),
+        ({"models": ["pythia"]}, "model 'pythia' was asked for, but the local table holds 'neox'"),
+        ({"datasets": ["wiki"]}, "dataset 'wiki' was asked for, but the local table holds 'news', 'films'"),
+    ],
+)
+def test_what_is_not_there_is_told(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw_heatmap(local_table(), **options)
+
+
+def test_a_missing_cell_is_told() -> None:
+    local = local_table()
+    local = local[~((local["layer"] == 3) & (local["step"] == 8) & (local["dataset"] == "news"))]
+    with pytest.raises(ValueError, match=r"no estimate of model 'neox', checkpoint 'step8', dataset 'news', layer 3"):
+        draw_heatmap(local)
+
+
+@pytest.mark.parametrize("ending", ["pdf", "png", "svg"])
+def test_the_same_table_gives_the_same_bytes(tmp_path: Path, ending: str) -> None:
+    for name in ("one", "two"):
+        style.save(draw_dynamics(local_table(), training_table()), [tmp_path / f"{name}.{ending}"])
+    assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+
+
+def test_the_registry_reads_figures_without_importing_them() -> None:
+    assert registry.names() == ["agreement", "dynamics", "heatmap", "violins"]
+    assert registry.tables("agreement") == ("local", "global")
+    assert registry.options("heatmap")["estimator"] == "twonn"
+    assert registry.description("violins").startswith("Violins of the local estimates")
+    assert registry.get("heatmap") is draw_heatmap
+    with pytest.raises(ValueError, match="There is no figure 'pie'; the figures are agreement"):
+        registry.get("pie")

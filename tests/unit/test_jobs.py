@@ -1,0 +1,105 @@
+"""What surrounds a script: its log, what the screen is told, and the last lines of a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from idsweep import devices, jobs
+
+
+class Named(dict):
+    def __getattr__(self, name: str) -> object:
+        return self[name]
+
+
+@pytest.fixture
+def snakemake(tmp_path: Path) -> SimpleNamespace:
+    return SimpleNamespace(
+        log=[str(tmp_path / "job.log")],
+        rule="find_neighbors",
+        wildcards=Named(sweep="demo", model="m", layer="3"),
+        params=Named(settings=json.dumps({"k": 5}), signature="abc"),
+        threads=1,
+        resources=Named(log_level="INFO"),
+    )
+
+
+@pytest.fixture(autouse=True)
+def restored_logging():
+    root, library = logging.getLogger(), logging.getLogger("idsweep")
+    before = root.handlers[:], root.level, library.handlers[:]
+    yield
+    root.handlers[:], library.handlers[:] = before[0], before[2]
+    root.setLevel(before[1])
+    logging.captureWarnings(False)
+
+
+def test_the_log_holds_all_the_screen_what_matters(snakemake: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
+    with jobs.job(snakemake) as run:
+        print("printed by a library")
+        logging.getLogger("idsweep.points").info("detail")
+        logging.getLogger("idsweep.progress").info("40 %")
+        logging.getLogger("idsweep.points").warning("few points")
+        assert run.settings == {"k": 5}
+    log = Path(snakemake.log[0]).read_text()
+    assert all(words in log for words in ("printed by a library", "detail", "40 %", "few points"))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "find_neighbors m 3: 40 %\nfind_neighbors m 3: few points\n"
+
+
+def test_a_failure_is_told_once_and_in_full_in_the_log(
+    snakemake: SimpleNamespace, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as exit_, jobs.job(snakemake):
+        raise ValueError("k = 9 is too large")
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err == "find_neighbors m 3: error: k = 9 is too large\n"
+    log = Path(snakemake.log[0]).read_text()
+    assert "Traceback" in log
+    assert log.rstrip().endswith("error: k = 9 is too large")
+
+
+def test_provenance_names_rule_settings_signature_and_time(snakemake: SimpleNamespace) -> None:
+    with jobs.job(snakemake) as run:
+        found = run.provenance(device="cpu")
+    assert found["rule"] == "find_neighbors"
+    assert found["signature"] == "abc"
+    assert found["device"] == "cpu"
+    assert found["seconds"] >= 0
+    assert {"idsweep", "python", "numpy", "torch"} <= found["versions"].keys()
+
+
+def test_the_last_lines_name_logs_and_reasons(tmp_path: Path) -> None:
+    told, killed, never = (tmp_path / name for name in ("told.log", "killed.log", "never.log"))
+    told.write_text("Traceback …\nValueError: x\nerror: all points are equal\nmend the data\n")
+    killed.write_text("INFO searching\n")
+    run = tmp_path / "snakemake.log"
+    lines = [f"    log: {path} (check log file(s) for error details)" for path in (told, killed, never, told)]
+    run.write_text("Error in rule a:\n" + "\n".join(lines))
+    said = jobs.failures([str(run)])
+    assert said.startswith("3 job(s) failed")
+    assert "error: all points are equal\n    mend the data" in said
+    assert "killed without a reason given; its last line: INFO searching" in said
+    assert "never.log" in said
+    assert "no log was written" in said
+    assert "and 2 more" in jobs.failures([str(run)], most=1)
+
+
+def test_what_was_made_is_listed_by_kind() -> None:
+    said = jobs.made(["r/a.pdf", "r/a.png", "r/t.csv", "r/report.html"])
+    assert said.splitlines() == ["Figures:", "  r/a.{pdf,png}", "Tables:", "  r/t.csv", "Report:", "  r/report.html"]
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert devices.resolve("cpu") == "cpu"
+    assert devices.resolve("auto") == "cpu"
+    with pytest.raises(ValueError, match=r"compute\.device is cuda, but torch sees no GPU"):
+        devices.resolve("cuda")
