@@ -169,6 +169,7 @@ def test_labels_neither_overlap_nor_leave_the_paper(steps: list[int], layers: in
         draw_heatmap(local),
         draw_violins(pointwise_table(layers)),
         draw_agreement(local, global_table(local)),
+        draw_agreement(local, global_table(local), scale="log"),
     ]
     assert [(labels_overlap(figure), clipped(figure)) for figure in drawn] == [(False, False)] * len(drawn)
 

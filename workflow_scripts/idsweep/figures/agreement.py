@@ -121,8 +121,8 @@ def _scatter(axes: Axes, points: pd.DataFrame, names: list[str], scale: str) -> 
             edgecolor="white",
             rasterized=many,
         )
-    axes.set_xscale(scale)
-    axes.set_yscale(scale)
+    style.value_axis(axes, scale, "x")
+    style.value_axis(axes, scale, "y")
     if not finite.empty:
         _square(axes, finite[["mean", "value"]].to_numpy(dtype=float), scale)
     correlation = finite["mean"].rank().corr(finite["value"].rank()) if len(finite) > 2 else np.nan

@@ -160,14 +160,15 @@ def value_norm(values: pd.Series, scale: str) -> Normalize:
     return _scale(scale)[0](values.min(), values.max())
 
 
-def value_axis(axes: Axes, scale: str) -> None:
-    """Make the y axis "linear" or "log", the latter with ticks at 1, 2, 5, 10 …. Raises ValueError for another."""
+def value_axis(axes: Axes, scale: str, which: str = "y") -> None:
+    """Make an axis "linear" or "log", the latter with ticks at 1, 2, 5, 10 …. Raises ValueError for another."""
     _, locator = _scale(scale)
-    axes.set_yscale(scale)
+    axes.set(**{f"{which}scale": scale})
+    axis = getattr(axes, f"{which}axis")
     if locator is not None:
-        axes.yaxis.set_major_locator(locator)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_locator(NullLocator())
 
 
 def _scale(scale: str) -> tuple[type[Normalize], Locator | None]:
