@@ -16,12 +16,15 @@ sys.path.insert(0, str(LIBRARY))
 # Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another job needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# The report is written by a nested call of this Snakemake, whatever environment its job runs in.
+os.environ.setdefault("IDSWEEP_PYTHON", sys.executable)
+
 # For the page about the sweep; jobs inherit it, nested calls keep the first.
 os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 report: "report/workflow.rst"
@@ -57,4 +60,4 @@ onsuccess:
 
 onerror:
     # At exit, since Snakemake itself still has a few lines to say.
-    atexit.register(lambda: print(jobs.failures(log), file=sys.stderr))
+    atexit.register(print, jobs.failures(log), file=sys.stderr)

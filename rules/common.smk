@@ -75,6 +75,20 @@ def weights_of(wildcards):
     return {"train": TRAINED, "hub": FETCHED}.get(source, [])
 
 
+def training_of(wildcards):
+    """The training curve beside trained weights, for its provenance."""
+    return METRICS if SWEEP.models[wildcards.model].source == "train" else []
+
+
+def corpus_of(wildcards):
+    """The local file with the texts of a job; empty for texts from the hub. What it holds is in the signature."""
+    if "dataset" in wildcards.keys():
+        corpus = SWEEP.datasets[wildcards.dataset]
+    else:
+        corpus = SWEEP.training_corpus(SWEEP.models[wildcards.model])
+    return str(corpus.file or "")
+
+
 def weights_folder(wildcards):
     """The folder with one checkpoint's weights."""
     model = SWEEP.models[wildcards.model]

@@ -16,6 +16,7 @@ rule sample_tokens:
     resources:
         mem_mb=4000,
         runtime=60,
+        corpus=corpus_of,
         log_level=COMPUTE["log_level"],
     params:
         tokenizer=tokenizer_folder,
@@ -32,6 +33,7 @@ rule extract_embeddings:
         tokens=TOKENS,
         sequences=SEQUENCES,
         weights=weights_of,
+        training=training_of,
     output:
         kept_if_asked(EMBEDDINGS),
     log:

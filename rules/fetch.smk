@@ -20,6 +20,8 @@ rule fetch_checkpoint:
     conda:
         "../envs/models.yaml"
     resources:
+        mem_mb=2000,
+        runtime=240,
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("fetch_checkpoint"),
@@ -42,6 +44,8 @@ rule fetch_tokenizer:
     conda:
         "../envs/models.yaml"
     resources:
+        mem_mb=2000,
+        runtime=240,
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("fetch_tokenizer"),

@@ -78,7 +78,7 @@ rule write_report:
     benchmark:
         "results/{sweep}/benchmarks/write_report.tsv"
     conda:
-        "../envs/report.yaml"
+        "../envs/estimation.yaml"
     resources:
         mem_mb=4000,
         runtime=30,

@@ -17,6 +17,7 @@ rule train_tokenizer:
     resources:
         mem_mb=4000,
         runtime=30,
+        corpus=corpus_of,
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("train_tokenizer"),
@@ -45,6 +46,7 @@ rule train_language_model:
     resources:
         mem_mb=8000,
         runtime=240,
+        corpus=corpus_of,
         gpu=GPUS,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],

@@ -9,4 +9,4 @@ from idsweep.store import write_table
 from idsweep.tables import training_curves
 
 with job(snakemake) as run:
-    write_table(snakemake.output[0], training_curves(snakemake.input, run.settings["seeds"]), run.provenance())
+    write_table(snakemake.output[0], training_curves(snakemake.input), run.provenance())

@@ -3,7 +3,7 @@
 Writes: results/{sweep}/checkpoints/{model}/{checkpoint}/, deleted when nothing needs it any more.
 """
 
-from idsweep.checkpoints import fetch
+from idsweep.hub import fetch
 from idsweep.jobs import job
 
 with job(snakemake) as run:

@@ -13,7 +13,9 @@ from idsweep.training.language_model import train_language_model
 
 with job(snakemake) as run:
     texts, training = run.settings["texts"], run.settings["training"]
-    train, validation = split_sequences(load_sequences(texts["entry"]), texts["validation_fraction"], texts["seed"])
+    train, validation = split_sequences(
+        load_sequences(texts["entry"], snakemake.resources.corpus), texts["validation_fraction"], texts["seed"]
+    )
     device = resolve(snakemake.resources.device)
     metrics = train_language_model(
         train,

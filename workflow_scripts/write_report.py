@@ -3,6 +3,7 @@
 Writes: results/{sweep}/report.html.
 """
 
+import os
 from pathlib import Path
 
 from idsweep.jobs import job
@@ -11,6 +12,7 @@ from idsweep.report import write_report
 with job(snakemake):
     write_report(
         snakemake.output[0],
+        python=os.environ["IDSWEEP_PYTHON"],
         snakefile=Path(snakemake.scriptdir).parent / "Snakefile",
         config={key: value for key, value in snakemake.config.items() if key != "captions"},
         contents=snakemake.input,

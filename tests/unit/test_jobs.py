@@ -58,7 +58,7 @@ def test_a_failure_is_told_once_and_in_full_in_the_log(
     with pytest.raises(SystemExit) as exit_, jobs.job(snakemake):
         raise ValueError("k = 9 is too large")
     assert exit_.value.code == 1
-    assert capsys.readouterr().err == "find_neighbors m 3: error: k = 9 is too large\n"
+    assert capsys.readouterr().err == f"find_neighbors m 3: error: k = 9 is too large (log: {snakemake.log[0]})\n"
     log = Path(snakemake.log[0]).read_text()
     assert "Traceback" in log
     assert log.rstrip().endswith("error: k = 9 is too large")
@@ -90,9 +90,13 @@ def test_the_last_lines_name_logs_and_reasons(tmp_path: Path) -> None:
     assert "and 2 more" in jobs.failures([str(run)], most=1)
 
 
-def test_what_was_made_is_listed_by_kind() -> None:
-    said = jobs.made(["r/a.pdf", "r/a.png", "r/t.csv", "r/report.html"])
-    assert said.splitlines() == ["Figures:", "  r/a.{pdf,png}", "Tables:", "  r/t.csv", "Report:", "  r/report.html"]
+def test_what_was_made_is_listed_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.pdf", "a.png", "t.csv", "report.html"):
+        Path(name).touch()
+    said = jobs.made(["a.pdf", "a.png", "a.svg", "t.csv", "report.html", "not_there.csv"])
+    assert said.splitlines() == ["Figures:", "  a.{pdf,png}", "Tables:", "  t.csv", "Report:", "  report.html"]
+    assert jobs.made(["not_there.csv"]) == ""
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,12 @@ def test_an_estimator_s_code_reaches_only_jobs_that_use_it() -> None:
     assert "idsweep.estimators.twonn" not in closure
 
 
+def test_scikit_dimension_counts_where_one_of_its_estimators_is_used() -> None:
+    script = SCRIPTS / "estimate_dimensions.py"
+    assert "scikit-dimension" in code_of(script, ("idsweep.estimators.scikit_dimension",))["versions"]
+    assert "scikit-dimension" not in code_of(script, ("idsweep.estimators.twonn",))["versions"]
+
+
 def test_names_of_settings_count_their_order_does_not() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest({"a": 1, "b": 2}) != digest({"a": 2, "b": 1})

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from idsweep import config
 from idsweep.config import ConfigError
 from idsweep.signature import Digests
@@ -97,17 +96,25 @@ def test_a_folder_of_checkpoints(tmp_path: Path) -> None:
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         (folder / "config.json").write_text('{"num_hidden_layers": 2, "hidden_size": 8}')
+        (folder / "pytorch_model.bin").touch()
+    (tmp_path / "checkpoint-1000/tokenizer.json").touch()
     entry = {"path": str(tmp_path), "kind": "causal", "checkpoints": {"pattern": "checkpoint-{}", "steps": [500, 1000]}}
     model = sweep_of(models={"mine": None}, catalog={"models": {"mine": entry}}).models["mine"]
     assert model.depth == 2
     assert model.weights("checkpoint-1000") == tmp_path / "checkpoint-1000"
-    assert model.tokenizer == tmp_path / "checkpoint-500"
+    assert model.tokenizer == tmp_path / "checkpoint-1000"
+    (tmp_path / "checkpoint-500/pytorch_model.bin").unlink()
+    with pytest.raises(ConfigError, match=r"catalog\.models\.mine\.path: .*checkpoint-500 holds no weights"):
+        sweep_of(models={"mine": None}, catalog={"models": {"mine": entry}})
+    chosen = {"checkpoints": ["checkpoint-1000"]}
+    assert sweep_of(models={"mine": chosen}, catalog={"models": {"mine": entry}}).models["mine"].depth == 2
 
 
 def test_clouds_are_models_by_checkpoints_by_datasets() -> None:
     sweep = sweep_of(
         models={"minilm": None, "tiny_neox": {"checkpoints": ["step512", "step0"]}},
         datasets=["lee_news", "film_reviews"],
+        tokens={"max_length": 128},
     )
     clouds = [(model.name, checkpoint.name, dataset.name) for model, checkpoint, dataset in sweep.clouds()]
     assert len(clouds) == 2 * (1 + 2)

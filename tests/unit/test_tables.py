@@ -32,6 +32,7 @@ def write_estimates(path: Path, values: list[float], layer: int = 3) -> str:
             "value": [*values, 7.5],
             "standard_error": [float("nan")] * rows + [0.25],
             "n_points": [rows] * (rows + 1),
+            "n_undefined": [int(np.isnan(values).sum())] * rows + [1],
             "n_neighbors": [16] * rows + [None],
         },
         schema=store.ESTIMATES,
@@ -63,7 +64,7 @@ def test_undefined_values_are_counted_and_in_no_mean(tmp_path: Path) -> None:
 
 def test_global_estimates(tmp_path: Path) -> None:
     row = tables.global_estimates([write_estimates(tmp_path / "a.parquet", [1.0, 2.0])]).to_pylist()[0]
-    assert (row["value"], row["standard_error"], row["n_points"], row["n_undefined"]) == (7.5, 0.25, 2, 0)
+    assert (row["value"], row["standard_error"], row["n_points"], row["n_undefined"]) == (7.5, 0.25, 2, 1)
 
 
 def test_pointwise_values_carry_their_identity(tmp_path: Path) -> None:
@@ -76,14 +77,18 @@ def test_pointwise_values_carry_their_identity(tmp_path: Path) -> None:
 
 def test_training_curves(tmp_path: Path) -> None:
     curve = pa.table({"step": [0, 1], "metric": ["train_loss"] * 2, "value": [5.0, 4.0]})
-    store.write_table(tmp_path / "a.parquet", curve, {})
-    table = tables.training_curves([str(tmp_path / "a.parquet")], {"m": 3})
-    assert table.to_pylist()[1] == {"model": "m", "seed": 3, "step": 1, "metric": "train_loss", "value": 4.0}
-    assert tables.training_curves([], {}).num_rows == 0
+    for model, seed in (("z", 3), ("a", 4)):
+        made_by = {"wildcards": {"model": model}, "settings": {"training": {"seed": seed}}}
+        store.write_table(tmp_path / f"{model}.parquet", curve, made_by)
+    table = tables.training_curves([str(tmp_path / "z.parquet"), str(tmp_path / "a.parquet")])
+    assert table.to_pylist()[1] == {"model": "z", "seed": 3, "step": 1, "metric": "train_loss", "value": 4.0}
+    assert table["model"].to_pylist() == ["z", "z", "a", "a"]
+    assert table["seed"].to_pylist() == [3, 3, 4, 4]
+    assert tables.training_curves([]).num_rows == 0
 
 
 def test_csv_keeps_all_digits(tmp_path: Path) -> None:
     values = np.random.default_rng(1).random(50)
     store.write_table(tmp_path / "t.parquet", pa.table({"v": values, "s": ["a,b"] * 50}), {})
     tables.write_csv(str(tmp_path / "t.parquet"), str(tmp_path / "t.csv"))
-    np.testing.assert_array_equal(pd.read_csv(tmp_path / "t.csv", float_precision="round_trip")["v"], values)
+    np.testing.assert_array_equal(pd.read_csv(tmp_path / "t.csv")["v"], values)

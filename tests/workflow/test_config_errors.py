@@ -94,7 +94,46 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"models": {"other": {}}, "catalog__models": {"other": {"hub": "a/b", "kind": "causal"}}},
         ["catalog.models.other.layers: this key is required"],
     ),
-    "number in words": ({"points__number": "many"}, ["points.number: 'many'", "expected integer"]),
+    "number in words": ({"points__number": "many"}, ["points.number: 'many'", "expected a whole number"]),
+    "fraction of a point": ({"points__number": 200.0}, ["points.number: 200.0", "expected a whole number"]),
+    "infinite noise": ({"points__noise": float("inf")}, ["points.noise: inf", "expected a number"]),
+    "layer that is no whole number": ({"layers": [0.5]}, ["layers: [0.5]", "a list of whole numbers"]),
+    "models as a list": ({"models": ["minilm"]}, ["models: ['minilm']", "expected a mapping"]),
+    "as many neighbours as tokens": (
+        {"tokens__number": 16},
+        ["neighbors.number: 16", "tokens.number = 16", "at most 15"],
+    ),
+    "value that an estimator cannot take": (
+        {"estimator_sets__quick": [TWONN | {"discard_fraction": 2}]},
+        ["estimator_sets.quick[0]: discard_fraction = 2 must be at least 0 and below 1"],
+    ),
+    "sequences longer than the model takes": (
+        {"tokens__max_length": 100},
+        ["tokens.max_length: 100 tokens are more than mini_neox takes", "at most 64"],
+    ),
+    "checkpoint names that training does not give": (
+        {
+            "catalog__models__mini_neox": NEOX | {"checkpoints": {"pattern": "ckpt-{}", "steps": [0]}},
+            "models__mini_neox": {},
+        },
+        ["catalog.models.mini_neox.checkpoints.pattern: 'ckpt-{}'", "expected 'step{}'"],
+    ),
+    "empty range of steps": (
+        {"catalog__models__mini_neox": NEOX | {"checkpoints": {"pattern": "step{}", "steps": ["4..1/1"]}}},
+        ["catalog.models.mini_neox.checkpoints.steps", "names no step"],
+    ),
+    "regular expression that is none": (
+        {"datasets": ["mine"], "catalog__datasets": {"mine": {"loader": "text", "path": "mine.yaml", "remove": "(["}}},
+        ["catalog.datasets.mine: remove: '(['", "no regular expression"],
+    ),
+    "figure of a dataset that is not measured": (
+        {"figures": {"violins": {"datasets": ["film_reviews"]}}},
+        ["figures.violins.datasets: 'film_reviews' is not known", "lee_news"],
+    ),
+    "figure on an unknown scale": (
+        {"figures": {"dynamics": {"scale": "lgo"}}},
+        ["figures.dynamics.scale: 'lgo'", "did you mean 'log'?", "linear"],
+    ),
     "negative number": ({"tokens__number": -5}, ["tokens.number: -5", "must be ≥ 3"]),
     "empty list": ({"datasets": []}, ["datasets: []", "at least one"]),
     "required key": ({"sweep": None}, ["sweep: None", "expected string"]),

@@ -73,6 +73,12 @@ def test_the_same_tokens_at_every_checkpoint(finished: Project) -> None:
     ]
     tokens = store.read_table(finished.results / "tokens/mini_neox/lee_news.parquet")
     assert all(np.array_equal(part, tokens["point"].to_numpy()) for part in ids)
+    # Layer 0 of GPT-NeoX is the token's embedding alone: equal rows are equal tokens, at every checkpoint.
+    for step in ("step0", "step4"):
+        vectors = store.read_embeddings(finished.results / f"embeddings/mini_neox/{step}/lee_news.parquet", 0)
+        _, as_vectors = np.unique(vectors, axis=0, return_inverse=True)
+        _, as_tokens = np.unique(tokens["token_id"].to_numpy(), return_inverse=True)
+        assert len({*zip(as_vectors, as_tokens, strict=True)}) == as_vectors.max() + 1 == as_tokens.max() + 1
 
 
 def test_tables_hold_one_row_per_estimate(finished: Project) -> None:
@@ -104,7 +110,14 @@ def test_provenance_tells_the_whole_way(finished: Project) -> None:
         way.append(found["rule"])
     assert way == ["estimate_dimensions", "find_neighbors", "extract_embeddings", "sample_tokens"]
     assert found["settings"]["tokens"]["seed"] == 42
-    assert len(found["settings"]["texts"]["content"]["lee_background.cor"]) == 64
+    assert len(found["settings"]["texts"]["content"]) == 64
+    extraction = store.provenance(finished.results / "embeddings/mini_neox/step4/lee_news.parquet")
+    assert extraction["from"][1]["rule"] == "train_language_model"
+    assert extraction["from"][1]["settings"]["training"]["learning_rate"] == 0.001
+    extraction = store.provenance(finished.results / "embeddings/minilm/final/lee_news.parquet")
+    assert len(extraction["settings"]["source"]["model.safetensors"]) == 64
+    table = store.provenance(finished.results / "tables/local.parquet")
+    assert table["settings"]["config"]["estimator_sets"] == MINI["estimator_sets"]
 
 
 def test_the_same_config_gives_the_same_tables(finished: Project, fresh: Project) -> None:
@@ -119,16 +132,18 @@ def test_the_same_config_gives_the_same_tables(finished: Project, fresh: Project
 
 
 def test_a_failing_job_ends_the_screen_with_its_log_and_reason(fresh: Project) -> None:
-    fresh.configure(models={"minilm": {"layers": [0]}}, tokens__number=10, points__number=100, neighbors__number=16)
-    done = fresh.snakemake("results/mini/tables/local.parquet")
+    (fresh.folder / "few.txt").write_text("Only a few words.\n")
+    few = {"few": {"loader": "text", "path": str(fresh.folder / "few.txt")}}
+    fresh.configure(models={"minilm": {"layers": [0]}}, datasets=["few"], catalog__datasets=few)
+    elsewhere = fresh.folder / "else where"  # a working folder of its own, with a space in its name
+    elsewhere.mkdir()
+    done = fresh.snakemake("results/mini/tables/local.parquet", "--directory", str(elsewhere))
     assert done.returncode != 0
     last = done.stdout[done.stdout.rindex("job(s) failed") :]
-    assert "results/mini/logs/find_neighbors/minilm/final/lee_news.log" in last
-    assert "error:" in last
-    assert "16" in last
-    assert "10" in last
+    assert "results/mini/logs/find_neighbors/minilm/final/few.log" in last
+    assert "error: k = 16 neighbours cannot be found among N = 5 points" in last
     assert "Traceback" not in done.stdout
-    log = (fresh.results / "logs/find_neighbors/minilm/final/lee_news.log").read_text()
+    log = (elsewhere / "results/mini/logs/find_neighbors/minilm/final/few.log").read_text()
     assert "Traceback" in log
 
 

@@ -24,6 +24,8 @@ SAMPLED = {"sample_tokens": 2, **EXTRACTED}
 
 TWONN_SET = MINI["estimator_sets"]["quick"]
 LIKELIHOOD_SET = MINI["estimator_sets"]["likelihood"]
+NEOX = MINI["catalog"]["models"]["mini_neox"]
+TWIN = NEOX | {"training": NEOX["training"] | {"seed": 1}}
 
 
 def with_mle(local: int, of_global: int) -> list[dict]:
@@ -78,7 +80,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     "add a model": (
         lambda p: p.configure(
             models__second_neox={"checkpoints": ["step4"]},
-            catalog__models__second_neox=MINI["catalog"]["models"]["mini_neox"] | {"seed": 1},
+            catalog__models__second_neox=TWIN,
         ),
         {"train_tokenizer": 1, "train_language_model": 1, "sample_tokens": 1, "extract_embeddings": 1}
         | {"find_neighbors": 1, "estimate_dimensions": 6, "collect_training": 1, **COLLECTED, "write_csv": 3},
@@ -148,7 +150,7 @@ def test_exactly_what_is_stale_runs_again(project: Project, edit: str) -> None:
 
 
 def test_threads_make_nothing_stale(project: Project) -> None:
-    assert project.stale("--cores", "1", "--set-threads", "extract_embeddings=1") == {}
+    assert project.stale("--cores", "1", "--set-threads", "extract_embeddings=2") == {}
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,19 @@
 
 A model folder is what the hub serves for one revision: config.json, the weights as safetensors (or as
 pytorch_model.bin where nothing better is published) and the tokenizer's files. Nothing here reaches
-for the network but `fetch`, and no code from a model's repository is ever run.
+for the network (see `hub`), and no code from a model's repository is ever run.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from idsweep.hub import COMMIT_FILE, PICKLES, SAFETENSORS
 from idsweep.packages import path_in_package
 from idsweep.quiet import quiet_transformers
-from idsweep.tokenizers import TOKENIZER_FILES
 
 if TYPE_CHECKING:
     import torch
@@ -28,17 +27,17 @@ AUTO_CLASSES = {
 DTYPES = ("float32", "bfloat16", "float16")
 
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+POSITION_KEYS = ("max_position_embeddings", "n_positions")
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim")
-
-SAFETENSORS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
-PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 
 
 class Architecture(NamedTuple):
-    """How many blocks a model has (its hidden states are layers 0…layers) and how wide they are."""
+    """How many blocks a model has (its hidden states are layers 0…layers), how wide they are, and the longest
+    sequence its positions allow (None if config.json does not say)."""
 
     layers: int
     width: int
+    positions: int | None
 
 
 def package_folder(package: str, folder: str) -> Path:
@@ -60,7 +59,11 @@ def read_architecture(folder: str | Path) -> Architecture:
         if value is None:
             raise ValueError(f"{path} does not say the {what}; looked for {', '.join(keys)}.")
         found.append(value)
-    return Architecture(*found)
+    positions = next((config[key] for key in POSITION_KEYS if isinstance(config.get(key), int)), None)
+    # RoBERTa counts positions from the padding token on.
+    if positions is not None and config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
+        positions -= config.get("pad_token_id", 1) + 1
+    return Architecture(*found, positions)
 
 
 def weight_files(folder: str | Path) -> list[Path]:
@@ -90,6 +93,12 @@ def weight_files(folder: str | Path) -> list[Path]:
 def model_files(folder: str | Path) -> list[Path]:
     """config.json and the weight files: what determines a model. Raises ValueError as `weight_files` does."""
     return [Path(folder) / "config.json", *weight_files(folder)]
+
+
+def commit_of(folder: str | Path) -> str | None:
+    """The commit on the hub that a fetched model folder holds; None for any other folder."""
+    path = Path(folder) / COMMIT_FILE
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
 def load_model(
@@ -134,36 +143,6 @@ def load_model(
             f"check 'kind' ({', '.join(AUTO_CLASSES)})."
         )
     return model.eval().to(device)
-
-
-def fetch(hub_id: str, revision: str | None, target_folder: str | Path, *, weights: bool = True) -> str:
-    """Download what a model folder needs from the hub, and return the commit that `revision` names.
-
-    weights: False leaves them out, for the tokenizer and config.json alone.
-
-    Only config, tokenizer and weights are fetched: safetensors, or pytorch_model*.bin where the
-    repository has no safetensors.
-
-    Raises ValueError if the model or revision is not there, may not be read, or holds no weights.
-    """
-    from huggingface_hub import HfApi, snapshot_download
-
-    where = f"{hub_id} at revision {revision or 'main'}"
-    try:
-        info = HfApi().model_info(hub_id, revision=revision)
-    except Exception as error:
-        raise ValueError(f"{where} cannot be found on the hub: {error}") from error
-    offered = [file.rfilename for file in info.siblings]
-    safetensors, pickles = (list(filter(pattern.fullmatch, offered)) for pattern in (SAFETENSORS, PICKLES))
-    weights = safetensors or pickles
-    if not weights:
-        raise ValueError(f"{where} offers no weights: neither model*.safetensors nor pytorch_model*.bin.")
-    wanted = ["config.json", *TOKENIZER_FILES, *weights]
-    try:
-        snapshot_download(hub_id, revision=info.sha, local_dir=target_folder, allow_patterns=wanted)
-    except Exception as error:
-        raise ValueError(f"{where} cannot be fetched: {error}") from error
-    return info.sha
 
 
 def _read_config(folder: str | Path) -> dict:

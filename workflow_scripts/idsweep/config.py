@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,30 @@ from idsweep.figures import registry as figures
 
 REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
 MOST_SHOWN = 10
+KINDS = {
+    "object": "a mapping (as `name:` below it)",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+# Stricter than JSON Schema, for which 200.0 is a whole number and infinity a number.
+TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+        "number": lambda _, value: isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value),
+    }
+)
+Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=TYPES)
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be run; the message says where, what was given and what is allowed."""
 
     def __init__(self, complaints: list[str]) -> None:
-        self.complaints = complaints
+        self.complaints = complaints = list(dict.fromkeys(complaints))
         more = len(complaints) - MOST_SHOWN
         shown = complaints[:MOST_SHOWN] + ([f"… and {more} more"] if more > 0 else [])
         super().__init__("The configuration cannot be run:\n" + "\n".join(f"  - {line}" for line in shown))
@@ -104,7 +122,7 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
 
 
 def _check(value: Any, schema: Mapping[str, Any], prefix: str = "") -> None:
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(value), key=lambda e: list(map(str, e.path)))
+    errors = sorted(Validator(schema).iter_errors(value), key=lambda e: list(map(str, e.path)))
     if errors:
         raise ConfigError([prefix + line for error in errors for line in _complaints(error)])
 
@@ -116,7 +134,7 @@ def _complaints(error: jsonschema.ValidationError) -> Iterator[str]:
     match error.validator:
         case "additionalProperties":
             allowed = sorted(error.schema.get("properties", {}))
-            for key in error.instance.keys() - set(allowed):
+            for key in sorted(map(str, error.instance.keys() - set(allowed))):
                 yield f"{key_path([*error.absolute_path, key])}: unknown key; {choose(key, allowed)}"
         case "required":
             missing = [key for key in error.validator_value if key not in error.instance]
@@ -130,8 +148,8 @@ def _complaints(error: jsonschema.ValidationError) -> Iterator[str]:
             yield f"{path}: {given} is not known; {choose(error.instance, error.validator_value)}"
         case "type":
             wanted = error.validator_value
-            wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
-            yield f"{path}: {given} is of the wrong type; expected {wanted}"
+            wanted = [wanted] if isinstance(wanted, str) else wanted
+            yield f"{path}: {given} is of the wrong type; expected {' or '.join(KINDS[kind] for kind in wanted)}"
         case "oneOf":
             yield f"{path}: {given} is not allowed; expected {error.schema['description']}"
         case "pattern":
@@ -174,8 +192,13 @@ def needs_vectors(item: Mapping[str, Any]) -> bool:
 
 
 def parameters(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of one estimate: what is neither its estimator, its scope nor its name."""
+    """The parameters given to one estimate: what is neither its estimator, its scope nor its name."""
     return {key: value for key, value in item.items() if key not in ("estimator", "scope", "name")}
+
+
+def all_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Every parameter of one estimate, those left out at their defaults."""
+    return estimators.get(item["estimator"]).parameters(item["scope"]) | parameters(item)
 
 
 def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -184,12 +207,13 @@ def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _check_estimators(config: Mapping[str, Any]) -> None:
     complaints = []
-    k, n = config["neighbors"]["number"], config["points"]["number"]
-    if k >= n:
-        complaints.append(
-            f"neighbors.number: {k} neighbours cannot be found among points.number = {n} points; "
-            f"expected at most {n - 1}"
-        )
+    k = config["neighbors"]["number"]
+    for limit in ("points", "tokens"):
+        if k >= (n := config[limit]["number"]):
+            complaints.append(
+                f"neighbors.number: {k} neighbours cannot be found among {limit}.number = {n} {limit}; "
+                f"expected at most {n - 1}"
+            )
     seen = set()
     for name, items in config["estimator_sets"].items():
         for i, item in enumerate(items):
@@ -202,15 +226,21 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
                 )
                 continue
             allowed = estimator.parameters(item["scope"])
-            for key in parameters(item).keys() - allowed.keys():
+            unknown = sorted(parameters(item).keys() - allowed.keys())
+            for key in unknown:
                 complaints.append(
                     f"{key_path([*at, key])}: unknown parameter of {item['estimator']} ({item['scope']}); "
                     f"{choose(key, sorted(allowed))}"
                 )
-            used = item.get("n_neighbors", allowed.get("n_neighbors"))
-            if isinstance(used, int) and used > k:
+            used = allowed | parameters(item)
+            if not unknown and estimator.check is not None:
+                try:
+                    estimator.check(used)
+                except (TypeError, ValueError) as error:
+                    complaints.append(f"{key_path(at)}: {error}")
+            if (needed := estimator.neighbors_needed(item["scope"], used)) > k:
                 complaints.append(
-                    f"{key_path([*at, 'n_neighbors'])}: {used} neighbours are asked for, but neighbors.number "
+                    f"{key_path([*at, 'n_neighbors'])}: {needed} neighbours are asked for, but neighbors.number "
                     f"stores {k}; lower it or raise neighbors.number"
                 )
             if (label(item), item["scope"]) in seen:
@@ -226,9 +256,17 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
 def _check_figures(config: Mapping[str, Any]) -> None:
     complaints = []
     local = sorted({label(item) for item in _items(config) if item["scope"] == "local"})
+    choices = {"models": list(config["models"]), "datasets": config["datasets"], "scale": ["linear", "log"]}
     for name, options in config["figures"].items():
         allowed = figures.options(name)
-        for key in (options or {}).keys() - allowed.keys():
+        for key, names in choices.items():
+            given = (options or {}).get(key)
+            for value in [given] if isinstance(given, str) else given or []:
+                if value not in names:
+                    complaints.append(
+                        f"{key_path(['figures', name, key])}: {value!r} is not known; {choose(value, names)}"
+                    )
+        for key in sorted((options or {}).keys() - allowed.keys()):
             complaints.append(
                 f"{key_path(['figures', name, key])}: unknown option of the figure {name}; {choose(key, sorted(allowed))}"
             )

@@ -19,7 +19,9 @@ Empty texts are always left out.
 
 from __future__ import annotations
 
+import codecs
 import re
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +48,7 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
     _check(spec)
     if spec["loader"] == "hub":
         return None
-    path = path_in_package(spec["package"], spec["file"]) if "package" in spec else Path(spec["path"])
+    path = path_in_package(spec["package"], spec["file"]) if "package" in spec else Path(spec["path"]).expanduser()
     if not path.is_file():
         raise ValueError(f"path: there is no file {str(path)!r}. Relative paths start at the working directory.")
     if path.suffix in COMPRESSED and spec.get("encoding", "utf-8").lower() not in ("utf-8", "utf8"):
@@ -55,13 +57,20 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
     return path
 
 
-def load_sequences(spec: Mapping[str, Any]) -> list[str]:
+def reading(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an entry shapes its texts besides the content of its file: all but where a local file lies."""
+    return {key: value for key, value in spec.items() if key not in ("package", "file", "path")}
+
+
+def load_sequences(spec: Mapping[str, Any], file: str | Path | None = None) -> list[str]:
     """The texts of a dataset, in the order of its rows, cleaned as the entry says; none is empty.
+
+    file: the local file, for an entry that does not say where it lies (see `reading`).
 
     Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
     split, or if no text is left.
     """
-    file = corpus_file(spec)
+    file = corpus_file(spec) if not file else corpus_file(spec | {"path": str(file)})
     source = str(file) if file else spec["hub"]
     texts = list(_clean(_texts(_rows(spec, file, source), spec, source), spec))
     if not texts:
@@ -122,6 +131,20 @@ def _check(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"loader {loader!r} does not read from {sources[0]!r}; the loader 'hub' reads from 'hub'.")
     if "column" in spec and "template" in spec:
         raise ValueError("A dataset has either 'column' or 'template', not both.")
+    if "remove" in spec:
+        try:
+            re.compile(spec["remove"])
+        except re.error as error:
+            raise ValueError(f"remove: {spec['remove']!r} is no regular expression: {error}.") from None
+    if "encoding" in spec:
+        try:
+            codecs.lookup(spec["encoding"])
+        except LookupError:
+            raise ValueError(f"encoding: {spec['encoding']!r} is not known to Python.") from None
+    try:
+        list(string.Formatter().parse(spec.get("template", "")))
+    except ValueError as error:
+        raise ValueError(f"template: {spec['template']!r} cannot be filled in: {error}.") from None
     if "encoding" in spec and loader not in LOADERS_WITH_ENCODING:
         raise ValueError(f"encoding: it holds for {', '.join(LOADERS_WITH_ENCODING)}, not for {loader}.")
 

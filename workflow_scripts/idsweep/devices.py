@@ -13,13 +13,16 @@ def resolve(wanted: str) -> str:
     """
     if wanted == "cpu" or (wanted == "auto" and not Path("/dev/nvidiactl").exists()):
         return "cpu"
-    import torch
+    try:
+        import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
+        if torch.cuda.is_available():
+            return "cuda"
+    except ImportError:  # environments that only estimate have no torch
+        pass
     if wanted == "auto":
         return "cpu"
     raise ValueError(
-        "compute.device is cuda, but torch sees no GPU here. Set compute.device to cpu or auto, "
+        "compute.device is cuda, but torch sees no GPU here, or is not installed. Set compute.device to cpu or auto, "
         "or run on a machine with a GPU and a CUDA build of torch."
     )

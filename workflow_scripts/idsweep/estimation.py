@@ -23,6 +23,8 @@ def estimate_layer(
 
     ids: int32 (N,), the sampled token behind each point. graph: of N points. vectors: (N, D), or None
     if no estimator needs them. estimates: mappings with name, estimator, scope and parameters.
+    `n_undefined` counts the points at which an estimator is undefined: NaN values of a local one, points
+    that a global one had to leave out.
 
     Raises ValueError if an estimator cannot be computed on this cloud.
     """
@@ -33,14 +35,15 @@ def estimate_layer(
         if wanted["scope"] == "local":
             values = estimate_local(vectors, estimator, graph=graph, **parameters)
             errors, points, n_points = np.full(len(values), np.nan), ids, len(values)
-            if undefined := int(np.isnan(values).sum()):
-                logger.warning(
-                    "%s: %d of %d local estimates are undefined (NaN)", wanted["name"], undefined, len(values)
-                )
+            n_undefined = int(np.isnan(values).sum())
         else:
             estimate = estimate_global(vectors, estimator, graph=graph, **parameters)
             values, errors, points = [estimate.value], [estimate.standard_error], [None]
-            n_points = estimate.n_points
+            n_points, n_undefined = estimate.n_points, estimate.n_undefined
+        if n_undefined:
+            logger.warning(
+                "%s (%s) is undefined at %d of %d points", wanted["name"], wanted["scope"], n_undefined, n_points
+            )
         rows = len(values)
         columns = [
             [wanted["name"]] * rows,
@@ -49,6 +52,7 @@ def estimate_layer(
             values,
             errors,
             [n_points] * rows,
+            [n_undefined] * rows,
             [n_neighbors] * rows,
         ]
         parts.append(

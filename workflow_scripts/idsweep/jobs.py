@@ -75,7 +75,7 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
             traceback.print_exc(file=log)
             reason = f"{REASON}{str(error) or type(error).__name__}"
             print(reason, file=log)
-            print(f"{_title(snakemake)}: {reason}", file=screen)
+            print(f"{_title(snakemake)}: {reason} (log: {snakemake.log[0]})", file=screen)
             sys.exit(1)
         finally:
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
@@ -108,7 +108,7 @@ def failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     if len(logs) > most:
         lines.append(f"  … and {len(logs) - most} more")
     head = f"{len(logs)} job(s) failed; what is done is kept, run the same command again to go on:"
-    return "\n".join([head, *lines]) if logs else "The run failed before a job did; see above."
+    return "\n".join([head, *lines]) if logs else "The run failed; the messages above say where."
 
 
 def _reason(log: Path) -> str:
@@ -123,9 +123,10 @@ def _reason(log: Path) -> str:
 
 
 def made(files: Iterable[str]) -> str:
-    """What a finished run made and where to look, for the last lines on the screen."""
+    """What there is of `files` after a run and where to look, for the last lines on the screen."""
     kinds = {"Figures": (".pdf", ".png", ".svg"), "Tables": (".parquet", ".csv"), "Report": (".html",)}
     lines = []
+    files = [path for path in files if Path(path).is_file()]
     for kind, endings in kinds.items():
         stems: dict[str, list[str]] = {}
         for path in map(Path, files):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,20 +73,23 @@ def write_about(
 
 
 def write_report(
-    path: str | Path, *, snakefile: Path, config: Mapping[str, Any], contents: Sequence[str | Path]
+    path: str | Path, *, python: str, snakefile: Path, config: Mapping[str, Any], contents: Sequence[str | Path]
 ) -> None:
     """Write Snakemake's report of `contents`, which a running workflow has just made.
+
+    python: the interpreter that runs this workflow's Snakemake.
 
     Raises RuntimeError with Snakemake's own words if it cannot be made.
     """
     path = Path(path)
+    environment = {name: value for name, value in os.environ.items() if name != "SNAKEMAKE_PROFILE"}
     with tempfile.TemporaryDirectory() as folder:
         configfile = Path(folder) / "config.yaml"
         configfile.write_text(yaml.safe_dump(_plain(config)), encoding="utf-8")
         unfinished = path.with_name(f".{path.stem}.{os.getpid()}.html")  # Snakemake goes by the ending
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", str(configfile)]
+        command = [python, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", str(configfile)]
         command += ["--nolock", "--cores", "1", "--report", str(unfinished), *map(str, contents)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         try:
             if done.returncode:
                 raise RuntimeError(f"Snakemake could not write the report:\n{done.stderr}")

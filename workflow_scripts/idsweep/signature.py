@@ -27,19 +27,16 @@ LIBRARY = Path(__file__).parent
 # Modules that cannot change a number: logging, progress, provenance, the version, the choice of a device.
 NEUTRAL = {"idsweep", "idsweep.devices", "idsweep.jobs", "idsweep.progress", "idsweep.quiet", "idsweep.version"}
 
-# Packages whose releases may change numbers, by their import name. numpy and pyarrow are left out:
-# every module uses them, and what is used (PCG64, BLAS products, Parquet) is stable to rounding.
+# Packages whose releases may change numbers: import name -> the distributions behind it that compute.
+# numpy and pyarrow are left out by decision: every module uses them, so that each of their releases
+# would repeat every forward pass; provenance names them.
 COMPUTING = {
-    "accelerate": "accelerate",
-    "datasets": "datasets",
-    "faiss": "faiss-cpu",
-    "numba": "numba",
-    "scipy": "scipy",
-    "skdim": "scikit-dimension",
-    "sklearn": "scikit-learn",
-    "tokenizers": "tokenizers",
-    "torch": "torch",
-    "transformers": "transformers",
+    "datasets": ("datasets",),
+    "numba": ("numba",),
+    "skdim": ("scikit-dimension", "scikit-learn", "scipy"),
+    "tokenizers": ("tokenizers",),
+    "torch": ("torch",),
+    "transformers": ("transformers", "tokenizers"),
 }
 
 
@@ -64,7 +61,7 @@ def code_of(script: Path, modules: tuple[str, ...] = ()) -> dict[str, Any]:
     sources = {name: _source_hash(_module_file(name)) for name in names}
     return {
         "source": digest({"script": _source_hash(script), **sources}),
-        "versions": {COMPUTING[p]: _version(COMPUTING[p]) for p in sorted(packages & COMPUTING.keys())},
+        "versions": {name: _version(name) for package in packages & COMPUTING.keys() for name in COMPUTING[package]},
     }
 
 
@@ -153,9 +150,10 @@ class Digests:
 
     def of(self, files: Iterable[Path]) -> dict[str, str]:
         """File name -> sha256 of its contents, for files of different names."""
-        return {path.name: self._one(path) for path in sorted(files)}
+        return {path.name: self.one(path) for path in sorted(files)}
 
-    def _one(self, path: Path) -> str:
+    def one(self, path: Path) -> str:
+        """sha256 of one file's contents."""
         path = path.resolve()
         state = path.stat()
         key = f"{path}:{state.st_size}:{state.st_mtime_ns}"

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep import checkpoints, config, tokenizers
+from idsweep import checkpoints, config, corpora, tokenizers
 from idsweep.estimators import registry as estimators
 from idsweep.signature import Digests, code_of, signature
 from idsweep.sweep import Dataset, Model, Sweep, offered_checkpoints, safe
@@ -90,12 +90,13 @@ class Staleness:
         settings = {"model": {"kind": model.entry["kind"], "layers": model.depth, "dtype": dtype}}
         upstream = [self.signature("sample_tokens", model=model.name, dataset=dataset)]
         if model.source == "train":
-            settings["checkpoint"] = checkpoint
+            settings["source"] = {"trained": checkpoint}
             upstream.append(self.signature("train_language_model", model=model.name))
         elif model.folder is None:
+            settings["source"] = {"hub": model.entry["hub"], "revision": model.checkpoints[checkpoint].revision}
             upstream.append(self.signature("fetch_checkpoint", model=model.name, checkpoint=checkpoint))
         else:
-            settings["weights"] = self._digests.of(checkpoints.model_files(model.weights(checkpoint)))
+            settings["source"] = self._digests.of(checkpoints.model_files(model.weights(checkpoint)))
         return Job(settings, upstream)
 
     def _find_neighbors(self, model: str, checkpoint: str, dataset: str) -> Job:
@@ -115,14 +116,14 @@ class Staleness:
                     "name": config.label(item),
                     "estimator": item["estimator"],
                     "scope": item["scope"],
-                    "parameters": config.parameters(item),
+                    "parameters": config.all_parameters(item),
                 }
                 for item in items
             ],
             "identity": {
                 "set": set,
                 "model": model,
-                "seed": row.entry.get("seed"),
+                "seed": row.seed,
                 "checkpoint": checkpoint,
                 "step": row.checkpoints[checkpoint].step,
                 "dataset": dataset,
@@ -133,20 +134,20 @@ class Staleness:
         return Job(settings, upstream, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
 
     def _collect_estimates(self, scope: str) -> Job:
-        return Job({"scope": scope, "layers": self._layers()}, self._all_estimates())
+        settings = {"scope": scope, "layers": self._layers(), "config": self._shaping_config("title", "figures")}
+        return Job(settings, self._all_estimates())
 
     def _collect_training(self) -> Job:
-        trained = self._sweep.trained()
-        return Job(
-            {"seeds": {model.name: model.entry.get("seed") for model in trained}},
-            [self.signature("train_language_model", model=model.name) for model in trained],
-        )
+        trained = [model.name for model in self._sweep.trained()]
+        return Job({"models": trained}, [self.signature("train_language_model", model=model) for model in trained])
 
     def _write_csv(self, table: str) -> Job:
         return Job({}, [self._table(table)])
 
     def _draw_figure(self, figure: str) -> Job:
-        options = self._sweep.config["figures"].get(figure) or {}
+        options = dict(self._sweep.config["figures"].get(figure) or {})
+        for key in options.keys() & {"models", "datasets"}:  # tables hold the names as paths
+            options[key] = [safe(name) for name in options[key]]
         upstream = [self._table("training"), *self._all_estimates()]
         return Job({"options": options, "layers": self._layers()}, upstream, (f"idsweep.figures.{figure}",))
 
@@ -155,7 +156,8 @@ class Staleness:
 
     def _write_report(self) -> Job:
         figures = [self.signature("draw_figure", figure=figure) for figure in self._sweep.config["figures"]]
-        return Job({"title": self._sweep.config["title"]}, [*figures, self.signature("describe_sweep")])
+        texts = self._digests.of((self._scripts.parent / "report").glob("*.rst"))
+        return Job({"title": self._sweep.config["title"], "texts": texts}, [*figures, self.signature("describe_sweep")])
 
     def _table(self, table: str) -> str:
         if table == "training":
@@ -179,23 +181,26 @@ class Staleness:
     def _layers(self) -> dict[str, list[int]]:
         return {model.name: list(model.layers) for model in self._sweep.models.values()}
 
-    def _shaping_config(self) -> Mapping[str, Any]:
-        config = {key: value for key, value in self._sweep.config.items() if key not in ("compute", "keep_embeddings")}
+    def _shaping_config(self, *without: str) -> Mapping[str, Any]:
+        left_out = {"compute", "keep_embeddings", *without}
+        config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
         used = {
-            "models": {model.name: model.entry for model in self._sweep.models.values()},
-            "datasets": {dataset.name: dataset.entry for dataset in self._sweep.corpora.values()},
+            "models": {
+                model.name: {key: value for key, value in model.entry.items() if key not in ("package", "path")}
+                for model in self._sweep.models.values()
+            },
+            "datasets": {dataset.name: corpora.reading(dataset.entry) for dataset in self._sweep.corpora.values()},
         }
         return config | {"catalog": used}
 
     def _training_texts(self, model: Model) -> Mapping[str, Any]:
         training = model.entry["training"]
-        dataset = self._sweep.corpora[safe(training["dataset"])]
         return {
-            **self._texts(dataset),
+            **self._texts(self._sweep.training_corpus(model)),
             "validation_fraction": training["validation_fraction"],
             "seed": training["seed"],
         }
 
     def _texts(self, dataset: Dataset) -> Mapping[str, Any]:
-        content = self._digests.of([dataset.file]) if dataset.file is not None else {}
-        return {"dataset": dataset.name, "entry": dataset.entry, "content": content}
+        content = self._digests.one(dataset.file) if dataset.file is not None else None
+        return {"dataset": dataset.name, "entry": corpora.reading(dataset.entry), "content": content}

@@ -231,6 +231,7 @@ ESTIMATES = pa.schema(
         pa.field("value", pa.float64(), nullable=False),
         pa.field("standard_error", pa.float64(), nullable=False),
         pa.field("n_points", pa.int32(), nullable=False),
+        pa.field("n_undefined", pa.int32(), nullable=False),
         pa.field("n_neighbors", pa.int32()),
     ]
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idsweep import checkpoints, corpora
+from idsweep import checkpoints, corpora, tokenizers
 from idsweep.config import ConfigError, choose, key_path
 
 SOURCES = ("package", "path", "hub", "train")
@@ -43,6 +43,11 @@ class Model:
     depth: int
     layers: tuple[int, ...]
     checkpoints: Mapping[str, Checkpoint]
+
+    @property
+    def seed(self) -> int | None:
+        """What tells this run from its siblings."""
+        return self.entry["training"]["seed"] if self.source == "train" else self.entry.get("seed")
 
     @property
     def last_checkpoint(self) -> Checkpoint:
@@ -81,7 +86,12 @@ class Sweep:
                 for dataset in self.datasets.values():
                     yield model, checkpoint, dataset
 
+    def training_corpus(self, model: Model) -> Dataset:
+        """What a model is trained on."""
+        return self.corpora[safe(model.entry["training"]["dataset"])]
+
     def trained(self) -> list[Model]:
+        """The models that the workflow trains."""
         return [model for model in self.models.values() if model.source == "train"]
 
 
@@ -158,6 +168,10 @@ def _model(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any]) -> M
     if missing:
         raise ConfigError([f"{at}.{key}: this key is required for a model with `{source}`" for key in missing])
     offered = offered_checkpoints(entry)
+    if not offered:
+        raise ConfigError(
+            [f"{at}.checkpoints.steps: {entry['checkpoints']['steps']} names no step; expected first ≤ last"]
+        )
     if source == "train":
         beyond = [c.name for c in offered.values() if c.step > entry["training"]["steps"]]
         if beyond:
@@ -175,11 +189,20 @@ def _model(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any]) -> M
                 for i, w in unknown
             ]
         )
+    if source == "train":
+        complaints = []
+        if (pattern := entry["checkpoints"]["pattern"]) != "step{}":
+            complaints.append(f"{at}.checkpoints.pattern: {pattern!r} is not what training writes; expected 'step{{}}'")
+        if "seed" in entry:
+            complaints.append(f"{at}.seed: the seed of a trained model is training.seed; remove this key")
+        if complaints:
+            raise ConfigError(complaints)
     picked = sorted((offered[w] for w in wanted), key=lambda c: -1 if c.step is None else c.step)
     folder = _folder(entry, source, at)
-    first = next(iter(offered.values())).revision if "checkpoints" in entry else "."
-    tokenizer = folder / first if folder is not None else None
-    depth = _depth(entry, source, tokenizer, at)
+    folders = [folder / c.revision if "checkpoints" in entry else folder for c in picked] if folder else []
+    tokenizer = _tokenizer(folders, f"{at}.{source}") if folder else None
+    depth, positions = _shape(entry, source, folders, f"{at}.{source}")
+    _check_lengths(entry, config, positions, name, at)
     layers = _layers(chosen, name, config, depth)
     return Model(safe(name), source, entry, folder, tokenizer, depth, layers, {c.name: c for c in picked})
 
@@ -222,15 +245,46 @@ def _folder(entry: Mapping[str, Any], source: str, at: str) -> Path | None:
     return None
 
 
-def _depth(entry: Mapping[str, Any], source: str, folder: Path | None, at: str) -> int:
+def _tokenizer(folders: list[Path], at: str) -> Path:
+    """The first of the checkpoints' folders that holds a tokenizer: one for all of them."""
+    for folder in folders:
+        try:
+            tokenizers.tokenizer_files(folder)
+            return folder
+        except ValueError as error:
+            complaint = str(error)
+    raise ConfigError([f"{at}: {complaint}"])
+
+
+def _shape(entry: Mapping[str, Any], source: str, folders: list[Path], at: str) -> tuple[int, int | None]:
+    """Number of blocks, and the longest sequence where that is known beforehand; every local folder is looked at."""
     if source == "train":
-        return entry["architecture"]["num_hidden_layers"]
+        return entry["architecture"]["num_hidden_layers"], entry["architecture"].get("max_position_embeddings")
     if source == "hub":
-        return entry["layers"]
+        return entry["layers"], None
     try:
-        return checkpoints.read_architecture(folder).layers
+        for folder in folders:
+            checkpoints.model_files(folder)
+        shape = checkpoints.read_architecture(folders[0])
     except (ValueError, OSError) as error:
-        raise ConfigError([f"{at}.{source}: {error}"]) from error
+        raise ConfigError([f"{at}: {error}"]) from error
+    return shape.layers, shape.positions
+
+
+def _check_lengths(
+    entry: Mapping[str, Any], config: Mapping[str, Any], positions: int | None, name: str, at: str
+) -> None:
+    given = {"tokens.max_length": config["tokens"]["max_length"]}
+    if "training" in entry:
+        given[f"{at}.training.sequence_length"] = entry["training"]["sequence_length"]
+    wrong = {key: length for key, length in given.items() if positions is not None and length > positions}
+    if wrong:
+        raise ConfigError(
+            [
+                f"{key}: {length} tokens are more than {name} takes; expected at most {positions}"
+                for key, length in wrong.items()
+            ]
+        )
 
 
 def _layers(chosen: Mapping[str, Any], name: str, config: Mapping[str, Any], depth: int) -> tuple[int, ...]:

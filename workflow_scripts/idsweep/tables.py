@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,23 +74,23 @@ def _summary(values: np.ndarray) -> dict[str, float]:
 def global_estimates(files: Iterable[str]) -> pa.Table:
     """The global estimates, columns of `GLOBAL`: one row per estimator and layer."""
     rows = [
-        identity | estimate | {"n_undefined": int(np.isnan(estimate["value"]))}
+        identity | estimate
         for identity, estimates in _estimates(files, "global")
         for estimate in estimates.drop_columns(["scope", "point"]).to_pylist()
     ]
     return pa.Table.from_pylist(rows, schema=GLOBAL)
 
 
-def training_curves(files: Sequence[str], seeds: Mapping[str, int | None]) -> pa.Table:
+def training_curves(files: Sequence[str]) -> pa.Table:
     """Training metrics of several models, columns of `TRAINING`; an empty table if there are no files.
 
-    seeds: model -> its seed label, in the order of `files`.
+    Which model and seed a file is of stands in its provenance.
     """
-    parts = [
-        {"model": model, "seed": seed} | row
-        for (model, seed), file in zip(seeds.items(), files, strict=True)
-        for row in read_table(file).to_pylist()
-    ]
+    parts = []
+    for file in files:
+        made_by = provenance(file)
+        whose = {"model": made_by["wildcards"]["model"], "seed": made_by["settings"]["training"]["seed"]}
+        parts += [whose | row for row in read_table(file).to_pylist()]
     return pa.Table.from_pylist(parts, schema=TRAINING)
 
 

@@ -7,6 +7,7 @@ retention in principal component analysis. The signal-rank versions are describe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,7 @@ def global_(
 
 def _estimates(X: np.ndarray, groups: np.ndarray, *, version: str, center: bool, **options: Any) -> np.ndarray:
     """One value for each group of rows of X; groups int (M, L)."""
-    if version not in VERSIONS:
-        raise ValueError(f"version = {version!r} is not known; it must be one of {', '.join(VERSIONS)}.")
+    _check({"version": version})
     if groups.shape[1] < 2 or X.shape[1] < 2:
         raise ValueError(
             f"PCA of {groups.shape[1]} points with {X.shape[1]} coordinates counts nothing; at least 2 of each are needed."
@@ -171,4 +171,10 @@ _RULES = {
     "broken_stick": _broken_stick,
 }
 
-ESTIMATOR = Estimator(name="lpca", local=local, global_=global_, vectors=frozenset({"local", "global"}))
+
+def _check(parameters: Mapping[str, Any]) -> None:
+    if (version := parameters["version"]) not in VERSIONS:
+        raise ValueError(f"version = {version!r} is not known; it must be one of {', '.join(VERSIONS)}.")
+
+
+ESTIMATOR = Estimator(name="lpca", local=local, global_=global_, vectors=frozenset({"local", "global"}), check=_check)

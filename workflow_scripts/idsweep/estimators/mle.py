@@ -6,6 +6,9 @@ MacKay & Ghahramani (2005), Comments on the former.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
@@ -21,10 +24,7 @@ def local(X: np.ndarray | None, graph: NeighborGraph, *, n_neighbors: int = 20, 
     n_neighbors; k - 2 in the numerator if `unbiased`. NaN where T_1 = 0 (a duplicate; scikit-dimension
     gives 0) and where all k distances are equal (it gives infinity).
     """
-    if n_neighbors < 2 or (unbiased and n_neighbors < 3):
-        raise ValueError(
-            f"n_neighbors = {n_neighbors} is too small; at least {3 if unbiased else 2} distances are needed."
-        )
+    _check({"n_neighbors": n_neighbors, "unbiased": unbiased})
     distances = graph.distances[:, :n_neighbors]
     defined = distances[:, 0] > 0
     ratios = distances[:, -1:] / np.where(defined[:, None], distances, 1.0)
@@ -52,8 +52,7 @@ def global_(
     when k is not small against N. None for the median.
     Points without a local estimate are left out and counted in n_undefined.
     """
-    if average not in AVERAGES:
-        raise ValueError(f"average = {average!r} is not known; it must be one of {', '.join(AVERAGES)}.")
+    _check({"n_neighbors": n_neighbors, "unbiased": unbiased, "average": average})
     values = local(X, graph, n_neighbors=n_neighbors, unbiased=unbiased)
     defined = values[~np.isnan(values)]
     n_undefined = len(values) - len(defined)
@@ -81,4 +80,14 @@ def _error_of_mean(values: np.ndarray, indices: np.ndarray) -> float:
     return float(np.sqrt(max(alone, together))) / defined if defined > 1 else np.nan
 
 
-ESTIMATOR = Estimator(name="mle", local=local, global_=global_)
+def _check(parameters: Mapping[str, Any]) -> None:
+    least = 3 if parameters["unbiased"] else 2
+    if parameters["n_neighbors"] < least:
+        raise ValueError(
+            f"n_neighbors = {parameters['n_neighbors']} is too small; at least {least} distances are needed."
+        )
+    if (average := parameters.get("average", AVERAGES[0])) not in AVERAGES:
+        raise ValueError(f"average = {average!r} is not known; it must be one of {', '.join(AVERAGES)}.")
+
+
+ESTIMATOR = Estimator(name="mle", local=local, global_=global_, check=_check)

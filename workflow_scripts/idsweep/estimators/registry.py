@@ -44,6 +44,8 @@ class Estimator:
     where it offers no such scope. vectors: the scopes that need X; in others X may be None.
     neighbors: scope -> neighbours needed in the graph, where the function has no `n_neighbors`
     parameter that says so. defaults: scope -> {parameter: default}, if not those of the signatures.
+    check: raises ValueError for values of the parameters that can never work, so that a configuration
+    is refused before anything runs.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Estimator:
     vectors: frozenset[str] = frozenset()
     neighbors: Mapping[str, int] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, Any]] | None = None
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
     @property
     def scopes(self) -> tuple[str, ...]:

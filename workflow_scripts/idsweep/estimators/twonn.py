@@ -95,4 +95,11 @@ def _dimensions(logs: np.ndarray, method: str, discard_fraction: float) -> tuple
     return values, kept
 
 
-ESTIMATOR = Estimator(name="twonn", local=local, global_=global_, vectors=frozenset({"local"}), neighbors={"global": 2})
+ESTIMATOR = Estimator(
+    name="twonn",
+    local=local,
+    global_=global_,
+    vectors=frozenset({"local"}),
+    neighbors={"global": 2},
+    check=lambda parameters: _check(parameters["method"], parameters["discard_fraction"]),
+)
