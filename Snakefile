@@ -12,6 +12,9 @@ min_version("9.0")
 
 LIBRARY = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(LIBRARY))
+# Scripts use the library beside this file, whose source is in the signatures, not another that is installed.
+if str(LIBRARY) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")]))
 
 # Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another job needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -77,7 +77,7 @@ def weights_of(wildcards):
 
 def training_of(wildcards):
     """The training curve beside trained weights, for its provenance."""
-    return METRICS if SWEEP.models[wildcards.model].source == "train" else []
+    return [METRICS] if SWEEP.models[wildcards.model].source == "train" else []
 
 
 def corpus_of(wildcards):

@@ -61,7 +61,7 @@ def test_architecture_of_a_nested_config(tmp_path):
         "vision_config": {},
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert read_architecture(tmp_path) == (5, 8)
+    assert read_architecture(tmp_path) == (5, 8, None)
 
 
 def test_architecture_of_minilm():

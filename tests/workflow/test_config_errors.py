@@ -136,7 +136,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "negative number": ({"tokens__number": -5}, ["tokens.number: -5", "must be ≥ 3"]),
     "empty list": ({"datasets": []}, ["datasets: []", "at least one"]),
-    "required key": ({"sweep": None}, ["sweep: None", "expected string"]),
+    "required key": ({"sweep": None}, ["sweep: None", "expected text"]),
     "name that leaves the results folder": ({"sweep": "../elsewhere"}, ["sweep: '../elsewhere'", "must match"]),
     "unknown figure": ({"figures": {"violin": {}}}, ["'violin'", "did you mean 'violins'?", "heatmap"]),
     "unknown option of a figure": (

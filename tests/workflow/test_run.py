@@ -168,6 +168,16 @@ def test_a_killed_job_leaves_no_file_that_looks_whole(project: Project) -> None:
     assert not list((project.results / "embeddings").rglob("lee_news.parquet"))
 
 
+def test_scripts_use_the_library_of_their_own_checkout(project: Project) -> None:
+    """An installed idsweep of another version must not run under signatures of this source."""
+    (project.folder / "workflow_scripts/idsweep/version.py").write_text('__version__ = "0.0.test"\n')
+    (project.results / "tables/local.csv").unlink()
+    (project.results / "tables/local.parquet").unlink()
+    done = project.snakemake("results/mini/tables/local.parquet")
+    assert done.returncode == 0, done.stdout
+    assert store.provenance(project.results / "tables/local.parquet")["versions"]["idsweep"] == "0.0.test"
+
+
 def test_lint_is_clean() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--lint"], cwd=PROJECT, capture_output=True, text=True, check=False
