@@ -17,9 +17,9 @@ rule sample_tokens:
         mem_mb=4000,
         runtime=60,
         corpus=corpus_of,
+        tokenizer=tokenizer_folder,
         log_level=COMPUTE["log_level"],
     params:
-        tokenizer=tokenizer_folder,
         settings=settings_of("sample_tokens"),
         signature=signature_of("sample_tokens"),
     message:

@@ -12,6 +12,6 @@ from idsweep.tokens import sample_tokens
 
 with job(snakemake) as run:
     texts = load_sequences(run.settings["texts"]["entry"], snakemake.resources.corpus)
-    sampled = sample_tokens(texts, load_tokenizer(snakemake.params.tokenizer), **run.settings["tokens"])
+    sampled = sample_tokens(texts, load_tokenizer(snakemake.resources.tokenizer), **run.settings["tokens"])
     write_table(snakemake.output.sequences, sampled.sequences, run.provenance())
     write_table(snakemake.output.tokens, sampled.points, run.provenance())

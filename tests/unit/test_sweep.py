@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from idsweep import config
 from idsweep.config import ConfigError
 from idsweep.signature import Digests
 from idsweep.staleness import Staleness
-from idsweep.sweep import Sweep, expand, safe
+from idsweep.sweep import Sweep, expand, offered_checkpoints, safe
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "config"
@@ -34,6 +36,16 @@ def test_defaults_are_filled_in() -> None:
     assert filled["points"]["deduplicate"] is True
     assert filled["keep_embeddings"] is False
     assert filled["catalog"]["models"]["minilm"]["kind"] == "encoder"
+
+
+def test_the_readme_s_sweep_is_valid() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    given = yaml.safe_load(readme.split("```yaml\n")[1].split("```")[0])
+    filled = config.load(given, FOLDER)
+    assert given["datasets"] == ["my_text"]
+    assert set(given["models"]["pythia-70m"]["checkpoints"]) <= set(
+        offered_checkpoints(filled["catalog"]["models"]["pythia-70m"])
+    )
 
 
 def test_what_is_given_is_not_changed() -> None:
@@ -146,6 +158,13 @@ def test_what_does_not_shape_numbers_is_in_no_signature(tmp_path: Path) -> None:
     one = staleness(tmp_path)
     two = staleness(tmp_path, compute={"batch_tokens": 1, "device": "cpu"}, keep_embeddings=True)
     assert one.signature("write_report") == two.signature("write_report")
+
+
+def test_params_are_settings_and_signature_alone() -> None:
+    """Snakemake compares params; a path among them would make results stale in another checkout or environment."""
+    for rules in (PROJECT / "rules").glob("*.smk"):
+        for block in re.findall(r"^    params:\n((?:        .*\n)+)", rules.read_text(), flags=re.MULTILINE):
+            assert re.findall(r"^        (\w+)=", block, flags=re.MULTILINE) == ["settings", "signature"], block
 
 
 def test_every_rule_has_settings(tmp_path: Path) -> None:
