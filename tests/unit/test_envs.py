@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from idsweep import signature
 
 PROJECT = Path(__file__).parents[2]
+LIBRARY = PROJECT / "workflow_scripts/idsweep"
+# import name -> the pinned package that brings it
+DISTRIBUTIONS = {
+    "huggingface_hub": "transformers",
+    "skdim": "scikit-dimension",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "seaborn-base": "seaborn", "snakemake-minimal": "snakemake"}
 
 
@@ -48,10 +58,29 @@ def test_every_dependency_is_pinned_and_allowed() -> None:
         assert numbers[: len(least)] >= least if relation == ">=" else pins[name] == version, line
 
 
-def test_every_rule_s_environment_exists() -> None:
-    for rules in (PROJECT / "rules").glob("*.smk"):
-        for name in re.findall(r'"\.\./envs/(\w+\.yaml)"', rules.read_text()):
-            assert (PROJECT / "envs" / name).is_file()
+def rules_with_environments() -> list[tuple[str, str]]:
+    """(script, environment) of every rule."""
+    text = "".join(path.read_text() for path in sorted((PROJECT / "rules").glob("*.smk")))
+    blocks = re.split(r"^rule \w+:", text, flags=re.MULTILINE)[1:]
+    find = {"envs": r'"\.\./envs/(\w+)\.yaml"', "workflow_scripts": r'"\.\./workflow_scripts/(\w+)\.py"'}
+    return [tuple(re.search(find[key], block).group(1) for key in ("workflow_scripts", "envs")) for block in blocks]
+
+
+@pytest.mark.parametrize(("script", "environment"), rules_with_environments())
+def test_an_environment_holds_what_its_scripts_import(script: str, environment: str) -> None:
+    loaded_by_name = {
+        "estimate_dimensions": [
+            f"idsweep.estimators.{path.stem}" for path in (LIBRARY / "estimators").glob("[a-z]*.py")
+        ],
+        "draw_figure": [f"idsweep.figures.{path.stem}" for path in (LIBRARY / "figures").glob("[a-z]*.py")],
+    }
+    _, imported = signature._closure(
+        PROJECT / f"workflow_scripts/{script}.py", ("idsweep.jobs", *loaded_by_name.get(script, []))
+    )
+    needed = {DISTRIBUTIONS.get(name, name) for name in imported - set(sys.stdlib_module_names)}
+    if environment == "estimation":
+        needed -= {"torch"}  # for a GPU alone; without it the search runs on the CPU
+    assert needed <= conda_pins(PROJECT / f"envs/{environment}.yaml").keys() | {"python"}
 
 
 def test_the_page_of_keys_is_current() -> None:
