@@ -1,8 +1,6 @@
 """idsweep: intrinsic dimension of hidden states over models, checkpoints, datasets and layers."""
 
 import atexit
-import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -12,18 +10,6 @@ min_version("9.0")
 
 LIBRARY = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(LIBRARY))
-# Scripts use the library beside this file, whose source is in the signatures, not another that is installed.
-if str(LIBRARY) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")]))
-
-# Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another job needs.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-# The report is written by a nested call of this Snakemake, whatever environment its job runs in.
-os.environ.setdefault("IDSWEEP_PYTHON", sys.executable)
-
-# For the page about the sweep; jobs inherit it, nested calls keep the first.
-os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 
 if not workflow.overwrite_configfiles:
 
@@ -34,6 +20,8 @@ report: "report/workflow.rst"
 
 
 from idsweep import jobs
+
+jobs.set_environment(LIBRARY)
 
 
 include: "rules/common.smk"

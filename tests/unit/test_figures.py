@@ -98,12 +98,9 @@ def clipped(drawn: Figure) -> bool:
     drawn.canvas.draw()
     renderer = drawn.canvas.get_renderer()
     paper = drawn.bbox
-    for axes in drawn.axes:
-        for text in (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label):
-            box = text.get_window_extent(renderer)
-            if text.get_text() and (box.x0 < -1 or box.y0 < -1 or box.x1 > paper.x1 + 1 or box.y1 > paper.y1 + 1):
-                return True
-    return False
+    texts = [text for axes in drawn.axes for text in (axes._left_title, axes.xaxis.label, axes.yaxis.label)]
+    boxes = [text.get_window_extent(renderer) for text in [*texts, drawn._supylabel] if text and text.get_text()]
+    return any(box.x0 < -1 or box.y0 < -1 or box.x1 > paper.x1 + 1 or box.y1 > paper.y1 + 1 for box in boxes)
 
 
 def panels(drawn: Figure, title: str) -> list:
@@ -168,6 +165,9 @@ def test_labels_neither_overlap_nor_leave_the_paper(steps: list[int], layers: in
         draw_heatmap(local, scale="log"),
         draw_heatmap(local),
         draw_violins(pointwise_table(layers)),
+        draw_violins(
+            pointwise_table(layers).assign(estimator="a_longer_name"), estimator="a_longer_name", datasets=["news"]
+        ),
         draw_agreement(local, global_table(local)),
         draw_agreement(local, global_table(local), scale="log"),
     ]

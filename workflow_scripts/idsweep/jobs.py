@@ -1,12 +1,14 @@
-"""What surrounds every script: its log, its settings, the provenance of what it writes, its failure."""
+"""What surrounds every script: its environment, its log, its settings, the provenance of what it writes, its failure."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import logging
+import os
 import platform
 import re
+import shlex
 import sys
 import time
 import traceback
@@ -21,6 +23,23 @@ from idsweep.version import __version__
 
 REASON = "error: "
 VERSIONS_OF = ("numpy", "pyarrow", "numba", "torch", "transformers", "datasets", "scikit-dimension", "snakemake")
+
+
+def set_environment(library: Path) -> None:
+    """Set what all jobs of a run inherit; called once, while the workflow is read.
+
+    library: the folder that holds the package idsweep of this workflow.
+    """
+    # Scripts use the library whose source is in the signatures, not another one that is installed.
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(library) not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(library), *paths]))
+    # Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # The report is written by a nested call of this Snakemake, whatever environment its job runs in.
+    os.environ.setdefault("IDSWEEP_PYTHON", sys.executable)
+    # For the page about the sweep; nested calls keep the first.
+    os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 
 
 class Job:

@@ -46,7 +46,7 @@ def draw(
     total = style.COLUMN_WIDTH if across == 1 and width <= 2.6 else style.TEXT_WIDTH
     drawn = style.figure(total, PANEL_HEIGHT * down * len(blocks))
     grid = drawn.add_gridspec(down * len(blocks), across)
-    label = style.local_label("Local intrinsic dimension", estimator, rows)
+    label = style.local_label("Local intrinsic dimension", estimator, rows).replace(" (", "\n(")
     colours = style.categories(len(names))
     for block, ((model, checkpoint), of_block) in enumerate(blocks):
         first = None
@@ -56,7 +56,7 @@ def draw(
             _violins(axes, of_block[of_block["dataset"] == dataset], colours[place], total / across - 0.5, limits)
             axes.set_title(f"{model} ({checkpoint}), {dataset}")
             style.label_outer(axes, "", place % across == 0)
-    drawn.supylabel(label, fontsize=style.NORMAL)
+    drawn.supylabel(label, fontsize=style.NORMAL, multialignment="center")
     return drawn
 
 
