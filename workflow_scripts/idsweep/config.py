@@ -238,7 +238,7 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
                     estimator.check(used)
                 except (TypeError, ValueError) as error:
                     complaints.append(f"{key_path(at)}: {error}")
-            if (needed := estimator.neighbors_needed(item["scope"], used)) > k:
+            if (needed := estimator.neighbors_needed(used)) > k:
                 complaints.append(
                     f"{key_path([*at, 'n_neighbors'])}: {needed} neighbours are asked for, but neighbors.number "
                     f"stores {k}; lower it or raise neighbors.number"

@@ -60,6 +60,7 @@ def local(
 def global_(
     X: np.ndarray,
     graph: NeighborGraph | None,
+    groups: np.ndarray | None = None,
     *,
     version: str = "FO",
     center: bool = True,
@@ -76,7 +77,7 @@ def global_(
     random_state: int = 0,
 ) -> Estimate:
     """lPCA of the cloud X (N, D): scikit-dimension's lPCA().fit. No standard error. See `local`."""
-    options = {name: value for name, value in locals().items() if name not in ("X", "graph")}
+    options = {name: value for name, value in locals().items() if name not in ("X", "graph", "groups")}
     value = _estimates(X, np.arange(len(X))[None, :], **options)[0]
     return Estimate(float(value), np.nan, len(X), 0)
 

@@ -36,6 +36,7 @@ def local(X: np.ndarray | None, graph: NeighborGraph, *, n_neighbors: int = 20, 
 def global_(
     X: np.ndarray | None,
     graph: NeighborGraph,
+    groups: np.ndarray | None = None,
     *,
     n_neighbors: int = 20,
     average: str = "mackay_ghahramani",

@@ -33,7 +33,7 @@ def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64) -> np.n
     return values
 
 
-def global_(X: np.ndarray, graph: NeighborGraph | None) -> Estimate:
+def global_(X: np.ndarray, graph: NeighborGraph | None, groups: np.ndarray | None = None) -> Estimate:
     """Participation ratio of the cloud X (N, D); NaN if all points are equal. No standard error."""
     # relative to the first point, so that a cloud of equal points has exactly no variance
     origin = X[0].astype(np.float64)

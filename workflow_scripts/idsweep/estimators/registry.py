@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,12 @@ class Estimate:
 class Estimator:
     """An estimator and what it needs.
 
-    local: (X, graph, *, n_neighbors, ...) -> float64 (N,); global_: (X, graph, *, ...) -> Estimate; None
-    where it offers no such scope. vectors: the scopes that need X; in others X may be None.
-    neighbors: scope -> neighbours needed in the graph, where the function has no `n_neighbors`
-    parameter that says so. defaults: scope -> {parameter: default}, if not those of the signatures.
+    local: (X, graph, *, n_neighbors, ...) -> float64 (N,); global_: (X, graph, groups, *, ...) -> Estimate, with
+    groups as in `uncertainty`; None where it offers no such scope. local_errors: (values, parameters) -> standard
+    error of each local value, where there is a closed form. vectors: the scopes that need X; in others X may be None.
+    neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so.
+    coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
+    neighbours holds. defaults: scope -> {parameter: default}, if not those of the signatures.
     check: raises ValueError for values of the parameters that can never work, so that a configuration
     is refused before anything runs.
     """
@@ -51,8 +53,10 @@ class Estimator:
     name: str
     local: Callable[..., np.ndarray] | None = None
     global_: Callable[..., Estimate] | None = None
+    local_errors: Callable[[np.ndarray, Mapping[str, Any]], np.ndarray] | None = None
     vectors: frozenset[str] = frozenset()
-    neighbors: Mapping[str, int] = field(default_factory=dict)
+    neighbors: Callable[[Mapping[str, Any]], int] = lambda parameters: 0
+    coarser: Callable[[Mapping[str, Any], int], Mapping[str, Mapping[str, Any]]] | None = None
     defaults: Mapping[str, Mapping[str, Any]] | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
 
@@ -76,9 +80,9 @@ class Estimator:
         found = inspect.signature(function).parameters.values()
         return {p.name: p.default for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
-    def neighbors_needed(self, scope: str, parameters: Mapping[str, Any]) -> int:
+    def neighbors_needed(self, parameters: Mapping[str, Any]) -> int:
         """How many neighbours of each point the graph must hold; 0 if no graph is needed."""
-        return int(parameters.get("n_neighbors") or self.neighbors.get(scope, 0))
+        return int(parameters.get("n_neighbors") or self.neighbors(parameters))
 
 
 def names() -> list[str]:
@@ -120,20 +124,34 @@ def estimate_local(
     """
     if n_neighbors is not None:
         params["n_neighbors"] = n_neighbors
-    return _estimate(X, name, "local", graph, params)
+    function, X, graph = _prepared(X, name, "local", graph, params)
+    return function(X, graph, **params)
 
 
 def estimate_global(
     X: np.ndarray | None,
     name: str,
     graph: NeighborGraph | tuple[np.ndarray, np.ndarray] | None = None,
+    groups: np.ndarray | None = None,
     **params: Any,
 ) -> Estimate:
-    """Intrinsic dimension of a cloud X (N, D); see `estimate_local` for the arguments and what is raised."""
-    return _estimate(X, name, "global", graph, params)
+    """Intrinsic dimension of a cloud X (N, D), with its standard error where there is one.
+
+    groups: int (N,), the sequence (or other group) of each point: points with the same number depend on each
+    other, which widens the standard error; None takes all points as independent. See `estimate_local` for the
+    other arguments and what is raised.
+    """
+    function, X, graph = _prepared(X, name, "global", graph, params)
+    if groups is not None:
+        groups = np.asarray(groups)
+        number = len(X) if X is not None else len(graph.indices)
+        if groups.shape != (number,):
+            raise ValueError(f"groups has shape {groups.shape}; one number for each of the {number} points is needed.")
+    return function(X, graph, groups, **params)
 
 
-def _estimate(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, Any]) -> Any:
+def _prepared(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, Any]) -> tuple[Callable, Any, Any]:
+    """The function to call, the checked points and their graph."""
     estimator = get(name)
     function = estimator.function(scope)
     allowed = estimator.parameters(scope)
@@ -143,14 +161,14 @@ def _estimate(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, An
             f"{name} ({scope}) has no parameter {', '.join(unknown)}; its parameters are "
             f"{', '.join(sorted(allowed)) or 'none'}."
         )
-    needed = estimator.neighbors_needed(scope, {**allowed, **params})
+    needed = estimator.neighbors_needed({**allowed, **params})
     if X is not None:
         X = check_cloud(X)
     elif scope in estimator.vectors or (needed and graph is None):
         raise ValueError(f"{name} ({scope}) needs the points X; None was given.")
     if needed:
         graph = _checked(graph, X, needed) if graph is not None else nearest_neighbors(X, needed)
-    return function(X, graph, **params)
+    return function, X, graph
 
 
 def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:

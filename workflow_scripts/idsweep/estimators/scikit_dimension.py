@@ -61,7 +61,12 @@ def _class(name: str) -> Callable[..., Any]:
 
 
 def _of_cloud(
-    class_name: str, defaults: Mapping[str, Any], X: np.ndarray, graph: NeighborGraph | None, **parameters: Any
+    class_name: str,
+    defaults: Mapping[str, Any],
+    X: np.ndarray,
+    graph: NeighborGraph | None,
+    groups: np.ndarray | None,
+    **parameters: Any,
 ) -> Estimate:
     """fit() on the whole cloud; NaN if it gives no finite number."""
     fitted = _class(class_name)(**{**defaults, **parameters}).fit(X)
@@ -117,6 +122,7 @@ def _of_points(
     k: int,
     X: np.ndarray,
     graph: NeighborGraph,
+    groups: np.ndarray | None,
     *,
     comb: str = "mean",
     **parameters: Any,

@@ -35,7 +35,12 @@ def local(
 
 
 def global_(
-    X: np.ndarray | None, graph: NeighborGraph, *, method: str = "linear", discard_fraction: float = 0.1
+    X: np.ndarray | None,
+    graph: NeighborGraph,
+    groups: np.ndarray | None = None,
+    *,
+    method: str = "linear",
+    discard_fraction: float = 0.1,
 ) -> Estimate:
     """TwoNN of the cloud, from each point's two nearest neighbour distances.
 
@@ -100,6 +105,6 @@ ESTIMATOR = Estimator(
     local=local,
     global_=global_,
     vectors=frozenset({"local"}),
-    neighbors={"global": 2},
+    neighbors=lambda parameters: 2,
     check=lambda parameters: _check(parameters["method"], parameters["discard_fraction"]),
 )
