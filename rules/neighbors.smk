@@ -17,6 +17,7 @@ rule find_neighbors:
         runtime=60,
         gpu=GPUS,
         device=COMPUTE["device"],
+        gpu_memory=COMPUTE["gpu_memory"],
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("find_neighbors"),

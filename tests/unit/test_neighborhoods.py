@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from idsweep import neighborhoods
-from idsweep.neighborhoods import nearest_two_within, spectra
+from idsweep.neighborhoods import eigenvalues_of, nearest_two_within
 from idsweep.neighbors import nearest_neighbors
 
 
@@ -51,11 +51,11 @@ def test_too_small_or_large_a_neighbourhood():
 
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("dimension", [4, 90])
-def test_spectra_equal_singular_values(dimension, center, monkeypatch):
+def test_eigenvalues_equal_singular_values(dimension, center, monkeypatch):
     monkeypatch.setattr(neighborhoods, "BATCH_BYTES", 2**18)
     X = np.random.default_rng(0).standard_normal((80, dimension)) + 1e2
     indices = nearest_neighbors(X, 30).indices
-    found = spectra(X, indices, center=center)
+    found = eigenvalues_of(X, indices, center=center)
     assert found.shape == (80, min(30, dimension))
     for members, eigenvalues in zip(X[indices], found, strict=True):
         members = members - members.mean(axis=0) * center
@@ -63,6 +63,6 @@ def test_spectra_equal_singular_values(dimension, center, monkeypatch):
         np.testing.assert_allclose(eigenvalues, expected, rtol=1e-9, atol=1e-12 * expected[0])
 
 
-def test_spectra_of_equal_members_are_exactly_zero():
+def test_eigenvalues_of_equal_members_are_exactly_zero():
     X = np.full((10, 3), 0.1)
-    assert not spectra(X, nearest_neighbors(X, 7).indices).any()
+    assert not eigenvalues_of(X, nearest_neighbors(X, 7).indices).any()

@@ -3,62 +3,151 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from idsweep.estimators import estimate_global, estimate_local
+from idsweep import estimators
+from idsweep.estimators import Estimate
 from idsweep.neighbors import NeighborGraph
 from idsweep.store import ESTIMATES
+from idsweep.variants import DATA, is_null
 
 logger = logging.getLogger(__name__)
 
+# A value is compared with those at up to this many times coarser scales: N / 4, or GRIDE's 4 n1.
+COARSER = 4
+
+
+class Cloud(NamedTuple):
+    """One variant of a layer.
+
+    variant: its name, "data" for the data themselves. ids: int32 (N,), the sampled token behind each point. groups:
+    int (N,), the sequence of that token, or None where points are independent. graph: of N points. vectors:
+    (N, D), or None if no estimator needs them.
+    """
+
+    variant: str
+    ids: np.ndarray
+    groups: np.ndarray | None
+    graph: NeighborGraph
+    vectors: np.ndarray | None
+
+
+@dataclass
+class _Row:
+    """One row of the table, but for local values: those of a whole cloud."""
+
+    name: str
+    scope: str
+    variant: str
+    coarser: int  # than the estimate asked for, as a factor in the number of points; 0 if not comparable
+    estimate: Estimate
+    n_neighbors: int | None
+    scale: float
+    points: np.ndarray | None = None
+    values: np.ndarray | None = None
+    errors: np.ndarray | None = None
+    stable: bool | None = None
+
 
 def estimate_layer(
-    ids: np.ndarray, graph: NeighborGraph, vectors: np.ndarray | None, estimates: Sequence[Mapping[str, Any]]
+    clouds: Iterable[Cloud], estimates: Sequence[Mapping[str, Any]], tolerance: float = 0.1
 ) -> pa.Table:
-    """Every estimate that is asked for, in the columns of `store.ESTIMATES`.
+    """Every estimate that is asked for, on every cloud, in the columns of `store.ESTIMATES`.
 
-    ids: int32 (N,), the sampled token behind each point. graph: of N points. vectors: (N, D), or None
-    if no estimator needs them. estimates: mappings with name, estimator, scope and parameters.
-    `n_undefined` counts the points at which an estimator is undefined: NaN values of a local one, points
-    that a global one had to leave out.
+    estimates: mappings with name, estimator, scope and parameters. A local estimate has a row for each point (scope
+    "local") and one for their mean ("mean"); an estimator with scales of its own (GRIDE) has further rows on the data,
+    whose variant names the scale.
 
-    Raises ValueError if an estimator cannot be computed on this cloud.
+    `n_undefined` counts the points at which an estimator is undefined: NaN values of a local one, points that a global
+    one had to leave out. `scale` is the mean distance to the farthest neighbour that the estimate looks at. On the data,
+    `scale_stable` tells whether the mean or global value differs by at most `tolerance` (a share of it) from every value
+    at up to four times coarser scales: on half and a quarter of the points, and at twice and four times GRIDE's n1; it is
+    null where none of them was measured, and for local values and other variants.
+
+    Raises ValueError if an estimator cannot be computed on one of the clouds.
     """
-    parts = []
-    for wanted in estimates:
-        estimator, parameters = wanted["estimator"], wanted["parameters"]
-        n_neighbors = parameters.get("n_neighbors")
-        if wanted["scope"] == "local":
-            values = estimate_local(vectors, estimator, graph=graph, **parameters)
-            errors, points, n_points = np.full(len(values), np.nan), ids, len(values)
-            n_undefined = int(np.isnan(values).sum())
-        else:
-            estimate = estimate_global(vectors, estimator, graph=graph, **parameters)
-            values, errors, points = [estimate.value], [estimate.standard_error], [None]
-            n_points, n_undefined = estimate.n_points, estimate.n_undefined
-        if n_undefined:
+    rows = [row for cloud in clouds for wanted in estimates for row in _rows(cloud, wanted)]
+    for row in rows:
+        if row.variant == DATA:
+            row.stable = _stable(row, rows, tolerance)
+        if row.estimate.n_undefined:
             logger.warning(
-                "%s (%s) is undefined at %d of %d points", wanted["name"], wanted["scope"], n_undefined, n_points
+                "%s (%s, %s) is undefined at %d of %d points",
+                *(row.name, row.scope, row.variant, row.estimate.n_undefined, row.estimate.n_points),
             )
-        rows = len(values)
-        columns = [
-            [wanted["name"]] * rows,
-            [wanted["scope"]] * rows,
-            points,
-            values,
-            errors,
-            [n_points] * rows,
-            [n_undefined] * rows,
-            [n_neighbors] * rows,
-        ]
-        parts.append(
-            pa.Table.from_arrays(
-                [pa.array(column, field.type) for column, field in zip(columns, ESTIMATES, strict=True)],
-                schema=ESTIMATES,
-            )
-        )
-    return pa.concat_tables(parts)
+    return pa.concat_tables([table for row in rows for table in _tables(row)])
+
+
+def _rows(cloud: Cloud, wanted: Mapping[str, Any]) -> Iterator[_Row]:
+    """The rows of one estimate on one cloud: a single one, or one for each of the estimator's own scales."""
+    name, scope, parameters = wanted["name"], wanted["scope"], wanted["parameters"]
+    estimator = estimators.get(wanted["estimator"])
+    times = int(cloud.variant.removeprefix(f"{DATA}/")) if cloud.variant.startswith(f"{DATA}/") else 1
+    scales = {cloud.variant: (0 if is_null(cloud.variant) else times, parameters)}
+    if cloud.variant == DATA and estimator.coarser is not None:
+        coarser = estimator.coarser(parameters, cloud.graph.indices.shape[1])
+        scales |= {label: (2**power, coarse) for power, (label, coarse) in enumerate(coarser.items(), 1)}
+    for variant, (factor, used) in scales.items():
+        needed = estimator.neighbors_needed(used)
+        scale = float(cloud.graph.distances[:, needed - 1].mean()) if needed else np.nan
+        row = {"name": name, "variant": variant, "coarser": factor, "scale": scale}
+        row["n_neighbors"] = needed or None
+        try:
+            if scope == "global":
+                estimate = estimators.estimate_global(
+                    cloud.vectors, estimator.name, graph=cloud.graph, groups=cloud.groups, **used
+                )
+                yield _Row(scope="global", estimate=estimate, **row)
+            else:
+                values = estimators.estimate_local(cloud.vectors, estimator.name, graph=cloud.graph, **used)
+                mean = estimators.mean_of_local(
+                    estimator.name, cloud.vectors, cloud.graph, values, cloud.groups, used
+                )
+                local = {"values": values, "errors": estimator.errors_of(values, used)}
+                local["points"] = None if is_null(cloud.variant) else cloud.ids
+                yield _Row(scope="mean", estimate=mean, **row, **local)
+        except ValueError as error:
+            raise ValueError(f"{name} ({scope}) on {variant}, {len(cloud.ids)} points: {error}") from error
+
+
+def _stable(row: _Row, rows: Sequence[_Row], tolerance: float) -> bool | None:
+    compared = [
+        other.estimate.value
+        for other in rows
+        if (other.name, other.scope) == (row.name, row.scope) and 1 < other.coarser <= COARSER
+    ]
+    value = row.estimate.value
+    if not compared or np.isnan(value):
+        return None
+    return all(abs(other - value) <= tolerance * value for other in compared)
+
+
+def _tables(row: _Row) -> Iterator[pa.Table]:
+    estimate = row.estimate
+    if row.values is not None:
+        points = row.points if row.points is not None else [None] * len(row.values)
+        yield _table(row, "local", points, row.values, row.errors, None)
+    yield _table(row, row.scope, [None], [estimate.value], [estimate.standard_error], row.stable)
+
+
+def _table(row: _Row, scope: str, points: Any, values: Any, errors: Any, stable: bool | None) -> pa.Table:
+    number = len(values)
+    columns = {
+        "estimator": [row.name] * number,
+        "scope": [scope] * number,
+        "variant": [row.variant] * number,
+        "point": points,
+        "value": values,
+        "standard_error": errors,
+        "n_points": [row.estimate.n_points] * number,
+        "n_undefined": [row.estimate.n_undefined] * number,
+        "n_neighbors": [row.n_neighbors] * number,
+        "scale": [row.scale] * number,
+        "scale_stable": [stable] * number,
+    }
+    return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in ESTIMATES], schema=ESTIMATES)

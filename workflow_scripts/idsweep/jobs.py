@@ -100,6 +100,15 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Begin the message of a ValueError in the block with what it is about: a file and a layer."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
 def _title(snakemake: Any) -> str:
     wildcards = [value for name, value in snakemake.wildcards.items() if name != "sweep"]
     return " ".join([snakemake.rule, *map(str, wildcards)])

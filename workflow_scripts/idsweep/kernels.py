@@ -12,6 +12,8 @@ from idsweep.compiled import compiled
 
 # Comparisons looked at together when hits are rare: eight bytes, read as one word.
 WORD = 8
+# Rows of matrices that are made tridiagonal begin at multiples of this, so that vector registers are filled.
+LANES = 32
 
 
 # Partial sums may be reordered into vector registers: the order is fixed for a machine, not across machines.
@@ -248,3 +250,263 @@ def nearest_two_within(X, indices, distances, n_neighbors, first, second, start,
                         second_nearest = distance
             first[i, a] = nearest
             second[i, a] = second_nearest
+
+
+@compiled(fastmath={"reassoc", "contract"})
+def gather(X, indices, center, to_unit, start, stop, members):
+    """Copy the rows X[indices[i]] of groups start…stop into members[i - start], (groups, rows, D).
+
+    center: relative to the group's mean. to_unit: divided by the mean size of the group's coordinates, so that
+    squares can neither overflow nor vanish in float32. Rows of `members` beyond the group's size become 0.
+    """
+    size = indices.shape[1]
+    dimension = X.shape[1]
+    # relative to the first member: equal members become exact zeros
+    origin = np.zeros(dimension, dtype=np.float64)
+    mean = np.empty(dimension, dtype=np.float64)
+    for i in range(start, stop):
+        group = members[i - start]
+        mean[:] = 0
+        if center:
+            origin[:] = X[indices[i, 0]]
+            for a in range(size):
+                row = X[indices[i, a]]
+                for c in range(dimension):
+                    mean[c] += np.float64(row[c]) - origin[c]
+            for c in range(dimension):
+                mean[c] /= size
+        factor = 1.0
+        if to_unit:
+            total = 0.0
+            for a in range(size):
+                row = X[indices[i, a]]
+                for c in range(dimension):
+                    total += abs(np.float64(row[c]) - origin[c] - mean[c])
+            if total > 0:
+                factor = size * dimension / total
+        for a in range(size):
+            row = X[indices[i, a]]
+            target = group[a]
+            for c in range(dimension):
+                target[c] = (np.float64(row[c]) - origin[c] - mean[c]) * factor
+        group[size:] = 0
+
+
+@compiled(fastmath={"reassoc", "contract", "nsz"})
+def _update_four(r0, r1, r2, r3, v, w, x, v0, w0, v1, w1, v2, w2, v3, w3, products):
+    """Subtract v w^T + w v^T from four rows and multiply them by x, in one pass."""
+    s0 = x[0] - x[0]
+    s1, s2, s3 = s0, s0, s0
+    for j in range(x.shape[0]):
+        vj, wj, xj = v[j], w[j], x[j]
+        c = r0[j] - (v0 * wj + w0 * vj)
+        r0[j] = c
+        s0 += c * xj
+        c = r1[j] - (v1 * wj + w1 * vj)
+        r1[j] = c
+        s1 += c * xj
+        c = r2[j] - (v2 * wj + w2 * vj)
+        r2[j] = c
+        s2 += c * xj
+        c = r3[j] - (v3 * wj + w3 * vj)
+        r3[j] = c
+        s3 += c * xj
+    products[0] = s0
+    products[1] = s1
+    products[2] = s2
+    products[3] = s3
+
+
+@compiled(fastmath={"reassoc", "contract", "nsz"})
+def make_tridiagonal(A, diagonal, squares):
+    """Reduce a symmetric matrix to tridiagonal form by Householder reflections; A is overwritten.
+
+    A: (n, n), n a multiple of LANES. diagonal: float64 (n,). squares: float64 (n - 1,), of the entries beside the
+    diagonal. Golub & Van Loan, Matrix computations, section 8.3.1; the update by one reflection and the product that
+    the next one needs share a pass over A.
+    """
+    n = A.shape[0]
+    v = np.zeros(n, A.dtype)
+    w = np.zeros(n, A.dtype)
+    x = np.zeros(n, A.dtype)
+    products = np.zeros(n, A.dtype)
+    for k in range(n - 1):
+        begin = k // LANES * LANES
+        row = A[k, begin:]
+        vs = v[begin:]
+        ws = w[begin:]
+        xs = x[begin:]
+        vk = v[k]
+        wk = w[k]
+        for j in range(n - begin):
+            row[j] -= vk * ws[j] + wk * vs[j]
+        diagonal[k] = A[k, k]
+        xs[:] = row
+        x[begin : k + 1] = 0
+        square = 0.0
+        for j in range(n - begin):
+            square += np.float64(xs[j]) * np.float64(xs[j])
+        first = np.float64(x[k + 1])
+        alpha = -np.sqrt(square) if first > 0 else np.sqrt(square)
+        squares[k] = square
+        x[k + 1] = first - alpha
+        beta = 1 / (alpha * (alpha - first)) if square > 0 else 0.0
+        begin = (k + 1) // LANES * LANES
+        vs = v[begin:]
+        ws = w[begin:]
+        xs = x[begin:]
+        for i in range((k + 1) // 4 * 4, n, 4):
+            _update_four(
+                A[i, begin:],
+                A[i + 1, begin:],
+                A[i + 2, begin:],
+                A[i + 3, begin:],
+                vs,
+                ws,
+                xs,
+                v[i],
+                w[i],
+                v[i + 1],
+                w[i + 1],
+                v[i + 2],
+                w[i + 2],
+                v[i + 3],
+                w[i + 3],
+                products[i : i + 4],
+            )
+        ps = products[begin:]
+        along = 0.0
+        for j in range(n - begin):
+            along += np.float64(ps[j]) * np.float64(xs[j])
+        along *= 0.5 * beta * beta
+        for j in range(n - begin):
+            ws[j] = beta * ps[j] - along * xs[j]
+            vs[j] = xs[j]
+        w[begin : k + 1] = 0
+    diagonal[n - 1] = A[n - 1, n - 1] - 2 * v[n - 1] * w[n - 1]
+
+
+@compiled()
+def _number_above(diagonal, squares, x, tiny):
+    """How many eigenvalues of a tridiagonal matrix exceed x: the positive pivots of T - x (Sylvester)."""
+    pivot = diagonal[0] - x
+    number = 1 if pivot > 0 else 0
+    for i in range(1, diagonal.shape[0]):
+        if pivot == 0:
+            pivot = tiny
+        pivot = diagonal[i] - x - squares[i - 1] / pivot
+        if pivot > 0:
+            number += 1
+    return number
+
+
+@compiled()
+def count_leading(grams, share, error, start, counts):
+    """How many eigenvalues of each matrix exceed `share` of its largest one; -1 where rounding could decide.
+
+    grams: (groups, n, n), n a multiple of LANES, positive semidefinite; overwritten. error: bound of the error of
+    an eigenvalue, as a share of the trace. Fills counts from `start` on; a matrix of zeros counts 0.
+    """
+    n = grams.shape[1]
+    diagonal = np.empty(n, dtype=np.float64)
+    squares = np.empty(n - 1, dtype=np.float64)
+    for g in range(grams.shape[0]):
+        trace = 0.0
+        for i in range(n):
+            trace += np.float64(grams[g, i, i])
+        if trace == 0:
+            counts[start + g] = 0
+            continue
+        make_tridiagonal(grams[g], diagonal, squares)
+        margin = error * trace
+        low = 0.0
+        high = trace * 1.000001
+        tiny = 1e-18 * trace
+        for i in range(n):
+            low = max(low, diagonal[i])
+        while high - low > 0.01 * margin:
+            middle = 0.5 * (low + high)
+            if _number_above(diagonal, squares, middle, tiny) > 0:
+                low = middle
+            else:
+                high = middle
+        margin *= 1 + share
+        most = _number_above(diagonal, squares, share * high - margin, tiny)
+        least = _number_above(diagonal, squares, share * high + margin, tiny)
+        counts[start + g] = most if most == least else -1
+
+
+@compiled()
+def count_near(X, points, column0, products, own, others, scale, slack, radii, labels, start, stop, near, together):
+    """Count, for each of points[start:stop], the other points of a block of columns that are nearer than each radius.
+
+    products: float64 (stop - start, columns), inner products of the scaled cloud, row r - start for points[r] and
+    columns from point column0; own, others: the squared lengths of the rows and of the columns. slack bounds the
+    error of their squared distance in units of own + others: pairs that it leaves open are measured exactly. Adds
+    to near and together int64 (points, radii), the latter for pairs of one label.
+    """
+    limits = (radii * scale) ** 2
+    for r in range(start, stop):
+        point = points[r]
+        for c in range(products.shape[1]):
+            value = own[r - start] + others[c] - 2 * products[r - start, c]
+            error = slack * (own[r - start] + others[c]) + 1e-300
+            if value > limits[-1] + error or column0 + c == point:
+                continue
+            same = labels[column0 + c] == labels[point]
+            for s in range(radii.shape[0]):
+                if abs(value - limits[s]) > error:
+                    nearer = value < limits[s]
+                else:
+                    nearer = np.sqrt(squared_distance(X[point], X[column0 + c])) < radii[s]
+                near[r, s] += nearer
+                together[r, s] += nearer and same
+
+
+# Rows of the cloud that are measured together against each other point: they stay in the processor's cache.
+TILE = 32
+
+
+@compiled()
+def measure_all(X, start, stop, distances):
+    """Fill the distances of rows start…stop to the half of the other points that follow them, cyclically, both ways.
+
+    X: float (N, D). distances: float64 (N, N), with zeros on its diagonal. All rows together fill it.
+    """
+    number = X.shape[0]
+    half = number // 2
+    for low in range(start, stop, TILE):
+        high = min(low + TILE, stop)
+        for step in range(high - low + half):
+            j = (low + step) % number
+            for i in range(low, high):
+                if 1 <= (j - i) % number <= half:
+                    distance = np.sqrt(squared_distance(X[i], X[j]))
+                    distances[i, j] = distance
+                    distances[j, i] = distance
+
+
+@compiled()
+def tree_length(distances, members, power):
+    """Sum of the edges, each to the power `power`, of the minimum spanning tree of some points (Prim 1957).
+
+    distances: float64 (N, N). members: int (n,), the points, n >= 1.
+    """
+    left = members.shape[0] - 1
+    current = members[left]
+    waiting = members[:left].copy()
+    nearest = np.full(left, np.inf)
+    total = 0.0
+    while left > 0:
+        row = distances[current]
+        least, place = np.inf, 0
+        for a in range(left):
+            nearest[a] = min(nearest[a], row[waiting[a]])
+            if nearest[a] < least:
+                least, place = nearest[a], a
+        total += least**power
+        left -= 1
+        current = waiting[place]
+        waiting[place] = waiting[left]
+        nearest[place] = nearest[left]
+    return total

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 4 * 2**20
 
 
 def nearest_two_within(
@@ -41,26 +41,67 @@ def nearest_two_within(
     return first, second
 
 
+def leading_directions(X: np.ndarray, indices: np.ndarray, share: float, *, center: bool = True) -> np.ndarray:
+    """How many eigenvalues of each neighbourhood's scatter matrix exceed `share` of the largest one, int64 (N,).
+
+    X: float (N, D). indices: int (N, L). Counted in float32 without computing the eigenvalues; where one of them
+    is so near the limit that rounding could decide, all are computed in float64. 0 where all members are equal.
+    """
+    from idsweep import kernels
+    from idsweep.compiled import in_threads, one_blas_thread
+
+    # of eigenvalues by float32 inner products of D terms, as a share of the trace: 8 times the growth of rounding
+    # errors that are independent (Higham & Mary 2019, doi:10.1137/18M1226312)
+    error = 8 * np.sqrt(X.shape[1]) * np.finfo(np.float32).eps / 2
+    counts = np.empty(len(indices), dtype=np.int64)
+
+    def count(start: int, stop: int) -> None:
+        for part, gram in _gram_matrices(X, indices[start:stop], center, np.float32):
+            kernels.count_leading(gram, share, error, start + part.start, counts)
+
+    with one_blas_thread():
+        in_threads(count, len(indices))
+    unsure = np.flatnonzero(counts < 0)
+    if len(unsure):
+        values = eigenvalues_of(X, indices[unsure], center=center)
+        counts[unsure] = np.count_nonzero(values > share * values[:, :1], axis=1)
+    return counts
+
+
 def gram_matrices(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> Iterator[tuple[slice, np.ndarray]]:
     """Gram matrices of the neighbourhoods, batch by batch: (points of the batch, float64 (batch, m, m)).
 
     X: float (N, D). indices: int (N, L). m = min(L, D): inner products of the L members, or D × D sums over
     the members where that is smaller; the nonzero eigenvalues are the same. center: subtract each
-    neighbourhood's mean first. A batch takes about 32 MiB, however many points there are.
+    neighbourhood's mean first. A batch takes a few MiB, however many points there are.
     """
+    return _gram_matrices(X, indices, center, np.float64)
+
+
+def _gram_matrices(
+    X: np.ndarray, indices: np.ndarray, center: bool, dtype: type
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """As `gram_matrices`; in float32 of members scaled to unit size, and m a multiple of the kernels' LANES."""
+    from idsweep import kernels
+
     size, dimension = indices.shape[1], X.shape[1]
-    batch = max(1, BATCH_BYTES // (8 * size * (dimension + min(size, dimension))))
+    small = dtype == np.float32
+    by_members = size <= dimension
+    rows, columns = size, dimension
+    if small:
+        lanes = kernels.LANES
+        rows, columns = (-(-rows // lanes) * lanes, columns) if by_members else (rows, -(-columns // lanes) * lanes)
+    batch = min(len(indices), max(1, BATCH_BYTES // (np.dtype(dtype).itemsize * rows * (columns + min(rows, columns)))))
+    members = np.zeros((batch, rows, columns), dtype=dtype)
     for start in range(0, len(indices), batch):
         part = slice(start, min(start + batch, len(indices)))
-        members = X[indices[part]].astype(np.float64)
-        if center:
-            members -= members[:, :1].copy()  # equal members become exact zeros
-            members -= members.mean(axis=1, keepdims=True)
-        turned = members.transpose(0, 2, 1)
-        yield part, np.matmul(members, turned) if size <= dimension else np.matmul(turned, members)
+        kernels.gather(X, indices, center, small, part.start, part.stop, members[:, :, :dimension])
+        group = members[: part.stop - part.start]
+        turned = group.transpose(0, 2, 1)
+        yield part, np.matmul(group, turned) if by_members else np.matmul(turned, group)
 
 
-def spectra(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> np.ndarray:
+def eigenvalues_of(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> np.ndarray:
     """Eigenvalues of the neighbourhoods' scatter matrices, float64 (N, min(L, D)), in decreasing order.
 
     They are the squared singular values of the (centred) L × D matrix of the members, computed from

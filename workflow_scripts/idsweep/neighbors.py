@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 
 BLOCK = 2048
 DENSE_BYTES = 128 * 2**20
+# A centred copy of the cloud up to this size is kept; of a larger one, blocks are made when they are needed.
+KEPT_BYTES = 384 * 2**20
+DTYPES = ("float32", "float64")
 
 
 class NeighborGraph(NamedTuple):
@@ -26,18 +29,27 @@ class NeighborGraph(NamedTuple):
     distances: np.ndarray
 
 
-def nearest_neighbors(X: np.ndarray, k: int, device: str = "cpu") -> NeighborGraph:
+def nearest_neighbors(
+    X: np.ndarray, k: int, device: str = "cpu", dtype: str = "float32", memory_share: float = 0.25
+) -> NeighborGraph:
     """Exact k nearest neighbours of each row of X (N, D), the row itself left out.
 
     X: float16, float32, float64 or integers. A duplicate of a point is its neighbour at distance 0.
     The result is that of float64 distances computed from differences of the given values: candidates
     come from inner products of the centred cloud in float32, and a bound on the rounding errors
     proves that no other point can be nearer; where it cannot, the point is searched again in float64.
-    device: "cpu", or a torch device such as "cuda".
+    On unit vectors the order is that of cosine similarity, on standardised coordinates that of the standardised
+    distance: `points.prepare_points` makes either.
+    device: "cpu", or a torch device such as "cuda". dtype: of the first inner products; "float64" is slower and
+    gives the same. memory_share: of a GPU's free memory that the search may take beside the cloud.
+
+    Beside the cloud and the result the CPU takes about 10 (k + 100) bytes a point and at most 0.5 GB.
 
     Raises ValueError if X is not a finite numeric matrix or k is not in 1 … N-1.
     """
     X = check_cloud(X)
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype = {dtype!r} is not known; it must be one of {', '.join(DTYPES)}.")
     if isinstance(k, bool) or int(k) != k or k < 1:
         raise ValueError(f"k = {k!r} neighbours cannot be searched; k must be a whole number of at least 1.")
     if k >= len(X):
@@ -48,8 +60,8 @@ def nearest_neighbors(X: np.ndarray, k: int, device: str = "cpu") -> NeighborGra
     if device != "cpu":
         from idsweep import neighbors_torch
 
-        return NeighborGraph(*neighbors_torch.search(X, int(k), device))
-    return _search(X, int(k))
+        return NeighborGraph(*neighbors_torch.search(X, int(k), device, dtype, memory_share))
+    return _search(X, int(k), dtype)
 
 
 def check_cloud(X: np.ndarray, name: str = "X") -> np.ndarray:
@@ -102,51 +114,56 @@ def scale_of(X: np.ndarray, mean: np.ndarray) -> float:
     return 1.0 if largest == 0 else float(2.0 ** -np.ceil(np.log2(largest)))
 
 
-def _search(X: np.ndarray, k: int) -> NeighborGraph:
+def _search(X: np.ndarray, k: int, dtype: str) -> NeighborGraph:
     from idsweep import kernels
     from idsweep.compiled import in_threads, one_blas_thread
 
     number, dimension = X.shape
     mean = X.mean(axis=0, dtype=np.float64)
     scale = scale_of(X, mean)
-    centred = np.empty(X.shape, dtype=np.float32)
+
+    def centred(start: int, stop: int) -> np.ndarray:
+        return ((X[start:stop] - mean) * scale).astype(np.float32)
+
     squares = np.empty(number)
     for start in range(0, number, BLOCK):
-        centred[start : start + BLOCK] = (X[start : start + BLOCK] - mean) * scale
-        block = centred[start : start + BLOCK].astype(np.float64)
+        block = centred(start, start + BLOCK).astype(np.float64)
         squares[start : start + BLOCK] = np.einsum("ij,ij->i", block, block)
-
+    norms = np.sqrt(squares)
     found = np.empty((number, k), dtype=np.int32)
     distances = np.empty((number, k))
-    with one_blas_thread():
-        candidates = _candidates(centred, squares, k)
-    counts = candidates[2]
-    norms = np.sqrt(squares)
-    points = np.arange(number)
+    unproven = points = np.arange(number)
+    if dtype == "float32":
+        with one_blas_thread():
+            candidates = _candidates(centred, squares, dimension, k)
 
-    def rank(start: int, stop: int) -> None:
-        unit, slope = unit_and_slope(np.float32, dimension)
-        kernels.rank(X, points, scale, norms, unit, slope, k, *candidates, start, stop, found, distances)
+        def rank(start: int, stop: int) -> None:
+            unit, slope = unit_and_slope(np.float32, dimension)
+            kernels.rank(X, points, scale, norms, unit, slope, k, *candidates, start, stop, found, distances)
 
-    in_threads(rank, number)
-    del centred
-    unproven = np.flatnonzero(counts < 0)
-    if len(unproven):
+        in_threads(rank, number)
+        counts = candidates[2]
+        unproven = np.flatnonzero(counts < 0)
+        del candidates
         log.debug("%d of %d points are searched again in float64", len(unproven), number)
+    if len(unproven):
         _search_in_float64(X, k, unproven, mean, scale, norms, found, distances)
     return NeighborGraph(found, distances)
 
 
-def _candidates(centred: np.ndarray, squares: np.ndarray, k: int) -> tuple[np.ndarray, ...]:
+def _candidates(
+    centred: Callable[[int, int], np.ndarray], squares: np.ndarray, dimension: int, k: int
+) -> tuple[np.ndarray, ...]:
     """Each point's nearest candidates by float32 inner products, each product computed once for both points.
 
-    Returns values float32 (N, capacity), half the squared distance; ids int32 (N, capacity); counts
-    (N,); thresholds float32 (N,): no point that is not among the candidates has a smaller value.
+    centred: start, stop -> those rows of the centred cloud, float32. Returns values float32 (N, capacity), half the
+    squared distance; ids int32 (N, capacity); counts (N,); thresholds float32 (N,): no point that is not among the
+    candidates has a smaller value.
     """
     from idsweep import kernels
     from idsweep.compiled import in_threads
 
-    number = len(centred)
+    number = len(squares)
     kept = candidates_kept(k, number - 1)
     capacity = min(number, kept + max(64, kept // 2))
     half_norms = (squares / 2).astype(np.float32)
@@ -158,9 +175,11 @@ def _candidates(centred: np.ndarray, squares: np.ndarray, k: int) -> tuple[np.nd
     size = -(-number // -(-number // BLOCK))
     buffer = np.empty(size * size, dtype=np.float32)
     starts = range(0, number, size)
+    # two blocks at least: that of the rows, which many pairs in a row share, and that of the columns
+    block_of = lru_cache(None if 4 * number * dimension <= KEPT_BYTES else 2)(lambda start: centred(start, start + size))
     # the diagonal first: every threshold is then low before anything is offered
     for row0, column0 in [*zip(starts, starts, strict=True), *itertools.combinations(starts, 2)]:
-        rows, columns = centred[row0 : row0 + size], centred[column0 : column0 + size]
+        rows, columns = block_of(row0), block_of(column0)
         products = buffer[: len(rows) * len(columns)].reshape(len(rows), len(columns))
         on_diagonal = row0 == column0
         block = (products, half_norms, row0) if on_diagonal else (products, half_norms, row0, column0)

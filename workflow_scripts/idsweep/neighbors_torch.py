@@ -13,18 +13,19 @@ from idsweep.neighbors import candidates_kept, scale_of, unit_and_slope
 
 log = logging.getLogger(__name__)
 
-# Share of the free memory of a GPU that work buffers may take, and what they take elsewhere.
-MEMORY_SHARE = 0.25
+# What work buffers take where the device is no GPU.
 MEMORY_BYTES = 256 * 2**20
 
 
-def search(X: np.ndarray, k: int, device: str) -> tuple[np.ndarray, np.ndarray]:
+def search(
+    X: np.ndarray, k: int, device: str, dtype: str = "float32", memory_share: float = 0.25
+) -> tuple[np.ndarray, np.ndarray]:
     """Exact k nearest neighbours of X, float32 or float64 (N, D), on a torch device ("cuda", "cpu" …).
 
     Returns indices int32 (N, k), distances float64 (N, k). See `neighbors.nearest_neighbors`.
     """
     with torch.inference_mode(), _full_precision():
-        return _search(torch.from_numpy(X).to(device), k, X)
+        return _search(torch.from_numpy(X).to(device), k, X, dtype, memory_share)
 
 
 @contextmanager
@@ -38,12 +39,14 @@ def _full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _search(cloud: torch.Tensor, k: int, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _search(
+    cloud: torch.Tensor, k: int, X: np.ndarray, dtype: str, memory_share: float
+) -> tuple[np.ndarray, np.ndarray]:
     number, dimension = cloud.shape
     mean = X.mean(axis=0, dtype=np.float64)
     scale = scale_of(X, mean)
     mean = torch.from_numpy(mean).to(cloud.device)
-    budget = _budget(cloud.device)
+    budget = _budget(cloud.device, memory_share)
     height = int(np.clip(budget // (8 * 4 * dimension), 16, number))
     centred = torch.cat([((part - mean) * scale).float() for part in cloud.split(height)])
     squares = torch.cat([part.double().square().sum(1) for part in centred.split(height)])
@@ -56,8 +59,8 @@ def _search(cloud: torch.Tensor, k: int, X: np.ndarray) -> tuple[np.ndarray, np.
     height = int(np.clip(budget // (16 * width), 16, 16384))
     found = torch.empty((number, k), dtype=torch.int32, device=cloud.device)
     distances = torch.empty((number, k), dtype=torch.float64, device=cloud.device)
-    unproven = []
-    for start in range(0, number, height):
+    unproven = [] if dtype == "float32" else [torch.arange(number, device=cloud.device)]
+    for start in range(0, number, height) if dtype == "float32" else ():
         rows = torch.arange(start, min(start + height, number), device=cloud.device)
         values, ids = _candidates(centred, half_norms, rows, kept, width)
         exact = _exact(cloud, rows, ids, budget)
@@ -77,8 +80,8 @@ def _search(cloud: torch.Tensor, k: int, X: np.ndarray) -> tuple[np.ndarray, np.
     return found.cpu().numpy(), distances.cpu().numpy()
 
 
-def _budget(device: torch.device) -> int:
-    return int(torch.cuda.mem_get_info(device)[0] * MEMORY_SHARE) if device.type == "cuda" else MEMORY_BYTES
+def _budget(device: torch.device, memory_share: float) -> int:
+    return int(torch.cuda.mem_get_info(device)[0] * memory_share) if device.type == "cuda" else MEMORY_BYTES
 
 
 def _candidates(

@@ -100,17 +100,16 @@ class Staleness:
         return Job(settings, upstream)
 
     def _find_neighbors(self, model: str, checkpoint: str, dataset: str) -> Job:
-        settings = {"points": self._sweep.config["points"], "neighbors": self._sweep.config["neighbors"]}
         return Job(
-            settings,
+            self._clouds(),
             [self.signature("extract_embeddings", model=model, checkpoint=checkpoint, dataset=dataset)],
         )
 
     def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str) -> Job:
         items = self._sweep.config["estimator_sets"][set]
         row = self._sweep.models[model]
-        settings = {
-            "points": self._sweep.config["points"],
+        settings = self._clouds() | {
+            "tolerance": self._sweep.config["scales"]["tolerance"],
             "estimates": [
                 {
                     "name": config.label(item),
@@ -132,6 +131,16 @@ class Staleness:
         }
         upstream = [self.signature("find_neighbors", model=model, checkpoint=checkpoint, dataset=dataset)]
         return Job(settings, upstream, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
+
+    def _clouds(self) -> dict[str, Any]:
+        """What makes the clouds of each layer, and their neighbour graphs."""
+        chosen = self._sweep.config
+        scales = {key: chosen["scales"][key] for key in ("halvings", "seed")}
+        return {
+            "points": chosen["points"],
+            "neighbors": chosen["neighbors"],
+            "variants": scales | {"nulls": chosen["nulls"]},
+        }
 
     def _collect_estimates(self, scope: str) -> Job:
         settings = {"scope": scope, "layers": self._layers(), "config": self._shaping_config("title", "figures")}

@@ -70,9 +70,9 @@ def describe(path: str | Path) -> str:
 
 
 class LayersWriter:
-    """Append chunks of per-layer columns to a Parquet file, one row group per layer and chunk.
+    """Append chunks of per-layer columns to a Parquet file, one row group per layer (and variant) and chunk.
 
-    The reader finds one layer through the row groups' `layer` statistics, so memory grows neither
+    The reader finds one layer through the row groups' statistics, so memory grows neither
     with the number of layers nor with the number of points. Used as a context manager: the file
     appears under its name only when the block ends without an exception. `provenance` is asked for
     then, so that it can tell how long the work took.
@@ -98,7 +98,7 @@ class LayersWriter:
                 pa.schema(fields),
                 compression="lz4",
                 use_dictionary=False,
-                write_statistics=["layer"],
+                write_statistics=["layer", "variant"],
                 write_page_checksum=True,
             )
         table = pa.Table.from_arrays(list(arrays.values()), schema=self._writer.schema)
@@ -130,15 +130,17 @@ class EmbeddingsWriter(LayersWriter):
 
 
 class NeighborsWriter(LayersWriter):
-    """Write neighbour graphs: `layer | point | neighbors[k] | distances[k]`, one layer at a time."""
+    """Write neighbour graphs: `layer | variant | point | neighbors[k] | distances[k]`, one variant of a layer at a time."""
 
-    def write(self, layer: int, points: np.ndarray, indices: np.ndarray, distances: np.ndarray) -> None:
-        """Append one layer's graph.
+    def write(self, layer: int, variant: str, points: np.ndarray, indices: np.ndarray, distances: np.ndarray) -> None:
+        """Append one graph.
 
-        points: int32 (N,), the row of the tokens table behind each node. indices: int32 (N, k),
-        node numbers 0…N-1. distances: float64 (N, k).
+        variant: "data", or what else `variants` makes of the layer's cloud. points: int32 (N,), the row of the tokens
+        table behind each node (for a null, which has none, of the node in the same place of the data). indices: int32
+        (N, k), node numbers 0…N-1. distances: float64 (N, k).
         """
         columns = {
+            "variant": pa.array([variant] * len(points)),
             "point": pa.array(points, pa.int32()),
             "neighbors": _fixed_size_lists(indices),
             "distances": _fixed_size_lists(distances),
@@ -156,24 +158,39 @@ def layers(path: str | Path) -> list[int]:
     return _layers_held(_open(path))
 
 
+def variants(path: str | Path, layer: int) -> list[str]:
+    """The variants of one layer held by a neighbours file, the data first."""
+    file = _open(path)
+    return list(dict.fromkeys(variant for _, of, variant in _row_groups(file) if of == layer))
+
+
 def _layers_held(file: pq.ParquetFile) -> list[int]:
     first = file.metadata.row_group(0).column(0) if file.metadata.num_row_groups else None
     if first is None or file.schema_arrow.names[0] != "layer" or first.statistics is None:
         return []
-    return sorted({layer for _, layer in _row_groups(file)})
+    return sorted({layer for _, layer, _ in _row_groups(file)})
 
 
-def _row_groups(file: pq.ParquetFile) -> list[tuple[int, int]]:
-    groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
-    return [(i, group.column(0).statistics.min) for i, group in enumerate(groups)]
+def _row_groups(file: pq.ParquetFile) -> list[tuple[int, int, str | None]]:
+    """Number, layer and variant (None in files without) of each row group."""
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    held = file.schema_arrow.names[1] == "variant"
+    return [
+        (i, group.column(0).statistics.min, group.column(1).statistics.min if held else None)
+        for i, group in enumerate(groups)
+    ]
 
 
-def _read_layer(path: str | Path, layer: int, columns: list[str]) -> pa.Table:
+def _read_layer(path: str | Path, layer: int, columns: list[str], variant: str | None = None) -> pa.Table:
     file = _open(path)
     held = _row_groups(file)
-    wanted = [i for i, of in held if of == layer]
+    wanted = [i for i, of, name in held if of == layer and name == variant]
     if not wanted:
-        raise ValueError(f"{path} holds no layer {layer}; it holds layers {sorted({of for _, of in held})}.")
+        what = f"layer {layer}" + (f", variant {variant!r}" if variant else "")
+        raise ValueError(
+            f"{path} holds no {what}; it holds layers {sorted({of for _, of, _ in held})}"
+            + (f", variants {list(dict.fromkeys(name for *_, name in held))}." if variant else ".")
+        )
     try:
         return file.read_row_groups(wanted, columns=columns, use_threads=False)
     except OSError as error:
@@ -196,13 +213,15 @@ def read_embeddings(path: str | Path, layer: int) -> np.ndarray:
 
 
 def read_points(path: str | Path, layer: int) -> np.ndarray:
-    """The `point` ids behind the rows of `read_embeddings` or `read_neighbors`, int32 (N,), increasing."""
+    """The `point` ids behind the rows of `read_embeddings`, int32 (N,), increasing."""
     return np.sort(_read_layer(path, layer, ["point"])["point"].to_numpy())
 
 
-def read_neighbors(path: str | Path, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One layer's neighbour graph: points int32 (N,), indices int32 (N, k), distances float64 (N, k)."""
-    table = _read_layer(path, layer, ["point", "neighbors", "distances"])
+def read_neighbors(
+    path: str | Path, layer: int, variant: str = "data"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One neighbour graph of a layer: points int32 (N,), indices int32 (N, k), distances float64 (N, k)."""
+    table = _read_layer(path, layer, ["point", "neighbors", "distances"], variant)
     return table["point"].to_numpy(), _matrix(table["neighbors"]), _matrix(table["distances"])
 
 
@@ -227,12 +246,15 @@ ESTIMATES = pa.schema(
     [
         pa.field("estimator", pa.string(), nullable=False),
         pa.field("scope", pa.string(), nullable=False),
+        pa.field("variant", pa.string(), nullable=False),
         pa.field("point", pa.int32()),
         pa.field("value", pa.float64(), nullable=False),
         pa.field("standard_error", pa.float64(), nullable=False),
         pa.field("n_points", pa.int32(), nullable=False),
         pa.field("n_undefined", pa.int32(), nullable=False),
         pa.field("n_neighbors", pa.int32()),
+        pa.field("scale", pa.float64()),
+        pa.field("scale_stable", pa.bool_()),
     ]
 )
 

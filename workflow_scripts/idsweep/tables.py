@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from idsweep.store import provenance, read_estimates, read_table, whole_or_nothing
+from idsweep.variants import DATA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,12 +27,15 @@ IDENTITY = [
     pa.field("split", pa.string()),
     pa.field("layer", pa.int16()),
 ]
+VARIANT = [pa.field("variant", pa.string())]
 COUNTS = [pa.field("n_points", pa.int32()), pa.field("n_undefined", pa.int32()), pa.field("n_neighbors", pa.int32())]
+SCALE = [pa.field("scale", pa.float64()), pa.field("scale_stable", pa.bool_())]
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
-LOCAL = pa.schema(
-    [*IDENTITY, *COUNTS, *(pa.field(name, pa.float64()) for name in ("mean", "standard_deviation", *QUANTILES))]
+SUMMARY = ["mean", "standard_error", "standard_deviation", *QUANTILES]
+LOCAL = pa.schema([*IDENTITY, *VARIANT, *COUNTS, *(pa.field(name, pa.float64()) for name in SUMMARY), *SCALE])
+GLOBAL = pa.schema(
+    [*IDENTITY, *VARIANT, *COUNTS, pa.field("value", pa.float64()), pa.field("standard_error", pa.float64()), *SCALE]
 )
-GLOBAL = pa.schema([*IDENTITY, *COUNTS, pa.field("value", pa.float64()), pa.field("standard_error", pa.float64())])
 TRAINING = pa.schema(
     [
         pa.field("model", pa.string()),
@@ -44,39 +48,35 @@ TRAINING = pa.schema(
 
 
 def local_summaries(files: Iterable[str]) -> pa.Table:
-    """Summary of the pointwise estimates, columns of `LOCAL`: one row per estimator and layer.
+    """Summary of the pointwise estimates, columns of `LOCAL`: one row per estimator, layer and variant.
 
-    Mean, standard deviation (n - 1) and quantiles are over the defined values; `n_undefined` counts the others.
+    Mean, its standard error, standard deviation (n - 1) and quantiles are over the defined values; `n_undefined`
+    counts the others.
     """
     rows = []
-    for identity, estimates in _estimates(files, "local"):
-        for name in pc.unique(estimates["estimator"]).to_pylist():
-            part = estimates.filter(pc.equal(estimates["estimator"], name))
-            values = part["value"].to_numpy()
-            defined = values[~np.isnan(values)]
-            rows.append(
-                identity
-                | {"estimator": name, "n_neighbors": part["n_neighbors"][0].as_py()}
-                | {"n_points": len(values), "n_undefined": len(values) - len(defined)}
-                | _summary(defined)
-            )
+    for identity, estimates in _estimates(files):
+        values = estimates.filter(pc.equal(estimates["scope"], "local"))
+        for mean in estimates.filter(pc.equal(estimates["scope"], "mean")).to_pylist():
+            same = pc.and_(*(pc.equal(values[key], mean[key]) for key in ("estimator", "variant")))
+            rows.append(identity | mean | {"mean": mean["value"]} | _spread(values.filter(same)["value"].to_numpy()))
     return pa.Table.from_pylist(rows, schema=LOCAL)
 
 
-def _summary(values: np.ndarray) -> dict[str, float]:
+def _spread(values: np.ndarray) -> dict[str, float]:
+    values = values[~np.isnan(values)]
     if len(values) == 0:
-        return dict.fromkeys(["mean", "standard_deviation", *QUANTILES], float("nan"))
+        return dict.fromkeys(["standard_deviation", *QUANTILES], float("nan"))
     deviation = values.std(ddof=1) if len(values) > 1 else float("nan")
     quantiles = np.quantile(values, list(QUANTILES.values()))
-    return {"mean": values.mean(), "standard_deviation": deviation} | dict(zip(QUANTILES, quantiles, strict=True))
+    return {"standard_deviation": deviation} | dict(zip(QUANTILES, quantiles, strict=True))
 
 
 def global_estimates(files: Iterable[str]) -> pa.Table:
-    """The global estimates, columns of `GLOBAL`: one row per estimator and layer."""
+    """The global estimates, columns of `GLOBAL`: one row per estimator, layer and variant."""
     rows = [
         identity | estimate
-        for identity, estimates in _estimates(files, "global")
-        for estimate in estimates.drop_columns(["scope", "point"]).to_pylist()
+        for identity, estimates in _estimates(files)
+        for estimate in estimates.filter(pc.equal(estimates["scope"], "global")).to_pylist()
     ]
     return pa.Table.from_pylist(rows, schema=GLOBAL)
 
@@ -97,12 +97,14 @@ def training_curves(files: Sequence[str]) -> pa.Table:
 def read_frame(table: str, files: str | Sequence[str]) -> pd.DataFrame:
     """A table of the sweep as a pandas DataFrame.
 
-    `pointwise` is made of the local estimates in several estimates files, one row per point.
+    `pointwise` is made of the local estimates of the data in several estimates files, one row per point.
     """
     if table != "pointwise":
         return read_table(files).to_pandas()
     parts = []
-    for identity, estimates in _estimates([files] if isinstance(files, str) else files, "local"):
+    for identity, estimates in _estimates([files] if isinstance(files, str) else files):
+        of_data = pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA))
+        estimates = estimates.filter(of_data)
         for field in IDENTITY:
             if field.name != "estimator":
                 column = pa.array([identity[field.name]] * len(estimates), field.type)
@@ -117,7 +119,6 @@ def write_csv(source: str, target: str) -> None:
         pyarrow.csv.write_csv(read_table(source), unfinished, pyarrow.csv.WriteOptions(quoting_style="needed"))
 
 
-def _estimates(files: Iterable[str], scope: str) -> Iterable[tuple[dict[str, Any], pa.Table]]:
+def _estimates(files: Iterable[str]) -> Iterable[tuple[dict[str, Any], pa.Table]]:
     for file in files:
-        table = read_estimates(file)
-        yield provenance(file)["identity"], table.filter(pc.equal(table["scope"], scope))
+        yield provenance(file)["identity"], read_estimates(file)

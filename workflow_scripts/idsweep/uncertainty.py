@@ -1,4 +1,4 @@
-"""Standard errors of estimates: by resampling points, by linearisation, and for means of overlapping estimates.
+"""Standard errors of estimates: by resampling points, or from what each point adds to an estimate.
 
 Tokens of one sequence depend on each other, so whole sequences are resampled where it is known which point is of
 which: `groups` gives each point's sequence, and points with the same number belong together. None stands for
@@ -45,40 +45,41 @@ def bootstrap_error(
     return float(np.std(np.concatenate(values), ddof=1))
 
 
-def linear_error(influence: np.ndarray, groups: np.ndarray | None = None) -> float:
-    """Standard error of a statistic whose first-order change by each point is known: the infinitesimal jackknife.
+def linear_error(
+    influence: np.ndarray, groups: np.ndarray | None = None, members: np.ndarray | None = None
+) -> float:
+    """Standard error of a mean, or of a statistic that is one to first order, from what each point adds to it.
 
-    influence: float64 (N,), the derivative of the statistic by the weight of each point, times N (mean zero but for
-    rounding). What the bootstrap tends to with many resamples where the statistic is smooth (Efron 1982, The
-    jackknife, the bootstrap and other resampling plans, chapter 6). groups: int (N,) or None. NaN if there are fewer than 2 groups.
+    influence: float64 (N,), the values of a mean, or N times the derivative of a statistic by the weight of each
+    point; NaN where a point takes no part. groups: int (N,) or None. members: int (N, L), the neighbourhood that each
+    value was computed from, or None if values of different points do not share any.
+
+    For a statistic other than a mean this is the infinitesimal jackknife, which the bootstrap tends to with many
+    resamples where the statistic is smooth (Efron 1982, The jackknife, the bootstrap and other resampling plans,
+    chapter 6); with groups, the block bootstrap. Values of overlapping neighbourhoods count as dependent in
+    proportion to the points that they share; what they and the groups add to the variance of independent values
+    is added up, as for errors clustered in two ways (Cameron, Gelbach & Miller 2011, doi:10.1198/jbes.2010.07136).
+
+    NaN if fewer than 2 values, or fewer than 2 groups, are defined.
     """
-    return float(np.sqrt(_variance_of_sum(influence - influence.mean(), groups))) / len(influence)
-
-
-def error_of_mean(values: np.ndarray, members: np.ndarray, groups: np.ndarray | None = None) -> float:
-    """Standard error of the mean of local estimates, whose neighbourhoods overlap.
-
-    values: float64 (N,), NaN left out. members: int (N, L), the neighbourhood behind each value. groups: int (N,)
-    or None. Two estimates count as dependent in proportion to the points that their neighbourhoods share, and
-    fully if their points are in one group. Both are added up and what is in both is taken off once, as for errors
-    clustered in two ways (Cameron, Gelbach & Miller 2011, doi:10.1198/jbes.2010.07136). The part of the groups is
-    what a block bootstrap of the mean tends to with many resamples. NaN if fewer than 2 values are defined.
-    """
-    defined = ~np.isnan(values)
+    defined = ~np.isnan(influence)
     number = int(np.count_nonzero(defined))
     if number < 2:
         return np.nan
-    deviations = np.where(defined, values - values[defined].mean(), 0.0)
-    alone = deviations @ deviations
-    shared = np.bincount(members.ravel(), np.repeat(deviations, members.shape[1]), minlength=len(values)) + deviations
-    overlapping = shared @ shared / (members.shape[1] + 1)
-    together = _variance_of_sum(deviations, groups) if groups is not None else alone
-    return float(np.sqrt(max(overlapping, together, overlapping + together - alone))) / number
-
-
-def _variance_of_sum(deviations: np.ndarray, groups: np.ndarray | None) -> float:
-    """Variance of the sum of deviations (N,) that are independent between groups."""
+    deviations = np.where(defined, influence - influence[defined].mean(), 0.0)
+    alone = deviations @ deviations * number / (number - 1)
+    variances = [alone]
     if groups is not None:
-        deviations = np.bincount(np.unique(groups, return_inverse=True)[1], deviations)
-    number = len(deviations)
-    return float(deviations @ deviations) * number / (number - 1) if number > 1 else np.nan
+        sums = np.bincount(np.unique(groups[defined], return_inverse=True)[1], deviations[defined])
+        if len(sums) < 2:
+            return np.nan
+        variances.append(sums @ sums * len(sums) / (len(sums) - 1))
+    if members is not None:
+        size = members.shape[1]
+        # each value spread over its point and members: products of two spread values are 1 for the same point
+        spread = np.repeat(deviations, size)
+        shared = np.bincount(members.ravel(), spread, minlength=len(deviations)) + deviations
+        variances.append(shared @ shared / (size + 1))
+    # adding both and taking off what is in both; never below either of them
+    total = alone + sum(variance - alone for variance in variances[1:])
+    return float(np.sqrt(max(total, *variances))) / number

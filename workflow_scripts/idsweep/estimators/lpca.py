@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighborhoods import spectra
+from idsweep.neighborhoods import eigenvalues_of, leading_directions
 from idsweep.neighbors import NeighborGraph
 
 # answered here, for all neighbourhoods at once, from the eigenvalues
-RULES = ("FO", "Fan", "ratio", "participation_ratio", "Kaiser", "broken_stick")
+RULES = ("Fan", "ratio", "participation_ratio", "Kaiser", "broken_stick")
 # answered by scikit-dimension from the eigenvalues (of centred data), or from the data
 FROM_EIGENVALUES = ("MP", "GD", "KN", "Minka", "denoised")
 FROM_DATA = ("maxgap", "parallel", "scRMT")
-VERSIONS = (*RULES, *FROM_EIGENVALUES, *FROM_DATA)
+VERSIONS = ("FO", *RULES, *FROM_EIGENVALUES, *FROM_DATA)
 
 
 def local(
@@ -89,8 +89,11 @@ def _estimates(X: np.ndarray, groups: np.ndarray, *, version: str, center: bool,
         raise ValueError(
             f"PCA of {groups.shape[1]} points with {X.shape[1]} coordinates counts nothing; at least 2 of each are needed."
         )
+    if version == "FO":
+        counts = leading_directions(X, groups, options["alpha_fo"], center=center)
+        return np.where(counts > 0, counts, np.nan)
     if version in RULES:
-        eigenvalues = spectra(X, groups, center=center)
+        eigenvalues = eigenvalues_of(X, groups, center=center)
         varied = eigenvalues[:, 0] > 0
         values = np.full(len(groups), np.nan)
         values[varied] = _RULES[version](eigenvalues[varied], **options)
@@ -117,14 +120,10 @@ def _by_scikit_dimension(
                     values[i] = rule.fit(members).dimension_
             return values
         rule = lPCA(**settings, fit_explained_variance=True, n_samples=size)
-        for i, eigenvalues in enumerate(spectra(X, groups) / (size - 1)):
+        for i, eigenvalues in enumerate(eigenvalues_of(X, groups) / (size - 1)):
             if eigenvalues[0] > 0:
                 values[i] = rule.fit(np.pad(eigenvalues, (0, dimension - len(eigenvalues)))).dimension_
     return values
-
-
-def _fukunaga_olsen(eigenvalues: np.ndarray, *, alpha_fo: float, **_: Any) -> np.ndarray:
-    return np.count_nonzero(eigenvalues > alpha_fo * eigenvalues[:, :1], axis=1)
 
 
 def _fan(eigenvalues: np.ndarray, *, alpha_fan: float, beta_fan: float, p_fan: float, **_: Any) -> np.ndarray:
@@ -164,7 +163,6 @@ def _broken_stick(eigenvalues: np.ndarray, **_: Any) -> np.ndarray:
 
 
 _RULES = {
-    "FO": _fukunaga_olsen,
     "Fan": _fan,
     "ratio": _ratio,
     "participation_ratio": _participation_ratio,

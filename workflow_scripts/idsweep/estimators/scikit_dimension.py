@@ -21,28 +21,13 @@ log = logging.getLogger(__name__)
 # name -> class of skdim.id and its parameters with their defaults; what draws at random has a fixed seed here.
 # Left out: switches for plots, prints, processes and input that is a distance matrix.
 CLOUD_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
-    "corrint": ("CorrInt", {"k1": 10, "k2": 20}),
     "danco": ("DANCo", {"k": 10, "D": None, "ver": "DANCo", "fractal": True, "random_state": 0}),
     "fishers": (
         "FisherS",
         {"conditional_number": 10, "project_on_sphere": 1, "alphas": None, "limit_maxdim": False},
     ),
-    "gride": ("GRIDE", {"n1": 1, "n2": None}),
     "knn": ("KNN", {"k": None, "ps": None, "M": 1, "gamma": 2, "random_state": 0}),
     "mind_ml": ("MiND_ML", {"k": 20, "D": 10, "ver": "MLk"}),
-    "ph": (
-        "PH",
-        {
-            "alpha": 1.0,
-            "n_range_min": 0.5,
-            "n_range_max": 1.0,
-            "range_type": "fraction",
-            "nsteps": 100,
-            "subsamples": 10,
-            "metric": "euclidean",
-            "random_state": 0,
-        },
-    ),
 }
 # Classes that answer for each point: the third entry is their default number of neighbours.
 POINT_CLASSES: dict[str, tuple[str, dict[str, Any], int]] = {

@@ -6,11 +6,15 @@ neighborhood information, doi:10.1038/s41598-017-11873-y.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
 from idsweep.neighborhoods import nearest_two_within
 from idsweep.neighbors import NeighborGraph
+from idsweep.uncertainty import linear_error
 
 METHODS = ("linear", "mle")
 
@@ -31,7 +35,7 @@ def local(
     """
     _check(method, discard_fraction)
     first, second = nearest_two_within(X, graph.indices, graph.distances, n_neighbors)
-    return _dimensions(_log_ratios(first, second), method, discard_fraction)[0]
+    return _dimensions(_log_ratios(first, second), method, discard_fraction)
 
 
 def global_(
@@ -45,20 +49,33 @@ def global_(
     """TwoNN of the cloud, from each point's two nearest neighbour distances.
 
     method "linear": slope through the origin of -log(1 - F(mu)) on log(mu), mu = r2 / r1, after dropping
-    the largest `discard_fraction` of the mu (Facco et al. 2017). No standard error.
+    the largest `discard_fraction` of the mu (Facco et al. 2017).
     method "mle": log(mu) is exponential with rate d; with the k smallest of n ratios kept, d = (k - 1)
-    / (sum of the k + (n - k) times the largest of them), unbiased, with standard error d / sqrt(k - 2)
-    for independent ratios.
+    / (sum of the k + (n - k) times the largest of them), unbiased.
+
+    standard_error: from what each ratio adds (`uncertainty.linear_error`), points that are each other's nearest
+    neighbour counting as dependent: they share r1. The d / sqrt(n) that independent ratios would have is too
+    small, by a factor of 1.1 in 20 to 1.35 in 2 dimensions (simulated, 500 clouds of 600 points).
 
     Points with r1 = 0 have no mu: they are left out and counted in n_undefined. The value is NaN if
     fewer than 2 ratios are kept or all of them are 1.
     """
     _check(method, discard_fraction)
-    logs = _log_ratios(graph.distances[:, 0], graph.distances[:, 1])
-    values, kept = _dimensions(logs[None, :], method, discard_fraction)
-    value, k = float(values[0]), int(kept[0])
-    standard_error = value / np.sqrt(k - 2) if method == "mle" and k > 2 else np.nan
-    return Estimate(value, float(standard_error), len(logs), int(np.isnan(logs).sum()))
+    logs = _log_ratios(graph.distances[:, 0], graph.distances[:, 1])[None, :]
+    values = _dimensions(logs, method, discard_fraction)
+    influence = _influence(logs, values, method, discard_fraction)[0]
+    standard_error = linear_error(influence, groups, graph.indices[:, :1])
+    return Estimate(float(values[0]), standard_error, logs.size, int(np.isnan(logs).sum()))
+
+
+def member_effects(
+    X: np.ndarray, graph: NeighborGraph, values: np.ndarray, *, n_neighbors: int, method: str, discard_fraction: float
+) -> np.ndarray:
+    """What each point adds, as a member of neighbourhoods, to the mean of the local values, times N; float64 (N,)."""
+    first, second = nearest_two_within(X, graph.indices, graph.distances, n_neighbors)
+    influence = _influence(_log_ratios(first, second), values, method, discard_fraction)
+    members = graph.indices[:, :n_neighbors].ravel()
+    return np.bincount(members, np.nan_to_num(influence).ravel() / n_neighbors, minlength=len(values))
 
 
 def _check(method: str, discard_fraction: float) -> None:
@@ -79,30 +96,78 @@ def _log_ratios(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.log(np.where(np.isfinite(ratios), ratios, np.nan))
 
 
-def _dimensions(logs: np.ndarray, method: str, discard_fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Row-wise dimension of log ratios (M, n), NaN = undefined; and how many ratios were kept (M,)."""
+def _dimensions(logs: np.ndarray, method: str, discard_fraction: float) -> np.ndarray:
+    """Row-wise dimension of log ratios (M, n), NaN = undefined; float64 (M,)."""
     logs = np.sort(logs, axis=1)  # NaN last
-    defined = np.count_nonzero(~np.isnan(logs), axis=1)
     values = np.full(len(logs), np.nan)
-    kept = np.zeros(len(logs), dtype=np.int64)
-    for n in np.unique(defined):
-        rows = np.flatnonzero(defined == n)
-        k = int(n * (1 - discard_fraction))
-        kept[rows] = k
-        if k < 2:
-            continue
+    for rows, n, k in _rows_by_size(logs, discard_fraction):
         x = logs[rows, :k]
         if method == "mle":
             numerator, denominator = np.full(len(rows), k - 1.0), x.sum(axis=1) + (n - k) * x[:, -1]
         else:
-            numerator, denominator = x @ -np.log1p(-np.arange(1, k + 1) / n), np.einsum("ij,ij->i", x, x)
+            numerator, denominator = x @ _heights(n, k), np.einsum("ij,ij->i", x, x)
         values[rows] = np.divide(numerator, denominator, out=np.full(len(rows), np.nan), where=denominator > 0)
-    return values, kept
+    return values
+
+
+def _influence(logs: np.ndarray, values: np.ndarray, method: str, discard_fraction: float) -> np.ndarray:
+    """n times the derivative of each row's dimension by the weight of each ratio, float64 (M, n); NaN as in logs.
+
+    The linear fit is a ratio of two sums over order statistics, which change by the weight of a ratio y by the
+    integral of (F(x) - [y <= x]) times their own weight up to the largest ratio kept (Huber & Ronchetti 2009,
+    Robust statistics, eq. 3.49).
+    """
+    order = np.argsort(logs, axis=1)
+    ordered = np.take_along_axis(logs, order, axis=1)
+    influence = np.full(logs.shape, np.nan)
+    for rows, n, k in _rows_by_size(logs, discard_fraction):
+        x, value = ordered[rows, :n], values[rows, None]
+        if method == "mle":
+            limit = x[:, k - 1 : k]
+            change = n * value**2 / k * ((np.arange(n) < k) / value - np.minimum(x, limit))
+        else:
+            gaps = np.diff(x[:, :k], axis=1)
+            share = np.arange(1, k) / n
+            weights = (_heights(n, k)[:-1] - 2 * value * x[:, : k - 1]) * gaps
+            # sum over j of weights_j (share_j - [i <= j]); nothing lies above the largest ratio kept
+            change = np.zeros((len(rows), n))
+            change[:, : k - 1] = -np.cumsum(weights[:, ::-1], axis=1)[:, ::-1]
+            change += (weights * share).sum(axis=1, keepdims=True)
+            change *= n / np.einsum("ij,ij->i", x[:, :k], x[:, :k])[:, None]
+        placed = np.full((len(rows), logs.shape[1]), np.nan)
+        np.put_along_axis(placed[:, :], order[rows, :n], change, axis=1)
+        influence[rows] = placed
+    return influence
+
+
+def _rows_by_size(logs: np.ndarray, discard_fraction: float) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Rows with equally many ratios n together, and how many of them are kept, k; without those that keep fewer than 2."""
+    defined = np.count_nonzero(~np.isnan(logs), axis=1)
+    for n in np.unique(defined):
+        k = int(n * (1 - discard_fraction))
+        if k >= 2:
+            yield np.flatnonzero(defined == n), int(n), k
+
+
+def _heights(n: int, k: int) -> np.ndarray:
+    """-log(1 - F) of the k smallest of n ratios, float64 (k,)."""
+    return -np.log1p(-np.arange(1, k + 1) / n)
+
+
+def _local_errors(values: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
+    """value / sqrt(k - 2) for method "mle", k ratios kept; NaN for the linear fit, which has no closed form."""
+    k = int(parameters["n_neighbors"] * (1 - parameters["discard_fraction"]))
+    if parameters["method"] == "linear" or k <= 2:
+        return np.full(len(values), np.nan)
+    return values / np.sqrt(k - 2)
 
 
 ESTIMATOR = Estimator(
     name="twonn",
     local=local,
+    local_errors=_local_errors,
+    member_effects=member_effects,
+    mutual=True,
     global_=global_,
     vectors=frozenset({"local"}),
     neighbors=lambda parameters: 2,

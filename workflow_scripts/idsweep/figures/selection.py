@@ -18,14 +18,14 @@ def rows_of(
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The rows of one estimator, of the models and datasets asked for (None: all), in that order.
+    """The rows of one estimator on the data themselves, of the models and datasets asked for (None: all), in that order.
 
     `name` is what messages call the table. Raises ValueError if something asked for is not in the
     table, or if a model lacks a checkpoint × dataset × layer that its other rows imply.
     """
-    _require_columns(table, name, [*IDENTITY, "estimator"])
+    _require_columns(table, name, [*IDENTITY, "estimator", "variant"])
     _require_values(table, name, "estimator", [estimator])
-    rows = table[table["estimator"] == estimator]
+    rows = table[(table["estimator"] == estimator) & (table["variant"] == "data")]
     for column, asked in (("model", models), ("dataset", datasets)):
         if asked is not None:
             _require_values(rows, name, column, asked)

@@ -1,0 +1,76 @@
+"""Effective rank: exponential of the entropy of the singular values.
+
+The singular values of the (centred) matrix of the points, divided by their sum, are taken as a distribution: the
+rank if all nonzero ones are equal, 1 if one has all. Roy & Vetterli (2007), The effective rank: a measure of effective
+dimensionality, EUSIPCO, define it for the matrix as it is (center=False); so does RankMe (Garrido et al. 2023,
+RankMe: assessing the downstream performance of pretrained self-supervised representations by their rank, ICML).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from idsweep import spectra
+from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.neighborhoods import eigenvalues_of
+from idsweep.neighbors import NeighborGraph
+
+# Eigenvalues are exact to about 1e-15 of the largest, and a zero among them is only as small as that. Its root, a
+# singular value of 3e-8, would count, and the derivative of the entropy is infinite at zero.
+NEGLIGIBLE = 1e-12
+
+
+def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center: bool = True) -> np.ndarray:
+    """Effective rank of each point's n_neighbors nearest other points, float64 (N,).
+
+    center: subtract their mean first. Singular values below 1e-6 of the largest are taken as zero. NaN where the
+    points are all equal (all 0 with center=False).
+    """
+    eigenvalues = eigenvalues_of(X, graph.indices[:, :n_neighbors], center=center)
+    varied = eigenvalues[:, 0] > 0
+    eigenvalues = eigenvalues[varied]
+    roots = np.sqrt(np.where(eigenvalues > NEGLIGIBLE * eigenvalues[:, :1], eigenvalues, 0.0))
+    shares = roots / roots.sum(axis=1, keepdims=True)
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    values = np.full(len(varied), np.nan)
+    values[varied] = np.exp(-(shares * logs).sum(axis=1))
+    return values
+
+
+def member_effects(
+    X: np.ndarray, graph: NeighborGraph, values: np.ndarray, *, n_neighbors: int, center: bool
+) -> np.ndarray:
+    """What each point adds, as a member of neighbourhoods, to the mean of the local values, times N; float64 (N,)."""
+    return spectra.member_effects(X, graph.indices[:, :n_neighbors], _measure, center=center)
+
+
+def global_(
+    X: np.ndarray, graph: NeighborGraph | None, groups: np.ndarray | None = None, *, center: bool = True
+) -> Estimate:
+    """Effective rank of the cloud X (N, D); NaN if all points are equal (all 0 with center=False).
+
+    center: subtract the mean first. Singular values below 1e-6 of the largest are taken as zero.
+    standard_error: by the infinitesimal jackknife over points or groups.
+    """
+    value, standard_error = spectra.value_and_error(X, groups, _measure, center=center)
+    return Estimate(value, standard_error, len(X), 0)
+
+
+def _measure(matrix: np.ndarray) -> tuple[float, np.ndarray]:
+    eigenvalues, vectors = np.linalg.eigh(matrix)
+    kept = eigenvalues > NEGLIGIBLE * eigenvalues[-1]
+    roots, vectors = np.sqrt(eigenvalues[kept]), vectors[:, kept]
+    logs = np.log(roots / roots.sum())
+    entropy = -(roots @ logs) / roots.sum()
+    value = np.exp(entropy)
+    slopes = -value * (logs + entropy) / (2 * roots.sum() * roots)
+    return value, (vectors * slopes) @ vectors.T
+
+
+ESTIMATOR = Estimator(
+    name="effective_rank",
+    local=local,
+    member_effects=member_effects,
+    global_=global_,
+    vectors=frozenset({"local", "global"}),
+)
