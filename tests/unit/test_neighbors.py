@@ -40,7 +40,15 @@ def clouds():
     }
 
 
-@pytest.mark.parametrize("search", [nearest_neighbors, on_torch], ids=["cpu", "torch"])
+def in_float64(X, k):
+    return nearest_neighbors(X, k, dtype="float64")
+
+
+def on_torch_in_float64(X, k):
+    return neighbors_torch.search(check_cloud(X), k, "cpu", dtype="float64")
+
+
+@pytest.mark.parametrize("search", [nearest_neighbors, on_torch, in_float64, on_torch_in_float64])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("name", clouds())
 def test_equals_brute_force(name, dtype, search):
@@ -73,14 +81,35 @@ def test_a_duplicate_is_a_neighbour_but_the_point_itself_is_not():
     assert not distances.any()
 
 
+def test_float64_products_replace_the_float32_ones(monkeypatch):
+    monkeypatch.setattr(neighbors, "_candidates", None)  # would fail if it were called
+    X = np.random.default_rng(0).standard_normal((50, 3))
+    np.testing.assert_array_equal(nearest_neighbors(X, 5, dtype="float64").indices, brute_force(X, 5)[0])
+    with pytest.raises(ValueError, match="dtype = 'float16' is not known; it must be one of float32, float64"):
+        nearest_neighbors(X, 5, dtype="float16")
+
+
+def test_unit_vectors_are_ordered_by_cosine():
+    from idsweep.points import prepare_points
+
+    X = np.random.default_rng(0).standard_normal((80, 6)) * np.arange(1, 81)[:, None]
+    cosines = X @ X.T / np.outer(np.linalg.norm(X, axis=1), np.linalg.norm(X, axis=1))
+    np.fill_diagonal(cosines, -2)
+    found = nearest_neighbors(prepare_points(X, number=80, seed=0, normalize="unit").vectors, 10)
+    np.testing.assert_array_equal(found.indices, np.argsort(-cosines, axis=1)[:, :10])
+    np.testing.assert_allclose(found.distances**2, 2 - 2 * np.take_along_axis(cosines, found.indices, 1), rtol=1e-9)
+
+
 def test_two_points():
     indices, distances = nearest_neighbors(np.array([[0.0], [3.0]]), 1)
     assert indices.tolist() == [[1], [0]] and distances.tolist() == [[3.0], [3.0]]
 
 
-def test_many_blocks_with_a_partial_one(monkeypatch):
+@pytest.mark.parametrize("kept_bytes", [0, 2**30], ids=["blocks are made anew", "blocks are kept"])
+def test_many_blocks_with_a_partial_one(monkeypatch, kept_bytes):
     monkeypatch.setattr(neighbors, "BLOCK", 64)
     monkeypatch.setattr(neighbors, "DENSE_BYTES", 1)
+    monkeypatch.setattr(neighbors, "KEPT_BYTES", kept_bytes)
     monkeypatch.setattr(neighbors_torch, "MEMORY_BYTES", 2**16)
     rng = np.random.default_rng(1)
     X = np.concatenate([rng.standard_normal((407, 30)), np.zeros((30, 30))]).astype(np.float32)

@@ -63,10 +63,19 @@ def test_neighbors_come_back(tmp_path: Path) -> None:
     distances = np.sort(RNG.random((50, 4)))
     ids = np.arange(0, 100, 2, dtype=np.int32)
     with store.NeighborsWriter(path, lambda: PROVENANCE) as file:
-        file.write(3, ids, indices, distances)
+        file.write(3, "data", ids, indices, distances)
+        file.write(3, "data/2", ids[:20], indices[:20], 2 * distances[:20])
+        file.write(4, "data", ids, indices, 3 * distances)
+    assert store.layers(path) == [3, 4]
+    assert store.variants(path, 3) == ["data", "data/2"] and store.variants(path, 4) == ["data"]
     for read, given in zip(store.read_neighbors(path, 3), (ids, indices, distances), strict=True):
         np.testing.assert_array_equal(read, given)
         assert read.dtype == given.dtype
+    half = store.read_neighbors(path, 3, "data/2")
+    np.testing.assert_array_equal(half[0], ids[:20])
+    np.testing.assert_array_equal(half[2], 2 * distances[:20])
+    with pytest.raises(ValueError, match=r"no layer 4, variant 'data/2'; .* variants \['data', 'data/2'\]"):
+        store.read_neighbors(path, 4, "data/2")
 
 
 def test_provenance_comes_back(tmp_path: Path) -> None:
@@ -78,7 +87,7 @@ def test_provenance_comes_back(tmp_path: Path) -> None:
 def test_provenance_of_a_stream_is_taken_at_its_end(tmp_path: Path) -> None:
     clock = {"seconds": 0}
     with store.NeighborsWriter(tmp_path / "n.parquet", lambda: clock) as file:
-        file.write(0, np.zeros(1, np.int32), np.zeros((1, 1), np.int32), np.zeros((1, 1)))
+        file.write(0, "data", np.zeros(1, np.int32), np.zeros((1, 1), np.int32), np.zeros((1, 1)))
         clock["seconds"] = 7
     assert store.provenance(tmp_path / "n.parquet") == {"seconds": 7}
 

@@ -23,51 +23,59 @@ IDENTITY = {
 
 
 def write_estimates(path: Path, values: list[float], layer: int = 3) -> str:
-    rows = len(values)
-    table = pa.table(
-        {
-            "estimator": ["twonn"] * rows + ["twonn"],
-            "scope": ["local"] * rows + ["global"],
-            "point": [*range(rows), None],
-            "value": [*values, 7.5],
-            "standard_error": [float("nan")] * rows + [0.25],
-            "n_points": [rows] * (rows + 1),
-            "n_undefined": [int(np.isnan(values).sum())] * rows + [1],
-            "n_neighbors": [16] * rows + [None],
-        },
-        schema=store.ESTIMATES,
-    )
+    """Local values, their mean and one global estimate of a cloud; and a null whose values are ten times as large."""
+    rows = []
+    for variant, factor in (("data", 1.0), ("gaussian", 10.0)):
+        cloud = {"estimator": "twonn", "variant": variant, "n_points": len(values), "scale": 2.5}
+        cloud |= {"n_undefined": int(np.isnan(values).sum()), "n_neighbors": 16}
+        rows += [
+            cloud | {"scope": "local", "point": i, "value": factor * value, "standard_error": 0.5}
+            for i, value in enumerate(values)
+        ]
+        stable = {"scale_stable": True if variant == "data" else None}
+        mean = factor * np.mean([value for value in values if value == value] or [np.nan])
+        rows.append(cloud | stable | {"scope": "mean", "value": mean, "standard_error": factor * 0.125})
+        rows.append(cloud | stable | {"scope": "global", "value": factor * 7.5, "standard_error": 0.25})
+    table = pa.Table.from_pylist(rows, schema=store.ESTIMATES)
     store.write_table(path, table, {"identity": IDENTITY | {"layer": layer}})
     return str(path)
 
 
 def test_summaries_are_numpy_s_and_pandas(tmp_path: Path) -> None:
     values = np.random.default_rng(0).gamma(4.0, 2.0, 500)
-    row = tables.local_summaries([write_estimates(tmp_path / "a.parquet", values.tolist())]).to_pylist()[0]
-    described = pd.Series(values).describe(percentiles=[0.05, 0.25, 0.5, 0.75, 0.95])
-    for name, of_pandas in (("mean", "mean"), ("standard_deviation", "std"), ("median", "50%"), ("q05", "5%")):
-        assert row[name] == pytest.approx(described[of_pandas], rel=1e-12)
-    assert row["n_points"] == 500
-    assert row["n_undefined"] == 0
-    assert {key: row[key] for key in IDENTITY} == IDENTITY
+    found = tables.local_summaries([write_estimates(tmp_path / "a.parquet", values.tolist())])
+    for row, factor in zip(found.to_pylist(), (1, 10), strict=True):
+        described = pd.Series(factor * values).describe(percentiles=[0.05, 0.25, 0.5, 0.75, 0.95])
+        for name, of_pandas in (("mean", "mean"), ("standard_deviation", "std"), ("median", "50%"), ("q05", "5%")):
+            assert row[name] == pytest.approx(described[of_pandas], rel=1e-12)
+        assert row["standard_error"] == factor * 0.125
+        assert row["n_points"] == 500
+        assert row["n_undefined"] == 0
+        assert {key: row[key] for key in IDENTITY} == IDENTITY
+    assert found["variant"].to_pylist() == ["data", "gaussian"]
+    assert found["scale_stable"].to_pylist() == [True, None]
+    assert found["scale"].to_pylist() == [2.5, 2.5]
 
 
 def test_undefined_values_are_counted_and_in_no_mean(tmp_path: Path) -> None:
     file = write_estimates(tmp_path / "a.parquet", [1.0, float("nan"), 3.0])
     row = tables.local_summaries([file]).to_pylist()[0]
-    assert (row["mean"], row["n_points"], row["n_undefined"]) == (2.0, 3, 1)
+    assert (row["mean"], row["median"], row["n_points"], row["n_undefined"]) == (2.0, 2.0, 3, 1)
     nothing = write_estimates(tmp_path / "b.parquet", [float("nan")] * 3)
     row = tables.local_summaries([nothing]).to_pylist()[0]
-    assert np.isnan(row["mean"])
+    assert np.isnan(row["mean"]) and np.isnan(row["median"])
     assert row["n_undefined"] == 3
 
 
 def test_global_estimates(tmp_path: Path) -> None:
-    row = tables.global_estimates([write_estimates(tmp_path / "a.parquet", [1.0, 2.0])]).to_pylist()[0]
-    assert (row["value"], row["standard_error"], row["n_points"], row["n_undefined"]) == (7.5, 0.25, 2, 1)
+    found = tables.global_estimates([write_estimates(tmp_path / "a.parquet", [1.0, 2.0])])
+    row = found.to_pylist()[0]
+    assert (row["value"], row["standard_error"], row["n_points"], row["n_undefined"]) == (7.5, 0.25, 2, 0)
+    assert found["variant"].to_pylist() == ["data", "gaussian"]
+    assert found["value"].to_pylist() == [7.5, 75.0]
 
 
-def test_pointwise_values_carry_their_identity(tmp_path: Path) -> None:
+def test_pointwise_values_carry_their_identity_and_are_of_the_data(tmp_path: Path) -> None:
     files = [write_estimates(tmp_path / f"{layer}.parquet", [1.0, 2.0], layer) for layer in (0, 1)]
     frame = tables.read_frame("pointwise", files)
     assert frame["layer"].tolist() == [0, 0, 1, 1]

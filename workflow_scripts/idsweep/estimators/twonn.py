@@ -121,6 +121,7 @@ def _influence(logs: np.ndarray, values: np.ndarray, method: str, discard_fracti
     ordered = np.take_along_axis(logs, order, axis=1)
     influence = np.full(logs.shape, np.nan)
     for rows, n, k in _rows_by_size(logs, discard_fraction):
+        rows = rows[~np.isnan(values[rows])]
         x, value = ordered[rows, :n], values[rows, None]
         if method == "mle":
             limit = x[:, k - 1 : k]
@@ -135,7 +136,7 @@ def _influence(logs: np.ndarray, values: np.ndarray, method: str, discard_fracti
             change += (weights * share).sum(axis=1, keepdims=True)
             change *= n / np.einsum("ij,ij->i", x[:, :k], x[:, :k])[:, None]
         placed = np.full((len(rows), logs.shape[1]), np.nan)
-        np.put_along_axis(placed[:, :], order[rows, :n], change, axis=1)
+        np.put_along_axis(placed, order[rows, :n], change, axis=1)
         influence[rows] = placed
     return influence
 

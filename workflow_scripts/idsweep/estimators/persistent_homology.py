@@ -1,0 +1,118 @@
+"""Persistent-homology dimension: how the length of minimum spanning trees grows with the number of points.
+
+Schweinhart (2020), Fractal dimension and the persistent homology of random geometric complexes,
+arXiv:1808.02196; Jaquette & Schweinhart (2020), Fractal dimension estimation with persistent homology,
+doi:10.1016/j.cnsns.2019.105163; with the subsamples of scikit-dimension's PH.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.neighbors import NeighborGraph
+
+RANGE_TYPES = ("fraction", "num")
+
+
+def global_(
+    X: np.ndarray,
+    graph: NeighborGraph | None,
+    groups: np.ndarray | None = None,
+    *,
+    alpha: float = 1.0,
+    n_range_min: float = 0.5,
+    n_range_max: float = 1.0,
+    range_type: str = "fraction",
+    nsteps: int = 100,
+    subsamples: int = 10,
+    random_state: int = 0,
+) -> Estimate:
+    """Persistent-homology dimension of the cloud: alpha / (1 - slope), slope that of log E on log n.
+
+    E: the sum of the edges, to the power alpha, of the minimum spanning tree of n random points (the total
+    persistence of their connected components), for `subsamples` draws of each of `nsteps` sizes n that are evenly
+    spaced from n_range_min to n_range_max, which are fractions of the points (range_type "fraction") or numbers of
+    points ("num"). random_state: seed of the draws; they depend on the order of the points. Distances are exact in
+    float64, and duplicates are joined by edges of length 0.
+
+    Takes nsteps × subsamples × n² / 2 steps of about 4 ns, shared by the threads, after N² D / 2 for the distances,
+    and 8 N² bytes for them: 32 MB for 2,000 points, 800 MB for 10,000.
+
+    No standard error: the draws share most of their points, so that the regression's own is far too small (a sixth of
+    the true spread over squares of 300 points).
+    No local estimate: at seconds a cloud, neighbourhoods would take hours.
+    The value is NaN where E does not grow as in a finite dimension: slope >= 1 (scikit-dimension gives a negative
+    number or infinity) or draws without distinct points (it raises). Raises ValueError if the sizes do not fit the
+    cloud.
+    """
+    parameters = {"alpha": alpha, "n_range_min": n_range_min, "n_range_max": n_range_max, "range_type": range_type}
+    _check({**parameters, "nsteps": nsteps, "subsamples": subsamples, "random_state": random_state})
+    number = len(X)
+    low, high = n_range_min, n_range_max
+    if range_type == "fraction":
+        low, high = math.ceil(low * number), math.ceil(high * number)
+    if not 2 <= low < high <= number:
+        raise ValueError(
+            f"subsamples of {low} to {high} points cannot be drawn from N = {number}; n_range_min and n_range_max must "
+            f"lead to sizes that grow, from at least 2 to at most {number}."
+        )
+    sizes = np.repeat(np.ceil(np.linspace(low, high, nsteps)).astype(int), subsamples)
+    totals = _tree_lengths(X, sizes, alpha, random_state)
+    value = np.nan
+    if (totals > 0).all() and np.isfinite(totals).all():
+        x, y = np.log(sizes), np.log(totals)
+        x -= x.mean()
+        slope = x @ y / (x @ x)
+        value = alpha / (1 - slope) if slope < 1 else np.nan
+    return Estimate(float(value), np.nan, number, 0)
+
+
+def _tree_lengths(X: np.ndarray, sizes: np.ndarray, alpha: float, seed: int) -> np.ndarray:
+    """E of a random subsample of each size, float64 (sizes,)."""
+    from idsweep import kernels
+    from idsweep.compiled import in_threads
+
+    number = len(X)
+    distances = np.zeros((number, number))
+    in_threads(lambda start, stop: kernels.measure_all(X, start, stop, distances), number)
+    generator = np.random.RandomState(seed)  # as scikit-dimension draws
+    drawn = [generator.choice(number, size=size, replace=False).astype(np.int32) for size in sizes]
+    # every thread gets small and large ones
+    order = np.random.Generator(np.random.PCG64(0)).permutation(len(sizes))
+    totals = np.empty(len(sizes))
+
+    def measure(start: int, stop: int) -> None:
+        for i in order[start:stop]:
+            totals[i] = kernels.tree_length(distances, drawn[i], float(alpha))
+
+    in_threads(measure, len(sizes))
+    return totals
+
+
+def _check(parameters: Mapping[str, Any]) -> None:
+    if not parameters["alpha"] > 0:
+        raise ValueError(f"alpha = {parameters['alpha']} must be above 0.")
+    for name, least in (("nsteps", 2), ("subsamples", 1), ("random_state", 0)):
+        if not _whole(parameters[name]) or parameters[name] < least:
+            raise ValueError(f"{name} = {parameters[name]!r} must be a whole number of at least {least}.")
+    if (range_type := parameters["range_type"]) not in RANGE_TYPES:
+        raise ValueError(f"range_type = {range_type!r} is not known; it must be one of {', '.join(RANGE_TYPES)}.")
+    low, high = parameters["n_range_min"], parameters["n_range_max"]
+    given = f"n_range_min = {low} and n_range_max = {high}"
+    if range_type == "fraction" and not 0 < low < high <= 1:
+        raise ValueError(f"{given} must be fractions of the points with 0 < n_range_min < n_range_max <= 1.")
+    if range_type == "num" and not (_whole(low) and _whole(high) and 2 <= low < high):
+        raise ValueError(f"{given} must be numbers of points with 2 <= n_range_min < n_range_max.")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+ESTIMATOR = Estimator(name="persistent_homology", global_=global_, vectors=frozenset({"global"}), check=_check)
