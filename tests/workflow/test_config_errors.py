@@ -39,6 +39,22 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"estimator_sets__quick": [TWONN | {"n_neighbors": 17}]},
         ["estimator_sets.quick[0].n_neighbors: 17", "neighbors.number", "stores 16"],
     ),
+    "a scale beyond the graph": (
+        {"estimator_sets__quick": [{"estimator": "gride", "scope": "global", "n1": 10}]},
+        ["estimator_sets.quick[0]: 20 neighbours", "stores 16"],
+    ),
+    "a scale that is no number": (
+        {"estimator_sets__quick": [{"estimator": "gride", "scope": "global", "n1": "one"}]},
+        ["estimator_sets.quick[0]: n1 = 'one'", "whole number"],
+    ),
+    "an estimator without that scope": (
+        {"estimator_sets__quick": [{"estimator": "corrint", "scope": "local"}]},
+        ["estimator_sets.quick[0].scope: corrint offers no local estimate", "global"],
+    ),
+    "unknown null": ({"nulls": ["gausian"]}, ["nulls[0]: 'gausian'", "did you mean 'gaussian'?", "permuted"]),
+    "negative halvings": ({"scales__halvings": -1}, ["scales.halvings: -1", "≥ 0"]),
+    "tolerance of nothing": ({"scales__tolerance": 0}, ["scales.tolerance: 0", "> 0"]),
+    "more memory than there is": ({"compute__gpu_memory": 1.5}, ["compute.gpu_memory: 1.5", "≤ 1"]),
     "as many neighbours as points": (
         {"neighbors__number": 200},
         ["neighbors.number: 200", "points.number = 200", "at most 199"],

@@ -11,8 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 import skdim
 from idsweep import store
+from idsweep.estimators import estimate_global
+from idsweep.points import prepare_points
+from idsweep.variants import of_cloud
 from workflow.checkout import MINI, PROJECT, Project
 
 
@@ -56,13 +60,41 @@ def test_numbers_are_scikit_dimension_s(finished: Project) -> None:
     """From the stored hidden states alone, scikit-dimension finds the stored estimates."""
     cloud = store.read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
     estimates = store.read_estimates(finished.results / "estimates/quick/minilm/final/lee_news/layer_6.parquet")
-    local = estimates.filter([scope == "local" for scope in estimates["scope"].to_pylist()])
+    of_data = estimates.filter([variant == "data" for variant in estimates["variant"].to_pylist()])
+    local = of_data.filter([scope == "local" for scope in of_data["scope"].to_pylist()])
     points = cloud[local["point"].to_numpy()].astype(np.float64)
     assert len(points) == MINI["points"]["number"]
     expected = skdim.id.TwoNN().fit_transform_pw(points, n_neighbors=16)
     np.testing.assert_allclose(local["value"].to_numpy(), expected, rtol=1e-6)
-    of_global = estimates.filter([scope == "global" for scope in estimates["scope"].to_pylist()])
+    of_global = of_data.filter([scope == "global" for scope in of_data["scope"].to_pylist()])
     np.testing.assert_allclose(of_global["value"].to_numpy(), skdim.id.TwoNN().fit_transform(points), rtol=1e-6)
+
+
+def test_variants_are_measured_from_the_stored_states(finished: Project) -> None:
+    """Half of the points and the Gaussian null, made again from the embeddings, give the estimates in the table."""
+    cloud = store.read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
+    points = prepare_points(cloud, number=MINI["points"]["number"], seed=778).vectors
+    table = pd.read_parquet(finished.results / "tables/global.parquet")
+    here = table.query("estimator == 'twonn' and model == 'minilm' and layer == 6").set_index("variant")
+    for variant in of_cloud(points, halvings=2, nulls=["gaussian"], seed=0, neighbors=16):
+        expected = skdim.id.TwoNN().fit_transform(variant.vectors.astype(np.float64))
+        assert here.loc[variant.name, "value"] == pytest.approx(expected, rel=1e-3)
+        assert here.loc[variant.name, "n_points"] == len(variant.rows)
+    coarser = here.loc[["data/2", "data/4"], "value"]
+    stable = (coarser - here.loc["data", "value"]).abs().max() <= 0.1 * here.loc["data", "value"]
+    assert here.loc["data", "scale_stable"] == stable
+
+
+def test_standard_errors_know_the_sequences(finished: Project) -> None:
+    """The stored error is that of the graph with each token's sequence as its group."""
+    graph_file = finished.results / "neighbors/minilm/final/lee_news.parquet"
+    points, *graph = store.read_neighbors(graph_file, 6)
+    sequences = store.read_table(finished.results / "tokens/minilm/lee_news.parquet")["sequence"].to_numpy()
+    expected = estimate_global(None, "mle", graph, sequences[points], n_neighbors=12)
+    table = pd.read_parquet(finished.results / "tables/global.parquet")
+    row = table.query("estimator == 'mle' and model == 'minilm' and layer == 6 and variant == 'data'").iloc[0]
+    assert (row["value"], row["standard_error"]) == (expected.value, expected.standard_error)
+    assert expected.standard_error != estimate_global(None, "mle", graph, n_neighbors=12).standard_error
 
 
 def test_the_same_tokens_at_every_checkpoint(finished: Project) -> None:
@@ -83,9 +115,11 @@ def test_the_same_tokens_at_every_checkpoint(finished: Project) -> None:
 
 def test_tables_hold_one_row_per_estimate(finished: Project) -> None:
     local = pd.read_parquet(finished.results / "tables/local.parquet")
-    keys = ["estimator", "model", "checkpoint", "dataset", "layer"]
+    keys = ["estimator", "model", "checkpoint", "dataset", "layer", "variant"]
     assert not local.duplicated(keys).any()
-    assert len(local) == 2 * (2 + 2 * 3)
+    assert local["variant"].drop_duplicates().tolist() == ["data", "data/2", "data/4", "gaussian"]
+    assert len(local) == 2 * (2 + 2 * 3) * 4
+    assert (local["standard_error"] > 0).all()
     steps = local.groupby("checkpoint")["step"].first()
     assert steps["step4"] == 4
     assert pd.isna(steps["final"])
@@ -141,7 +175,8 @@ def test_a_failing_job_ends_the_screen_with_its_log_and_reason(fresh: Project) -
     assert done.returncode != 0
     last = done.stdout[done.stdout.rindex("job(s) failed") :]
     assert "results/mini/logs/find_neighbors/minilm/final/few.log" in last
-    assert "error: k = 16 neighbours cannot be found among N = 5 points" in last
+    reason = r"error: results/mini/embeddings/minilm/final/few.parquet, layer 0: k = 16 neighbours .* among N = 5 points"
+    assert re.search(reason, last)
     assert "Traceback" not in done.stdout
     log = (elsewhere / "results/mini/logs/find_neighbors/minilm/final/few.log").read_text()
     assert "Traceback" in log

@@ -97,6 +97,10 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     "deduplication": (lambda p: p.configure(points__deduplicate=False), SEARCHED),
     "noise": (lambda p: p.configure(points__noise=0.1), SEARCHED),
     "number of neighbours": (lambda p: p.configure(neighbors__number=20), SEARCHED),
+    "one null more": (lambda p: p.configure(nulls=["gaussian", "permuted"]), SEARCHED),
+    "halves": (lambda p: p.configure(scales__halvings=1), SEARCHED),
+    "tolerance of scale stability": (lambda p: p.configure(scales__tolerance=0.2), ESTIMATED),
+    "memory of a GPU": (lambda p: p.configure(compute__gpu_memory=0.5), {}),
     "seed of the tokens": (lambda p: p.configure(tokens__seed=1), SAMPLED),
     "number of tokens": (lambda p: p.configure(tokens__number=250), SAMPLED),
     "figure options": (

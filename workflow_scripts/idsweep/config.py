@@ -238,9 +238,11 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
                     estimator.check(used)
                 except (TypeError, ValueError) as error:
                     complaints.append(f"{key_path(at)}: {error}")
+                    continue
             if (needed := estimator.neighbors_needed(used)) > k:
+                where = [*at, "n_neighbors"] if "n_neighbors" in used else at
                 complaints.append(
-                    f"{key_path([*at, 'n_neighbors'])}: {needed} neighbours are asked for, but neighbors.number "
+                    f"{key_path(where)}: {needed} neighbours are asked for, but neighbors.number "
                     f"stores {k}; lower it or raise neighbors.number"
                 )
             if (label(item), item["scope"]) in seen:

@@ -40,7 +40,6 @@ def global_(
     moves r1 and r2; see `_error`. In simulations (100 to 1,500 points, also of uneven density or in groups) it is 1.0
     to 1.3 times the true spread, and 1.0 to 1.6 times for samples of a trained model's hidden states.
     """
-    _check({"k1": k1, "k2": k2})
     distances, number = graph.distances, len(graph.distances)
     r1, r2 = np.median(distances[:, [k1 - 1, k2 - 1]], axis=0)
     undefined = Estimate(np.nan, np.nan, number, 0)

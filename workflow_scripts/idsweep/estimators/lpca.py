@@ -84,7 +84,6 @@ def global_(
 
 def _estimates(X: np.ndarray, groups: np.ndarray, *, version: str, center: bool, **options: Any) -> np.ndarray:
     """One value for each group of rows of X; groups int (M, L)."""
-    _check({"version": version})
     if groups.shape[1] < 2 or X.shape[1] < 2:
         raise ValueError(
             f"PCA of {groups.shape[1]} points with {X.shape[1]} coordinates counts nothing; at least 2 of each are needed."

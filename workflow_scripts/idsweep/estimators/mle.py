@@ -33,7 +33,6 @@ def local(
     from_neighbors … n_neighbors (Levina & Bickel, section 3). NaN where T_1 = 0 (a duplicate; scikit-dimension
     gives 0) and where all k distances are equal (it gives infinity).
     """
-    _check(locals())
     return np.mean([values for _, values in _estimates(graph, n_neighbors, from_neighbors, unbiased)], axis=0)
 
 
@@ -71,7 +70,6 @@ def global_(
     bootstrap of the local values, which does not know that neighbourhoods overlap.
     Points without a local estimate are left out and counted in n_undefined.
     """
-    _check(locals())
     answers, influences = [], []
     for k, values in _estimates(graph, n_neighbors, from_neighbors, unbiased):
         defined = ~np.isnan(values)

@@ -51,8 +51,6 @@ def global_(
     number or infinity) or draws without distinct points (it raises). Raises ValueError if the sizes do not fit the
     cloud.
     """
-    parameters = {"alpha": alpha, "n_range_min": n_range_min, "n_range_max": n_range_max, "range_type": range_type}
-    _check({**parameters, "nsteps": nsteps, "subsamples": subsamples, "random_state": random_state})
     number = len(X)
     low, high = n_range_min, n_range_max
     if range_type == "fraction":

@@ -215,7 +215,10 @@ def _prepared(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, An
             f"{name} ({scope}) has no parameter {', '.join(unknown)}; its parameters are "
             f"{', '.join(sorted(allowed)) or 'none'}."
         )
-    needed = estimator.neighbors_needed({**allowed, **params})
+    used = {**allowed, **params}
+    if estimator.check is not None:
+        estimator.check(used)
+    needed = estimator.neighbors_needed(used)
     if X is not None:
         X = check_cloud(X)
     elif scope in estimator.vectors or (needed and graph is None):

@@ -33,7 +33,6 @@ def local(
     searched among themselves: scikit-dimension's TwoNN().fit_pw. NaN where fewer than 2 ratios are left,
     where scikit-dimension raises, and where all kept ratios are 1, where it gives 0 or infinity.
     """
-    _check(method, discard_fraction)
     first, second = nearest_two_within(X, graph.indices, graph.distances, n_neighbors)
     return _dimensions(_log_ratios(first, second), method, discard_fraction)
 
@@ -60,7 +59,6 @@ def global_(
     Points with r1 = 0 have no mu: they are left out and counted in n_undefined. The value is NaN if
     fewer than 2 ratios are kept or all of them are 1.
     """
-    _check(method, discard_fraction)
     logs = _log_ratios(graph.distances[:, 0], graph.distances[:, 1])[None, :]
     values = _dimensions(logs, method, discard_fraction)
     influence = _influence(logs, values, method, discard_fraction)[0]
@@ -78,7 +76,8 @@ def member_effects(
     return np.bincount(members, np.nan_to_num(influence).ravel() / n_neighbors, minlength=len(values))
 
 
-def _check(method: str, discard_fraction: float) -> None:
+def _check(parameters: Mapping[str, Any]) -> None:
+    method, discard_fraction = parameters["method"], parameters["discard_fraction"]
     if method not in METHODS:
         raise ValueError(f"method = {method!r} is not known; it must be one of {', '.join(METHODS)}.")
     if not 0 <= discard_fraction < 1:
@@ -172,5 +171,5 @@ ESTIMATOR = Estimator(
     global_=global_,
     vectors=frozenset({"local"}),
     neighbors=lambda parameters: 2,
-    check=lambda parameters: _check(parameters["method"], parameters["discard_fraction"]),
+    check=_check,
 )
