@@ -9,12 +9,12 @@ from idsweep.estimation import Cloud, estimate_layer
 from idsweep.jobs import about, job
 from idsweep.neighbors import NeighborGraph
 from idsweep.points import prepare_points
-from idsweep.store import read_embeddings, read_neighbors, read_table, write_table
+from idsweep.store import read_embeddings, read_neighbors, read_table, to_numpy, write_table
 from idsweep.store import variants as held_variants
 
 with job(snakemake, reads=[snakemake.input.neighbors]) as run:
     neighbors, layer = snakemake.input.neighbors, int(snakemake.wildcards.layer)
-    sequences = read_table(snakemake.input.tokens)["sequence"].to_numpy()
+    sequences = to_numpy(read_table(snakemake.input.tokens)["sequence"])
     k = run.settings["neighbors"]["number"]
 
     def clouds():

@@ -13,7 +13,7 @@ import pyarrow as pa
 from idsweep import estimators
 from idsweep.estimators import Estimate
 from idsweep.neighbors import NeighborGraph
-from idsweep.store import ESTIMATES
+from idsweep.store import ESTIMATES, constant, to_arrow
 from idsweep.variants import DATA, is_null
 
 logger = logging.getLogger(__name__)
@@ -128,26 +128,27 @@ def _stable(row: _Row, rows: Sequence[_Row], tolerance: float) -> bool | None:
 
 
 def _tables(row: _Row) -> Iterator[pa.Table]:
-    estimate = row.estimate
     if row.values is not None:
-        points = row.points if row.points is not None else [None] * len(row.values)
-        yield _table(row, "local", points, row.values, row.errors, None)
-    yield _table(row, row.scope, [None], [estimate.value], [estimate.standard_error], row.stable)
+        yield _table(row, "local", row.points, row.values, row.errors, None)
+    estimate = row.estimate
+    yield _table(row, row.scope, None, np.array([estimate.value]), np.array([estimate.standard_error]), row.stable)
 
 
-def _table(row: _Row, scope: str, points: Any, values: Any, errors: Any, stable: bool | None) -> pa.Table:
-    number = len(values)
-    columns = {
-        "estimator": [row.name] * number,
-        "scope": [scope] * number,
-        "variant": [row.variant] * number,
-        "point": points,
-        "value": values,
-        "standard_error": errors,
-        "n_points": [row.estimate.n_points] * number,
-        "n_undefined": [row.estimate.n_undefined] * number,
-        "n_neighbors": [row.n_neighbors] * number,
-        "scale": [row.scale] * number,
-        "scale_stable": [stable] * number,
+def _table(
+    row: _Row, scope: str, points: np.ndarray | None, values: np.ndarray, errors: np.ndarray, stable: bool | None
+) -> pa.Table:
+    same = {
+        "estimator": row.name,
+        "scope": scope,
+        "variant": row.variant,
+        "n_points": row.estimate.n_points,
+        "n_undefined": row.estimate.n_undefined,
+        "n_neighbors": row.n_neighbors,
+        "scale": row.scale,
+        "scale_stable": stable,
     }
-    return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in ESTIMATES], schema=ESTIMATES)
+    columns = {field.name: constant(same[field.name], field.type, len(values)) for field in ESTIMATES if field.name in same}
+    columns["point"] = constant(None, pa.int32(), len(values)) if points is None else to_arrow(points, pa.int32())
+    columns["value"] = to_arrow(values, pa.float64())
+    columns["standard_error"] = to_arrow(errors, pa.float64())
+    return pa.Table.from_arrays([columns[field.name] for field in ESTIMATES], schema=ESTIMATES)
