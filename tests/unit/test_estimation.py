@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -133,3 +135,29 @@ def test_an_error_names_the_estimate_the_variant_and_the_number_of_points():
     X = np.column_stack([RNG.random(100)])
     with pytest.raises(ValueError, match=r"flat \(global\) on data, 100 points: PCA of 100 points with 1 coordinates"):
         estimate_layer(clouds(X), [wanted("lpca", "global", name="flat")])
+
+
+def test_a_light_job_imports_nothing_heavy(tmp_path):
+    """Files in, estimates, table out, without pandas, torch or scikit-dimension: their import would be most of its time."""
+    code = f"""
+import sys
+import numpy as np
+from idsweep import store
+from idsweep.estimation import Cloud, estimate_layer
+from idsweep.neighbors import NeighborGraph, nearest_neighbors
+X = np.random.default_rng(0).random((100, 3)).astype(np.float32)
+with store.NeighborsWriter("{tmp_path}/n.parquet", dict) as file:
+    file.write(0, "data", np.arange(100), *nearest_neighbors(X, 20))
+with store.EmbeddingsWriter("{tmp_path}/e.parquet", dict) as file:
+    file.write(np.arange(100), {{0: X}})
+ids, *graph = store.read_neighbors("{tmp_path}/n.parquet", 0)
+cloud = Cloud("data", ids, ids // 10, NeighborGraph(*graph), store.read_embeddings("{tmp_path}/e.parquet", 0))
+asked = [
+    {{"name": name, "estimator": name, "scope": scope, "parameters": {{"n_neighbors": 20}} if scope == "local" else {{}}}}
+    for name, scope in (("twonn", "local"), ("twonn", "global"), ("mle", "local"), ("lpca", "local"))
+]
+store.write_table("{tmp_path}/t.parquet", estimate_layer([cloud], asked), {{}})
+print(sorted({{"pandas", "torch", "skdim", "sklearn", "matplotlib"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr

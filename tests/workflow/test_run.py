@@ -70,6 +70,19 @@ def test_numbers_are_scikit_dimension_s(finished: Project) -> None:
     np.testing.assert_allclose(of_global["value"].to_numpy(), skdim.id.TwoNN().fit_transform(points), rtol=1e-6)
 
 
+def test_broken_vectors_are_named_by_file_layer_and_count(project: Project) -> None:
+    path = project.results / "embeddings/minilm/final/lee_news.parquet"
+    vectors = {layer: np.array(store.read_embeddings(path, layer)) for layer in store.layers(path)}
+    vectors[6][[7, 9]] = np.nan
+    made_by = store.provenance(path)
+    with store.EmbeddingsWriter(path, lambda: made_by) as file:
+        file.write(np.arange(len(vectors[6])), vectors)
+    done = project.snakemake("results/mini/neighbors/minilm/final/lee_news.parquet")
+    assert done.returncode != 0
+    expected = "lee_news.parquet, layer 6: vectors has NaN or infinite values in 2 of 300 rows, the first of them row 7"
+    assert f"error: results/mini/embeddings/minilm/final/{expected}" in done.stdout
+
+
 def test_variants_are_measured_from_the_stored_states(finished: Project) -> None:
     """Half of the points and the Gaussian null, made again from the embeddings, give the estimates in the table."""
     cloud = store.read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
