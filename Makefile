@@ -1,7 +1,9 @@
 # make demo   the default sweep, end to end
 # make test   unit and workflow tests
 # make lint   ruff, snakefmt and snakemake --lint
-.PHONY: help demo test lint clean
+# make bench  idsweep beside other tools on this machine: docs/benchmarks.md
+# make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
+.PHONY: help demo test lint bench accuracy clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -33,5 +35,27 @@ lint: $(VENV)/installed .venv-lint/installed
 	.venv-lint/bin/pre-commit run --all-files
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 
+# Peers whose needs cannot be met beside idsweep's; a row says so where one is missing.
+# torchid asks for Python 3.13 but runs on 3.11; its torch is that of $(VENV), which its environment looks into.
+.venv-bench-torchid/installed: | $(VENV)/installed
+	$(BIN)/python -m venv .venv-bench-torchid
+	.venv-bench-torchid/bin/python -m pip install --quiet --progress-bar off --ignore-requires-python --no-deps \
+		torchid==0.5.1 faiss-cpu==1.15.1 torchmetrics==1.9.0 lightning-utilities==0.15.3
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.venv-bench-torchid/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/idsweep.pth"
+	touch $@
+
+.venv-bench-dadapy/installed: | $(VENV)/installed
+	$(BIN)/python -m venv .venv-bench-dadapy
+	.venv-bench-dadapy/bin/python -m pip install --quiet --progress-bar off dadapy==0.3.4 numpy==1.26.4
+	touch $@
+
+bench: $(VENV)/installed
+	-$(MAKE) --no-print-directory --keep-going .venv-bench-torchid/installed .venv-bench-dadapy/installed
+	PYTHONPATH=tests $(BIN)/python -m benchmarks --write docs/benchmarks.md
+
+accuracy: $(VENV)/installed
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --write docs/estimators.md
+
 clean:
-	rm -rf $(VENV) .venv-lint .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lint .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis

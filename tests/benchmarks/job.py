@@ -1,0 +1,80 @@
+"""A script of the workflow as Snakemake would run it, on the files of one folder: python job.py RULE FOLDER."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+PROJECT = Path(__file__).parents[2]
+SCRIPTS = PROJECT / "workflow_scripts"
+LAYER = 4
+NEIGHBORS = 64
+SWEEP = {
+    "sweep": "benchmark",
+    "models": {"minilm": {"layers": [LAYER]}},
+    "datasets": ["lee_news"],
+    "scales": {"halvings": 0},
+    "estimator_sets": {
+        "light": [
+            *({"estimator": name, "scope": "local", "n_neighbors": NEIGHBORS} for name in ("twonn", "mle", "lpca")),
+            {"estimator": "twonn", "scope": "global"},
+            {"estimator": "mle", "scope": "global", "n_neighbors": NEIGHBORS},
+            {"estimator": "participation_ratio", "scope": "global"},
+        ]
+    },
+}
+WRITES = {"find_neighbors": "neighbors", "estimate_dimensions": "estimates"}
+
+
+def prepare(folder: Path, X: np.ndarray) -> None:
+    """Write the tokens, their embeddings X, and the settings of both rules in a small sweep."""
+    import pyarrow as pa
+    from idsweep.config import load
+    from idsweep.signature import Digests
+    from idsweep.staleness import Staleness
+    from idsweep.store import EmbeddingsWriter, write_table
+    from idsweep.sweep import expand
+
+    points = np.arange(len(X), dtype=np.int32)
+    write_table(folder / "tokens.parquet", pa.table({"point": points, "sequence": points // 50}), {})
+    with EmbeddingsWriter(folder / "embeddings.parquet", dict) as writer:
+        writer.write(points, {LAYER: X})
+    config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
+    staleness = Staleness(expand(load(config, PROJECT / "config")), SCRIPTS, Digests(folder / "digests.json"))
+    cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news"}
+    for rule, names in (("find_neighbors", cloud), ("estimate_dimensions", {"set": "light", **cloud})):
+        (folder / f"{rule}.json").write_text(json.dumps(staleness.settings(rule, **names)))
+
+
+def run(rule: str, folder: Path) -> None:
+    """Run the rule's script with what Snakemake would hand to it."""
+    files = {name: str(folder / f"{name}.parquet") for name in ("tokens", "embeddings", "neighbors")}
+    snakemake = SimpleNamespace(
+        rule=rule,
+        wildcards=_Named(layer=str(LAYER)),
+        input=_Named(**files),
+        output=[str(folder / f"{WRITES[rule]}.parquet")],
+        log=[str(folder / f"{rule}.log")],
+        params=_Named(settings=(folder / f"{rule}.json").read_text(), signature=""),
+        resources=_Named(device="cpu", gpu_memory=0.5, log_level="INFO"),
+        threads=1,
+    )
+    runpy.run_path(str(SCRIPTS / f"{rule}.py"), init_globals={"snakemake": snakemake})
+
+
+class _Named(SimpleNamespace):
+    def items(self) -> Any:
+        return vars(self).items()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return vars(self).get(key, default)
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], Path(sys.argv[2]))

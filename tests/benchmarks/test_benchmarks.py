@@ -1,0 +1,51 @@
+"""The benchmarks at a tiny size, with the peers that are installed beside idsweep: their values, not their times."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.bench import SIZES
+from benchmarks.clouds import Cloud
+from benchmarks.rows import Row, largest_difference, rows
+
+
+def test_a_tiny_run_fills_the_table_and_the_page(tmp_path, capsys):
+    page = tmp_path / "benchmarks.md"
+    assert command.main(["--size", "tiny", "--without-peers", "--write", str(page)]) == 0
+    shown = capsys.readouterr().out
+    for group in ("Neighbours", "Local", "Global", "Growth", "Job", "GPU"):
+        assert f"{group}: " in shown
+    written = [line for line in page.read_text().splitlines() if " × " in line and line.startswith("|")]
+    assert len(written) == len(rows(SIZES["tiny"]))
+    for line, row in zip(written, rows(SIZES["tiny"]), strict=True):
+        assert row.what in line and row.against in line
+        # without a GPU or a venv of its own a row says so; every other one has a figure, and values if it compares any
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        assert cells[5]
+        if "not measured" not in cells[5] and row.tolerance is not None:
+            assert cells[8]
+    assert "peers with a venv of their own are left out" in page.read_text()
+
+
+def measured(difference, bench, row):
+    row.ours, row.theirs, row.figure, row.difference = 1.0, 2.0, 2.0, difference
+
+
+@pytest.mark.parametrize(("difference", "status"), [(1e-3, 0), (0.5, 1), (np.nan, 1)])
+def test_values_that_disagree_fail_the_run(difference, status, monkeypatch, capsys):
+    row = Row("Local", "it", Cloud("real", 300), 16, "them", partial(measured, difference), tolerance=1e-2)
+    monkeypatch.setattr(command, "rows", lambda size: [row])
+    assert command.main(["--size", "tiny"]) == status
+    assert (f"values differ by {difference:.2g}" in capsys.readouterr().out) == bool(status)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "difference"), [([1.0, np.nan], 0.0), ([2.0, np.nan], 0.5), ([1.0, 1.0], np.inf), ([1.0], np.inf)]
+)
+def test_the_largest_difference_is_relative_and_minds_undefined_values(theirs, difference):
+    ours = {"value": np.array([1.0, np.nan]), "indices": np.array([3])}
+    assert largest_difference(ours, {"value": np.array(theirs), "indices": np.array([4])}) == difference
