@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from idsweep import neighborhoods
-from idsweep.neighborhoods import eigenvalues_of, nearest_two_within
+from idsweep.neighborhoods import eigenvalues_of, leading_directions, nearest_two_within
 from idsweep.neighbors import nearest_neighbors
 
 
@@ -66,3 +66,38 @@ def test_eigenvalues_equal_singular_values(dimension, center, monkeypatch):
 def test_eigenvalues_of_equal_members_are_exactly_zero():
     X = np.full((10, 3), 0.1)
     assert not eigenvalues_of(X, nearest_neighbors(X, 7).indices).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("number", "dimension", "size"), [(80, 40, 30), (200, 6, 50), (60, 300, 33), (40, 5, 3)])
+def test_leading_directions_are_counted_as_eigenvalues(number, dimension, size, dtype):
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((number, dimension)) * np.exp(-np.arange(dimension) / 4) + 100).astype(dtype)
+    indices = nearest_neighbors(X, size).indices
+    for share in (0.001, 0.05, 0.5, 1.0):
+        for center in (True, False):
+            values = eigenvalues_of(X, indices, center=center)
+            expected = np.count_nonzero(values > share * values[:, :1], axis=1)
+            np.testing.assert_array_equal(leading_directions(X, indices, share, center=center), expected)
+
+
+def test_leading_directions_end_where_eigenvalues_lie_on_the_limit(monkeypatch):
+    """A regular simplex has equal eigenvalues: no rounding can tell whether they exceed all of the largest one."""
+    asked = []
+    given = neighborhoods.eigenvalues_of
+    monkeypatch.setattr(neighborhoods, "eigenvalues_of", lambda X, i, **k: (asked.append(len(i)), given(X, i, **k))[1])
+    X = np.eye(12) * 1e-3
+    indices = nearest_neighbors(X, 11).indices
+    assert leading_directions(X, indices, 0.5).tolist() == [10] * 12 and not asked
+    leading_directions(X, indices, 1.0)
+    assert asked == [12]
+
+
+def test_leading_directions_of_tiny_huge_and_equal_members():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 8)) * np.exp(-np.arange(8))
+    indices = nearest_neighbors(X, 20).indices
+    expected = leading_directions(X, indices, 0.05)
+    for scale in (1e-150, 1e-30, 1e30, 1e150):
+        np.testing.assert_array_equal(leading_directions(X * scale, indices, 0.05), expected)
+    assert not leading_directions(np.ones((9, 4)), indices[:9, :3] % 9, 0.05).any()

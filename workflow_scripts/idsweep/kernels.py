@@ -12,6 +12,8 @@ from idsweep.compiled import compiled
 
 # Comparisons looked at together when hits are rare: eight bytes, read as one word.
 WORD = 8
+# Values of a row that tell where its smallest ones begin.
+SAMPLE = 64
 # Rows of matrices that are made tridiagonal begin at multiples of this, so that vector registers are filled.
 LANES = 32
 
@@ -82,22 +84,42 @@ def begin_rows(products, half_norms, row0, start, stop, values, ids, counts, thr
     size = products.shape[1]
     others = half_norms[row0 : row0 + size]
     block = np.empty(size, dtype=np.float32)
+    small = np.empty(size, dtype=np.float32)
     order = np.empty(size, dtype=np.int32)
+    sample = np.empty(SAMPLE, dtype=np.float32)
+    unused = np.empty(SAMPLE, dtype=np.int32)
+    n = min(kept, size - 1)
+    # of a sample of the row, the place below which about half as many again as are kept are to be expected
+    place = min(SAMPLE, int(SAMPLE * 1.5 * n / size) + 2)
     for i in range(start, stop):
         row = row0 + i
         product = products[i]
         for j in range(size):
             block[j] = (others[i] + others[j]) - product[j]
-            order[j] = row0 + j
         block[i] = np.inf
-        n = min(kept, size - 1)
+        limit = np.float32(np.inf)
+        if size > 4 * SAMPLE:
+            for a in range(SAMPLE):
+                sample[a] = block[a * size // SAMPLE]
+            smallest_first(sample, unused, SAMPLE, place)
+            limit = sample[place - 1]
+        found = 0
+        for j in range(size):
+            order[found] = row0 + j
+            small[found] = block[j]
+            found += block[j] <= limit
+        if found < n:
+            found = size
+            for j in range(size):
+                order[j] = row0 + j
+            small[:] = block
         if n:
-            smallest_first(block, order, size, n)
-        values[row, :n] = block[:n]
+            smallest_first(small, order, found, n)
+        values[row, :n] = small[:n]
         ids[row, :n] = order[:n]
         counts[row] = n
         if n < size - 1:
-            thresholds[row] = block[n - 1]
+            thresholds[row] = small[n - 1]
 
 
 @compiled()
@@ -293,31 +315,6 @@ def gather(X, indices, center, to_unit, start, stop, members):
 
 
 @compiled(fastmath={"reassoc", "contract", "nsz"})
-def _update_four(r0, r1, r2, r3, v, w, x, v0, w0, v1, w1, v2, w2, v3, w3, products):
-    """Subtract v w^T + w v^T from four rows and multiply them by x, in one pass."""
-    s0 = x[0] - x[0]
-    s1, s2, s3 = s0, s0, s0
-    for j in range(x.shape[0]):
-        vj, wj, xj = v[j], w[j], x[j]
-        c = r0[j] - (v0 * wj + w0 * vj)
-        r0[j] = c
-        s0 += c * xj
-        c = r1[j] - (v1 * wj + w1 * vj)
-        r1[j] = c
-        s1 += c * xj
-        c = r2[j] - (v2 * wj + w2 * vj)
-        r2[j] = c
-        s2 += c * xj
-        c = r3[j] - (v3 * wj + w3 * vj)
-        r3[j] = c
-        s3 += c * xj
-    products[0] = s0
-    products[1] = s1
-    products[2] = s2
-    products[3] = s3
-
-
-@compiled(fastmath={"reassoc", "contract", "nsz"})
 def make_tridiagonal(A, diagonal, squares):
     """Reduce a symmetric matrix to tridiagonal form by Householder reflections; A is overwritten.
 
@@ -330,6 +327,7 @@ def make_tridiagonal(A, diagonal, squares):
     w = np.zeros(n, A.dtype)
     x = np.zeros(n, A.dtype)
     products = np.zeros(n, A.dtype)
+    zero = v[0]
     for k in range(n - 1):
         begin = k // LANES * LANES
         row = A[k, begin:]
@@ -355,25 +353,27 @@ def make_tridiagonal(A, diagonal, squares):
         vs = v[begin:]
         ws = w[begin:]
         xs = x[begin:]
+        # four rows together: each value of v, w and x that is loaded serves four
         for i in range((k + 1) // 4 * 4, n, 4):
-            _update_four(
-                A[i, begin:],
-                A[i + 1, begin:],
-                A[i + 2, begin:],
-                A[i + 3, begin:],
-                vs,
-                ws,
-                xs,
-                v[i],
-                w[i],
-                v[i + 1],
-                w[i + 1],
-                v[i + 2],
-                w[i + 2],
-                v[i + 3],
-                w[i + 3],
-                products[i : i + 4],
-            )
+            r0, r1, r2, r3 = A[i, begin:], A[i + 1, begin:], A[i + 2, begin:], A[i + 3, begin:]
+            v0, v1, v2, v3 = v[i], v[i + 1], v[i + 2], v[i + 3]
+            w0, w1, w2, w3 = w[i], w[i + 1], w[i + 2], w[i + 3]
+            s0 = s1 = s2 = s3 = zero
+            for j in range(n - begin):
+                vj, wj, xj = vs[j], ws[j], xs[j]
+                c = r0[j] - (v0 * wj + w0 * vj)
+                r0[j] = c
+                s0 += c * xj
+                c = r1[j] - (v1 * wj + w1 * vj)
+                r1[j] = c
+                s1 += c * xj
+                c = r2[j] - (v2 * wj + w2 * vj)
+                r2[j] = c
+                s2 += c * xj
+                c = r3[j] - (v3 * wj + w3 * vj)
+                r3[j] = c
+                s3 += c * xj
+            products[i], products[i + 1], products[i + 2], products[i + 3] = s0, s1, s2, s3
         ps = products[begin:]
         along = 0.0
         for j in range(n - begin):
@@ -426,6 +426,8 @@ def count_leading(grams, share, error, start, counts):
             low = max(low, diagonal[i])
         while high - low > 0.01 * margin:
             middle = 0.5 * (low + high)
+            if not low < middle < high:
+                break
             if _number_above(diagonal, squares, middle, tiny) > 0:
                 low = middle
             else:

@@ -45,26 +45,32 @@ def leading_directions(X: np.ndarray, indices: np.ndarray, share: float, *, cent
     """How many eigenvalues of each neighbourhood's scatter matrix exceed `share` of the largest one, int64 (N,).
 
     X: float (N, D). indices: int (N, L). Counted in float32 without computing the eigenvalues; where one of them
-    is so near the limit that rounding could decide, all are computed in float64. 0 where all members are equal.
+    is so near the limit that rounding could decide, counted again in float64. 0 where all members are equal.
     """
     from idsweep import kernels
     from idsweep.compiled import in_threads, one_blas_thread
 
-    # of eigenvalues by float32 inner products of D terms, as a share of the trace: 8 times the growth of rounding
-    # errors that are independent (Higham & Mary 2019, doi:10.1137/18M1226312)
-    error = 8 * np.sqrt(X.shape[1]) * np.finfo(np.float32).eps / 2
     counts = np.empty(len(indices), dtype=np.int64)
+    unsure = np.arange(len(indices))
+    for dtype in (np.float32, np.float64):
+        # Of an eigenvalue, as a share of the trace: the growth of independent rounding errors in sums of D products
+        # (Higham & Mary 2019, doi:10.1137/18M1226312), 20 times the largest error found on hidden states.
+        error = np.sqrt(X.shape[1]) * np.finfo(dtype).eps / 2
+        groups = indices[unsure]
+        found = np.empty(len(groups), dtype=np.int64)
 
-    def count(start: int, stop: int) -> None:
-        for part, gram in _gram_matrices(X, indices[start:stop], center, np.float32):
-            kernels.count_leading(gram, share, error, start + part.start, counts)
+        def count(start: int, stop: int, dtype=dtype, error=error, groups=groups, found=found) -> None:
+            for part, gram in _gram_matrices(X, groups[start:stop], center, dtype, for_counting=True):
+                kernels.count_leading(gram, share, error, start + part.start, found)
 
-    with one_blas_thread():
-        in_threads(count, len(indices))
-    unsure = np.flatnonzero(counts < 0)
-    if len(unsure):
-        values = eigenvalues_of(X, indices[unsure], center=center)
-        counts[unsure] = np.count_nonzero(values > share * values[:, :1], axis=1)
+        with one_blas_thread():
+            in_threads(count, len(groups))
+        counts[unsure] = found
+        unsure = unsure[found < 0]
+        if not len(unsure):
+            return counts
+    values = eigenvalues_of(X, indices[unsure], center=center)
+    counts[unsure] = np.count_nonzero(values > share * values[:, :1], axis=1)
     return counts
 
 
@@ -79,23 +85,22 @@ def gram_matrices(X: np.ndarray, indices: np.ndarray, *, center: bool = True) ->
 
 
 def _gram_matrices(
-    X: np.ndarray, indices: np.ndarray, center: bool, dtype: type
+    X: np.ndarray, indices: np.ndarray, center: bool, dtype: type, for_counting: bool = False
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """As `gram_matrices`; in float32 of members scaled to unit size, and m a multiple of the kernels' LANES."""
+    """As `gram_matrices`; for counting, of members scaled to unit size, with m filled up to a multiple of LANES."""
     from idsweep import kernels
 
     size, dimension = indices.shape[1], X.shape[1]
-    small = dtype == np.float32
     by_members = size <= dimension
     rows, columns = size, dimension
-    if small:
+    if for_counting:
         lanes = kernels.LANES
         rows, columns = (-(-rows // lanes) * lanes, columns) if by_members else (rows, -(-columns // lanes) * lanes)
     batch = min(len(indices), max(1, BATCH_BYTES // (np.dtype(dtype).itemsize * rows * (columns + min(rows, columns)))))
     members = np.zeros((batch, rows, columns), dtype=dtype)
     for start in range(0, len(indices), batch):
         part = slice(start, min(start + batch, len(indices)))
-        kernels.gather(X, indices, center, small, part.start, part.stop, members[:, :, :dimension])
+        kernels.gather(X, indices, center, for_counting, part.start, part.stop, members[:, :, :dimension])
         group = members[: part.stop - part.start]
         turned = group.transpose(0, 2, 1)
         yield part, np.matmul(group, turned) if by_members else np.matmul(turned, group)

@@ -125,17 +125,25 @@ def _search(X: np.ndarray, k: int, dtype: str) -> NeighborGraph:
     def centred(start: int, stop: int) -> np.ndarray:
         return ((X[start:stop] - mean) * scale).astype(np.float32)
 
+    # blocks of equal size; of a large cloud only those of the last rows and columns are kept
+    size = -(-number // -(-number // BLOCK))
+    starts = range(0, number, size)
+    block_of = lru_cache(None if 4 * number * dimension <= KEPT_BYTES else 2)(lambda i: centred(i * size, (i + 1) * size))
     squares = np.empty(number)
-    for start in range(0, number, BLOCK):
-        block = centred(start, start + BLOCK).astype(np.float64)
-        squares[start : start + BLOCK] = np.einsum("ij,ij->i", block, block)
+
+    def measure(first: int, last: int) -> None:
+        for i in range(first, last):
+            block = block_of(i).astype(np.float64)
+            squares[i * size : (i + 1) * size] = np.einsum("ij,ij->i", block, block)
+
+    in_threads(measure, len(starts))
     norms = np.sqrt(squares)
     found = np.empty((number, k), dtype=np.int32)
     distances = np.empty((number, k))
     unproven = points = np.arange(number)
     if dtype == "float32":
         with one_blas_thread():
-            candidates = _candidates(centred, squares, dimension, k)
+            candidates = _candidates(block_of, starts, squares, k)
 
         def rank(start: int, stop: int) -> None:
             unit, slope = unit_and_slope(np.float32, dimension)
@@ -152,13 +160,13 @@ def _search(X: np.ndarray, k: int, dtype: str) -> NeighborGraph:
 
 
 def _candidates(
-    centred: Callable[[int, int], np.ndarray], squares: np.ndarray, dimension: int, k: int
+    block_of: Callable[[int], np.ndarray], starts: range, squares: np.ndarray, k: int
 ) -> tuple[np.ndarray, ...]:
     """Each point's nearest candidates by float32 inner products, each product computed once for both points.
 
-    centred: start, stop -> those rows of the centred cloud, float32. Returns values float32 (N, capacity), half the
-    squared distance; ids int32 (N, capacity); counts (N,); thresholds float32 (N,): no point that is not among the
-    candidates has a smaller value.
+    block_of: i -> rows starts[i] … starts[i + 1] of the centred cloud, float32. Returns values float32 (N, capacity),
+    half the squared distance; ids int32 (N, capacity); counts (N,); thresholds float32 (N,): no point that is not
+    among the candidates has a smaller value.
     """
     from idsweep import kernels
     from idsweep.compiled import in_threads
@@ -172,16 +180,13 @@ def _candidates(
     counts = np.zeros(number, dtype=np.int64)
     thresholds = np.full(number, np.inf, dtype=np.float32)
     state = (values, ids, counts, thresholds, kept)
-    size = -(-number // -(-number // BLOCK))
-    buffer = np.empty(size * size, dtype=np.float32)
-    starts = range(0, number, size)
-    # two blocks at least: that of the rows, which many pairs in a row share, and that of the columns
-    block_of = lru_cache(None if 4 * number * dimension <= KEPT_BYTES else 2)(lambda start: centred(start, start + size))
+    buffer = np.empty(starts.step**2, dtype=np.float32)
+    numbers = range(len(starts))
     # the diagonal first: every threshold is then low before anything is offered
-    for row0, column0 in [*zip(starts, starts, strict=True), *itertools.combinations(starts, 2)]:
-        rows, columns = block_of(row0), block_of(column0)
+    for i, j in [*zip(numbers, numbers, strict=True), *itertools.combinations(numbers, 2)]:
+        rows, columns, row0, column0 = block_of(i), block_of(j), starts[i], starts[j]
         products = buffer[: len(rows) * len(columns)].reshape(len(rows), len(columns))
-        on_diagonal = row0 == column0
+        on_diagonal = i == j
         block = (products, half_norms, row0) if on_diagonal else (products, half_norms, row0, column0)
         for_rows = kernels.begin_rows if on_diagonal else kernels.offer_to_rows
 
