@@ -119,7 +119,9 @@ NEEDS_VECTORS = {
 
 def cloud_of(wildcards):
     """The neighbour graph and the tokens behind its points, and the vectors only where an estimator of the set needs them."""
-    return {"neighbors": NEIGHBORS, "tokens": TOKENS} | ({"embeddings": EMBEDDINGS} if NEEDS_VECTORS[wildcards.set] else {})
+    return {"neighbors": NEIGHBORS, "tokens": TOKENS} | (
+        {"embeddings": EMBEDDINGS} if NEEDS_VECTORS[wildcards.set] else {}
+    )
 
 
 def estimates_of(clouds):

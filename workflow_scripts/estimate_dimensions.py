@@ -20,7 +20,9 @@ with job(snakemake, reads=[snakemake.input.neighbors]) as run:
     def clouds():
         made = None
         if hasattr(snakemake.input, "embeddings"):
-            vectors = prepare_points(read_embeddings(snakemake.input.embeddings, layer), **run.settings["points"]).vectors
+            vectors = prepare_points(
+                read_embeddings(snakemake.input.embeddings, layer), **run.settings["points"]
+            ).vectors
             made = variants.of_cloud(vectors, neighbors=k, **run.settings["variants"])
         for name in held_variants(neighbors, layer):
             ids, *graph = read_neighbors(neighbors, layer, name)

@@ -111,7 +111,9 @@ def test_stability_looks_no_farther_than_four_times_coarser():
     bent = everything[3]._replace(graph=everything[3].graph._replace(distances=everything[3].graph.distances ** 3))
     asked = [wanted("twonn", "global")]
     for replaced, stable in ((3, True), (2, False)):
-        changed = [bent._replace(variant=f"data/{2**i}") if i == replaced else cloud for i, cloud in enumerate(everything)]
+        changed = [
+            bent._replace(variant=f"data/{2**i}") if i == replaced else cloud for i, cloud in enumerate(everything)
+        ]
         table = estimate_layer(changed, asked, 0.25).to_pandas()
         assert table["scale_stable"].tolist()[0] is stable
 

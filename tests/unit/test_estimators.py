@@ -263,7 +263,11 @@ def strict():
 
 def test_constant_cloud_is_undefined_everywhere(strict):
     X = np.full((12, 3), 0.1)
-    few = {"mle": {"n_neighbors": 5}, "corrint": {"k1": 2, "k2": 5}, "persistent_homology": {"nsteps": 4, "subsamples": 2}}
+    few = {
+        "mle": {"n_neighbors": 5},
+        "corrint": {"k1": 2, "k2": 5},
+        "persistent_homology": {"nsteps": 4, "subsamples": 2},
+    }
     for name in OWN:
         if "local" in estimators.get(name).scopes:
             assert np.isnan(estimate_local(X, name, 5)).all()

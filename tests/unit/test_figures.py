@@ -11,6 +11,8 @@ from idsweep.figures import registry, style
 from idsweep.figures.agreement import draw as draw_agreement
 from idsweep.figures.dynamics import draw as draw_dynamics
 from idsweep.figures.heatmap import draw as draw_heatmap
+from idsweep.figures.nulls import draw as draw_nulls
+from idsweep.figures.scales import draw as draw_scales
 from idsweep.figures.violins import draw as draw_violins
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
@@ -40,6 +42,10 @@ def local_table(
             "mean": (mean := 6 + 4 * np.sin(layer) + 3 * np.log1p(step) / 6 + rng.random()),
             "q25": mean - 1,
             "q75": mean + 1,
+            "variant": "data",
+            "standard_error": 0.1,
+            "scale": 8.0,
+            "scale_stable": layer % 2 == 0,
         }
         for estimator in ("twonn", "mle")
         for step in steps
@@ -72,12 +78,38 @@ def pointwise_table(layers: int = 5, points: int = 200) -> pd.DataFrame:
                 "layer": layer,
                 "estimator": "twonn",
                 "n_neighbors": 64,
+                "variant": "data",
                 "value": rng.gamma(9, 1 + layer / layers, points),
             }
         )
         for dataset in ("news", "films")
         for layer in range(layers)
     )
+
+
+def with_variants(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Beside the data half and a quarter of them at larger scales, and both nulls."""
+    beside = {"data/2": (1.02, 1.1), "data/4": (1.05, 1.2), "gaussian": (4.0, 1.5), "permuted": (6.0, 1.6)}
+    parts = [table]
+    for variant, (factor, scale) in beside.items():
+        part = table.assign(variant=variant, scale=table["scale"] * scale, scale_stable=None)
+        parts.append(part.assign(**{value: factor * table[value]}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def both_tables(layers: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Local and global estimates with variants; globally TwoNN, GRIDE over its scales and one without neighbours."""
+    local = local_table(layers=layers)
+    whole = global_table(local)
+    whole = whole[whole["estimator"] == "twonn"].assign(scale=5.0)
+    gride = with_variants(whole.assign(estimator="gride"), "value")
+    of_data = gride[gride["variant"] == "data"]
+    own = [
+        of_data.assign(variant=f"n1={n1}", scale=5.0 + n1, value=of_data["value"] / n1, scale_stable=None)
+        for n1 in (2, 4, 8)
+    ]
+    ratio = with_variants(whole.assign(estimator="participation_ratio", scale=np.nan), "value")
+    return with_variants(local, "mean"), pd.concat([with_variants(whole, "value"), gride, *own, ratio])
 
 
 def labels_overlap(drawn: Figure) -> bool:
@@ -156,6 +188,69 @@ def test_agreement_shows_every_pair_and_its_rank_correlation() -> None:
     assert "ρ = 1.00" in first.texts[0].get_text()
 
 
+def test_other_figures_show_the_data_alone() -> None:
+    local = with_variants(local_table(), "mean")
+    (axes,) = panels(draw_dynamics(local, training_table()), "neox, films")
+    assert len(axes.get_lines()) == 5
+    wanted = local_table().query("estimator == 'twonn' and dataset == 'films' and layer == 0")["mean"]
+    np.testing.assert_array_equal(axes.get_lines()[0].get_ydata(), wanted)
+
+
+def test_scales_join_samples_and_gride_s_own_scales() -> None:
+    local, whole = both_tables()
+    drawn = draw_scales(local, whole, layers=[0, -1])
+    (axes,) = panels(drawn, "neox (step512),\nnews, layer 4")
+    here = "checkpoint == 'step512' and dataset == 'news' and layer == 4"
+    lines = {(tuple(line.get_xdata()), tuple(np.round(line.get_ydata().astype(float), 9))) for line in axes.get_lines()}
+    for table, estimator, value in ((local, "mle", "mean"), (whole, "twonn", "value")):
+        samples = table.query(f"{here} and estimator == '{estimator}'").query("variant.str.startswith('data')")
+        assert (tuple(samples["scale"]), tuple(np.round(samples[value], 9))) in lines
+    own = whole.query(f"{here} and estimator == 'gride'").query("variant == 'data' or variant.str.startswith('n1')")
+    assert len(own) == 4 and (tuple(own["scale"]), tuple(np.round(own["value"], 9))) in lines
+    (note,) = [drawn._supxlabel.get_text()]
+    assert "not drawn: participation ratio" in note
+
+
+def test_scales_fill_the_marks_of_stable_values() -> None:
+    drawn = draw_scales(*both_tables(), layers=[0, 1])
+    for layer, filled in ((0, True), (1, False)):
+        (axes,) = panels(drawn, f"neox (step512),\nfilms, layer {layer}")
+        marks = [line for line in axes.get_lines() if line.get_markersize() == 4.5]
+        assert len(marks) == 4
+        assert [mark.get_markerfacecolor() != "white" for mark in marks] == [filled] * 4
+
+
+def test_nulls_set_the_data_against_both_clouds() -> None:
+    local, whole = both_tables()
+    drawn = draw_nulls(local, whole, estimators=["mle", "participation_ratio"])
+    axes = drawn.axes[0]
+    assert axes.get_ylabel() == "Mean local\n(MLE, L = 64)"
+    for line, variant in zip(axes.get_lines(), ("data", "gaussian", "permuted"), strict=True):
+        wanted = local.query(
+            f"estimator == 'mle' and checkpoint == 'step512' and dataset == 'news' and variant == '{variant}'"
+        )
+        np.testing.assert_array_equal(line.get_ydata(), wanted["mean"])
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["data", "Gaussian null", "permuted null"]
+    assert "Global\n(participation ratio)" in [axes.get_ylabel() for axes in drawn.axes]
+
+
+def test_nothing_beside_the_data_is_said() -> None:
+    local = local_table()
+    whole = global_table(local)
+    assert "nulls: [gaussian, permuted]" in draw_nulls(local, whole).texts[0].get_text()
+    assert "halvings: 2" in draw_scales(local, whole).texts[0].get_text()
+
+
+def test_too_many_panels_are_refused_with_the_options_that_help() -> None:
+    local, whole = both_tables(layers=20)
+    with pytest.raises(ValueError, match="more than the 12 panels .* options models, datasets and layers"):
+        draw_scales(local, whole, layers=list(range(20)))
+    with pytest.raises(ValueError, match="layer 99 was asked for, but the sweep of model 'neox' holds"):
+        draw_scales(local, whole, layers=[99])
+    with pytest.raises(ValueError, match="estimator 'lpca' was asked for, but the local or global table holds"):
+        draw_nulls(local, whole, estimators=["lpca"])
+
+
 @pytest.mark.parametrize("steps", [STEPS, PYTHIA], ids=["11 checkpoints", "154 checkpoints"])
 @pytest.mark.parametrize("layers", [1, 5, 33])
 def test_labels_neither_overlap_nor_leave_the_paper(steps: list[int], layers: int) -> None:
@@ -171,6 +266,8 @@ def test_labels_neither_overlap_nor_leave_the_paper(steps: list[int], layers: in
         draw_agreement(local, global_table(local)),
         draw_agreement(local, global_table(local), scale="log"),
     ]
+    if steps is STEPS:
+        drawn += [draw_scales(*both_tables(layers)), draw_nulls(*both_tables(layers), scale="log")]
     assert [(labels_overlap(figure), clipped(figure)) for figure in drawn] == [(False, False)] * len(drawn)
 
 
@@ -218,7 +315,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path, ending: str) -> Non
 
 
 def test_the_registry_reads_figures_without_importing_them() -> None:
-    assert registry.names() == ["agreement", "dynamics", "heatmap", "violins"]
+    assert registry.names() == ["agreement", "dynamics", "heatmap", "nulls", "scales", "violins"]
     assert registry.tables("agreement") == ("local", "global")
     assert registry.options("heatmap")["estimator"] == "twonn"
     assert registry.description("violins").startswith("Violins of the local estimates")

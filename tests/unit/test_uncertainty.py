@@ -33,9 +33,7 @@ def test_overlap_is_the_double_sum_over_pairs():
     values = RNG.standard_normal(n).cumsum()
     sets = [{i, *row} for i, row in enumerate(members.tolist())]
     deviations = values - values.mean()
-    total = sum(
-        deviations[i] * deviations[j] * len(sets[i] & sets[j]) / (size + 1) for i in range(n) for j in range(n)
-    )
+    total = sum(deviations[i] * deviations[j] * len(sets[i] & sets[j]) / (size + 1) for i in range(n) for j in range(n))
     assert linear_error(values, None, members) == pytest.approx(np.sqrt(total) / n, rel=1e-12)
 
 
@@ -105,7 +103,9 @@ def test_member_effects_are_derivatives_by_the_weight_of_a_member(name, options,
         change = 0.0
         for i in np.flatnonzero((graph.indices == point).any(axis=1)):
             weights = 1 + step * (graph.indices[i] == point)
-            change += weighted(name, X, graph, i, weights, options) - weighted(name, X, graph, i, np.ones(size), options)
+            change += weighted(name, X, graph, i, weights, options) - weighted(
+                name, X, graph, i, np.ones(size), options
+            )
         assert effects[point] == pytest.approx(change / step, rel=1e-3, abs=1e-3)
 
 
@@ -123,16 +123,18 @@ def spectral(name, X, graph, i, weights, options):
     """A function of the eigenvalues of the weighted covariance of the neighbours of point i."""
     members = X[graph.indices[i]]
     mean = weights @ members / weights.sum() if options["center"] else 0
-    l = np.maximum(np.linalg.eigvalsh(((members - mean).T * weights) @ (members - mean)), 0)
+    eigenvalues = np.maximum(np.linalg.eigvalsh(((members - mean).T * weights) @ (members - mean)), 0)
     if name == "participation_ratio":
-        return l.sum() ** 2 / (l**2).sum()
+        return eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
     if name == "stable_rank":
-        return l.sum() / l.max()
-    roots = np.sqrt(l[l > 1e-12 * l.max()])
+        return eigenvalues.sum() / eigenvalues.max()
+    roots = np.sqrt(eigenvalues[eigenvalues > 1e-12 * eigenvalues.max()])
     return np.exp(-(roots / roots.sum() * np.log(roots / roots.sum())).sum())
 
 
-@pytest.mark.parametrize("options", [{"method": "linear", "discard_fraction": 0.1}, {"method": "mle", "discard_fraction": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"method": "linear", "discard_fraction": 0.1}, {"method": "mle", "discard_fraction": 0.0}]
+)
 def test_twonn_s_member_effects_are_the_effects_of_repeating_a_member(options):
     """Its order statistics have no derivative: a ratio counted twice moves the mean by its effect, nearly."""
     n, size = 150, 60

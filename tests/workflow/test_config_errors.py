@@ -51,6 +51,10 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"estimator_sets__quick": [{"estimator": "corrint", "scope": "local"}]},
         ["estimator_sets.quick[0].scope: corrint offers no local estimate", "global"],
     ),
+    "a figure of an estimator that is not measured": (
+        {"figures__nulls": {"estimators": ["twonn", "ess"]}},
+        ["figures.nulls.estimators: 'ess'", "allowed: mle, twonn"],
+    ),
     "unknown null": ({"nulls": ["gausian"]}, ["nulls[0]: 'gausian'", "did you mean 'gaussian'?", "permuted"]),
     "negative halvings": ({"scales__halvings": -1}, ["scales.halvings: -1", "≥ 0"]),
     "tolerance of nothing": ({"scales__tolerance": 0}, ["scales.tolerance: 0", "> 0"]),

@@ -188,7 +188,9 @@ def test_a_failing_job_ends_the_screen_with_its_log_and_reason(fresh: Project) -
     assert done.returncode != 0
     last = done.stdout[done.stdout.rindex("job(s) failed") :]
     assert "results/mini/logs/find_neighbors/minilm/final/few.log" in last
-    reason = r"error: results/mini/embeddings/minilm/final/few.parquet, layer 0: k = 16 neighbours .* among N = 5 points"
+    reason = (
+        r"error: results/mini/embeddings/minilm/final/few.parquet, layer 0: k = 16 neighbours .* among N = 5 points"
+    )
     assert re.search(reason, last)
     assert "Traceback" not in done.stdout
     log = (elsewhere / "results/mini/logs/find_neighbors/minilm/final/few.log").read_text()

@@ -116,7 +116,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         ESTIMATED | {"estimate_dimensions": 8},
     ),
     "code of the estimates' table": (
-        lambda p: p.edit("workflow_scripts/idsweep/estimation.py", "parts = []", "parts = list()"),
+        lambda p: p.edit("workflow_scripts/idsweep/estimation.py", "tolerance: float = 0.1", "tolerance: float = 0.11"),
         ESTIMATED,
     ),
     "code of extraction": (

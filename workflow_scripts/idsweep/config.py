@@ -259,6 +259,7 @@ def _check_figures(config: Mapping[str, Any]) -> None:
     complaints = []
     local = sorted({label(item) for item in _items(config) if item["scope"] == "local"})
     choices = {"models": list(config["models"]), "datasets": config["datasets"], "scale": ["linear", "log"]}
+    choices["estimators"] = sorted({label(item) for item in _items(config)})
     for name, options in config["figures"].items():
         allowed = figures.options(name)
         for key, names in choices.items():

@@ -54,9 +54,7 @@ class _Row:
     stable: bool | None = None
 
 
-def estimate_layer(
-    clouds: Iterable[Cloud], estimates: Sequence[Mapping[str, Any]], tolerance: float = 0.1
-) -> pa.Table:
+def estimate_layer(clouds: Iterable[Cloud], estimates: Sequence[Mapping[str, Any]], tolerance: float = 0.1) -> pa.Table:
     """Every estimate that is asked for, on every cloud, in the columns of `store.ESTIMATES`.
 
     estimates: mappings with name, estimator, scope and parameters. A local estimate has a row for each point (scope
@@ -105,9 +103,7 @@ def _rows(cloud: Cloud, wanted: Mapping[str, Any]) -> Iterator[_Row]:
                 yield _Row(scope="global", estimate=estimate, **row)
             else:
                 values = estimators.estimate_local(cloud.vectors, estimator.name, graph=cloud.graph, **used)
-                mean = estimators.mean_of_local(
-                    estimator.name, cloud.vectors, cloud.graph, values, cloud.groups, used
-                )
+                mean = estimators.mean_of_local(estimator.name, cloud.vectors, cloud.graph, values, cloud.groups, used)
                 local = {"values": values, "errors": estimator.errors_of(values, used)}
                 local["points"] = None if is_null(cloud.variant) else cloud.ids
                 yield _Row(scope="mean", estimate=mean, **row, **local)
@@ -147,7 +143,9 @@ def _table(
         "scale": row.scale,
         "scale_stable": stable,
     }
-    columns = {field.name: constant(same[field.name], field.type, len(values)) for field in ESTIMATES if field.name in same}
+    columns = {
+        field.name: constant(same[field.name], field.type, len(values)) for field in ESTIMATES if field.name in same
+    }
     columns["point"] = constant(None, pa.int32(), len(values)) if points is None else to_arrow(points, pa.int32())
     columns["value"] = to_arrow(values, pa.float64())
     columns["standard_error"] = to_arrow(errors, pa.float64())

@@ -128,7 +128,9 @@ def _search(X: np.ndarray, k: int, dtype: str) -> NeighborGraph:
     # blocks of equal size; of a large cloud only those of the last rows and columns are kept
     size = -(-number // -(-number // BLOCK))
     starts = range(0, number, size)
-    block_of = lru_cache(None if 4 * number * dimension <= KEPT_BYTES else 2)(lambda i: centred(i * size, (i + 1) * size))
+    block_of = lru_cache(None if 4 * number * dimension <= KEPT_BYTES else 2)(
+        lambda i: centred(i * size, (i + 1) * size)
+    )
     squares = np.empty(number)
 
     def measure(first: int, last: int) -> None:

@@ -245,9 +245,7 @@ def read_points(path: str | Path, layer: int) -> np.ndarray:
     return np.sort(to_numpy(_read_layer(path, layer, ["point"])["point"]))
 
 
-def read_neighbors(
-    path: str | Path, layer: int, variant: str = "data"
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_neighbors(path: str | Path, layer: int, variant: str = "data") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One neighbour graph of a layer: points int32 (N,), indices int32 (N, k), distances float64 (N, k)."""
     table = _read_layer(path, layer, ["point", "neighbors", "distances"], variant)
     return to_numpy(table["point"]), _matrix(table["neighbors"]), _matrix(table["distances"])

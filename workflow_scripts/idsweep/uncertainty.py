@@ -45,9 +45,7 @@ def bootstrap_error(
     return float(np.std(np.concatenate(values), ddof=1))
 
 
-def linear_error(
-    influence: np.ndarray, groups: np.ndarray | None = None, members: np.ndarray | None = None
-) -> float:
+def linear_error(influence: np.ndarray, groups: np.ndarray | None = None, members: np.ndarray | None = None) -> float:
     """Standard error of a mean, or of a statistic that is one to first order, from what each point adds to it.
 
     influence: float64 (N,), the values of a mean, or N times the derivative of a statistic by the weight of each

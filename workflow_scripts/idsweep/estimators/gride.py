@@ -88,7 +88,9 @@ def _check(parameters: Mapping[str, Any]) -> None:
     n1, n2 = parameters["n1"], parameters["n2"]
     for name, number in (("n1", n1), ("n2", n1 if n2 is None else n2)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            raise ValueError(f"{name} = {number!r} is no order of a neighbour; it must be a whole number of at least 1.")
+            raise ValueError(
+                f"{name} = {number!r} is no order of a neighbour; it must be a whole number of at least 1."
+            )
     if n2 is not None and n2 <= n1:
         raise ValueError(f"n2 = {n2} is not the farther neighbour; it must be above n1 = {n1}.")
 

@@ -84,7 +84,9 @@ def global_(
         else:
             answers.append(1 / np.mean(1 / known))
             own = answers[-1] - answers[-1] ** 2 / values
-            influences.append(own + _effects(graph, values, np.where(defined, answers[-1] ** 2 / np.mean(defined), np.nan), k))
+            influences.append(
+                own + _effects(graph, values, np.where(defined, answers[-1] ** 2 / np.mean(defined), np.nan), k)
+            )
     n_undefined = int(np.count_nonzero(~defined))
     value = float(np.mean(answers))
     if average == "median":

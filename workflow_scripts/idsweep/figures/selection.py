@@ -7,6 +7,8 @@ from itertools import product
 
 import pandas as pd
 
+from idsweep.variants import DATA
+
 IDENTITY = ["model", "checkpoint", "dataset", "layer"]
 
 
@@ -17,15 +19,19 @@ def rows_of(
     *,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
+    variant: str | None = DATA,
 ) -> pd.DataFrame:
-    """The rows of one estimator on the data themselves, of the models and datasets asked for (None: all), in that order.
+    """The rows of one estimator, of the models and datasets asked for (None: all), in that order.
 
-    `name` is what messages call the table. Raises ValueError if something asked for is not in the
+    `name` is what messages call the table. `variant` is the cloud that was measured, by default the data
+    themselves; None takes all of them. Raises ValueError if something asked for is not in the
     table, or if a model lacks a checkpoint × dataset × layer that its other rows imply.
     """
     _require_columns(table, name, [*IDENTITY, "estimator", "variant"])
     _require_values(table, name, "estimator", [estimator])
-    rows = table[(table["estimator"] == estimator) & (table["variant"] == "data")]
+    rows = table[table["estimator"] == estimator]
+    if variant is not None:
+        rows = rows[rows["variant"] == variant]
     for column, asked in (("model", models), ("dataset", datasets)):
         if asked is not None:
             _require_values(rows, name, column, asked)
@@ -34,6 +40,37 @@ def rows_of(
             rows = rows.sort_values(column, key=lambda values, order=order: values.map(order), kind="stable")
     _require_complete(rows, name)
     return rows
+
+
+def last_of_both(
+    local: pd.DataFrame,
+    global_: pd.DataFrame,
+    *,
+    estimators: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Local means and global values at each model's last checkpoint, of all variants, as one table.
+
+    `scope` says which of the two tables a row is of, `value` is the mean or the global value. Sorted by
+    estimator, in the order asked for (None: all, in the order of the tables), its global values first.
+
+    Raises ValueError as `rows_of` does, or if a table holds two rows of the same estimate.
+    """
+    tables = {"global": global_, "local": local.rename(columns={"mean": "value"})}
+    held = list(dict.fromkeys(name for table in tables.values() for name in table["estimator"]))
+    if estimators is not None:
+        require_asked(held, estimators, "estimator", "the local or global table")
+    parts = []
+    for estimator in held if estimators is None else estimators:
+        for scope, table in tables.items():
+            if not (table["estimator"] == estimator).any():
+                continue
+            rows = rows_of(table, scope, estimator, models=models, datasets=datasets, variant=None)
+            require_one_row_each(rows, scope, [*IDENTITY, "variant"])
+            last = {model: by_step(of_model)["checkpoint"].iloc[-1] for model, of_model in rows.groupby("model")}
+            parts.append(rows[rows["checkpoint"] == rows["model"].map(last)].assign(scope=scope))
+    return pd.concat(parts) if parts else tables["global"].assign(scope="global")
 
 
 def require_one_row_each(rows: pd.DataFrame, name: str, keys: Sequence[str]) -> None:

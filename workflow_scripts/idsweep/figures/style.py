@@ -64,7 +64,8 @@ METADATA = {
     ".svg": {"Date": None, "Creator": "idsweep"},
 }
 PNG_DPI = 200
-ESTIMATOR_NAMES = {"twonn": "TwoNN", "mle": "MLE", "lpca": "lPCA", "gride": "GRIDE"}
+NORMAL_95 = 1.96
+ESTIMATOR_NAMES = {"twonn": "TwoNN", "mle": "MLE", "lpca": "lPCA", "gride": "GRIDE", "corrint": "correlation dimension"}
 
 styled = matplotlib.style.context(STYLE)
 
@@ -153,6 +154,11 @@ def undefined_note(count: int, consequence: str) -> str:
     if not count:
         return ""
     return f"\n({count:,} undefined {'estimate' if count == 1 else 'estimates'} {consequence})"
+
+
+def interval(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Ends of the 95 % intervals of `value` by `standard_error`, as of a normal distribution."""
+    return rows["value"] - NORMAL_95 * rows["standard_error"], rows["value"] + NORMAL_95 * rows["standard_error"]
 
 
 def value_norm(values: pd.Series, scale: str) -> Normalize:

@@ -1,0 +1,108 @@
+"""The data against clouds without their structure, over layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from idsweep.figures import style
+from idsweep.figures.selection import last_of_both
+from idsweep.variants import DATA, NULLS
+
+ROW_HEIGHT = 1.1
+LEAST_WIDTH = 1.5
+MARGIN = 0.8
+MOST_PANELS = 40
+CLOUD = ["model", "checkpoint", "dataset"]
+LABELS = {DATA: "data", "gaussian": "Gaussian null", "permuted": "permuted null"}
+
+
+@style.styled
+def draw(
+    local: pd.DataFrame,
+    global_: pd.DataFrame,
+    *,
+    estimators: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    scale: str = "linear",
+) -> Figure:
+    """The data against their nulls over layers: a row per estimate, a column per model's last checkpoint and dataset.
+    The Gaussian null has the data's mean and covariance and nothing else, the permuted one shuffles each coordinate
+    by itself; bands are 95 % intervals. What lies below the Gaussian null is curvature or clustering beyond linear
+    spread.
+
+    local and global_: the summary table of local estimates (`mean`, …) and the table of global ones (`value`, …),
+    both with `variant` and `standard_error`. `estimators` takes both scopes of those named. A row has one axis for
+    all its panels, which `scale` makes "linear" or "log".
+
+    Raises ValueError if what is asked for is not in the tables, or if there are more than 40 panels.
+    """
+    rows = last_of_both(local, global_, estimators=estimators, models=models, datasets=datasets)
+    shown = [name for name in (DATA, *NULLS) if (rows["variant"] == name).any()]
+    if not set(shown) & set(NULLS):
+        return style.statement(
+            "No nulls to set the data against: none was measured. "
+            "Switch them on in the configuration of the sweep: nulls: [gaussian, permuted]."
+        )
+    rows = rows[rows["variant"].isin(shown)]
+    kinds = [of_kind for _, of_kind in rows.groupby(["estimator", "scope"], sort=False)]
+    clouds = list(rows[CLOUD].drop_duplicates().itertuples(index=False, name=None))
+    if len(kinds) * len(clouds) > MOST_PANELS:
+        raise ValueError(
+            f"{len(kinds)} estimates × {len(clouds)} models and datasets are more than the {MOST_PANELS} panels that "
+            "can be read: choose some with the options estimators, models and datasets."
+        )
+    across = style.columns(len(clouds), LEAST_WIDTH)
+    bands = -(-len(clouds) // across)
+    width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
+    inches = (width - MARGIN) / across
+    drawn = style.figure(width, (ROW_HEIGHT * len(kinds) + 0.45) * bands + 0.5)
+    grid = drawn.add_gridspec(len(kinds) * bands, across)
+    for row, of_kind in enumerate(kinds):
+        first = None
+        for place, cloud in enumerate(clouds):
+            band, column = divmod(place, across)
+            axes = drawn.add_subplot(grid[band * len(kinds) + row, column], sharey=first)
+            first = first or axes
+            layers = sorted(rows.loc[rows["model"] == cloud[0], "layer"].unique())
+            _curves(axes, of_kind[(of_kind[CLOUD] == list(cloud)).all(axis=1)], shown, layers)
+            style.layer_ticks(axes, layers, "x", inches, 0.2)
+            axes.tick_params(labelbottom=row == len(kinds) - 1)
+            if row == 0:
+                axes.set_title(f"{cloud[0]} ({cloud[1]}),\n{cloud[2]}")
+            style.label_outer(axes, _label(of_kind), column == 0)
+        style.value_axis(first, scale)
+    note = style.undefined_note(int(rows["n_undefined"].sum()), "left out")
+    drawn.supxlabel(f"Layer{note}", fontsize=style.NORMAL)
+    drawn.supylabel("Intrinsic dimension", fontsize=style.NORMAL)
+    handles = [Line2D([], [], **look, label=LABELS[name]) for name, look in _looks(shown).items()]
+    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.6)
+    return drawn
+
+
+def _looks(shown: Sequence[str]) -> dict[str, dict]:
+    colours = dict(zip((DATA, *NULLS), style.categories(1 + len(NULLS)), strict=True))
+    dashes = dict(zip((DATA, *NULLS), ("-", "--", ":"), strict=True))
+    return {name: {"color": colours[name], "linestyle": dashes[name]} for name in shown}
+
+
+def _curves(axes: Axes, rows: pd.DataFrame, shown: Sequence[str], layers: Sequence[int]) -> None:
+    places = np.arange(len(layers))
+    for name, look in _looks(shown).items():
+        line = rows[rows["variant"] == name].set_index("layer").reindex(layers)
+        axes.fill_between(places, *style.interval(line), color=look["color"], alpha=0.2, linewidth=0)
+        axes.plot(places, line["value"], **look, marker="o" if len(layers) <= 13 else None, markersize=2)
+    axes.set_xlim(-0.4, len(layers) - 0.6)
+
+
+def _label(rows: pd.DataFrame) -> str:
+    estimator = rows["estimator"].iloc[0]
+    if rows["scope"].iloc[0] == "global":
+        return f"Global\n({style.estimator_name(estimator)})"
+    return style.local_label("Mean local", estimator, rows).replace(" (", "\n(", 1)
