@@ -243,7 +243,7 @@ def test_nothing_beside_the_data_is_said() -> None:
 
 def test_too_many_panels_are_refused_with_the_options_that_help() -> None:
     local, whole = both_tables(layers=20)
-    with pytest.raises(ValueError, match="more than the 12 panels .* options models, datasets and layers"):
+    with pytest.raises(ValueError, match=r"more than the 12 panels .* options models, datasets and layers"):
         draw_scales(local, whole, layers=list(range(20)))
     with pytest.raises(ValueError, match="layer 99 was asked for, but the sweep of model 'neox' holds"):
         draw_scales(local, whole, layers=[99])

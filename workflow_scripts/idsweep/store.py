@@ -227,7 +227,8 @@ def _read_layer(path: str | Path, layer: int, columns: list[str], variant: str |
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     lists = column.combine_chunks()
-    return to_numpy(lists.flatten()).reshape(len(lists), lists.type.list_size)
+    size = lists.type.list_size
+    return to_numpy(lists.values.slice(lists.offset * size, len(lists) * size)).reshape(len(lists), size)
 
 
 def read_embeddings(path: str | Path, layer: int) -> np.ndarray:

@@ -33,8 +33,16 @@ def local(
     searched among themselves: scikit-dimension's TwoNN().fit_pw. NaN where fewer than 2 ratios are left,
     where scikit-dimension raises, and where all kept ratios are 1, where it gives 0 or infinity.
     """
+    from idsweep.compiled import in_threads
+
     first, second = nearest_two_within(X, graph.indices, graph.distances, n_neighbors)
-    return _dimensions(_log_ratios(first, second), method, discard_fraction)
+    values = np.empty(len(first))
+
+    def measure(start: int, stop: int) -> None:
+        values[start:stop] = _dimensions(_log_ratios(first[start:stop], second[start:stop]), method, discard_fraction)
+
+    in_threads(measure, len(values))
+    return values
 
 
 def global_(
