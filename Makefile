@@ -1,7 +1,7 @@
 # make demo   the default sweep, end to end
 # make test   unit and workflow tests
 # make lint   ruff, snakefmt and snakemake --lint
-# make bench  idsweep beside other tools on this machine: docs/benchmarks.md
+# make bench   idsweep beside other tools on this machine: docs/benchmarks.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 .PHONY: help demo test lint bench accuracy clean
 .DEFAULT_GOAL := help
