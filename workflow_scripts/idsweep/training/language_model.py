@@ -1,49 +1,47 @@
-"""A causal language model trained from scratch on packed text, saved at chosen steps."""
+"""Language models trained from scratch on packed text, causal or masked, saved at chosen steps."""
 
 from __future__ import annotations
 
 import logging
 import math
-import os
-import shutil
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    DataCollatorForLanguageModeling,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    default_data_collator,
-    set_seed,
 )
 
 from idsweep.progress import Progress
 from idsweep.quiet import quiet_transformers
 from idsweep.tokenizers import load_tokenizer
+from idsweep.training.architecture import model_config
+from idsweep.training.checkpoint import save_checkpoint
+from idsweep.training.metrics import METRICS
+from idsweep.training.unfinished import Unfinished
 
 logger = logging.getLogger(__name__)
 
 REGULAR_EVALUATIONS = 8
 TOKENS_IN_AN_EVALUATION = 8192
-FROM_TOKENIZER = frozenset({"model_type", "vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"})
+SECONDS_BETWEEN_STATES = 60.0
+LARGEST_GRADIENT_NORM = 1.0
+NOT_PREDICTED = -100
 
-METRICS = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("metric", pa.string(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
-    ]
-)
+# Blocks of token ids int64 (number, length) -> what the model reads, and what it is to predict at each position, or
+# `NOT_PREDICTED`, both of the same shape.
+Objective = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 def train_language_model(
@@ -61,36 +59,60 @@ def train_language_model(
     weight_decay: float,
     seed: int,
     checkpoints: Collection[int],
+    identity: str,
+    masking: float | None = None,
     device: str = "cpu",
 ) -> pa.Table:
-    """Train a causal language model and save each step of `checkpoints` as a model folder `step{n}`.
+    """Train a language model and save each step of `checkpoints` as a model folder `step{n}`.
 
-    Texts are joined, each ended by the end-of-text token, and cut into blocks of `sequence_length`. AdamW,
-    linear warm-up, then cosine decay to zero. `architecture` holds `model_type` and what its config is to
-    have, e.g. {"model_type": "gpt_neox", "hidden_size": 128, "num_hidden_layers": 4, ...}; the vocabulary
-    and the special tokens come from the tokenizer. Step 0 is the model before any training.
+    Texts are joined, each ended by the end-of-text token, and cut into blocks of `sequence_length`. AdamW with
+    gradients clipped to a norm of 1, linear warm-up, then cosine decay to zero. `architecture` holds `model_type` and
+    what its config is to have, e.g. {"model_type": "gpt_neox", "hidden_size": 128, "num_hidden_layers": 4, ...}; the
+    vocabulary and the special tokens come from the tokenizer. Step 0 is the model before any training.
 
-    Returns a table step int64 | metric string | value float64. `validation_loss` is the mean loss per token
+    masking: None trains a causal model, which predicts each next token. A share trains a masked one: in every batch
+        this share of the tokens is chosen anew, end-of-text tokens excepted, and predicted; 80 % of the chosen are
+        replaced by the mask token, 10 % by a random token, 10 % left as they are (Devlin et al. 2019, section 3.1).
+    identity: what shapes the training. A training that was killed goes on from its last state, which is kept beside
+        `output_folder` at every checkpoint and every minute, if it was started with the same `identity`.
+
+    Returns a table step int64 | metric string | value float64. `validation_loss` is the mean loss per predicted token
     (nats) over all validation blocks, `train_loss` the same over as many training blocks, drawn once; both
-    at every checkpoint and at eight further steps, with dropout off.
+    at every checkpoint and at eight further steps, with dropout off. The evaluated blocks are masked once.
 
-    Deterministic for a given seed and number of threads.
+    On a CPU deterministic for a given seed and number of threads, also when it was killed meanwhile.
 
-    Raises ValueError if the architecture is unknown or misspelt, a checkpoint lies outside 0…steps, blocks
-    are longer than the model takes, or the texts do not fill a block.
+    Raises ValueError if the architecture is unknown, misspelt, or has no model of this kind, a checkpoint lies outside
+    0…steps, blocks are longer than the model takes, the texts do not fill a block, nothing would be predicted, the
+    tokenizer lacks a token that is needed, or the loss is no longer finite.
     """
     steps_to_save = sorted(set(checkpoints))
     if not steps_to_save or steps_to_save[0] < 0 or steps_to_save[-1] > steps:
         raise ValueError(f"checkpoints: {steps_to_save} must be steps from 0 to {steps}, at least one.")
     tokenizer = load_tokenizer(tokenizer_folder)
-    config = _config(architecture, tokenizer, sequence_length)
-    train = _blocks(texts, tokenizer, sequence_length, "training")
-    validation = _blocks(validation_texts, tokenizer, sequence_length, "validation")
+    objective: Objective = next_tokens if masking is None else MaskedTokens(tokenizer, masking)
+    end = _end_of_text(tokenizer)
+    with quiet_transformers():
+        config = model_config(
+            architecture,
+            vocab_size=len(tokenizer),
+            sequence_length=sequence_length,
+            bos_token_id=end,
+            eos_token_id=end,
+            # Blocks are not padded. Some families never train the embedding of the padding token.
+            pad_token_id=None if tokenizer.pad_token_id == end else tokenizer.pad_token_id,
+        )
+    train = _blocks(texts, tokenizer, end, sequence_length, "training")
+    validation = _blocks(validation_texts, tokenizer, end, sequence_length, "validation")
     if len(train) < batch_size:
         raise ValueError(f"batch_size: {batch_size}, but the training texts fill only {len(train)} blocks.")
-
-    set_seed(seed)
-    model = AutoModelForCausalLM.from_config(config)
+    torch.manual_seed(seed)
+    with quiet_transformers():
+        model = _new_model(config, train[0], masked=masking is not None)
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(train))[: len(validation)]
+    evaluated = {"train_loss": train[np.sort(drawn)], "validation_loss": validation}
+    _seed_step(seed, 0)
+    evaluated = {metric: _predicting_some(metric, objective(blocks)) for metric, blocks in evaluated.items()}
     logger.info(
         "%s of %d parameters; %d blocks of %d tokens to train on, %d to validate.",
         config.model_type,
@@ -99,120 +121,116 @@ def train_language_model(
         sequence_length,
         len(validation),
     )
-    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(train))[: len(validation)]
-    keeper = _Keeper(
-        Path(output_folder),
-        tokenizer,
-        steps_to_save,
-        evaluated={"train_loss": train[np.sort(drawn)], "validation_loss": validation},
-    )
-    trainer = _WarmTrainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir=str(output_folder),
-            max_steps=steps,
-            per_device_train_batch_size=batch_size,
-            dataloader_drop_last=True,
-            learning_rate=learning_rate,
-            warmup_steps=warmup_steps,
-            weight_decay=weight_decay,
-            seed=seed,
-            data_seed=seed,
-            use_cpu=device == "cpu",
-            save_strategy="no",
-            eval_strategy="no",
-            logging_steps=10,
-            disable_tqdm=True,
-            report_to="none",
-        ),
-        train_dataset=[{"input_ids": block, "labels": block} for block in torch.from_numpy(train)],
-        data_collator=default_data_collator,
-        callbacks=[keeper],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    return pa.Table.from_pylist(keeper.metrics, schema=METRICS)
 
-
-class _WarmTrainer(Trainer):
-    """A Trainer whose warm-up begins above zero, so that step 1 differs from step 0."""
-
-    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
-        warmup = self.args.warmup_steps
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / (warmup + 1)
-            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_training_steps - warmup)))
-
-        self.lr_scheduler = LambdaLR(self.optimizer if optimizer is None else optimizer, factor)
-        return self.lr_scheduler
-
-
-class _Keeper(TrainerCallback):
-    """Saves and evaluates the model at the chosen steps, and says how the training goes."""
-
-    def __init__(
-        self,
-        folder: Path,
-        tokenizer: PreTrainedTokenizerBase,
-        steps_to_save: Sequence[int],
-        evaluated: Mapping[str, np.ndarray],
-    ) -> None:
-        self._folder, self._tokenizer = folder, tokenizer
-        self._steps_to_save, self._evaluated = frozenset(steps_to_save), evaluated
-        self.metrics: list[dict[str, Any]] = []
-
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
-        self._progress = Progress("training", state.max_steps, "steps")
-        self._at(0, state.max_steps, kwargs["model"])
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        self._at(state.global_step, state.max_steps, kwargs["model"])
-        self._progress.report(state.global_step, f"validation loss {self.metrics[-1]['value']:.3f}")
-
-    def _at(self, step: int, last: int, model: PreTrainedModel) -> None:
-        save = step in self._steps_to_save
+    model.to(device)
+    optimizer = _optimizer(model, weight_decay)
+    metrics: list[dict[str, Any]] = []
+    done = -1
+    unfinished = Unfinished(output_folder, identity)
+    if (state := unfinished.state()) is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        metrics, done = state["metrics"], state["step"]
+        logger.info("Going on from step %d.", done)
+    kept = time.monotonic()
+    progress = Progress("training", steps, "steps")
+    coming = batches(train, batch_size, seed, max(0, done))
+    for step in range(done + 1, steps + 1):
+        if step > 0:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * schedule(step - 1, warmup_steps, steps)
+            _seed_step(seed, step)
+            _update(model, optimizer, *objective(next(coming)))
+        save = step in steps_to_save
         if save:
-            _save(model, self._tokenizer, self._folder / f"step{step}")
-        if save or step % max(1, last // REGULAR_EVALUATIONS) == 0:
-            for metric, blocks in self._evaluated.items():
-                value = _mean_loss(model, blocks)
-                self.metrics.append({"step": step, "metric": metric, "value": value})
+            save_checkpoint(model, tokenizer, unfinished.checkpoints / f"step{step}")
+        if save or step % max(1, steps // REGULAR_EVALUATIONS) == 0:
+            for metric, blocks in evaluated.items():
+                value = _mean_loss(model, *blocks)
+                if not math.isfinite(value):
+                    raise ValueError(
+                        f"learning_rate: {learning_rate} is too high: at step {step} the {metric} is {value}. "
+                        "Lower it, or raise warmup_steps."
+                    )
+                metrics.append({"step": step, "metric": metric, "value": value})
+        if save or time.monotonic() - kept > SECONDS_BETWEEN_STATES:
+            unfinished.save(
+                {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "metrics": metrics}
+            )
+            kept = time.monotonic()
+        if step > 0:
+            progress.report(step, f"validation loss {metrics[-1]['value']:.3f}")
+    unfinished.finish()
+    return pa.Table.from_pylist(metrics, schema=METRICS)
 
 
-def _config(architecture: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, sequence_length: int) -> Any:
-    settings = dict(architecture)
-    model_type = settings.pop("model_type", None)
-    try:
-        known = set(AutoConfig.for_model(model_type).to_dict()) - FROM_TOKENIZER
-    except ValueError as error:
-        raise ValueError(f"architecture.model_type: {model_type!r} is not known to transformers.") from error
-    # A config takes any keyword, so a misspelt one would silently leave the default in place.
-    if unknown := sorted(set(settings) - known):
+def next_tokens(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The objective of causal models: at each position of a block the next token, at the last one none."""
+    return blocks, torch.nn.functional.pad(blocks[:, 1:], (0, 1), value=NOT_PREDICTED)
+
+
+class MaskedTokens:
+    """The objective of masked models: a share of the tokens, special ones excepted, by torch's generator.
+
+    Raises ValueError if the share does not lie between 0 and 1, or the tokenizer has no mask token.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float) -> None:
+        if not 0 < share < 1:
+            raise ValueError(
+                f"masking: {share} must lie between 0 and 1; BERT has 0.15. Leave it out for a causal model."
+            )
+        if tokenizer.mask_token_id is None:
+            raise ValueError(
+                f"masking: the tokenizer {tokenizer.name_or_path} has no mask token. Take that of a masked model, or "
+                "train one with a mask token; leave masking out for a causal model."
+            )
+        self._collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=share)
+        self._special = torch.tensor(tokenizer.all_special_ids)
+
+    def __call__(self, blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        special = torch.isin(blocks, self._special)
+        return self._collator.torch_mask_tokens(blocks.clone(), special_tokens_mask=special)
+
+
+def schedule(step: int, warmup_steps: int, steps: int) -> float:
+    """The learning rate of update `step` (0…steps-1) as a share of the highest.
+
+    It begins above zero, so that step 1 differs from step 0.
+    """
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
+
+
+def batches(blocks: torch.Tensor, batch_size: int, seed: int, first: int) -> Iterator[torch.Tensor]:
+    """Batches (batch_size, length) without end, from number `first` on.
+
+    Each epoch draws an order of its own and leaves out what does not fill a batch.
+    """
+    in_an_epoch = len(blocks) // batch_size
+    epoch, passed = divmod(first, in_an_epoch)
+    while True:
+        order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(seed + epoch))
+        for rows in order.split(batch_size)[passed:in_an_epoch]:
+            yield blocks[rows]
+        epoch, passed = epoch + 1, 0
+
+
+def _end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
+    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+    if end is None:
         raise ValueError(
-            f"architecture: {model_type} takes no setting {unknown[0]!r}; it takes {', '.join(sorted(known))}."
+            f"The tokenizer {tokenizer.name_or_path} has neither an end-of-text token nor a separator to put between "
+            "texts; take another."
         )
-    config = AutoConfig.for_model(
-        model_type,
-        **settings,
-        vocab_size=len(tokenizer),
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    limit = getattr(config, "max_position_embeddings", sequence_length)
-    if sequence_length > limit:
-        raise ValueError(
-            f"sequence_length: {sequence_length} is more than the model takes "
-            f"(architecture.max_position_embeddings is {limit})."
-        )
-    return config
+    return end
 
 
-def _blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, sequence_length: int, what: str) -> np.ndarray:
+def _blocks(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, end: int, sequence_length: int, what: str
+) -> torch.Tensor:
     """Token ids int64 (blocks, sequence_length) of all texts in one stream, without the incomplete rest."""
-    end = tokenizer.eos_token_id
     rows = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
     stream = np.array([token for row in rows for token in (*row, end)], dtype=np.int64)
     number = len(stream) // sequence_length
@@ -220,28 +238,97 @@ def _blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, sequence_l
         raise ValueError(
             f"The {what} texts have {len(stream)} tokens, too few for one block of {sequence_length} (sequence_length)."
         )
-    return stream[: number * sequence_length].reshape(number, sequence_length)
+    return torch.from_numpy(stream[: number * sequence_length].reshape(number, sequence_length))
 
 
-def _mean_loss(model: PreTrainedModel, blocks: np.ndarray) -> float:
-    """Mean next-token loss in nats over blocks (number, length), dropout off."""
-    was_training = model.training
+def _new_model(config: PreTrainedConfig, block: torch.Tensor, *, masked: bool) -> PreTrainedModel:
+    """A model with random weights that takes `block`, int64 (length,), and, if causal, does not look ahead."""
+    kind, auto_class = ("masked", AutoModelForMaskedLM) if masked else ("causal", AutoModelForCausalLM)
+    try:
+        model = auto_class.from_config(config)
+    except (AssertionError, ValueError) as error:
+        raise ValueError(
+            f"architecture: there is no {kind} model of model_type {config.model_type!r} with these settings. "
+            f"Trained with `masking` it is masked, without causal. {_first_line(error)}"
+        ) from error
+    # A training has no use for the keys and values of earlier tokens.
+    model.config.use_cache = False
+    half = len(block) // 2
+    changed = torch.cat([block[:half], (block[half:] + 1) % config.vocab_size])
     model.eval()
-    total = 0.0
+    try:
+        with torch.no_grad():
+            scores, scores_of_changed = model(input_ids=torch.stack([block, changed])).logits
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"architecture: {config.model_type} with these settings cannot run a block of {len(block)} tokens "
+            f"(sequence_length): {_first_line(error)}. See that heads, key-value heads and widths fit each other. "
+            "RoBERTa's relatives count positions from behind the padding token's id: they need a max_position_embeddings "
+            f"of at least {len(block) + 1 + (config.pad_token_id or 0)}, and a tokenizer whose padding token ends no text."
+        ) from error
+    if not masked and not torch.allclose(scores[:half], scores_of_changed[:half], atol=1e-4):
+        raise ValueError(
+            f"architecture: {config.model_type} sees later tokens, so it cannot learn to predict the next. "
+            "Give masking, e.g. 0.15, or architecture.is_decoder: true where the family has it."
+        )
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _predicting_some(
+    metric: str, inputs_and_labels: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if (inputs_and_labels[1] == NOT_PREDICTED).all():
+        raise ValueError(
+            f"{metric}: nothing is to be predicted; give more text, a longer sequence_length or more masking."
+        )
+    return inputs_and_labels
+
+
+def _optimizer(model: PreTrainedModel, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW that decays matrices, and neither biases nor the weights of normalisations."""
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}], fused=True
+    )
+
+
+def _seed_step(seed: int, step: int) -> None:
+    """Let masks and dropout of a step depend on nothing before it, so that a training can go on anywhere."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
+
+
+def _update(
+    model: PreTrainedModel, optimizer: torch.optim.Optimizer, inputs: torch.Tensor, labels: torch.Tensor
+) -> None:
+    """One step of the optimizer down the mean loss."""
+    model.train()
+    (_total_loss(model, inputs, labels) / max(1, _predicted(labels))).backward()
+    clip_grad_norm_(model.parameters(), LARGEST_GRADIENT_NORM)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def _mean_loss(model: PreTrainedModel, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+    """Mean loss in nats per predicted token of blocks (number, length), dropout off."""
+    model.eval()
+    at_once = max(1, TOKENS_IN_AN_EVALUATION // inputs.shape[1])
     with torch.no_grad():
-        for batch in torch.from_numpy(blocks).split(max(1, TOKENS_IN_AN_EVALUATION // blocks.shape[1])):
-            batch = batch.to(model.device)
-            total += model(input_ids=batch, labels=batch).loss.item() * len(batch)
-    model.train(was_training)
-    return total / len(blocks)
+        batches = zip(inputs.split(at_once), labels.split(at_once), strict=True)
+        return sum(_total_loss(model, *batch).item() for batch in batches) / _predicted(labels)
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save a whole model folder under a temporary name and rename it: half a folder never looks whole."""
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with quiet_transformers():
-        model.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.replace(folder)
+def _predicted(labels: torch.Tensor) -> int:
+    return int((labels != NOT_PREDICTED).sum())
+
+
+def _total_loss(model: PreTrainedModel, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in nats, summed over the predicted tokens of blocks (number, length)."""
+    scores = model(input_ids=inputs.to(model.device)).logits.float()
+    return cross_entropy(
+        scores.flatten(0, 1), labels.to(model.device).flatten(), ignore_index=NOT_PREDICTED, reduction="sum"
+    )

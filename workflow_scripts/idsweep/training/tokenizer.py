@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer trained on a corpus."""
+"""Tokenizers made here: byte-level BPE trained on a corpus, and whole words."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 END_OF_TEXT = "<|endoftext|>"
+PADDING = "<|padding|>"
+MASK = "<|mask|>"
 
 
-def train_tokenizer(texts: Sequence[str], output_folder: str | Path, *, vocabulary_size: int) -> None:
+def train_tokenizer(
+    texts: Sequence[str], output_folder: str | Path, *, vocabulary_size: int, mask: bool = False
+) -> None:
     """Train byte-level BPE (as GPT-2's) on `texts` and save it as a tokenizer folder.
 
     The vocabulary holds the 256 bytes, so that no text is unknown, and "<|endoftext|>", which ends texts
     and pads. The same texts give the same tokenizer.
 
-    Raises ValueError if there is no text or the vocabulary has no room for the bytes.
+    mask: for masked language models. Adds "<|mask|>", and "<|padding|>" to pad with: RoBERTa's relatives count no
+        position at padding tokens, which therefore must not stand between texts.
+
+    Raises ValueError if there is no text or the vocabulary has no room for the bytes and the special tokens.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    smallest = len(pre_tokenizers.ByteLevel.alphabet()) + 1
+    special_tokens = [END_OF_TEXT, PADDING, MASK] if mask else [END_OF_TEXT]
+    smallest = len(pre_tokenizers.ByteLevel.alphabet()) + len(special_tokens)
     if vocabulary_size < smallest:
-        raise ValueError(f"vocabulary_size: {vocabulary_size} is too small; the bytes alone need {smallest}.")
+        raise ValueError(
+            f"vocabulary_size: {vocabulary_size} is too small; the bytes and special tokens alone need {smallest}."
+        )
     if not any(texts):
         raise ValueError("There is no text to train a tokenizer on.")
     tokenizer = Tokenizer(models.BPE())
@@ -29,7 +39,7 @@ def train_tokenizer(texts: Sequence[str], output_folder: str | Path, *, vocabula
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
-        special_tokens=[END_OF_TEXT],
+        special_tokens=special_tokens,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -37,6 +47,33 @@ def train_tokenizer(texts: Sequence[str], output_folder: str | Path, *, vocabula
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END_OF_TEXT,
-        pad_token=END_OF_TEXT,
+        pad_token=PADDING if mask else END_OF_TEXT,
+        mask_token=MASK if mask else None,
         clean_up_tokenization_spaces=False,
     ).save_pretrained(output_folder)
+
+
+def word_tokenizer(words: Sequence[str], output_folder: str | Path) -> None:
+    """Save a tokenizer folder whose tokens are exactly `words`, with ids in their order.
+
+    Texts are split at white space. There is no special token, none for unknown words either: a text with another
+    word cannot be tokenised.
+
+    Raises ValueError if there is no word, or one is empty, holds white space or comes twice.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    if not words:
+        raise ValueError("There is no word to make a tokenizer of.")
+    if unfit := [word for word in words if word.split() != [word]]:
+        raise ValueError(f"words: {unfit[0]!r} is empty or holds white space, at which texts are split.")
+    ids = {word: id for id, word in enumerate(words)}
+    if len(ids) < len(words):
+        twice = next(word for id, word in enumerate(words) if ids[word] != id)
+        raise ValueError(f"words: {twice!r} comes twice; each word is one token.")
+    tokenizer = Tokenizer(models.WordLevel(ids))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False).save_pretrained(
+        output_folder
+    )

@@ -1,0 +1,81 @@
+"""Tables that users bring: metrics of models trained elsewhere, and published values to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+METRIC = pa.schema([pa.field("step", pa.int64()), pa.field("value", pa.float64())])
+REFERENCE = pa.schema(
+    [
+        pa.field("model", pa.string()),
+        pa.field("dataset", pa.string()),
+        pa.field("layer", pa.int16()),
+        pa.field("quantity", pa.string()),
+        pa.field("step", pa.int64()),
+        pa.field("value", pa.float64()),
+        pa.field("lower", pa.float64()),
+        pa.field("upper", pa.float64()),
+        pa.field("source", pa.string()),
+    ]
+)
+NEEDED = ("model", "quantity", "step", "value")
+
+
+def read_metric(file: str | Path) -> pa.Table:
+    """A metric over training, columns of `METRIC`, in the order of the steps, from a CSV or Parquet file; others are left out.
+
+    Raises ValueError if the file cannot be read, lacks a column, or has no row, a missing or non-numeric value, a step that is
+    negative, no whole number or there twice.
+    """
+    table = _columns(file, METRIC, needed=METRIC.names).sort_by("step")
+    if pc.min(table["step"]).as_py() < 0 or pc.count_distinct(table["step"]).as_py() < len(table):
+        raise ValueError(f"{file}: each step must be there once, and none may be negative.")
+    return table
+
+
+def read_reference(file: str | Path) -> pa.Table:
+    """Published values, columns of `REFERENCE`, from a CSV file.
+
+    model is a model's name without its seed; quantity local_dimension (the mean over the points of one layer) or the name of a
+    metric. dataset and layer are null where a value holds for all of them. lower and upper are a published range.
+
+    Raises ValueError as `read_metric` does.
+    """
+    return _columns(file, REFERENCE, needed=NEEDED)
+
+
+def _columns(file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list[str]) -> pa.Table:
+    try:
+        table = pq.read_table(file) if Path(file).suffix == ".parquet" else _read_csv(file, schema)
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        raise ValueError(
+            f"{file} cannot be read as a table with the columns {', '.join(schema.names)}: {error}"
+        ) from error
+    if missing := [name for name in needed if name not in table.column_names]:
+        raise ValueError(
+            f"{file} has no column {missing[0]!r}; it has {', '.join(table.column_names)}, and needs {', '.join(needed)}."
+        )
+    if not len(table):
+        raise ValueError(f"{file} has no row.")
+    columns: Mapping[str, pa.Array] = {}
+    for field in schema:
+        try:
+            held = table[field.name] if field.name in table.column_names else pa.nulls(len(table))
+            columns[field.name] = held.cast(field.type)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{file}, column {field.name!r}: expected {field.type} ({error}).") from error
+        if field.name in needed and columns[field.name].null_count:
+            raise ValueError(f"{file}, column {field.name!r}: a value is missing.")
+    return pa.table(columns, schema=schema)
+
+
+def _read_csv(file: str | Path, schema: pa.Schema) -> pa.Table:
+    types = {field.name: pa.string() if pa.types.is_string(field.type) else pa.float64() for field in schema}
+    options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    return pyarrow.csv.read_csv(file, convert_options=options)
