@@ -3,6 +3,7 @@
 
 localrules:
     collect_estimates,
+    collect_reference,
     collect_training,
     write_csv,
 
@@ -46,6 +47,7 @@ rule collect_training:
     resources:
         mem_mb=2000,
         runtime=30,
+        brought=json.dumps([str(file) for *_, file in SWEEP.brought_metrics()]),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("collect_training"),
@@ -54,6 +56,56 @@ rule collect_training:
         "table: training curves"
     script:
         "../workflow_scripts/collect_training.py"
+
+
+rule collect_reference:
+    output:
+        TABLE.replace("{table}", "reference"),
+    log:
+        "<logs>/collect_reference.log",
+    benchmark:
+        "<benchmarks>/collect_reference.tsv"
+    conda:
+        "../envs/estimation.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+        reference=SWEEP.config.get("reference", ""),
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("collect_reference"),
+        signature=signature_of("collect_reference"),
+    message:
+        "table: published values"
+    script:
+        "../workflow_scripts/collect_reference.py"
+
+
+rule detect_events:
+    input:
+        local=TABLE.format(table="local"),
+        training=TABLE.format(table="training"),
+    output:
+        events=TABLE.format(table="events"),
+        leads=TABLE.format(table="leads"),
+        correlations=TABLE.format(table="correlations"),
+    log:
+        "<logs>/detect_events.log",
+    benchmark:
+        "<benchmarks>/detect_events.tsv"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("detect_events"),
+        signature=signature_of("detect_events"),
+    message:
+        "events over training"
+    script:
+        "../workflow_scripts/detect_events.py"
 
 
 rule write_csv:

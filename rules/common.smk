@@ -9,7 +9,7 @@ from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
 from idsweep.representations import VOCABULARY
 from idsweep.signature import Digests
-from idsweep.staleness import Staleness
+from idsweep.staleness import MADE_BY, Staleness
 from idsweep.sweep import expand as expand_sweep
 
 try:
@@ -61,10 +61,10 @@ wildcard_constraints:
     model=one_of(SWEEP.known),
     tokenizer=one_of(SWEEP.tokenizers()),
     checkpoint=one_of({name for model in SWEEP.known.values() for name in model.checkpoints}),
-    dataset=one_of([*SWEEP.corpora, VOCABULARY]),
+    dataset=one_of([*SWEEP.datasets, VOCABULARY]),
     set=one_of(SWEEP.config["estimator_sets"]),
     representation="[^/]+",
-    table="local|global|training",
+    table=one_of(MADE_BY),
     figure=one_of(SWEEP.config["figures"]),
 
 
@@ -153,7 +153,7 @@ def training_of(wildcards):
 def corpus_named(wildcards):
     """The dataset that a job reads: the one that is measured, or the one that its model or tokenizer is trained on."""
     if "dataset" in wildcards.keys():
-        return SWEEP.corpora[wildcards.dataset]
+        return SWEEP.corpus(wildcards.dataset, SWEEP.tokenizers()[wildcards.tokenizer].owner)
     if "model" in wildcards.keys():
         return SWEEP.training_corpus(SWEEP.known[wildcards.model].entry)
     return SWEEP.training_corpus(SWEEP.tokenizers()[wildcards.tokenizer].owner)
@@ -257,7 +257,10 @@ FIGURE_FILES = [
     for figure in SWEEP.config["figures"]
     for ending in ("pdf", "png", "svg")
 ]
-TABLES = ["local", "global"] + (["training"] if SWEEP.trained() else [])
+TABLES = ["local", "global"]
+TABLES += ["training"] if SWEEP.trained() or SWEEP.brought_metrics() else []
+TABLES += ["events", "leads", "correlations"] if SWEEP.has_dynamics() else []
+TABLES += ["reference"] if "reference" in SWEEP.config else []
 TABLE_FILES = [pattern.format(table=table) for table in TABLES for pattern in (TABLE, CSV)]
 
 # Many clouds share the cores, a thread each; a few take several, so that none stands idle.

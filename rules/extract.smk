@@ -1,6 +1,6 @@
 """Sampled tokens and their vectors: one forward pass gives all layers, embedding matrices need none."""
 
-if any(corpus.file is None and not corpus.prepared for corpus in SWEEP.datasets.values()):
+if any(corpus.remote for corpus in SWEEP.corpora.values()):
 
     # Texts from the hub: where there is a network.
     localrules:

@@ -1,8 +1,11 @@
 """Models that the workflow trains itself, with their tokenizers and training curves."""
 
 TRAINED_MODELS = [model.name for model in SWEEP.trained()]
-TRAINABLE = [name for name, model in SWEEP.known.items() if model.source == "train"]
-TRAINED_TOKENIZERS = [name for name, tokenizer in SWEEP.tokenizers().items() if tokenizer.source == "train"]
+
+
+def made_by(rule, made):
+    """Regular expression of the models or tokenizers that one rule makes."""
+    return one_of(name for name, one in made.items() if one.made_by == rule)
 
 
 rule train_tokenizer:
@@ -15,7 +18,7 @@ rule train_tokenizer:
     benchmark:
         "<benchmarks>/train_tokenizer/{tokenizer}.tsv"
     wildcard_constraints:
-        tokenizer=one_of(TRAINED_TOKENIZERS),
+        tokenizer=made_by("train_tokenizer", SWEEP.tokenizers()),
     conda:
         "../envs/models.yaml"
     resources:
@@ -32,6 +35,30 @@ rule train_tokenizer:
         "../workflow_scripts/train_tokenizer.py"
 
 
+rule write_tokenizer:
+    output:
+        directory(TOKENIZER),
+    log:
+        "<logs>/write_tokenizer/{tokenizer}.log",
+    benchmark:
+        "<benchmarks>/write_tokenizer/{tokenizer}.tsv"
+    wildcard_constraints:
+        tokenizer=made_by("write_tokenizer", SWEEP.tokenizers()),
+    conda:
+        "../envs/models.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("write_tokenizer"),
+        signature=signature_of("write_tokenizer"),
+    message:
+        "writing the tokenizer of {wildcards.tokenizer}"
+    script:
+        "../workflow_scripts/write_tokenizer.py"
+
+
 rule train_language_model:
     input:
         tokenizer=tokenizer_of,
@@ -44,7 +71,7 @@ rule train_language_model:
     benchmark:
         "<benchmarks>/train_language_model/{model}.tsv"
     wildcard_constraints:
-        model=one_of(TRAINABLE),
+        model=made_by("train_language_model", SWEEP.known),
     conda:
         "../envs/models.yaml"
     threads: 2
@@ -63,3 +90,34 @@ rule train_language_model:
         "training {wildcards.model}"
     script:
         "../workflow_scripts/train_language_model.py"
+
+
+rule train_grokking:
+    input:
+        tokenizer=tokenizer_of,
+    output:
+        checkpoints=directory(TRAINED),
+        metrics=METRICS,
+    log:
+        "<logs>/train_grokking/{model}.log",
+    benchmark:
+        "<benchmarks>/train_grokking/{model}.tsv"
+    wildcard_constraints:
+        model=made_by("train_grokking", SWEEP.known),
+    conda:
+        "../envs/models.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        tokenizer=tokenizer_folder,
+        gpu=GPUS,
+        device=COMPUTE["device"],
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("train_grokking"),
+        signature=signature_of("train_grokking"),
+    message:
+        "training {wildcards.model}"
+    script:
+        "../workflow_scripts/train_grokking.py"

@@ -1,12 +1,17 @@
-"""Collect the training curves of all models that the sweep trains.
+"""Collect the training curves of all models that the sweep trains, and metrics that come from elsewhere.
 
-Reads: results/{sweep}/training/{model}/metrics.parquet.
+Reads: results/{sweep}/training/{model}/metrics.parquet, and the files that the sweep names.
 Writes: results/{sweep}/tables/training.parquet.
 """
 
+import json
+
 from idsweep.jobs import job
-from idsweep.store import write_table
+from idsweep.store import read_table, write_table
 from idsweep.tables import training_curves
+from idsweep.user_tables import read_metric
 
 with job(snakemake) as run:
-    write_table(snakemake.output[0], training_curves(snakemake.input), run.provenance())
+    trained = zip(run.settings["trained"], map(read_table, snakemake.input), strict=True)
+    brought = zip(run.settings["brought"], map(read_metric, json.loads(snakemake.resources.brought)), strict=True)
+    write_table(snakemake.output[0], training_curves([*trained, *brought]), run.provenance())

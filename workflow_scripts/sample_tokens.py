@@ -4,7 +4,7 @@ Writes: results/{sweep}/tokens/{tokenizer}/{dataset}.parquet, one row per sample
 results/{sweep}/sequences/{tokenizer}/{dataset}.parquet, the tokenised sequences that hold them.
 """
 
-from idsweep.corpora import read_corpus
+from idsweep.corpora import Part, read_corpus
 from idsweep.jobs import job
 from idsweep.store import write_table
 from idsweep.tokenizers import load_tokenizer
@@ -17,7 +17,8 @@ with job(snakemake) as run:
         snakemake.resources.corpus,
         number=tokens.pop("sequences"),
         choose=tokens.pop("choose"),
-        seed=tokens.pop("sequence_seed"),
+        seed=tokens.pop("sequence_seed", 0),
+        part=Part(**run.settings["part"]) if "part" in run.settings else None,
     )
     tokenizer = load_tokenizer(snakemake.resources.tokenizer, **run.settings["options"])
     sampled = sample_tokens(corpus, tokenizer, **tokens)

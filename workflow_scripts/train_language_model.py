@@ -12,9 +12,9 @@ from idsweep.store import write_table
 from idsweep.training.language_model import train_language_model
 
 with job(snakemake) as run:
-    texts, training = run.settings["texts"], run.settings["training"]
+    texts = run.settings["texts"]
     train, validation = split_sequences(
-        load_sequences(texts["entry"], snakemake.resources.corpus), texts["validation_fraction"], texts["seed"]
+        load_sequences(texts["entry"], snakemake.resources.corpus), texts["fraction"], texts["seed"]
     )
     device = resolve(snakemake.resources.device)
     metrics = train_language_model(
@@ -22,9 +22,10 @@ with job(snakemake) as run:
         validation,
         snakemake.resources.tokenizer,
         snakemake.output.checkpoints,
+        identity=snakemake.params.signature,
         architecture=run.settings["architecture"],
         checkpoints=run.settings["checkpoints"],
         device=device,
-        **{key: value for key, value in training.items() if key not in ("dataset", "validation_fraction")},
+        **run.settings["training"],
     )
     write_table(snakemake.output.metrics, metrics, run.provenance(device=device))

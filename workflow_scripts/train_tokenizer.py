@@ -10,6 +10,11 @@ from idsweep.training.tokenizer import train_tokenizer
 with job(snakemake) as run:
     texts = run.settings["texts"]
     train, _ = split_sequences(
-        load_sequences(texts["entry"], snakemake.resources.corpus), texts["validation_fraction"], texts["seed"]
+        load_sequences(texts["entry"], snakemake.resources.corpus), texts["fraction"], texts["seed"]
     )
-    train_tokenizer(train, snakemake.output[0], vocabulary_size=run.settings["vocabulary_size"])
+    train_tokenizer(
+        train,
+        snakemake.output[0],
+        vocabulary_size=run.settings["vocabulary_size"],
+        mask=run.settings["mask"],
+    )

@@ -6,7 +6,8 @@ from benchmarks.bench import Size
 from benchmarks.extraction import extraction_rows
 from benchmarks.rows import Row, estimation_rows
 from benchmarks.sweeps import sweep_rows
+from benchmarks.trainings import training_rows
 
 
 def rows(size: Size) -> list[Row]:
-    return [*estimation_rows(size), *extraction_rows(size), *sweep_rows(size)]
+    return [*estimation_rows(size), *extraction_rows(size), *training_rows(size), *sweep_rows(size)]

@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
+from idsweep import equations
 from idsweep.corpora import (
+    Part,
     _hub_files,
     choose_sequences,
     corpus_file,
@@ -591,3 +593,47 @@ def test_a_release_is_read_from_its_parquet(tmp_path):
     pq.write_table(pa.table(rows), tmp_path / "said.parquet")
     for entry in (spec, reading(spec)):
         assert load_sequences(entry, tmp_path / "said.parquet") == ["one"]
+
+
+SUMS = {"loader": "equations", "task": "addition", "modulus": 11}
+
+
+def test_equations_are_texts_whose_words_have_classes():
+    corpus = read_corpus(SUMS)
+    assert corpus.index.tolist() == list(range(121))
+    assert corpus.texts[:2] == ["0 o 0 =", "0 o 1 ="]
+    assert corpus.spans[12] == [(0, 1, "operand"), (2, 3, "operator"), (4, 5, "operand"), (6, 7, "equals")]
+    assert corpus_file(SUMS) is None and corpus_files(SUMS) == []
+
+
+def test_a_part_of_the_equations_is_what_a_training_of_that_fraction_and_seed_takes():
+    train, validation = (read_corpus(SUMS, part=Part(name, 0.3, 5)) for name in ("train", "validation"))
+    expected = equations.split(121, 0.3, 5)
+    assert train.index.tolist() == expected[0].tolist()
+    assert validation.index.tolist() == expected[1].tolist()
+    assert not set(train.texts) & set(validation.texts)
+    drawn = read_corpus(SUMS, number=10, seed=1, part=Part("train", 0.3, 5))
+    assert len(drawn.texts) == 10 and set(drawn.texts) <= set(train.texts)
+
+
+def test_a_part_of_texts_is_what_a_training_takes_or_holds_out():
+    texts = load_sequences(LEE)
+    train, held_out = split_sequences(texts, 0.1, 3)
+    assert read_corpus(LEE, part=Part("train", 0.1, 3)).texts == train
+    part = read_corpus(LEE, part=Part("validation", 0.1, 3))
+    assert part.texts == held_out == [texts[i] for i in part.index]
+    drawn = read_corpus(LEE, number=5, seed=0, part=Part("validation", 0.1, 3))
+    assert len(drawn.texts) == 5 and set(drawn.texts) <= set(held_out)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "powers"}, "task: 'powers' is not known; choose one of addition"),
+        ({"column": "text"}, "column: equations have no such key; they have task, modulus, degree"),
+        ({"loader": "text"}, "task: it holds for the loader 'equations', not for 'text'"),
+    ],
+)
+def test_what_is_wrong_about_equations_is_told(changes, message):
+    with pytest.raises(ValueError, match=message):
+        corpus_file(SUMS | changes)

@@ -15,7 +15,7 @@ from idsweep.figures.nulls import draw as draw_nulls
 from idsweep.figures.scales import draw as draw_scales
 from idsweep.figures.violins import draw as draw_violins
 from matplotlib.collections import PolyCollection, QuadMesh
-from matplotlib.figure import Figure
+from unit.figure_checks import layout_faults, panels
 
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)]
@@ -29,6 +29,7 @@ def local_table(
         {
             "set": "standard",
             "estimator": estimator,
+            "group": "neox",
             "model": "neox",
             "seed": None,
             "checkpoint": f"step{step}",
@@ -72,6 +73,7 @@ def pointwise_table(layers: int = 5, points: int = 200) -> pd.DataFrame:
     return pd.concat(
         pd.DataFrame(
             {
+                "group": "neox",
                 "model": "neox",
                 "checkpoint": "step512",
                 "dataset": dataset,
@@ -110,33 +112,6 @@ def both_tables(layers: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
     ]
     ratio = with_variants(whole.assign(estimator="participation_ratio", scale=np.nan), "value")
     return with_variants(local, "mean"), pd.concat([with_variants(whole, "value"), gride, *own, ratio])
-
-
-def labels_overlap(drawn: Figure) -> bool:
-    """Whether two tick labels of one axis lie on each other, as laid out for paper."""
-    drawn.canvas.draw()
-    renderer = drawn.canvas.get_renderer()
-    for axes in drawn.axes:
-        for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
-            boxes = [tick.get_window_extent(renderer) for tick in ticks if tick.get_visible() and tick.get_text()]
-            boxes = [box for box in boxes if box.width and box.height]
-            if any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]):
-                return True
-    return False
-
-
-def clipped(drawn: Figure) -> bool:
-    """Whether a title, label or tick label lies partly outside the paper."""
-    drawn.canvas.draw()
-    renderer = drawn.canvas.get_renderer()
-    paper = drawn.bbox
-    texts = [text for axes in drawn.axes for text in (axes._left_title, axes.xaxis.label, axes.yaxis.label)]
-    boxes = [text.get_window_extent(renderer) for text in [*texts, drawn._supylabel] if text and text.get_text()]
-    return any(box.x0 < -1 or box.y0 < -1 or box.x1 > paper.x1 + 1 or box.y1 > paper.y1 + 1 for box in boxes)
-
-
-def panels(drawn: Figure, title: str) -> list:
-    return [axes for axes in drawn.axes if axes.get_title("left") == title]
 
 
 def test_dynamics_draw_the_means_and_losses() -> None:
@@ -268,7 +243,7 @@ def test_labels_neither_overlap_nor_leave_the_paper(steps: list[int], layers: in
     ]
     if steps is STEPS:
         drawn += [draw_scales(*both_tables(layers)), draw_nulls(*both_tables(layers), scale="log")]
-    assert [(labels_overlap(figure), clipped(figure)) for figure in drawn] == [(False, False)] * len(drawn)
+    assert [layout_faults(figure) for figure in drawn] == [[]] * len(drawn)
 
 
 def test_log_scale() -> None:
@@ -315,7 +290,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path, ending: str) -> Non
 
 
 def test_the_registry_reads_figures_without_importing_them() -> None:
-    assert registry.names() == ["agreement", "dynamics", "heatmap", "nulls", "scales", "violins"]
+    assert registry.names() == ["agreement", "dynamics", "heatmap", "nulls", "profiles", "scales", "violins"]
     assert registry.tables("agreement") == ("local", "global")
     assert registry.options("heatmap")["estimator"] == "twonn"
     assert registry.description("violins").startswith("Violins of the local estimates")

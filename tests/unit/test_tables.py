@@ -13,6 +13,7 @@ from idsweep import store, tables
 IDENTITY = {
     "set": "standard",
     "model": "m",
+    "group": "m",
     "seed": None,
     "checkpoint": "step8",
     "step": 8,
@@ -84,16 +85,19 @@ def test_pointwise_values_carry_their_identity_and_are_of_the_data(tmp_path: Pat
     assert set(frame["scope"]) == {"local"}
 
 
-def test_training_curves(tmp_path: Path) -> None:
+def test_training_curves() -> None:
     curve = pa.table({"step": [0, 1], "metric": ["train_loss"] * 2, "value": [5.0, 4.0]})
-    for model, seed in (("z", 3), ("a", 4)):
-        made_by = {"wildcards": {"model": model}, "settings": {"training": {"seed": seed}}}
-        store.write_table(tmp_path / f"{model}.parquet", curve, made_by)
-    table = tables.training_curves([str(tmp_path / "z.parquet"), str(tmp_path / "a.parquet")])
-    assert table.to_pylist()[1] == {"model": "z", "seed": 3, "step": 1, "metric": "train_loss", "value": 4.0}
-    assert table["model"].to_pylist() == ["z", "z", "a", "a"]
-    assert table["seed"].to_pylist() == [3, 3, 4, 4]
+    brought = curve.drop_columns("metric")
+    seeds = {seed: {"model": f"m-seed{seed}", "group": "m", "seed": seed} for seed in (3, 4)}
+    parts = [*((whose, curve) for whose in seeds.values()), (seeds[4] | {"metric": "accuracy"}, brought)]
+    table = tables.training_curves(parts)
+    assert table.schema.equals(tables.TRAINING)
+    assert table.to_pylist()[1] == seeds[3] | {"step": 1, "metric": "train_loss", "value": 4.0}
+    assert table["seed"].to_pylist() == [3, 3, 4, 4, 4, 4]
+    assert table["metric"].to_pylist()[3:] == ["train_loss", "accuracy", "accuracy"]
     assert tables.training_curves([]).num_rows == 0
+    with pytest.raises(ValueError, match="'train_loss' of m-seed3 is there twice at step 0"):
+        tables.training_curves([parts[0], (seeds[3] | {"metric": "train_loss"}, brought)])
 
 
 def test_csv_keeps_all_digits(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from idsweep import estimators
 from idsweep.figures import registry as figures
+from idsweep.variations import runs
 
 REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
 MOST_SHOWN = 10
@@ -59,8 +60,11 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     schema = _with_registries(_read_yaml(folder / "schema.yaml"))
     config = _plain(given)
     _check_plain(config)
+    own = config.get("catalog", {}).get("models") if isinstance(config.get("catalog"), Mapping) else None
+    _complete_varied(own, schema)
     _check(config, schema)
     _fill_defaults(config, schema, schema)
+    _check_varied(own, schema, prefix="catalog.models.")
     config["catalog"] = {
         kind: _catalog(folder / "catalog" / f"{kind}.yaml", kind, schema) | config["catalog"][kind]
         for kind in ("models", "datasets")
@@ -83,9 +87,31 @@ def _catalog(path: Path, kind: str, schema: Mapping[str, Any]) -> dict[str, Any]
     entries = _read_yaml(path) or {}
     _check_plain(entries, prefix=f"{path.name}: ")
     part = {"$defs": schema["$defs"], **schema["$defs"][kind]}
+    _complete_varied(entries, schema)
     _check(entries, part, prefix=f"{path.name}: ")
     _fill_defaults(entries, part, schema)
+    _check_varied(entries, schema, prefix=f"{path.name}: ")
     return entries
+
+
+def _complete_varied(entries: Any, schema: Mapping[str, Any]) -> None:
+    """Give each entry that varies keys their first values, so that it is an entry like others; wrong ones are left."""
+    valid = Validator(schema["$defs"]["vary"]).is_valid
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        if not isinstance(entry, dict) or not valid(vary := entry.get("vary")):
+            continue
+        if all(isinstance(entry.get(key.split(".")[0], {}), dict) for key in vary):
+            own = {key: value for key, value in entry.items() if key != "seeds"}
+            entries[name] = entry | runs(name, own)[0].entry
+
+
+def _check_varied(entries: Mapping[str, Any] | None, schema: Mapping[str, Any], prefix: str) -> None:
+    """Check each varied value as if it stood in the entry."""
+    part = {"$defs": schema["$defs"], **schema["$defs"]["models"]}
+    for name, entry in (entries or {}).items():
+        if "vary" in entry:
+            for run in runs(name, {key: value for key, value in entry.items() if key != "seeds"}):
+                _check({run.name: run.entry}, part, prefix=prefix)
 
 
 def _plain(value: Any) -> Any:
@@ -136,6 +162,9 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
             value.setdefault(key, copy.deepcopy(part["default"]))
         if key in value:
             _fill_defaults(value[key], part, root)
+    for part in schema.get("allOf", ()):
+        if Validator(part["if"]).is_valid(value):
+            _fill_defaults(value, part["then"], root)
     rest = schema.get("additionalProperties")
     if isinstance(rest, Mapping):
         for key in value.keys() - schema.get("properties", {}).keys():
@@ -276,15 +305,21 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
         raise ConfigError(complaints)
 
 
-def _seeds(config: Mapping[str, Any], name: str) -> list[int]:
-    return config["catalog"]["models"].get(name, {}).get("seeds", [])
+def _names_of_runs(config: Mapping[str, Any]) -> list[str]:
+    """What options of figures may call the models: names of entries, of groups of runs that differ in their seed, of runs."""
+    made = [
+        run
+        for name in config["models"]
+        if name in config["catalog"]["models"]
+        for run in runs(name, config["catalog"]["models"][name])
+    ]
+    return list(dict.fromkeys([*config["models"], *(run.group for run in made), *(run.name for run in made)]))
 
 
 def _check_figures(config: Mapping[str, Any]) -> None:
     complaints = []
     local = sorted({label(item) for item in _items(config) if item["scope"] == "local"})
-    seeded = [f"{name}-seed{seed}" for name in config["models"] for seed in _seeds(config, name)]
-    choices = {"models": [*config["models"], *seeded], "datasets": config["datasets"], "scale": ["linear", "log"]}
+    choices = {"models": _names_of_runs(config), "datasets": config["datasets"], "scale": ["linear", "log"]}
     choices["estimators"] = sorted({label(item) for item in _items(config)})
     for name, options in config["figures"].items():
         allowed = figures.options(name)

@@ -2,7 +2,9 @@
 
 A dataset is one entry of the catalog, a plain mapping:
 
-    loader         text | csv | json | parquet | folder (every *.txt below it, one text each) | hub
+    loader         text | csv | json | parquet | folder (every *.txt below it, one text each) | hub | equations
+    task           with loader equations: which ones, modulo `modulus` or with permutations of `degree` things
+                   (`idsweep.equations`)
     package, file  a file inside an installed Python package ...
     path           ... or a local file (.gz, .bz2, .xz and .zst are unpacked while reading) or folder ...
     hub            ... or an id on the hub, with `config` and `revision` if wanted; with the loaders csv, json,
@@ -35,6 +37,7 @@ import re
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from itertools import compress, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +48,7 @@ from idsweep.packages import path_in_package
 
 logger = logging.getLogger(__name__)
 
-LOADERS = ("text", "csv", "json", "parquet", "folder", "hub")
+LOADERS = ("text", "csv", "json", "parquet", "folder", "hub", "equations")
 LOADERS_WITH_ENCODING = ("text", "csv", "json", "folder")
 LOADERS_OF_HUB_FILES = ("text", "csv", "json", "parquet")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -64,8 +67,9 @@ SOURCE_KEYS = (
     "streaming",
     "encoding",
 )
+EQUATION_KEYS = ("task", "modulus", "degree")
 TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
-KEYS = frozenset(("loader", *SOURCE_KEYS, *TEXT_KEYS))
+KEYS = frozenset(("loader", *SOURCE_KEYS, *EQUATION_KEYS, *TEXT_KEYS))
 ROWS_AT_ONCE = 1000
 DRAWS_AT_ONCE = 4096
 
@@ -84,6 +88,17 @@ class Corpus(NamedTuple):
     spans: list[list[Span]] | None
 
 
+class Part(NamedTuple):
+    """The texts that a training takes, or those that it holds out.
+
+    name: "train" or "validation". fraction: of texts, the share that is held out; of equations, that trained on.
+    """
+
+    name: str
+    fraction: float
+    seed: int
+
+
 def corpus_file(spec: Mapping[str, Any]) -> Path | None:
     """The local file or folder that determines a dataset's content, or None if it comes from elsewhere.
 
@@ -93,7 +108,7 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
     holds the file is not installed, or if the file is missing or may not be read.
     """
     _check(spec)
-    if "hub" in spec or "url" in spec:
+    if "hub" in spec or "url" in spec or spec["loader"] == "equations":
         return None
     key = "file" if "package" in spec else "path"
     try:
@@ -158,6 +173,7 @@ def read_corpus(
     number: int | None = None,
     choose: str = "random",
     seed: int = 778,
+    part: Part | None = None,
 ) -> Corpus:
     """`number` texts of a dataset (all if None), in the order of its rows, cleaned as the entry says; none is empty.
 
@@ -166,6 +182,7 @@ def read_corpus(
     choose: "first" takes the first texts and stops reading there. "random" draws without replacement as
         `choose_sequences` does. With `streaming` it is another draw: a reservoir sample (Vitter 1985,
         algorithm R, PCG64 from `seed`), since the number of texts is known only at the end.
+    part: only texts that a training took, or held out.
 
     Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
     split, if words and classes do not match, or if no text is left.
@@ -176,19 +193,24 @@ def read_corpus(
         raise ValueError(f"sequences: {number} were asked for, at least 1 is needed.")
     spec = _placed(spec, file)
     path = corpus_file(spec)
-    source = str(path) if path else spec["hub"]
+    source = str(path) if path else spec.get("hub", spec.get("task"))
     if spec.get("streaming") and number is None:
         raise ValueError(f"streaming: {source} is not held as a whole; set tokens.sequences to how many texts to take.")
 
     with ExitStack() as stack:
-        texts = _clean(_labelled(_source(spec, path, source, stack), spec, source), spec)
+        if spec["loader"] == "equations":
+            texts = _equations(spec, part)
+        else:
+            texts = enumerate(_clean(_labelled(_source(spec, path, source, stack), spec, source), spec))
+            if part is not None:
+                texts = _texts_of(part, list(texts))
         if choose == "first":
-            chosen = list(islice(enumerate(texts), number))
+            chosen = list(islice(texts, number))
         elif spec.get("streaming"):
             chosen = _reservoir(texts, number, seed)
         else:
             held = list(texts)
-            chosen = [(i, held[i]) for i in choose_sequences(len(held), number, seed).tolist()]
+            chosen = [held[i] for i in choose_sequences(len(held), number, seed).tolist()]
     if not chosen:
         raise ValueError(
             f"{source}: no text is left. Each is empty, emptied by 'remove' or left out by 'where', "
@@ -197,7 +219,7 @@ def read_corpus(
     if number is not None and len(chosen) < number:
         logger.warning("%d sequences were asked for; the corpus has %d: all are used.", number, len(chosen))
     index = np.array([i for i, _ in chosen], dtype=np.int64)
-    spans = [spans for _, (_, spans) in chosen] if "class_column" in spec else None
+    spans = [spans for _, (_, spans) in chosen] if "class_column" in spec or spec["loader"] == "equations" else None
     return Corpus(index, [text for _, (text, _) in chosen], spans)
 
 
@@ -227,15 +249,35 @@ def split_sequences(texts: Sequence[str], fraction: float, seed: int) -> tuple[l
 
     Raises ValueError if a side would be empty.
     """
-    held = round(fraction * len(texts))
-    if not 0 < held < len(texts):
+    train, held_out = ([texts[i] for i in places] for places in _split(len(texts), fraction, seed))
+    return train, held_out
+
+
+def _split(total: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    held = round(fraction * total)
+    if not 0 < held < total:
         raise ValueError(
-            f"A held-out fraction of {fraction} of {len(texts)} texts leaves one side empty; "
+            f"A held-out fraction of {fraction} of {total} texts leaves one side empty; "
             f"it takes a fraction between 0 and 1 and enough texts."
         )
-    out = set(choose_sequences(len(texts), held, seed).tolist())
-    train = [text for i, text in enumerate(texts) if i not in out]
-    return train, [text for i, text in enumerate(texts) if i in out]
+    out = choose_sequences(total, held, seed).tolist()
+    return sorted(set(range(total)) - set(out)), out
+
+
+def _texts_of(part: Part, texts: Sequence[Any]) -> Iterator[Any]:
+    train, held_out = _split(len(texts), part.fraction, part.seed)
+    return (texts[i] for i in (train if part.name == "train" else held_out))
+
+
+def _equations(spec: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int, tuple[str, list[Span]]]]:
+    # By name: texts of other loaders do not change with this module.
+    equations = import_module("idsweep.equations")
+    made = equations.of_entry(spec)
+    index = np.arange(len(made.left))
+    if part is not None:
+        train, held_out = equations.split(len(index), part.fraction, part.seed)
+        index = train if part.name == "train" else held_out
+    return zip(index.tolist(), zip(*equations.texts(made, index), strict=True), strict=True)
 
 
 def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, Any]:
@@ -258,6 +300,11 @@ def _check(spec: Mapping[str, Any]) -> None:
     loader = spec.get("loader")
     if loader not in LOADERS:
         raise ValueError(f"loader: {loader!r} is not known; choose one of {', '.join(LOADERS)}.")
+    if loader == "equations":
+        _check_equations(spec)
+        return
+    if given := [key for key in EQUATION_KEYS if key in spec]:
+        raise ValueError(f"{given[0]}: it holds for the loader 'equations', not for {loader!r}.")
     _check_source(spec, loader)
     if "release" in spec:
         _check_release(spec, loader)
@@ -283,6 +330,13 @@ def _check(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"where: {strange[0]!r} is not the name of a column; put it in quotes if it is.")
     if "encoding" in spec and loader not in LOADERS_WITH_ENCODING:
         raise ValueError(f"encoding: it holds for {', '.join(LOADERS_WITH_ENCODING)}, not for {loader}.")
+
+
+def _check_equations(spec: Mapping[str, Any]) -> None:
+    given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
+    if unused := sorted(given - set(EQUATION_KEYS)):
+        raise ValueError(f"{unused[0]}: equations have no such key; they have {', '.join(EQUATION_KEYS)}.")
+    import_module("idsweep.equations").of_entry(spec)
 
 
 def _check_source(spec: Mapping[str, Any], loader: str) -> None:
@@ -619,11 +673,11 @@ def _moved(spans: Iterable[Span], by: int, length: int) -> list[Span]:
     return [span for span in cut if span[0] < span[1]]
 
 
-def _reservoir(texts: Iterable[Any], number: int, seed: int) -> list[tuple[int, Any]]:
+def _reservoir(texts: Iterable[tuple[int, Any]], number: int, seed: int) -> list[tuple[int, Any]]:
     generator = np.random.Generator(np.random.PCG64(seed))
     held: list[tuple[int, Any]] = []
     slots: list[int] = []
-    for i, text in enumerate(texts):
+    for i, text in texts:
         if i < number:
             held.append((i, text))
             continue

@@ -25,6 +25,16 @@ SECTIONS = (
         "Exactly one of `package`, `path`, `hub` and `train` says where the weights are.",
     ),
     (
+        "Training: language_model",
+        ("$defs", "language_model"),
+        "`training:` of a model with `train: language_model`: pretraining from scratch on texts.",
+    ),
+    (
+        "Training: grokking",
+        ("$defs", "grokking"),
+        "`training:` of a model with `train: grokking`: all equations of a task, a part of which is trained on.",
+    ),
+    (
         "Datasets",
         ("$defs", "datasets", "additionalProperties"),
         "Entries of `catalog/datasets.yaml`, or of `catalog: datasets:` in a sweep.",

@@ -15,8 +15,11 @@ from idsweep import model_files, steps
 from idsweep.config import ConfigError, choose
 from idsweep.packages import path_in_package
 from idsweep.representations import EMBEDDING_MATRICES, VOCABULARY, Combination, of_layer
+from idsweep.variations import Run, runs
 
 SOURCES = ("package", "path", "hub", "train")
+EQUATION_TOKENS = 4
+METRIC_ENDINGS = (".csv", ".parquet")
 PLACEHOLDERS = {"{seed}": "seeds", "{checkpoint}": "checkpoints"}
 
 
@@ -46,19 +49,29 @@ class Tokenizer:
     def options(self) -> Mapping[str, Any]:
         return self.owner.get("tokenizer", {})
 
+    @property
+    def made_by(self) -> str | None:
+        """The rule that makes it, if one does."""
+        if self.folder is not None:
+            return None
+        if self.source == "hub":
+            return "fetch_tokenizer"
+        return "write_tokenizer" if self.owner["train"] == "grokking" else "train_tokenizer"
+
 
 @dataclass(frozen=True)
 class Model:
     """One row of the catalog as it takes part in this sweep.
 
-    catalogued: its name in the catalog, one for all seeds. folder: where local weights are; None for hub models and for
-    models that the workflow trains. depth: number of blocks, so that layers are 0 … depth. positions: the longest
+    group: its name but for the seed. catalogued: its name in the catalog, one for all runs of an entry. folder: where local
+    weights are; None for hub models and for models that the workflow trains. depth: number of blocks, so that layers are 0 … depth. positions: the longest
     sequence that it takes, if that is known beforehand. layers: those to estimate. combinations: of layers, by name.
     matrices: names of the embedding matrices to estimate. base: the model and checkpoint that PEFT adapters are merged
-    into.
+    into. metrics: files with metrics from elsewhere, by name.
     """
 
     name: str
+    group: str
     catalogued: str
     source: str
     entry: Mapping[str, Any]
@@ -70,12 +83,18 @@ class Model:
     combinations: Mapping[str, Combination]
     matrices: tuple[str, ...]
     checkpoints: Mapping[str, Checkpoint]
-    base: tuple[Model, Checkpoint] | None = None
+    base: tuple[Model, Checkpoint] | None
+    metrics: Mapping[str, Path]
 
     @property
     def seed(self) -> int | None:
         """What tells this run from its siblings."""
         return self.entry["training"]["seed"] if self.source == "train" else self.entry.get("seed")
+
+    @property
+    def made_by(self) -> str | None:
+        """The rule that trains it, if one does."""
+        return f"train_{self.entry['train']}" if self.source == "train" else None
 
     @property
     def kind(self) -> str:
@@ -134,34 +153,38 @@ def entry_of(kind: str, name: str, config: Mapping[str, Any], at: str) -> Mappin
 
 
 def make_models(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any]) -> list[Model]:
-    """The models that one name of a sweep stands for: one, or one for each of the entry's seeds. Raises ConfigError."""
+    """The models that one name of a sweep stands for: one, or one for each run of the entry. Raises ConfigError."""
     entry = entry_of("models", name, config, f"models.{name}")
-    seeds = entry.get("seeds")
-    if seeds is None:
-        if "seeds" in chosen:
-            raise ConfigError([f"models.{name}.seeds: the entry of {name} in the catalog has no `seeds`"])
-        return [_model(name, name, entry, chosen, config)]
-    _check(_wrong_keys(entry, _source(entry, catalog_path("models", name))), catalog_path("models", name))
-    wanted = chosen.get("seeds", seeds)
-    if unknown := [seed for seed in wanted if seed not in seeds]:
-        raise ConfigError([f"models.{name}.seeds: {unknown} are not offered; allowed: {', '.join(map(str, seeds))}"])
-    return [_model(f"{name}-seed{seed}", name, _of_seed(entry, seed), chosen, config) for seed in wanted]
+    at = catalog_path("models", name)
+    if {"seeds", "vary"} & entry.keys():
+        _check(_wrong_keys(entry, _source(entry, at)), at)
+    wanted = _wanted(name, chosen, entry)
+    return [
+        _model(run, name, chosen, config)
+        for run in runs(name, entry)
+        if (run.seed is None or run.seed in wanted["seeds"])
+        and all(value in wanted["vary"].get(key, [value]) for key, value in run.varied.items())
+    ]
 
 
-def _of_seed(entry: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The entry of one seed: `{seed}` in where the weights are is filled in, a training gets the seed."""
-    own = {key: value for key, value in entry.items() if key != "seeds"}
-    for key in ("path", "hub", "folder"):
-        if key in own:
-            own[key] = own[key].replace("{seed}", str(seed))
-    if "training" in own:
-        return own | {"training": {**own["training"], "seed": seed}}
-    return own | {"seed": seed}
+def _wanted(name: str, chosen: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The seeds and varied values that a sweep chooses of an entry's. Raises ConfigError for those it has not."""
+    for key in ("seeds", "vary"):
+        if key in chosen and key not in entry:
+            raise ConfigError([f"models.{name}.{key}: the entry of {name} in the catalog has no `{key}`"])
+    seeds, vary = chosen.get("seeds", entry.get("seeds", [])), chosen.get("vary", {})
+    offered = {"seeds": entry.get("seeds", [])} | {f"vary.{key}": entry["vary"].get(key) for key in vary}
+    for key, asked in {"seeds": seeds, **{f"vary.{key}": values for key, values in vary.items()}}.items():
+        if offered[key] is None:
+            raise ConfigError([f"models.{name}.{key}: {name} does not vary it; {choose(key[5:], list(entry['vary']))}"])
+        if unknown := [value for value in asked if value not in offered[key]]:
+            allowed = ", ".join(map(str, offered[key]))
+            raise ConfigError([f"models.{name}.{key}: {unknown} are not offered; allowed: {allowed}"])
+    return {"seeds": seeds, "vary": vary}
 
 
-def _model(
-    name: str, catalogued: str, entry: Mapping[str, Any], chosen: Mapping[str, Any], config: Mapping[str, Any]
-) -> Model:
+def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping[str, Any]) -> Model:
+    name, entry = run.name, run.entry
     at = catalog_path("models", catalogued)
     source = _source(entry, at)
     _check(_wrong_keys(entry, source), at)
@@ -180,8 +203,24 @@ def _model(
         layers, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
-        safe(name), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations, matrices, held, base
+        safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
+        matrices, held, base, _metrics(chosen.get("metrics", {}), run.seed, f"models.{catalogued}.metrics"),
     )  # fmt: skip
+
+
+def _metrics(named: Mapping[str, str], seed: int | None, at: str) -> dict[str, Path]:
+    """The files of metrics from elsewhere, `{seed}` filled in. Raises ConfigError for one that is not there."""
+    found = {}
+    for metric, name in named.items():
+        if "{seed}" in name and seed is None:
+            raise ConfigError([f"{at}.{metric}: {name!r} has a {{seed}}, but the model has no `seeds` in the catalog"])
+        path = Path(name.replace("{seed}", str(seed))).expanduser()
+        if path.suffix not in METRIC_ENDINGS or not path.is_file():
+            raise ConfigError(
+                [f"{at}.{metric}: there is no file {str(path)!r} that ends in {' or '.join(METRIC_ENDINGS)}"]
+            )
+        found[metric] = path
+    return found
 
 
 def _check(complaints: Iterable[str], at: str) -> None:
@@ -201,17 +240,9 @@ def _wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     """Keys that a source or a kind needs, and those that it cannot use, each as the end of a complaint."""
     kind, tokenizer = entry["kind"], entry.get("tokenizer", {})
     if source == "train":
-        for key in ("architecture", "tokenizer", "training", "checkpoints"):
-            if key not in entry:
-                yield f".{key}: this key is required for a model with `train`"
-        if tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
-            yield ".tokenizer.vocabulary_size: this key is required for a tokenizer that is trained"
-        if "seed" in entry:
-            yield ".seed: the seed of a trained model is training.seed; remove this key"
-        if kind not in ("causal", "encoder"):
-            yield f".kind: {kind!r} is not what training makes; expected causal, or encoder for the same without head"
+        yield from _wrong_training(entry, kind, tokenizer)
     else:
-        for key in ("architecture", "training"):
+        for key in ("architecture", "training", "vary"):
             if key in entry:
                 yield f".{key}: it holds for models that are trained here (`train`); remove this key"
         if "vocabulary_size" in tokenizer:
@@ -236,6 +267,27 @@ def _wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     elif "base_checkpoint" in entry:
         yield ".base_checkpoint: it holds for adapters on a `base`; remove this key"
     yield from _wrong_placeholders(entry, source)
+
+
+def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str, Any]) -> Iterator[str]:
+    equations = entry["train"] == "grokking"
+    for key in ("architecture", "training", "checkpoints", *(() if equations else ("tokenizer",))):
+        if key not in entry:
+            yield f".{key}: this key is required for a model with `train`"
+    if "seed" in entry:
+        yield ".seed: the seed of a trained model is training.seed; remove this key"
+    if equations:
+        if tokenizer:
+            yield ".tokenizer: the words of equations are all that it takes; remove this key"
+        if kind not in ("causal", "encoder"):
+            yield f".kind: {kind!r} is not what this training makes; expected causal, or encoder for the same without head"
+        return
+    if tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
+        yield ".tokenizer.vocabulary_size: this key is required for a tokenizer that is trained"
+    masking = "masking" in entry.get("training", {})
+    if kind not in ("masked", "encoder") if masking else kind not in ("causal", "encoder"):
+        expected = "masked" if masking else "causal (masked needs training.masking)"
+        yield f".kind: {kind!r} is not what this training makes; expected {expected}, or encoder for the same without head"
 
 
 def _wrong_placeholders(entry: Mapping[str, Any], source: str) -> Iterator[str]:
@@ -337,10 +389,10 @@ def _base(entry: Mapping[str, Any], config: Mapping[str, Any], at: str) -> tuple
         return None
     name = entry["base"]
     named = entry_of("models", name, config, f"{at}.base")
-    if "base" in named or named["kind"] == "static" or "seeds" in named:
+    if "base" in named or named["kind"] == "static" or {"seeds", "vary"} & named.keys():
         raise ConfigError([f"{at}.base: {name!r} must be a single model with weights of its own"])
     chosen = {"checkpoints": [entry["base_checkpoint"]]} if "base_checkpoint" in entry else {}
-    base = _model(name, name, named, {"layers": [0]} | chosen, config)
+    base = _model(*runs(name, named), name, {"layers": [0]} | chosen, config)
     if len(base.checkpoints) > 1:
         raise ConfigError(
             [f"{at}.base_checkpoint: {name} has {len(base.checkpoints)} checkpoints; name the one to build on"]
@@ -369,7 +421,7 @@ def _tokenizer(
         return Tokenizer(safe(name), source, folder, entry)
     owner_at = f"{at}.tokenizer.of"
     owner = entry_of("models", other, config, owner_at)
-    if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or "seeds" in owner or "base" in owner:
+    if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():
         raise ConfigError([f"{owner_at}: {other!r} has no tokenizer of its own; name the entry that has"])
     at = catalog_path("models", other)
     source = _source(owner, at)
@@ -423,6 +475,9 @@ def _check_lengths(
     name: str,
     at: str,
 ) -> None:
+    if entry.get("train") == "grokking":
+        _check_equations(config, positions, at)
+        return
     own = tokenizer.options.get("max_length")
     if own is None:
         given = {"tokens.max_length": config["tokens"]["max_length"]}
@@ -435,6 +490,16 @@ def _check_lengths(
         (f"{key}: {length} tokens are more than {name} takes; expected at most {positions}" for key, length in wrong.items()),
         "",
     )  # fmt: skip
+
+
+def _check_equations(config: Mapping[str, Any], positions: int | None, at: str) -> None:
+    """Equations are shorter than any limit that makes sense; a smaller one would cut them."""
+    given = {"tokens.max_length": config["tokens"]["max_length"]}
+    given[f"{at}.architecture.max_position_embeddings"] = EQUATION_TOKENS if positions is None else positions
+    wrong = {key: length for key, length in given.items() if length < EQUATION_TOKENS}
+    _check(
+        (f"{key}: {length} is less than an equation's {EQUATION_TOKENS} tokens" for key, length in wrong.items()), ""
+    )
 
 
 def _layers(

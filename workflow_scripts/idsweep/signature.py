@@ -44,6 +44,7 @@ COMPUTING = {
     "numba": ("numba",),
     "peft": ("peft",),
     "skdim": ("scikit-dimension", "scikit-learn", "scipy"),
+    "scipy": ("scipy",),
     "tokenizers": ("tokenizers",),
     "torch": ("torch",),
     "transformers": ("transformers", "tokenizers"),

@@ -13,13 +13,23 @@ from typing import Any, NamedTuple
 
 from idsweep import config, corpora, model_files
 from idsweep.estimators import registry as estimators
+from idsweep.figures import registry as figures
 from idsweep.models import Model, Tokenizer, offered_checkpoints, safe
 from idsweep.representations import VOCABULARY
 from idsweep.signature import Digests, code_of, signature
-from idsweep.sweep import Dataset, Sweep
+from idsweep.sweep import PARTS, Dataset, Sweep
 
 # Keys of a catalog entry that change no number: places, and what serves planning.
 SHAPES_NOTHING = ("package", "path", "size_gb", "width")
+MADE_BY = {
+    "local": "collect_estimates",
+    "global": "collect_estimates",
+    "training": "collect_training",
+    "reference": "collect_reference",
+    "events": "detect_events",
+    "leads": "detect_events",
+    "correlations": "detect_events",
+}
 
 
 class Job(NamedTuple):
@@ -67,20 +77,36 @@ class Staleness:
     def _train_tokenizer(self, tokenizer: str) -> Job:
         owner = self._sweep.tokenizers()[tokenizer].owner
         corpus = self._sweep.training_corpus(owner)
-        settings = {"texts": self._training_texts(owner), "vocabulary_size": owner["tokenizer"]["vocabulary_size"]}
+        settings = {
+            "texts": self._training_texts(owner),
+            "vocabulary_size": owner["tokenizer"]["vocabulary_size"],
+            "mask": "masking" in owner["training"],
+        }
         return Job(settings, self._preparation(corpus))
+
+    def _write_tokenizer(self, tokenizer: str) -> Job:
+        corpus = self._sweep.training_corpus(self._sweep.tokenizers()[tokenizer].owner)
+        return Job({"entry": corpora.reading(corpus.entry)})
 
     def _train_language_model(self, model: str) -> Job:
         row = self._sweep.known[model]
         made_with, upstream = self._tokenizer(row.tokenizer)
-        settings = {
-            "tokenizer": made_with,
-            "texts": self._training_texts(row.entry),
-            "architecture": row.entry["architecture"],
-            "training": row.entry["training"],
-            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(row.entry).values()],
-        }
+        settings = {"tokenizer": made_with, "texts": self._training_texts(row.entry), **self._training(row)}
         return Job(settings, [*upstream, *self._preparation(self._sweep.training_corpus(row.entry))])
+
+    def _train_grokking(self, model: str) -> Job:
+        row = self._sweep.known[model]
+        made_with, upstream = self._tokenizer(row.tokenizer)
+        texts = self._training_texts(row.entry)
+        return Job({"tokenizer": made_with, "texts": texts, **self._training(row)}, upstream)
+
+    def _training(self, model: Model) -> dict[str, Any]:
+        split = ("dataset", "validation_fraction", "fraction")
+        return {
+            "architecture": model.entry["architecture"],
+            "training": {key: value for key, value in model.entry["training"].items() if key not in split},
+            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()],
+        }
 
     def _fetch_tokenizer(self, tokenizer: str) -> Job:
         owner = self._sweep.tokenizers()[tokenizer].owner
@@ -96,14 +122,19 @@ class Staleness:
         return Job({"hub": hub, "revision": revision, "options": options})
 
     def _sample_tokens(self, tokenizer: str, dataset: str) -> Job:
-        corpus = self._sweep.datasets[dataset]
         made_with = self._sweep.tokenizers()[tokenizer]
+        corpus = self._sweep.corpus(dataset, made_with.owner)
         tokens = dict(self._sweep.config["tokens"])
         tokens |= {key: made_with.options[key] for key in ("max_length",) if key in made_with.options}
         if tokens["choose"] == "first":
             tokens.pop("sequence_seed")
         settings, upstream = self._tokenizer(made_with)
-        return Job(settings | {"texts": self._texts(corpus), "tokens": tokens}, [*upstream, *self._preparation(corpus)])
+        settings |= {"texts": self._texts(corpus), "tokens": tokens}
+        if dataset in PARTS:
+            of_training = self._training_texts(made_with.owner)
+            settings["part"] = {"name": PARTS[dataset], **{key: of_training[key] for key in ("fraction", "seed")}}
+        modules = ("idsweep.equations",) if corpus.entry["loader"] == "equations" else ()
+        return Job(settings, [*upstream, *self._preparation(corpus)], modules)
 
     def _sample_vocabulary(self, tokenizer: str) -> Job:
         made_with = self._sweep.tokenizers()[tokenizer]
@@ -121,8 +152,7 @@ class Staleness:
         }
         settings: dict[str, Any] = {"options": options | {"trust_remote_code": trusted}}
         if tokenizer.folder is None:
-            made_by = "train_tokenizer" if tokenizer.source == "train" else "fetch_tokenizer"
-            return settings, [self.signature(made_by, tokenizer=tokenizer.name)]
+            return settings, [self.signature(tokenizer.made_by, tokenizer=tokenizer.name)]
         settings["files"] = self._digests.of(model_files.tokenizer_files(tokenizer.folder, trusted))
         settings["identity"] = model_files.tokenizer_identity(tokenizer.folder)
         return settings, []
@@ -165,7 +195,7 @@ class Staleness:
 
     def _weights(self, model: Model, checkpoint: str) -> tuple[dict[str, Any], list[str]]:
         if model.source == "train":
-            return {"trained": checkpoint}, [self.signature("train_language_model", model=model.name)]
+            return {"trained": checkpoint}, [self.signature(model.made_by, model=model.name)]
         if model.folder is None:
             hub, revision = model.hub(checkpoint)
             fetched = self.signature("fetch_checkpoint", model=model.name, checkpoint=checkpoint)
@@ -200,11 +230,12 @@ class Staleness:
             "identity": {
                 "set": set,
                 "model": model,
+                "group": row.group,
                 "seed": row.seed,
                 "checkpoint": checkpoint,
                 "step": row.checkpoints[checkpoint].step,
                 "dataset": dataset,
-                "split": None if dataset == VOCABULARY else self._sweep.datasets[dataset].entry["split"],
+                "split": None if dataset == VOCABULARY else self._sweep.datasets[dataset].split,
             },
         }
         upstream = [self.signature("find_neighbors", model=model, checkpoint=checkpoint, dataset=dataset)]
@@ -230,8 +261,22 @@ class Staleness:
         return Job(settings, self._all_estimates())
 
     def _collect_training(self) -> Job:
-        trained = [model.name for model in self._sweep.trained()]
-        return Job({"models": trained}, [self.signature("train_language_model", model=model) for model in trained])
+        trained = self._sweep.trained()
+        settings = {
+            "trained": [_run(model) for model in trained],
+            "brought": [
+                _run(model) | {"metric": metric, "ending": file.suffix, "content": self._digests.one(file)}
+                for model, metric, file in self._sweep.brought_metrics()
+            ],
+        }
+        return Job(settings, [self.signature(model.made_by, model=model.name) for model in trained])
+
+    def _collect_reference(self) -> Job:
+        file = self._sweep.config.get("reference")
+        return Job({"content": file and self._digests.one(Path(file))})
+
+    def _detect_events(self) -> Job:
+        return Job({}, [self._table("local"), self._table("training")])
 
     def _write_csv(self, table: str) -> Job:
         return Job({}, [self._table(table)])
@@ -242,15 +287,17 @@ class Staleness:
             options[key] = [safe(name) for name in options[key]]
         if "models" in options:
             options["models"] = [model for name in options["models"] for model in self._named(name)]
-        upstream = [self._table("training"), *self._all_estimates()]
+        upstream = [signature for table in figures.tables(figure) for signature in self._tables(table)]
         return Job(
             {"options": options, "representations": self._representations()}, upstream, (f"idsweep.figures.{figure}",)
         )
 
     def _named(self, name: str) -> list[str]:
-        """The models that a name in a figure's options stands for: that of an entry with seeds for all of them."""
+        """The models that a name in a figure's options stands for: that of an entry or a group for all its runs."""
         models = self._sweep.models.values()
-        return [name] if name in self._sweep.models else [m.name for m in models if safe(m.catalogued) == name]
+        return (
+            [name] if name in self._sweep.models else [m.name for m in models if name in (m.group, safe(m.catalogued))]
+        )
 
     def _describe_sweep(self) -> Job:
         return Job({"config": self._shaping_config()}, self._all_estimates())
@@ -261,9 +308,11 @@ class Staleness:
         return Job({"title": self._sweep.config["title"], "texts": texts}, [*figures, self.signature("describe_sweep")])
 
     def _table(self, table: str) -> str:
-        if table == "training":
-            return self.signature("collect_training")
-        return self.signature("collect_estimates")
+        return self.signature(MADE_BY[table])
+
+    def _tables(self, table: str) -> Iterable[str]:
+        """What a figure's table is made of; `pointwise` is no file, but estimates as they are."""
+        return self._all_estimates() if table == "pointwise" else [self._table(table)]
 
     @cache  # noqa: B019 - lives as long as the process
     def _all_estimates(self) -> tuple[str, ...]:
@@ -298,7 +347,7 @@ class Staleness:
         training = owner["training"]
         return {
             **self._texts(self._sweep.training_corpus(owner)),
-            "validation_fraction": training["validation_fraction"],
+            "fraction": training["fraction" if owner["train"] == "grokking" else "validation_fraction"],
             "seed": training["seed"],
         }
 
@@ -313,6 +362,10 @@ class Staleness:
         if corpora.names_count(dataset.entry):
             texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
         return texts | {"content": [self._digests.one(file) for file in files]}
+
+
+def _run(model: Model) -> dict[str, Any]:
+    return {"model": model.name, "group": model.group, "seed": model.seed}
 
 
 def _shaping_entry(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from idsweep.models import Checkpoint, Model, Tokenizer, catalog_path, entry_of,
 from idsweep.representations import VOCABULARY
 
 RELEASE = ("release", "url", "path")
+TRAINED_ON, HELD_OUT = "trained_on", "held_out"
+PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
 SAME_PATH = "two names become {!r} as a path; rename one of them in the catalog"
 
 
@@ -22,7 +24,8 @@ class Dataset:
     """One split of a dataset of the catalog.
 
     name: as the sweep names it. source: its entry in the catalog, the same for all splits. file: the local file or folder
-    that its texts come from, where there is one.
+    that its texts come from, where there is one. `trained_on` and `held_out`, which are other texts for each model, have
+    no entry: see `Sweep.corpus`.
     """
 
     name: str
@@ -34,6 +37,19 @@ class Dataset:
     def prepared(self) -> bool:
         """Whether a rule of the workflow turns a release into texts first."""
         return "release" in self.entry
+
+    @property
+    def remote(self) -> bool:
+        """Whether its texts come from the hub when they are read."""
+        return "hub" in self.entry
+
+    @property
+    def split(self) -> str:
+        return PARTS.get(self.name) or self.entry["split"]
+
+    @property
+    def has_classes(self) -> bool:
+        return "class_column" in self.entry or self.entry.get("loader") == "equations"
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,10 @@ class Sweep:
                 for name in names:
                     yield model, checkpoint, name
 
+    def corpus(self, dataset: str, owner: Mapping[str, Any]) -> Dataset:
+        """The dataset of that name; for `trained_on` and `held_out` that which the model of an entry is trained on."""
+        return self.training_corpus(owner) if dataset in PARTS else self.corpora[dataset]
+
     def training_corpus(self, entry: Mapping[str, Any]) -> Dataset:
         """What the model of an entry, and its tokenizer, are trained on."""
         return self.corpora[safe(entry["training"]["dataset"])]
@@ -66,6 +86,15 @@ class Sweep:
     def trained(self) -> list[Model]:
         """The measured models that the workflow trains."""
         return [model for model in self.models.values() if model.source == "train"]
+
+    def brought_metrics(self) -> list[tuple[Model, str, Path]]:
+        """Model, metric and file of every metric that comes from elsewhere."""
+        return [(model, metric, file) for model in self.models.values() for metric, file in model.metrics.items()]
+
+    def has_dynamics(self) -> bool:
+        """Whether a model is measured at several known steps."""
+        steps = ({c.step for c in model.checkpoints.values() if c.step is not None} for model in self.models.values())
+        return any(len(known) > 1 for known in steps)
 
     def releases(self) -> dict[str, Dataset]:
         """Name in the catalog -> one of its splits, of what is prepared from a release."""
@@ -94,12 +123,15 @@ def expand(config: Mapping[str, Any]) -> Sweep:
         _collect(complaints, models, make_models, name, chosen or {}, config)
     if complaints:
         raise ConfigError(complaints)
+    complaints += _check_parts(models.values(), datasets)
+    if complaints:
+        raise ConfigError(complaints)
     known = dict(models)
     for base, _ in filter(None, (model.base for model in models.values())):
         held = known.setdefault(base.name, base)
         _check_same(complaints, base.name, held.entry, base.entry)
         known[base.name] = replace(held, checkpoints={**held.checkpoints, **base.checkpoints})
-    used = dict(datasets)
+    used = {name: dataset for name, dataset in datasets.items() if name not in PARTS}
     for name in _trained_on(known.values()):
         try:
             (corpus,) = _datasets(name, config, "training.dataset")
@@ -112,8 +144,10 @@ def expand(config: Mapping[str, Any]) -> Sweep:
             )
         held = used.setdefault(corpus.name, corpus)
         _check_same(complaints, corpus.name, held.entry, corpus.entry)
-    complaints += _check_whole(config, models, datasets)
+    if complaints:
+        raise ConfigError(complaints)
     sweep = Sweep(config["sweep"], config, models, known, datasets, used)
+    complaints += _check_whole(sweep)
     for model in known.values():
         held = sweep.tokenizers()[model.tokenizer.name]
         _check_same(complaints, held.name, held.owner, model.tokenizer.owner)
@@ -138,9 +172,23 @@ def _check_same(complaints: list[str], name: str, one: Mapping[str, Any], other:
         complaints.append(SAME_PATH.format(name))
 
 
-def _check_whole(
-    config: Mapping[str, Any], models: Mapping[str, Model], datasets: Mapping[str, Dataset]
-) -> Iterator[str]:
+def _check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Iterator[str]:
+    """Complaints about `trained_on` and `held_out`, which need a training and a tokenizer that no other training uses."""
+    asked = [name for name in datasets if name in PARTS]
+    of_tokenizer: dict[str, Model] = {}
+    for model in models if asked else ():
+        if model.source != "train":
+            yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out one of them"
+        elif of_tokenizer.setdefault(model.tokenizer.name, model) is not model:
+            other = of_tokenizer[model.tokenizer.name].name
+            yield (
+                f"datasets: {asked[0]}: {model.name} shares the tokenizer of {other}, and with it the sampled tokens; "
+                "give it one of its own"
+            )
+
+
+def _check_whole(sweep: Sweep) -> Iterator[str]:
+    config, models, datasets = sweep.config, sweep.models, sweep.datasets
     reading = [model.name for model in models.values() if model.reads_text]
     if reading and not datasets:
         yield f"datasets: name at least one; {', '.join(reading)} would be measured on its texts"
@@ -148,26 +196,55 @@ def _check_whole(
         yield "datasets: no model of this sweep reads text (embedding matrices need none); leave datasets out"
     if config["extraction"]["masked"] and not any(model.kind == "masked" for model in models.values()):
         yield "extraction.masked: no model of this sweep is of kind `masked`; set it to false, or add one"
-    yield from _check_tokens(config, datasets)
+    if not Path(config.get("reference", __file__)).is_file():
+        yield f"reference: there is no file {config['reference']!r}; relative paths start at the working directory"
+    yield from _check_tokens(sweep)
+    yield from _check_equations(sweep)
     if not reading and config["figures"]:
         yield (
             f"figures: {', '.join(config['figures'])} show layers, and this sweep measures none; expected `figures: {{}}`"
         )
 
 
-def _check_tokens(config: Mapping[str, Any], datasets: Mapping[str, Dataset]) -> Iterator[str]:
-    tokens, entries = config["tokens"], {name: dataset.entry for name, dataset in datasets.items()}
-    if tokens["select"] == "mean" and config["extraction"]["masked"]:
+def _check_equations(sweep: Sweep) -> Iterator[str]:
+    """Complaints about models of equations: what they are trained on, and that they read nothing else."""
+    for model in sweep.models.values():
+        if model.entry.get("train") != "grokking":
+            if model.source == "train" and sweep.training_corpus(model.entry).entry["loader"] == "equations":
+                at = catalog_path("models", model.catalogued)
+                yield f"{at}.training.dataset: equations are trained on with `train: grokking`, or give a dataset of texts"
+            continue
+        trained_on = sweep.training_corpus(model.entry)
+        if trained_on.entry["loader"] != "equations":
+            at = catalog_path("models", model.catalogued)
+            yield f"{at}.training.dataset: {trained_on.name} is none of loader equations, which grokking needs"
+        for name in model.reads_text * [*sweep.datasets]:
+            if sweep.corpus(name, model.entry).entry != trained_on.entry:
+                yield (
+                    f"datasets: {name}: {model.name} knows no words but those of {trained_on.name}; measure it on "
+                    f"{TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
+                )
+
+
+def _check_tokens(sweep: Sweep) -> Iterator[str]:
+    tokens = sweep.config["tokens"]
+    read = {
+        name: sweep.corpus(name, model.tokenizer.owner)
+        for model in sweep.models.values()
+        for name in sweep.datasets
+        if model.reads_text
+    }
+    if tokens["select"] == "mean" and sweep.config["extraction"]["masked"]:
         yield "tokens.select: the mean over a sequence has no token that could be masked; set extraction.masked to false"
     if tokens["select"] != "classes" and "classes" in tokens:
         yield "tokens.classes: it holds for `select: classes`; remove this key, or select by classes"
     if tokens["select"] == "classes":
         if not tokens.get("classes"):
             yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"
-        for name in (name for name, entry in entries.items() if "class_column" not in entry):
+        for name in (name for name, corpus in read.items() if not corpus.has_classes):
             yield f"tokens.select: {name} has no classes (no `class_column` in the catalog); choose another selection"
     if tokens["sequences"] is None:
-        for name in (name for name, entry in entries.items() if entry.get("streaming")):
+        for name in (name for name, corpus in read.items() if corpus.entry.get("streaming")):
             yield f"tokens.sequences: a number is needed, since {name} is streamed and has no known end"
 
 
@@ -185,6 +262,12 @@ def _collect(complaints: list[str], into: dict[str, Any], make: Callable[..., li
 
 def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
     """The one dataset that a sweep names: `NAME`, or `NAME:SPLIT` for another split than the entry's."""
+    if name in PARTS:
+        if name in config["catalog"]["datasets"]:
+            raise ConfigError(
+                [f"{catalog_path('datasets', name)}: this name stands for models' training texts; rename it"]
+            )
+        return [Dataset(name, name, {}, None)]
     whole = name in config["catalog"]["datasets"] or not re.fullmatch(r".+:[^:]+", name)
     catalogued, split = (name, "") if whole else name.rsplit(":", 1)
     entry = entry_of("datasets", catalogued, config, at)

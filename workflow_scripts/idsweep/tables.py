@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ IDENTITY = [
     pa.field("set", pa.string()),
     pa.field("estimator", pa.string()),
     pa.field("model", pa.string()),
+    pa.field("group", pa.string()),  # the model's name but for its seed
     pa.field("seed", pa.int32()),
     pa.field("checkpoint", pa.string()),
     pa.field("step", pa.int64()),
@@ -40,6 +41,7 @@ GLOBAL = pa.schema(
 TRAINING = pa.schema(
     [
         pa.field("model", pa.string()),
+        pa.field("group", pa.string()),
         pa.field("seed", pa.int32()),
         pa.field("step", pa.int64()),
         pa.field("metric", pa.string()),
@@ -85,17 +87,24 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return {"standard_deviation": deviation} | dict(zip(QUANTILES, quantiles, strict=True))
 
 
-def training_curves(files: Sequence[str]) -> pa.Table:
-    """Training metrics of several models, columns of `TRAINING`; an empty table if there are no files.
+def training_curves(parts: Iterable[tuple[Mapping[str, Any], pa.Table]]) -> pa.Table:
+    """Metrics over training of several models, columns of `TRAINING`; an empty table if there are no parts.
 
-    Which model and seed a file is of stands in its provenance.
+    parts: what identifies the rows (model, group, seed, and metric unless that is a column), and a table of them with the columns
+        step and value. Raises ValueError if two parts hold the same metric of one model at one step.
     """
-    parts = []
-    for file in files:
-        made_by = provenance(file)
-        whose = {"model": made_by["wildcards"]["model"], "seed": made_by["settings"]["training"]["seed"]}
-        parts += [whose | row for row in read_table(file).to_pylist()]
-    return pa.Table.from_pylist(parts, schema=TRAINING)
+    rows = [
+        {key: whose.get(key) for key in ("model", "group", "seed", "metric")} | row
+        for whose, table in parts
+        for row in table.to_pylist()
+    ]
+    seen = set()
+    for row in rows:
+        key = row["model"], row["metric"], row["step"]
+        if key in seen:
+            raise ValueError(f"The metric {row['metric']!r} of {row['model']} is there twice at step {row['step']}.")
+        seen.add(key)
+    return pa.Table.from_pylist(rows, schema=TRAINING)
 
 
 def read_frame(table: str, files: str | Sequence[str]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from idsweep.figures.selection import IDENTITY, require_one_row_each, rows_of
 
 MARKERS = "o^sDvPX<>ph*"
 LEAST_WIDTH = 2.0
+MOST_PANELS = 24
 
 
 @style.styled
@@ -30,14 +31,14 @@ def draw(
     panel_per_model: bool = False,
     scale: str = "linear",
 ) -> Figure:
-    """Global estimate against mean local estimate, one point per model × checkpoint × dataset × layer.
+    """Global estimate against mean local estimate, one point per model × seed × checkpoint × dataset × layer.
 
     local and global_: the summary table of local estimates (`mean`, …) and the table of global ones
     (`value`, …). `pairs` lists (local estimator, global estimator), one panel each; None takes every
     estimator that both tables hold. The dashed line is equality, the marker tells the dataset, the
     colour the depth of the layer relative to the model's last one, ρ is Spearman's rank correlation
-    over the panel's points. `panel_per_model` draws a row of panels for each model instead of
-    pooling them; `scale` is "linear" or "log".
+    over the panel's points. `panel_per_model` draws a row of panels for each model, its seeds together, instead of
+    pooling them, up to 24 panels; models beyond are named below. `scale` is "linear" or "log".
 
     Raises ValueError if what is asked for is not in the tables.
     """
@@ -57,24 +58,25 @@ def draw(
         raise ValueError(
             f"{len(names)} datasets cannot be told apart by {len(MARKERS)} markers: choose some with the option datasets."
         )
-    rows = list(matched[0]["model"].unique()) if panel_per_model else [None]
-    across = style.columns(len(pairs), LEAST_WIDTH, margin=0.9)
-    down = -(-len(pairs) // across)
+    groups = list(matched[0]["group"].unique()) if panel_per_model else [None]
+    most = max(1, MOST_PANELS // len(pairs))
+    groups, left_out = groups[:most], groups[most:]
+    across, places = style.positions(len(groups), len(pairs), LEAST_WIDTH, margin=0.9)
+    down = places[-1][-1][0] + 1
     width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
     side = min((width - 0.8) / across, 2.9)
-    drawn = style.figure(width, (side + 0.35) * down * len(rows) + 0.3)
-    grid = drawn.add_gridspec(down * len(rows), across)
-    panels = []
-    for block, model in enumerate(rows):
-        for place, (pair, points) in enumerate(zip(pairs, matched, strict=True)):
-            axes = drawn.add_subplot(grid[block * down + place // across, place % across])
-            _scatter(axes, points if model is None else points[points["model"] == model], names, scale)
+    drawn = style.figure(width, (side + 0.35) * down + 0.3)
+    grid = drawn.add_gridspec(down, across)
+    for group, of_places in zip(groups, places, strict=True):
+        for place, pair, points in zip(of_places, pairs, matched, strict=True):
+            axes = drawn.add_subplot(grid[place])
+            _scatter(axes, points if group is None else points[points["group"] == group], names, scale)
             axes.set_xlabel(style.local_label("Mean local", pair[0], points) + axes.get_xlabel())
             axes.set_ylabel(f"Global ({style.estimator_name(pair[1])})")
-            if model is not None:
-                axes.set_title(model)
-            panels.append(axes)
-    _keys(drawn, panels, names)
+            if group is not None:
+                style.title(axes, group, side - 0.4)
+    style.below(drawn, style.not_drawn(left_out))
+    _keys(drawn, names, side * down)
     return drawn
 
 
@@ -96,7 +98,7 @@ def _matched(local: pd.DataFrame, global_: pd.DataFrame, pair: tuple[str, ...], 
             f"{pair[there == 'global']!r} for it ({len(alone)} such rows). Measure both on the same sweep."
         )
     both = left.merge(right[[*IDENTITY, "value"]], on=IDENTITY)
-    deepest = both.groupby("model")["layer"].transform("max").clip(lower=1)
+    deepest = both.groupby("group")["layer"].transform("max").clip(lower=1)
     return both.assign(depth=both["layer"] / deepest)
 
 
@@ -142,18 +144,12 @@ def _square(axes: Axes, values: np.ndarray, scale: str) -> None:
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
 
 
-def _keys(drawn: Figure, panels: list[Axes], names: list[str]) -> None:
-    bar = drawn.colorbar(
-        ScalarMappable(Normalize(0, 1), style.sequence()),
-        ax=panels,
-        label="Relative depth (layer / last layer)",
-        aspect=25,
-        pad=0.02,
-    )
-    bar.outline.set_visible(False)
+def _keys(drawn: Figure, names: list[str], inches: float) -> None:
+    depths = ScalarMappable(Normalize(0, 1), style.sequence())
+    style.colour_bar(drawn, depths, "Relative depth (layer / last layer)", inches)
     handles = [
         Line2D([], [], linestyle="none", marker=marker, color=style.GREY, markersize=4, label=name)
         for marker, name in zip(MARKERS, names, strict=False)
     ]
     handles.append(Line2D([], [], color=style.GREY, linewidth=0.8, linestyle="--", label="equal"))
-    drawn.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), handletextpad=0.3)
+    drawn.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5), handletextpad=0.3)

@@ -10,12 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, by_step, require_one_row_each, rows_of
+from idsweep.figures.selection import IDENTITY, by_step, n_seeds, require_one_row_each, rows_of
 
 MISSING = "0.85"
 LETTER = 0.068
+BAR_WIDTH = 0.9
+MARGIN = 0.4
+CELL = 0.26
+MOST_PANELS = 24
 
 
 @style.styled
@@ -27,58 +32,81 @@ def draw(
     datasets: Sequence[str] | None = None,
     scale: str = "linear",
     annotate: bool = True,
+    peaks: bool = True,
 ) -> Figure:
-    """Heat maps of the mean local ID, layer × checkpoint: a block per model, a panel per dataset.
+    """Heat maps of the mean local ID, layer × checkpoint: a block per model, a panel per dataset. The means are over the
+    seeds too where a model has several. A line, or bold numbers, mark the layer at which each checkpoint's means peak.
 
-    local: the summary table of local estimates (`model, checkpoint, step, dataset, layer, mean,
+    local: the summary table of local estimates (`group, model, checkpoint, step, dataset, layer, mean,
     n_undefined, …`). Models with a single checkpoint are left out. The columns are the checkpoints in
     order of training, equally spaced; the colour scale is shared within a model, and `scale` makes it
-    "linear" or "log". With `annotate` the means are written into the cells where these are large enough. A cell without any defined
-    estimate is grey.
+    "linear" or "log". With `annotate` the means are written into the cells where these are large enough, and `peaks`
+    marks the peaks where there are three layers or more. A cell without any defined estimate is grey. There are at most
+    24 panels; models beyond are named below.
 
     Raises ValueError if what is asked for is not in the table.
     """
     rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
     blocks = {
-        model: of_model for model, of_model in rows.groupby("model", sort=False) if of_model["checkpoint"].nunique() > 1
+        group: of_group for group, of_group in rows.groupby("group", sort=False) if of_group["checkpoint"].nunique() > 1
     }
     if not blocks:
         return style.statement(
             "No heat map over checkpoints to draw: no model in the table has more than one checkpoint "
-            f"({', '.join(f'{model}: {checkpoint}' for model, checkpoint in _only_checkpoints(rows))})."
+            f"({', '.join(f'{group}: {checkpoint}' for group, checkpoint in _only_checkpoints(rows))})."
         )
     names = list(rows["dataset"].unique())
-    most_checkpoints = max(of_model["checkpoint"].nunique() for of_model in blocks.values())
-    across = style.columns(len(names), float(np.clip(0.26 * most_checkpoints, 1.8, 6.0)), margin=1.1)
-    down = -(-len(names) // across)
+    kept = list(blocks)[: max(1, MOST_PANELS // len(names))]
+    left_out = list(blocks)[len(kept) :]
+    most_checkpoints = max(blocks[group]["checkpoint"].nunique() for group in kept)
+    most_layers = max(blocks[group]["layer"].nunique() for group in kept)
+    written = annotate and CELL * most_checkpoints + BAR_WIDTH + MARGIN <= style.TEXT_WIDTH and most_layers <= 20
+    least = float(np.clip(CELL * most_checkpoints, 1.8, None if written else 2.3))
+    own_bars = BAR_WIDTH if len(names) == 1 else 0
+    across, places = style.positions(len(kept), len(names), least + own_bars, BAR_WIDTH - own_bars + MARGIN)
     width = style.TEXT_WIDTH if across > 1 or most_checkpoints > 10 else style.COLUMN_WIDTH
-    panel = (width - 1.1) / across
-    heights = [float(np.clip(0.2 * of_model["layer"].nunique(), 1.0, 3.0)) for of_model in blocks.values()]
-    drawn = style.figure(width, sum(height + 0.75 for height in heights) * down)
-    grid = drawn.add_gridspec(
-        down * len(blocks), across, height_ratios=[height for height in heights for _ in range(down)]
-    )
-    label = style.local_label("Mean local intrinsic dimension", estimator, rows)
-    label = label.replace(" (", "\n(").replace(" intrinsic", "\nintrinsic")  # as long as the lowest panel is high
-    for block, (of_model, height) in enumerate(zip(blocks.values(), heights, strict=True)):
+    panel = (width - MARGIN - (BAR_WIDTH if own_bars == 0 else 0)) / across - own_bars
+    heights: dict[int, float] = {}
+    for group, of_places in zip(kept, places, strict=True):
+        layers = blocks[group]["layer"].nunique()
+        height = float(np.clip(0.2 * layers, 1.0, 3.0) if written else np.clip(0.07 * layers, 1.0, 1.8))
+        heights |= {row: max(height, heights.get(row, 0.0)) for row, _ in of_places}
+    drawn = style.figure(width, sum(height + 0.75 for height in heights.values()))
+    grid = drawn.add_gridspec(len(heights), across, height_ratios=list(heights.values()))
+    for group, of_places in zip(kept, places, strict=True):
+        of_group = blocks[group]
         panels = []
-        norm = style.value_norm(of_model["mean"], scale)
-        for place, dataset in enumerate(names):
-            axes = drawn.add_subplot(grid[block * down + place // across, place % across])
-            chosen = of_model[of_model["dataset"] == dataset]
-            mesh = _map(axes, chosen, norm, (panel, height), annotate)
-            axes.set_title(f"{of_model['model'].iloc[0]}, {dataset}")
-            style.label_outer(axes, "Layer", place % across == 0)
+        norm = style.value_norm(_cells(of_group, ["dataset", "layer"]).stack(), scale)
+        for place, dataset in zip(of_places, names, strict=True):
+            axes = drawn.add_subplot(grid[place])
+            chosen = of_group[of_group["dataset"] == dataset]
+            mesh = _map(axes, chosen, norm, (panel, heights[place[0]]), annotate, peaks)
+            style.title(axes, f"{group}, {dataset}", panel)
+            style.label_outer(axes, "Layer", not panels or place[1] == 0)
             panels.append(axes)
-        bar = drawn.colorbar(mesh, ax=panels, label=label, aspect=18, pad=0.02)
+        bar = drawn.colorbar(mesh, ax=panels, label=_label(of_group, estimator), aspect=18, pad=0.02)
         bar.outline.set_visible(False)
         style.value_axis(bar.ax, scale)
+    style.below(drawn, style.not_drawn(left_out))
     return drawn
 
 
+def _label(rows: pd.DataFrame, estimator: str) -> str:
+    """In lines that are as long as the lowest panel is high."""
+    label = style.local_label("Mean local intrinsic dimension", estimator, rows)
+    label = label.replace(" (", "\n(").replace(" intrinsic", "\nintrinsic")
+    return label + style.seeds_note(n_seeds(rows), "\nmean of ")
+
+
+def _cells(rows: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+    """The means over seeds, checkpoints as columns in order of training, NaN where none is defined."""
+    cells = rows.groupby([*index, "checkpoint"])["mean"].mean().unstack("checkpoint")
+    return cells[by_step(rows)["checkpoint"]]
+
+
 def _only_checkpoints(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(rows[["model", "checkpoint"]].drop_duplicates().itertuples(index=False, name=None))
+    return list(rows[["group", "checkpoint"]].drop_duplicates().itertuples(index=False, name=None))
 
 
 def _map(
@@ -87,10 +115,10 @@ def _map(
     norm: Normalize,
     inches: tuple[float, float],
     annotate: bool,
+    peaks: bool,
 ) -> QuadMesh:
     checkpoints = by_step(rows)
-    cells = rows.pivot(index="layer", columns="checkpoint", values="mean").sort_index()
-    cells = cells[checkpoints["checkpoint"]]
+    cells = _cells(rows, ["layer"])
     width, height = inches[0] / cells.shape[1], inches[1] / cells.shape[0]
     large = width >= 0.25 and height >= 0.14
     values = np.ma.masked_invalid(cells.to_numpy(dtype=float))
@@ -104,8 +132,11 @@ def _map(
         rasterized=not large,
     )
     axes.set_facecolor(MISSING)
+    at_peaks = values == values.max(axis=0) if peaks and len(cells) > 2 else np.ma.zeros(values.shape, dtype=bool)
     if annotate and large:
-        _write(axes, values, mesh)
+        _write(axes, values, mesh, at_peaks)
+    elif at_peaks.any():
+        _join(axes, at_peaks)
     _ticks(axes, checkpoints, cells.index.to_list(), inches)
     note = style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means")
     empty = "\n(grey: no defined estimate)" if values.mask.any() else ""
@@ -116,7 +147,7 @@ def _map(
     return mesh
 
 
-def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh) -> None:
+def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh, bold: np.ma.MaskedArray) -> None:
     red, green, blue, _ = np.moveaxis(mesh.cmap(mesh.norm(values)), -1, 0)
     bright = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.45
     for (row, column), value in np.ma.ndenumerate(values):
@@ -127,8 +158,21 @@ def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh) -> None:
             ha="center",
             va="center_baseline",
             fontsize=style.SMALL,
+            fontweight="bold" if bold[row, column] else "normal",
             color="black" if bright[row, column] else "white",
         )
+
+
+def _join(axes: Axes, at_peaks: np.ma.MaskedArray) -> None:
+    """A line through the peaks, which breaks where a checkpoint has none."""
+    found = at_peaks.filled(False)
+    axes.plot(
+        np.arange(found.shape[1]) + 0.5,
+        np.where(found.any(axis=0), found.argmax(axis=0) + 0.5, np.nan),
+        color="white",
+        linewidth=0.9,
+        path_effects=[withStroke(linewidth=2, foreground="0.15")],
+    )
 
 
 def _ticks(axes: Axes, checkpoints: pd.DataFrame, layers: list[int], inches: tuple[float, float]) -> None:

@@ -18,7 +18,7 @@ ROW_HEIGHT = 1.1
 LEAST_WIDTH = 1.5
 MARGIN = 0.8
 MOST_PANELS = 40
-CLOUD = ["model", "checkpoint", "dataset"]
+CLOUD = ["group", "checkpoint", "dataset"]
 LABELS = {DATA: "data", "gaussian": "Gaussian null", "permuted": "permuted null"}
 
 
@@ -34,11 +34,11 @@ def draw(
 ) -> Figure:
     """The data against their nulls over layers: a row per estimate, a column per model's last checkpoint and dataset.
     The Gaussian null has the data's mean and covariance and nothing else, the permuted one shuffles each coordinate
-    by itself; bands are 95 % intervals. What lies below the Gaussian null is curvature or clustering beyond linear
-    spread.
+    by itself; bands are 95 % intervals, or, where a model has several seeds, go from the lowest to the highest of them
+    around their median. What lies below the Gaussian null is curvature or clustering beyond linear spread.
 
     local and global_: the summary table of local estimates (`mean`, …) and the table of global ones (`value`, …),
-    both with `variant` and `standard_error`. `estimators` takes both scopes of those named. A row has one axis for
+    both with `group`, `variant` and `standard_error`. `estimators` takes both scopes of those named. A row has one axis for
     all its panels, which `scale` makes "linear" or "log".
 
     Raises ValueError if what is asked for is not in the tables, or if there are more than 40 panels.
@@ -70,16 +70,17 @@ def draw(
             band, column = divmod(place, across)
             axes = drawn.add_subplot(grid[band * len(kinds) + row, column], sharey=first)
             first = first or axes
-            layers = sorted(rows.loc[rows["model"] == cloud[0], "layer"].unique())
-            _curves(axes, of_kind[(of_kind[CLOUD] == list(cloud)).all(axis=1)], shown, layers)
+            layers = sorted(rows.loc[rows["group"] == cloud[0], "layer"].unique())
+            of_cloud = of_kind[(of_kind[CLOUD] == list(cloud)).all(axis=1)]
+            _curves(axes, of_cloud, shown, layers)
             style.layer_ticks(axes, layers, "x", inches, 0.2)
             axes.tick_params(labelbottom=row == len(kinds) - 1)
             if row == 0:
-                axes.set_title(f"{cloud[0]} ({cloud[1]}),\n{cloud[2]}")
+                seeds = style.seeds_note(of_cloud["n_seeds"].max())
+                style.title(axes, f"{cloud[0]} ({cloud[1]}){seeds},\n{cloud[2]}", inches)
             style.label_outer(axes, _label(of_kind), column == 0)
         style.value_axis(first, scale)
-    note = style.undefined_note(int(rows["n_undefined"].sum()), "left out")
-    drawn.supxlabel(f"Layer{note}", fontsize=style.NORMAL)
+    style.below(drawn, *f"Layer{style.undefined_note(int(rows['n_undefined'].sum()), 'left out')}".split("\n"))
     drawn.supylabel("Intrinsic dimension", fontsize=style.NORMAL)
     handles = [Line2D([], [], **look, label=LABELS[name]) for name, look in _looks(shown).items()]
     drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.6)
@@ -96,7 +97,7 @@ def _curves(axes: Axes, rows: pd.DataFrame, shown: Sequence[str], layers: Sequen
     places = np.arange(len(layers))
     for name, look in _looks(shown).items():
         line = rows[rows["variant"] == name].set_index("layer").reindex(layers)
-        axes.fill_between(places, *style.interval(line), color=look["color"], alpha=0.2, linewidth=0)
+        axes.fill_between(places, line["low"], line["high"], color=look["color"], alpha=0.2, linewidth=0)
         axes.plot(places, line["value"], **look, marker="o" if len(layers) <= 13 else None, markersize=2)
     axes.set_xlim(-0.4, len(layers) - 0.6)
 

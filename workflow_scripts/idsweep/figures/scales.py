@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from idsweep.figures import style
-from idsweep.figures.selection import last_of_both, require_asked
+from idsweep.figures.selection import ACROSS_SEEDS, last_of_both, require_asked
 from idsweep.variants import DATA, is_null
 
 ROW_HEIGHT = 1.6
@@ -19,7 +19,6 @@ LEAST_WIDTH = 1.9
 MARGIN = 0.7
 MOST_PANELS = 12
 MOST_ESTIMATORS = 10
-PANEL = ["model", "checkpoint", "dataset", "layer"]
 LINE = ["estimator", "scope"]
 
 
@@ -36,10 +35,12 @@ def draw(
 ) -> Figure:
     """Intrinsic dimension against the scale, of each model's last checkpoint: is there a plateau? A line joins all
     points, a random half and a quarter of them, whose neighbours are ever farther apart; GRIDE's joins its n1 = 1, 2,
-    4 … on all points. The large mark is the value on the data, filled if it is scale-stable; bars are 95 % intervals.
+    4 … on all points. The large mark is the value on the data, filled if it is scale-stable; bars are 95 % intervals,
+    or, where a model has several seeds, go from the lowest to the highest of them around their median.
 
     local and global_: the summary table of local estimates (`mean`, …) and the table of global ones (`value`, …),
-    both with `variant`, `standard_error`, `scale` and `scale_stable`. The scale is the mean distance to the farthest
+    both with `group`, `variant`, `standard_error`, `scale` and `scale_stable`; of several seeds the scale is the median,
+    and stable is what is so in each. The scale is the mean distance to the farthest
     neighbour that an estimate looks at; those that look at none are named below. A row of panels is a model and a
     dataset, a panel one of its `layers`, of which negative numbers count from the last one (None: the first, the
     middle and the last; or the last alone where those are more than 12 panels). `scale` makes the axis of the
@@ -62,7 +63,7 @@ def draw(
         raise ValueError(
             f"{len(names)} estimators cannot be told apart by {MOST_ESTIMATORS} colours: choose some with the option estimators."
         )
-    blocks = [of_block for _, of_block in rows.groupby(PANEL[:3], sort=False)]
+    blocks = [of_block for _, of_block in rows.groupby(ACROSS_SEEDS[:3], sort=False)]
     panels = _panels(blocks, layers)
     across = max(map(len, panels))
     width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
@@ -74,15 +75,16 @@ def draw(
         for column, panel in enumerate(of_row):
             axes = drawn.add_subplot(grid[row, column], sharey=first)
             first = first or axes
-            model, checkpoint, dataset, layer = panel[PANEL].iloc[0]
+            model, checkpoint, dataset, layer = panel[ACROSS_SEEDS].iloc[0]
             for (estimator, scope), of_line in panel.groupby(LINE, sort=False):
                 _lines(axes, of_line, colours[estimator], scope)
             _distances(axes)
-            axes.set_title(f"{model} ({checkpoint}),\n{dataset}, layer {layer}")
+            seeds = style.seeds_note(panel["n_seeds"].max())
+            style.title(axes, f"{model} ({checkpoint}){seeds},\n{dataset}, layer {layer}", (width - MARGIN) / across)
             style.label_outer(axes, "", column == 0)
         style.value_axis(first, scale)
-    note = f"\n(no neighbours, not drawn: {', '.join(map(style.estimator_name, nowhere))})" if len(nowhere) else ""
-    drawn.supxlabel(f"Mean distance to the farthest neighbour that the estimate looks at{note}", fontsize=style.NORMAL)
+    note = f"(no neighbours, not drawn: {', '.join(map(style.estimator_name, nowhere))})" if len(nowhere) else ""
+    style.below(drawn, "Mean distance to the farthest neighbour that the estimate looks at", note)
     drawn.supylabel("Intrinsic dimension", fontsize=style.NORMAL)
     drawn.legend(handles=_handles(lines, colours), loc="outside upper center", ncols=4, handlelength=2.6)
     return drawn
@@ -113,7 +115,7 @@ def _layers(rows: pd.DataFrame, wanted: Sequence[int] | None) -> list[int]:
     if wanted is None:
         return list(dict.fromkeys(held[place] for place in (0, len(held) // 2, -1)))
     resolved = [held[layer] if -len(held) <= layer < 0 else layer for layer in wanted]
-    require_asked(held, resolved, "layer", f"the sweep of model {rows['model'].iloc[0]!r}")
+    require_asked(held, resolved, "layer", f"the sweep of model {rows['group'].iloc[0]!r}")
     return list(dict.fromkeys(resolved))
 
 
@@ -140,7 +142,7 @@ def _line(axes: Axes, rows: pd.DataFrame, colour: tuple, linestyle: str) -> None
     axes.errorbar(
         rows["scale"],
         rows["value"],
-        style.NORMAL_95 * rows["standard_error"],
+        (rows["value"] - rows["low"], rows["high"] - rows["value"]),
         color=colour,
         linestyle=linestyle,
         elinewidth=0.6,

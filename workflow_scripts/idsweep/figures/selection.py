@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from idsweep.variants import DATA
 
 IDENTITY = ["model", "checkpoint", "dataset", "layer"]
+ACROSS_SEEDS = ["group", *IDENTITY[1:]]
+NORMAL_95 = 1.96
+LISTED = 50
 
 
 def rows_of(
@@ -23,21 +27,23 @@ def rows_of(
 ) -> pd.DataFrame:
     """The rows of one estimator at single layers, of the models and datasets asked for (None: all), in that order.
 
-    `name` is what messages call the table. `variant` is the cloud that was measured, by default the data
-    themselves; None takes all of them. Raises ValueError if something asked for is not in the
-    table, or if a model lacks a checkpoint × dataset × layer that its other rows imply.
+    `name` is what messages call the table. A model is asked for by its `group`, which takes all its seeds, or by
+    the name of one run. `variant` is the cloud that was measured, by default the data themselves; None takes all of
+    them. Raises ValueError if something asked for is not in the table, or if a run lacks a
+    checkpoint × dataset × layer that the other rows of its group imply.
     """
-    _require_columns(table, name, [*IDENTITY, "estimator", "variant"])
+    _require_columns(table, name, [*IDENTITY, "group", "estimator", "variant"])
     _require_values(table, name, "estimator", [estimator])
     rows = table[(table["estimator"] == estimator) & table["layer"].notna()].astype({"layer": int})
     if variant is not None:
         rows = rows[rows["variant"] == variant]
-    for column, asked in (("model", models), ("dataset", datasets)):
-        if asked is not None:
-            _require_values(rows, name, column, asked)
-            order = {value: place for place, value in enumerate(asked)}
-            rows = rows[rows[column].isin(order)]
-            rows = rows.sort_values(column, key=lambda values, order=order: values.map(order), kind="stable")
+    if models is not None:
+        runs = set(rows["model"])
+        require_asked(rows["group"], [model for model in models if model not in runs], "model", f"the {name} table")
+        rows = _in_order(rows, ["group", "model"], models)
+    if datasets is not None:
+        _require_values(rows, name, "dataset", datasets)
+        rows = _in_order(rows, ["dataset"], datasets)
     _require_complete(rows, name)
     return rows
 
@@ -50,7 +56,7 @@ def last_of_both(
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Local means and global values at each model's last checkpoint, of all variants, as one table.
+    """Local means and global values at each model's last checkpoint, of all variants, `over_seeds`, as one table.
 
     `scope` says which of the two tables a row is of, `value` is the mean or the global value. Sorted by
     estimator, in the order asked for (None: all, in the order of the tables), its global values first.
@@ -68,9 +74,47 @@ def last_of_both(
                 continue
             rows = rows_of(table, scope, estimator, models=models, datasets=datasets, variant=None)
             require_one_row_each(rows, scope, [*IDENTITY, "variant"])
-            last = {model: by_step(of_model)["checkpoint"].iloc[-1] for model, of_model in rows.groupby("model")}
-            parts.append(rows[rows["checkpoint"] == rows["model"].map(last)].assign(scope=scope))
+            parts.append(over_seeds(at_last_checkpoint(rows), "value", [*ACROSS_SEEDS, "variant"]).assign(scope=scope))
     return pd.concat(parts) if parts else tables["global"].assign(scope="global")
+
+
+def at_last_checkpoint(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each group's last checkpoint, as `by_step` orders them."""
+    last = {group: by_step(of_group)["checkpoint"].iloc[-1] for group, of_group in rows.groupby("group")}
+    return rows[rows["checkpoint"] == rows["group"].map(last)]
+
+
+def over_seeds(rows: pd.DataFrame, value: str, keys: Sequence[str] = ACROSS_SEEDS) -> pd.DataFrame:
+    """One row for each of `keys`, in the order of `rows`, which holds one row per run for each.
+
+    Columns: `value`, the median over the seeds of the column named by `value`; `low` and `high`, the lowest and the
+    highest seed, or of a single seed the 95 % interval by `standard_error`, as of a normal distribution; `n_seeds`;
+    `n_undefined`, the sum; `scale`, the median; `scale_stable`, whether it is so in each seed (None if not known);
+    every other column as in the first seed. Undefined (NaN) values are left out, and NaN if there are no others.
+    """
+    keys = list(keys)
+    rows = rows.assign(scale_stable=rows["scale_stable"].map({True: 1.0, False: 0.0}))
+    runs = rows.groupby(keys, sort=False)
+    single = rows.drop_duplicates(keys).set_index(keys).drop(columns=["model", "seed"], errors="ignore")
+    several = runs.size() > 1
+    middle = runs[value].median()
+    margin = NORMAL_95 * single["standard_error"]
+    stable = runs["scale_stable"].min().map({1.0: True, 0.0: False}).astype(object)
+    combined = single.assign(
+        value=middle,
+        low=runs[value].min().where(several, middle - margin),
+        high=runs[value].max().where(several, middle + margin),
+        n_seeds=runs.size(),
+        n_undefined=runs["n_undefined"].sum(),
+        scale=runs["scale"].median(),
+        scale_stable=stable.where(stable.notna(), None),
+    )
+    return combined.reset_index()
+
+
+def n_seeds(rows: pd.DataFrame) -> int:
+    """The largest number of runs that a group of `rows` has."""
+    return int(rows.groupby("group")["model"].nunique().max())
 
 
 def require_one_row_each(rows: pd.DataFrame, name: str, keys: Sequence[str]) -> None:
@@ -93,18 +137,27 @@ def require_asked(held: Iterable[str], asked: Iterable[str], what: str, where: s
     held = list(dict.fromkeys(held))
     missing = [value for value in asked if value not in held]
     if missing:
+        rest = len(held) - LISTED
         raise ValueError(
             f"{what} {_joined(map(repr, missing))} was asked for, but {where} holds "
-            f"{_joined(map(repr, held)) or 'none'}."
+            f"{_joined(map(repr, held[:LISTED])) or 'none'}{f' and {rest} more' if rest > 0 else ''}."
         )
 
 
 def by_step(rows: pd.DataFrame) -> pd.DataFrame:
-    """The checkpoints of one model, one row each (`checkpoint`, `step`), in order of training.
+    """The checkpoints of one group, one row each (`checkpoint`, `step`), in order of training.
 
     Checkpoints without a step come last, in the order of the table.
     """
     return rows[["checkpoint", "step"]].drop_duplicates("checkpoint").sort_values("step", kind="stable")
+
+
+def _in_order(rows: pd.DataFrame, columns: Sequence[str], asked: Sequence[str]) -> pd.DataFrame:
+    """The rows that have one of `asked` in one of `columns`, sorted as asked."""
+    order = {value: place for place, value in enumerate(asked)}
+    places = rows[columns].apply(lambda values: values.map(order)).min(axis=1).to_numpy()
+    rows, places = rows[~np.isnan(places)], places[~np.isnan(places)]
+    return rows.iloc[np.argsort(places, kind="stable")]
 
 
 def _require_columns(table: pd.DataFrame, name: str, needed: Sequence[str]) -> None:
@@ -127,14 +180,15 @@ def _require_complete(rows: pd.DataFrame, name: str) -> None:
                 f"The {name} table has no estimates of model {model!r} on dataset {_joined(map(repr, lacking))}; "
                 f"it has {_joined(map(repr, held))}. Measure them, or choose with the options models and datasets."
             )
-        keys = ["checkpoint", "dataset", "layer"]
-        there = set(of_model[keys].drop_duplicates().itertuples(index=False, name=None))
-        for key in product(*(of_model[column].unique() for column in keys)):
+    for group, of_group in rows.groupby("group", sort=False):
+        there = set(of_group[IDENTITY].drop_duplicates().itertuples(index=False, name=None))
+        for key in product(*(of_group[column].unique() for column in IDENTITY)):
             if key not in there:
-                checkpoint, dataset, layer = key
+                model, checkpoint, dataset, layer = key
                 raise ValueError(
                     f"The {name} table has no estimate of model {model!r}, checkpoint {checkpoint!r}, dataset "
-                    f"{dataset!r}, layer {layer}, though it has that layer elsewhere. Measure it first."
+                    f"{dataset!r}, layer {layer}, though it has other rows of {group!r} with each of these. "
+                    "Measure it first, or choose runs that have it with the option models."
                 )
 
 

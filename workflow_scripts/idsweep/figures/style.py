@@ -7,6 +7,7 @@ matplotlibrc, so that the same tables give the same bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from math import ceil
 from pathlib import Path
@@ -18,9 +19,11 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from idsweep.store import whole_or_nothing
 
@@ -64,7 +67,12 @@ METADATA = {
     ".svg": {"Date": None, "Creator": "idsweep"},
 }
 PNG_DPI = 200
-NORMAL_95 = 1.96
+TITLE_LETTER, LINE = 0.066, 0.14
+LONGEST_BAR = 3.3
+NAMED = 12
+NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:[kmbKMB](?![a-zA-Z]))?)")
+DASHES = ("-", "--", ":", "-.")
+UNITS = {"k": 1e3, "m": 1e6, "b": 1e9}
 ESTIMATOR_NAMES = {"twonn": "TwoNN", "mle": "MLE", "lpca": "lPCA", "gride": "GRIDE", "corrint": "correlation dimension"}
 
 styled = matplotlib.style.context(STYLE)
@@ -115,6 +123,37 @@ def estimator_name(estimator: str) -> str:
     return ESTIMATOR_NAMES.get(estimator, estimator.replace("_", " "))
 
 
+def line_looks(names: Sequence[str]) -> dict[str, dict]:
+    """Colour and dashes of a line for each name.
+
+    Where the names carry a number in which they differ (pythia-70m, pythia-1.4b …, pythia-70m-deduped), its size is the
+    colour, of a sequence, and the words around it are the dashes. Otherwise, and where there are fewer than three sizes
+    or more than four kinds of words, ten colours that can be told apart, dashed the second time around.
+    """
+    parts = [NUMBER.split(name) for name in names]
+    words = list(dict.fromkeys(tuple(part[::2]) for part in parts))
+    varied = [numbers for numbers in zip(*(part[1::2] for part in parts), strict=False) if len(set(numbers)) > 1]
+    if len(set(map(len, parts))) == len(varied) == 1 and len(words) <= len(DASHES):
+        sizes, order = np.unique([_size(number) for number in varied[0]], return_inverse=True)
+        if len(sizes) > 2:
+            shades = sequence()(order / (len(sizes) - 1))
+            dashes = [DASHES[words.index(tuple(part[::2]))] for part in parts]
+            return {
+                name: {"color": tuple(shade[:3]), "linestyle": dash}
+                for name, shade, dash in zip(names, shades, dashes, strict=True)
+            }
+    colours = categories(len(names))
+    return {
+        name: {"color": colours[place], "linestyle": DASHES[place // 10 % len(DASHES)]}
+        for place, name in enumerate(names)
+    }
+
+
+def _size(number: str) -> float:
+    """1.4b as 1.4e9."""
+    return float(number.rstrip("kmbKMB")) * UNITS.get(number[-1].lower(), 1.0)
+
+
 def local_label(quantity: str, estimator: str, rows: pd.DataFrame) -> str:
     """An axis label such as "Local intrinsic dimension (TwoNN, L = 64)".
 
@@ -139,6 +178,23 @@ def columns(panels: int, least_width: float, margin: float = 0.7) -> int:
     return max(1, min(panels, int((TEXT_WIDTH - margin) / least_width)))
 
 
+def positions(
+    blocks: int, panels: int, least_width: float, margin: float = 0.7
+) -> tuple[int, list[list[tuple[int, int]]]]:
+    """How many panels stand side by side, and the (row, column) of each panel of each block.
+
+    A block begins a new row, unless it is a single panel.
+    """
+    if panels == 1:
+        across = columns(blocks, least_width, margin)
+        return across, [[divmod(block, across)] for block in range(blocks)]
+    across = columns(panels, least_width, margin)
+    down = ceil(panels / across)
+    return across, [
+        [(block * down + place // across, place % across) for place in range(panels)] for block in range(blocks)
+    ]
+
+
 def stride(count: int, room: float) -> int:
     """The smallest of 1, 2, 5, 10, 20, 50 … by which `count` tick labels are thinned to fit `room` many."""
     scale = 1
@@ -156,9 +212,49 @@ def undefined_note(count: int, consequence: str) -> str:
     return f"\n({count:,} undefined {'estimate' if count == 1 else 'estimates'} {consequence})"
 
 
-def interval(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Ends of the 95 % intervals of `value` by `standard_error`, as of a normal distribution."""
-    return rows["value"] - NORMAL_95 * rows["standard_error"], rows["value"] + NORMAL_95 * rows["standard_error"]
+def seeds_note(count: int, before: str = ", ") -> str:
+    """How many seeds something is of, for a label; empty for one."""
+    return f"{before}{count}\N{NO-BREAK SPACE}seeds" if count > 1 else ""
+
+
+def not_drawn(names: Sequence[str], why: str = " for lack of room, see the option models") -> str:
+    """In words which models a figure leaves out and why; empty for none."""
+    if not names:
+        return ""
+    listed, rest = names[:NAMED], len(names) - NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"({len(names)} {'model' if len(names) == 1 else 'models'} not drawn{why}: {', '.join(listed)}{more})"
+
+
+def below(drawn: Figure, *lines: str) -> None:
+    """Write those of `lines` that are not empty below all panels, broken to fit; the paper grows by all but the first."""
+    fitting = int(drawn.get_figwidth() / TITLE_LETTER)
+    text = "\n".join(fill(line, fitting) for line in lines if line)
+    if text:
+        drawn.supxlabel(text, fontsize=NORMAL)
+        drawn.set_figheight(drawn.get_figheight() + LINE * text.count("\n"))
+
+
+def colour_bar(drawn: Figure, mappable: ScalarMappable, label: str, inches: float) -> Colorbar:
+    """A bar of colours beside all panels, which are `inches` high, at the top of them where they are many."""
+    length = min(inches, LONGEST_BAR)
+    bar = drawn.colorbar(
+        mappable,
+        ax=drawn.axes,
+        label=label,
+        shrink=length / inches,
+        aspect=length / 0.09,
+        anchor=(0.0, 1.0),
+        pad=0.02,
+    )
+    bar.outline.set_visible(False)
+    return bar
+
+
+def title(axes: Axes, text: str, inches: float) -> None:
+    """Set the title of a panel that is `inches` wide, broken into lines that fit."""
+    fitting = max(int(inches / TITLE_LETTER), 12)
+    axes.set_title("\n".join(fill(line, fitting) for line in text.split("\n")))
 
 
 def value_norm(values: pd.Series, scale: str) -> Normalize:
@@ -180,7 +276,17 @@ def value_axis(axes: Axes, scale: str, which: str = "y") -> None:
 def _scale(scale: str) -> tuple[type[Normalize], Locator | None]:
     if scale not in ("linear", "log"):
         raise ValueError(f"scale = {scale!r} is not known; it must be linear or log.")
-    return (LogNorm, LogLocator(subs=(1, 2, 5))) if scale == "log" else (Normalize, None)
+    return (LogNorm, _LogLocator(subs=(1, 2, 5))) if scale == "log" else (Normalize, None)
+
+
+class _LogLocator(LogLocator):
+    """Ticks at 1, 2, 5 … as long as three of them are in view, else at round numbers."""
+
+    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+        ticks = np.asarray(super().tick_values(vmin, vmax))
+        if ((vmin <= ticks) & (ticks <= vmax)).sum() >= 3:
+            return ticks
+        return MaxNLocator(5).tick_values(vmin, vmax)
 
 
 def label_outer(axes: Axes, text: str, first: bool) -> None:

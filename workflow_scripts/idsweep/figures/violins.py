@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from idsweep.figures import style
-from idsweep.figures.selection import rows_of
+from idsweep.figures.selection import n_seeds, rows_of
 
 PANEL_HEIGHT = 1.75
 INCHES_PER_VIOLIN = 0.08
+MOST_PANELS = 24
 
 
 @style.styled
@@ -27,35 +28,42 @@ def draw(
     limits: Sequence[float] | None = None,
 ) -> Figure:
     """Violins of the local estimates per layer: one block of panels per model and checkpoint, a panel per dataset.
+    Where a model has several seeds, a violin holds the points of all of them.
 
-    pointwise: one row per point and layer, columns `model, checkpoint, dataset, layer, estimator, value`
+    pointwise: one row per point, layer and run, columns `group, model, checkpoint, dataset, layer, estimator, value`
     and, if they are known, `n_neighbors` (for the label) and `set`. A violin spans the range of the
     values and all are equally wide; the bar inside is the interquartile range, the white mark the
     median. Estimates that are not finite are left out and counted below the panel. `limits` fixes
-    the range of the y axis; estimates beyond it are counted too.
+    the range of the y axis; estimates beyond it are counted too. There are at most 24 panels; models beyond are named
+    below.
 
     Raises ValueError if what is asked for is not in the table.
     """
     rows = rows_of(pointwise, "pointwise", estimator, models=models, datasets=datasets)
-    blocks = list(rows.groupby(["model", "checkpoint"], sort=False))
+    blocks = list(rows.groupby(["group", "checkpoint"], sort=False))
     names = list(rows["dataset"].unique())
-    most_layers = rows.groupby("model")["layer"].nunique().max()
+    most = max(1, MOST_PANELS // len(names))
+    blocks, left_out = blocks[:most], [group for (group, _), _ in blocks[most:]]
+    most_layers = rows.groupby("group")["layer"].nunique().max()
     width = max(1.9, INCHES_PER_VIOLIN * most_layers)
-    across = style.columns(len(names), width)
-    down = -(-len(names) // across)
+    across, places = style.positions(len(blocks), len(names), width)
     total = style.COLUMN_WIDTH if across == 1 and width <= 2.6 else style.TEXT_WIDTH
-    drawn = style.figure(total, PANEL_HEIGHT * down * len(blocks))
-    grid = drawn.add_gridspec(down * len(blocks), across)
+    down = places[-1][-1][0] + 1
+    drawn = style.figure(total, PANEL_HEIGHT * down)
+    grid = drawn.add_gridspec(down, across)
     label = style.local_label("Local intrinsic dimension", estimator, rows).replace(" (", "\n(")
     colours = style.categories(len(names))
-    for block, ((model, checkpoint), of_block) in enumerate(blocks):
+    inches = total / across - 0.5
+    for of_places, ((group, checkpoint), of_block) in zip(places, blocks, strict=True):
         first = None
-        for place, dataset in enumerate(names):
-            axes = drawn.add_subplot(grid[block * down + place // across, place % across], sharey=first)
+        seeds = style.seeds_note(n_seeds(of_block))
+        for place, colour, dataset in zip(of_places, colours, names, strict=True):
+            axes = drawn.add_subplot(grid[place], sharey=first)
+            _violins(axes, of_block[of_block["dataset"] == dataset], colour, inches, limits)
+            style.title(axes, f"{group} ({checkpoint}){seeds}, {dataset}", inches)
+            style.label_outer(axes, "", first is None or place[1] == 0)
             first = first or axes
-            _violins(axes, of_block[of_block["dataset"] == dataset], colours[place], total / across - 0.5, limits)
-            axes.set_title(f"{model} ({checkpoint}), {dataset}")
-            style.label_outer(axes, "", place % across == 0)
+    style.below(drawn, style.not_drawn(left_out))
     drawn.supylabel(label, fontsize=style.NORMAL, multialignment="center")
     return drawn
 

@@ -1,0 +1,243 @@
+"""Models of equations and a masked language model, trained, measured and drawn by the real workflow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skdim
+from idsweep.store import provenance, read_embeddings, read_table
+from sklearn.neighbors import NearestNeighbors
+from workflow.checkout import MINI, Project, check_out
+
+GPT2 = {"model_type": "gpt2", "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
+SUMS = {
+    "train": "grokking",
+    "kind": "causal",
+    "architecture": GPT2 | {"max_position_embeddings": 8},
+    "training": {"dataset": "sums", "steps": 40, "batch_size": 32, "metrics_every": 10},
+    "vary": {"training.fraction": [0.3, 0.6]},
+    "seeds": [0, 1],
+    "checkpoints": "step{0..40/10}",
+}
+MASKED = {
+    "train": "language_model",
+    "kind": "masked",
+    "architecture": MINI["catalog"]["models"]["mini_neox"]["architecture"] | {"model_type": "bert"},
+    "tokenizer": {"vocabulary_size": 400},
+    "training": MINI["catalog"]["models"]["mini_neox"]["training"] | {"masking": 0.15},
+    "checkpoints": "step{0,4}",
+}
+EQUATIONS = {"loader": "equations", "task": "addition", "modulus": 13}
+REFERENCE = "model,quantity,step,value,lower,upper\nsums-fraction0.6,local_dimension,40,5.5,5,6\n"
+L = 16
+
+
+def configure(project: Project, **changes) -> None:
+    project.configure(
+        **{
+            "models": {"sums": {}},
+            "datasets": ["trained_on", "held_out"],
+            "layers": [-1],
+            "tokens": {"select": "all", "number": 400},
+            "figures": {"grokking": {}, "dynamics": {"second_axis": "validation_accuracy"}, "profiles": {}},
+            "reference": "reference.csv",
+            "catalog": {"models": {"sums": SUMS}, "datasets": {"sums": EQUATIONS}},
+        }
+        | changes
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Two fractions of the sums mod 13, two seeds, trained for 40 steps and measured at five checkpoints."""
+    project = check_out(tmp_path_factory.mktemp("trained") / "idsweep")
+    (project.folder / "reference.csv").write_text(REFERENCE)
+    configure(project)
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+def table(project: Project, name: str) -> pd.DataFrame:
+    return read_table(project.results / f"tables/{name}.parquet").to_pandas()
+
+
+def test_each_run_is_measured_on_its_own_equations(trained: Project) -> None:
+    texts = {}
+    for model in ("sums-fraction0.3-seed0", "sums-fraction0.6-seed0", "sums-fraction0.6-seed1"):
+        for part in ("trained_on", "held_out"):
+            sequences = read_table(trained.results / f"sequences/{model}/{part}.parquet")
+            texts[model, part] = set(sequences["text"].to_pylist())
+        assert not texts[model, "trained_on"] & texts[model, "held_out"]
+    assert len(texts["sums-fraction0.3-seed0", "trained_on"]) == round(0.3 * 169)
+    assert len(texts["sums-fraction0.6-seed0", "trained_on"]) > 90
+    assert texts["sums-fraction0.6-seed0", "trained_on"] != texts["sums-fraction0.6-seed1", "trained_on"]
+
+
+def test_tables_tell_runs_groups_and_seeds(trained: Project) -> None:
+    local, training = table(trained, "local"), table(trained, "training")
+    for frame in (local, training):
+        assert set(frame["group"]) == {"sums-fraction0.3", "sums-fraction0.6"}
+        assert (frame["model"] == frame["group"] + "-seed" + frame["seed"].astype(str)).all()
+    assert set(training["metric"]) == {"train_loss", "validation_loss", "train_accuracy", "validation_accuracy"}
+    assert sorted(training["step"].unique()) == [0, 10, 20, 30, 40]
+    assert set(local["split"]) == {"train", "validation"}
+    assert table(trained, "reference")["value"].tolist() == [5.5]
+    for name in ("events", "leads", "correlations"):
+        assert (trained.results / f"tables/{name}.csv").exists()
+    of_curve = table(trained, "correlations")
+    assert set(of_curve["metric"]) == set(training["metric"])
+
+
+def test_the_last_checkpoint_s_estimate_is_scikit_dimension_s(trained: Project) -> None:
+    model = "sums-fraction0.6-seed1"
+    vectors = read_embeddings(trained.results / f"embeddings/{model}/step40/trained_on.parquet", 2)
+    tokens = np.sort(np.random.Generator(np.random.PCG64(778)).choice(len(vectors), 200, replace=False))
+    _, first = np.unique(vectors[tokens], axis=0, return_index=True)
+    cloud = vectors[tokens][np.sort(first)].astype(np.float64)
+    assert len(cloud) < 200, "equal prefixes have equal hidden states, so some must be duplicates"
+    neighbors = NearestNeighbors(n_neighbors=L + 1).fit(cloud).kneighbors(cloud)[1][:, 1:]
+    expected = np.mean([skdim.id.TwoNN().fit(cloud[of_point]).dimension_ for of_point in neighbors])
+    local = table(trained, "local")
+    (row,) = local[
+        (local["model"] == model)
+        & (local["checkpoint"] == "step40")
+        & (local["dataset"] == "trained_on")
+        & (local["estimator"] == "twonn")
+        & (local["variant"] == "data")
+    ].itertuples()
+    assert (row.n_points, row.n_neighbors) == (len(cloud), L)
+    assert row.mean == pytest.approx(expected, rel=1e-6)
+
+
+def test_tokens_can_be_operands_or_the_place_of_the_answer(trained: Project, tmp_path: Path) -> None:
+    project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    for tokens, words in (
+        ({"select": "classes", "classes": ["operand"], "number": 400}, set(map(str, range(13)))),
+        ({"select": "last", "number": 400}, {"="}),
+    ):
+        configure(project, tokens=tokens)
+        made = "tokens/sums-fraction0.6-seed0/held_out.parquet"
+        done = project.snakemake(f"results/mini/{made}")
+        assert done.returncode == 0, done.stdout
+        assert set(read_table(project.results / made)["token"].to_pylist()) == words
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        (
+            {"models": {"sums": {"seeds": [0]}}},
+            {"collect_estimates": 1, "collect_training": 1, "detect_events": 1, "write_csv": 6}
+            | {"draw_figure": 3, "describe_sweep": 1, "write_report": 1},
+        ),
+        (
+            {"figures": {"grokking": {"band": False}}},
+            {"draw_figure": 1, "describe_sweep": 1, "write_report": 1},
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_stale_after_a_change(trained: Project, tmp_path: Path, changes, expected) -> None:
+    project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    configure(project, **changes)
+    assert project.stale() == expected
+
+
+def test_other_published_values_redraw_what_shows_them(trained: Project, tmp_path: Path) -> None:
+    project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    (project.folder / "reference.csv").write_text(REFERENCE.replace("5.5", "7"))
+    assert project.stale() == {
+        "collect_reference": 1, "write_csv": 1, "draw_figure": 2, "describe_sweep": 1, "write_report": 1
+    }  # fmt: skip
+
+
+def test_a_metric_from_elsewhere_stands_beside_those_of_training(trained: Project, tmp_path: Path) -> None:
+    project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    for seed in (0, 1):
+        (project.folder / f"probe{seed}.csv").write_text("step,value\n0,0.1\n20,0.3\n40,0.7\n")
+    configure(
+        project,
+        models={"sums": {"metrics": {"probe": "probe{seed}.csv"}}},
+        figures={"dynamics": {"metrics": ["probe"]}},
+    )
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    training = table(project, "training")
+    assert training.loc[training["metric"] == "probe", "value"].tolist() == [0.1, 0.3, 0.7] * 4
+    assert "train_grokking" not in done.stdout
+
+
+def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    """Everything is killed in the middle of a training; the next run takes up where it was."""
+    killed, whole = check_out(tmp_path / "killed"), check_out(tmp_path / "whole")
+    for project in (killed, whole):
+        long = SUMS | {"training": SUMS["training"] | {"steps": 4000}, "checkpoints": "step{0..4000/50}"}
+        chosen = {"seeds": [0], "vary": {"training.fraction": [0.6]}}
+        configure(project, models={"sums": chosen}, catalog={"models": {"sums": long}, "datasets": {"sums": EQUATIONS}})
+        (project.folder / "reference.csv").write_text(REFERENCE)
+    trained = Path("training/sums-fraction0.6-seed0")
+    kill_during(killed, trained)
+    assert killed.snakemake("--unlock").returncode == 0
+    for project in (killed, whole):
+        done = project.snakemake(f"results/mini/{trained}/metrics.parquet")
+        assert done.returncode == 0, done.stdout
+        log = (project.results / f"logs/train_grokking/{trained.name}.log").read_text()
+        assert ("Going on from step" in log) == (project is killed)
+        assert not list((project.results / trained).glob(".*"))
+    last = trained / "checkpoints/step4000/model.safetensors"
+    assert (killed.results / last).read_bytes() == (whole.results / last).read_bytes()
+    assert read_table(killed.results / trained / "metrics.parquet").equals(
+        read_table(whole.results / trained / "metrics.parquet")
+    )
+
+
+def kill_during(project: Project, trained: Path) -> None:
+    """Start the training and kill snakemake and all of its jobs once some checkpoints are there."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        f"results/mini/{trained}/metrics.parquet",
+        "--profile",
+        "profiles/local",
+    ]
+    command += ["--configfile", "mini.yaml"]
+    run = subprocess.Popen(
+        command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    until = time.monotonic() + 120
+    while not (project.results / trained / ".checkpoints.unfinished/checkpoints/step500").exists():
+        assert run.poll() is None and time.monotonic() < until, "the training ended before it could be killed"
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert not (project.results / trained / "checkpoints").exists()
+
+
+def test_a_masked_language_model_is_trained_and_measured(tmp_path: Path) -> None:
+    project = check_out(tmp_path / "idsweep")
+    project.configure(
+        models={"mini_bert": {}},
+        catalog={"models": {"mini_bert": MASKED}},
+        extraction={"masked": True},
+        datasets=["held_out"],
+        figures={},
+        nulls=[],
+        scales={"halvings": 0},
+    )
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    losses = read_table(project.results / "losses/mini_bert/step4/held_out.parquet").to_pandas()
+    assert losses["loss"].notna().all()
+    tokens = project.results / "tokens/mini_bert/held_out.parquet"
+    assert provenance(tokens)["settings"]["part"]["name"] == "validation"

@@ -1,0 +1,219 @@
+"""Profiles of the local intrinsic dimension over the layers, of several models or of one over training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import AsinhNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from idsweep.figures import style
+from idsweep.figures.selection import (
+    IDENTITY,
+    at_last_checkpoint,
+    n_seeds,
+    over_seeds,
+    require_asked,
+    require_one_row_each,
+    rows_of,
+)
+
+PANEL_HEIGHT = 2.2
+LEAST_WIDTH = 2.1
+MARGIN = 0.9
+MOST_MODELS = 20
+MOST_CHECKPOINTS = 16
+MOST_PANELS = 24
+LEGEND_LETTER = 0.06
+LEGEND_LINE = 0.16
+PEAK = {"marker": "o", "markersize": 5, "markerfacecolor": "white", "linestyle": "none"}
+
+
+@style.styled
+def draw(
+    local: pd.DataFrame,
+    *,
+    estimator: str = "twonn",
+    models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    checkpoints: str | Sequence[str | int] | None = None,
+    scale: str = "linear",
+    band: bool = True,
+) -> Figure:
+    """Mean local ID over the layers, a panel per dataset, a line per model at its last checkpoint; or, with the option
+    checkpoints, a panel per model and dataset and a line per checkpoint. Where a model has several seeds, lines are
+    their medians; bands go from the lowest to the highest seed, or are 95 % intervals where there is one. Rings mark
+    the peaks.
+
+    local: the summary table of local estimates (`group, model, checkpoint, step, dataset, layer, mean, standard_error,
+    n_undefined, …`). Over several models the layers stand at their depth relative to the deepest one measured, 0 being
+    the output of the embedding; models measured at a single layer are left out and named below, and so are those beyond
+    20. Models whose names carry a size (pythia-70m, pythia-1.4b-deduped …) have its place in a sequence as their colour.
+
+    `checkpoints` is "all" or a list of steps or names of checkpoints. Lines are then coloured by the logarithm of the
+    step, without bands; of "all", up to 16 are drawn that are evenly spaced in it, the first and the last among them.
+    There are at most 24 panels. `scale` makes the axis of the dimension "linear" or "log"; `band: false` leaves out the
+    bands.
+
+    Raises ValueError if what is asked for is not in the table.
+    """
+    rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
+    require_one_row_each(rows, "local", IDENTITY)
+    n_layers = rows.groupby("group", sort=False)["layer"].nunique()
+    flat = list(n_layers[n_layers < 2].index)
+    rows = rows[~rows["group"].isin(flat)]
+    if rows.empty:
+        return style.statement(
+            f"No profiles over layers to draw: no model in the table has more than one layer measured ({', '.join(flat)})."
+        )
+    label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" (", "\n(")
+    notes = [style.not_drawn(flat, ", measured at a single layer")]
+    if checkpoints is None:
+        return _of_models(over_seeds(at_last_checkpoint(rows), "mean"), label, notes, scale, band)
+    return _of_checkpoints(rows, checkpoints, label, notes, scale)
+
+
+def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str, band: bool) -> Figure:
+    """A panel per dataset, a line per group."""
+    groups, names = list(rows["group"].unique()), list(rows["dataset"].unique())
+    groups, left_out = groups[:MOST_MODELS], groups[MOST_MODELS:]
+    rows = rows[rows["group"].isin(groups)]
+    across, (places,) = style.positions(1, len(names), LEAST_WIDTH, MARGIN)
+    down = places[-1][0] + 1
+    looks = style.line_looks(groups)
+    last = {
+        group: f" ({of_group['checkpoint'].iloc[0]}){style.seeds_note(of_group['n_seeds'].max())}"
+        for group, of_group in rows.groupby("group", sort=False)
+    }
+    same = len(set(last.values())) == 1
+    labels = {group: group if same else group + of_group for group, of_group in last.items()}
+    longest = max(map(len, labels.values()))
+    width = style.COLUMN_WIDTH if across == 1 and len(groups) <= 6 else style.TEXT_WIDTH
+    in_a_row = max(1, min(4, len(groups) + 1, int(width / (0.45 + LEGEND_LETTER * longest))))
+    lines = -(-(len(groups) + 1) // in_a_row)
+    drawn = style.figure(width, PANEL_HEIGHT * down + LEGEND_LINE * lines + 0.3)
+    grid = drawn.add_gridspec(down, across)
+    first = None
+    for place, dataset in zip(places, names, strict=True):
+        axes = drawn.add_subplot(grid[place], sharex=first, sharey=first)
+        first = first or axes
+        for group, of_group in rows[rows["dataset"] == dataset].groupby("group", sort=False):
+            line = of_group.sort_values("layer")
+            depth = line["layer"] / line["layer"].max()
+            if band:
+                axes.fill_between(
+                    depth, line["low"], line["high"], color=looks[group]["color"], alpha=0.18, linewidth=0
+                )
+            axes.plot(depth, line["value"], **looks[group])
+            _ring(axes, depth, line["value"], looks[group]["color"])
+        style.title(axes, dataset + last[groups[0]] * same, (width - MARGIN) / across)
+        style.label_outer(axes, label, place[1] == 0)
+    first.set_xlim(-0.03, 1.03)
+    style.value_axis(first, scale)
+    undefined = style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip()
+    style.below(drawn, "Relative depth (layer / last layer)", undefined, *notes, style.not_drawn(left_out))
+    handles = [Line2D([], [], **look, label=labels[group]) for group, look in looks.items()]
+    handles.append(Line2D([], [], color=style.GREY, **PEAK, label="peak"))
+    drawn.legend(handles=handles, loc="outside upper center", ncols=in_a_row)
+    return drawn
+
+
+def _of_checkpoints(
+    rows: pd.DataFrame, checkpoints: str | Sequence[str | int], label: str, notes: list[str], scale: str
+) -> Figure:
+    """A panel per group and dataset, a line per checkpoint."""
+    rows = _asked(rows, checkpoints)
+    unplaced = list(rows.loc[rows["step"].isna(), "checkpoint"].unique())
+    if unplaced:
+        notes.append(f"(without a step, not drawn: {', '.join(unplaced)})")
+    rows = rows[rows["step"].notna()]
+    if rows.empty:
+        return style.statement("No profiles over training to draw: no checkpoint has a known step.")
+    steps = {group: np.sort(of_group["step"].unique()) for group, of_group in rows.groupby("group", sort=False)}
+    if checkpoints == "all" and max(map(len, steps.values())) > MOST_CHECKPOINTS:
+        steps = {group: _thinned(of_group) for group, of_group in steps.items()}
+        notes.append(f"(up to {MOST_CHECKPOINTS} checkpoints each, evenly spaced in the logarithm of the step)")
+    groups, names = list(steps), list(rows["dataset"].unique())
+    kept = groups[: max(1, MOST_PANELS // len(names))]
+    notes.append(style.not_drawn(groups[len(kept) :]))
+    across, places = style.positions(len(kept), len(names), LEAST_WIDTH, MARGIN)
+    width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
+    down = places[-1][-1][0] + 1
+    drawn = style.figure(width, PANEL_HEIGHT * down + 0.4)
+    grid = drawn.add_gridspec(down, across)
+    shown = np.unique(np.concatenate([steps[group] for group in kept]))
+    norm = AsinhNorm(1, shown[0], max(shown[-1], shown[0] + 1))
+    n_undefined = 0
+    for group, of_places in zip(kept, places, strict=True):
+        of_group = rows[(rows["group"] == group) & rows["step"].isin(steps[group])]
+        seeds = style.seeds_note(n_seeds(of_group))
+        lines = over_seeds(of_group, "mean")
+        n_undefined += int(lines["n_undefined"].sum())
+        first = None
+        for place, dataset in zip(of_places, names, strict=True):
+            axes = drawn.add_subplot(grid[place], sharey=first)
+            for step, line in lines[lines["dataset"] == dataset].sort_values(["step", "layer"]).groupby("step"):
+                colour = style.sequence()(norm(step))
+                axes.plot(line["layer"], line["value"], color=colour)
+                _ring(axes, line["layer"], line["value"], colour, 3.5)
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            style.title(axes, f"{group}{seeds}, {dataset}", (width - MARGIN) / across - 0.3)
+            style.label_outer(axes, "", first is None or place[1] == 0)
+            first = first or axes
+        style.value_axis(first, scale)
+    style.below(drawn, "Layer", style.undefined_note(n_undefined, "left out of the means").strip(), *notes)
+    drawn.supylabel(label, fontsize=style.NORMAL, multialignment="center")
+    _step_bar(drawn, norm, shown, PANEL_HEIGHT * down)
+    drawn.legend(handles=[Line2D([], [], color=style.GREY, **PEAK, label="peak")], loc="outside upper right")
+    return drawn
+
+
+def _asked(rows: pd.DataFrame, checkpoints: str | Sequence[str | int]) -> pd.DataFrame:
+    if checkpoints == "all":
+        return rows
+    if isinstance(checkpoints, str):
+        raise ValueError(
+            f"checkpoints = {checkpoints!r} is not known; it must be all, or a list of steps or of names of checkpoints."
+        )
+    numbers = [step for step in checkpoints if not isinstance(step, str)]
+    require_asked(rows["step"].dropna().astype(int).tolist(), numbers, "step", "the local table")
+    names = [name for name in checkpoints if isinstance(name, str)]
+    require_asked(rows["checkpoint"], names, "checkpoint", "the local table")
+    return rows[rows["step"].isin(checkpoints) | rows["checkpoint"].isin(checkpoints)]
+
+
+def _thinned(steps: np.ndarray) -> np.ndarray:
+    """The steps nearest to places evenly spaced from the first to the last of them, in the norm of the colours."""
+    if len(steps) <= MOST_CHECKPOINTS:
+        return steps
+    places = np.arcsinh(steps.astype(float))
+    wanted = np.linspace(places[0], places[-1], MOST_CHECKPOINTS)
+    return steps[np.unique(np.abs(places[:, None] - wanted).argmin(axis=0))]
+
+
+def _ring(axes: Axes, layers: pd.Series, values: pd.Series, colour: tuple, size: float = 5) -> None:
+    if values.notna().any():
+        peak = values.idxmax()
+        axes.plot(layers[peak], values[peak], **PEAK | {"markersize": size}, color=colour, zorder=3)
+
+
+def _step_bar(drawn: Figure, norm: AsinhNorm, steps: np.ndarray, inches: float) -> None:
+    bar = style.colour_bar(drawn, ScalarMappable(norm, style.sequence()), "Training step", inches)
+    decades = 10.0 ** np.arange(10)
+    for candidates in (
+        [0, *decades],
+        [factor * decade for decade in decades for factor in (1, 2, 5)],
+        {steps[0], steps[-1]},
+    ):
+        ticks = [tick for tick in candidates if steps[0] <= tick <= steps[-1]]
+        if len(ticks) > 2:
+            break
+    bar.ax.yaxis.set_major_locator(FixedLocator(ticks))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda step, _: style.step_label(step)))
