@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pandas as pd
+from idsweep.events import EVENTS
+from idsweep.figures import dynamics
+from idsweep.user_tables import REFERENCE
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, Tick
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 LEAST_POINTS = 7
+NO_EVENTS = EVENTS.empty_table().to_pandas()
+NO_REFERENCE = REFERENCE.empty_table().to_pandas()
+
+
+def draw_dynamics(
+    local: pd.DataFrame,
+    training: pd.DataFrame,
+    events: pd.DataFrame = NO_EVENTS,
+    reference: pd.DataFrame = NO_REFERENCE,
+    **options: object,
+) -> Figure:
+    """The figure of a sweep in which nothing happens and nothing was published, unless told."""
+    return dynamics.draw(local, training, events, reference, **options)
 
 
 def layout_faults(drawn: Figure) -> list[str]:

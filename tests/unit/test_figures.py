@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from idsweep.figures import registry, style
 from idsweep.figures.agreement import draw as draw_agreement
-from idsweep.figures.dynamics import draw as draw_dynamics
 from idsweep.figures.heatmap import draw as draw_heatmap
 from idsweep.figures.nulls import draw as draw_nulls
 from idsweep.figures.scales import draw as draw_scales
 from idsweep.figures.violins import draw as draw_violins
 from matplotlib.collections import PolyCollection, QuadMesh
-from unit.figure_checks import layout_faults, panels
+from unit.figure_checks import draw_dynamics, layout_faults, panels
 
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)]
@@ -62,7 +61,14 @@ def global_table(local: pd.DataFrame) -> pd.DataFrame:
 
 def training_table(steps: list[int] = STEPS) -> pd.DataFrame:
     return pd.DataFrame(
-        {"model": "neox", "seed": None, "step": step, "metric": metric, "value": 8 - np.log1p(step) / 2 + 0.1 * i}
+        {
+            "model": "neox",
+            "group": "neox",
+            "seed": None,
+            "step": step,
+            "metric": metric,
+            "value": 8 - np.log1p(step) / 2 + 0.1 * i,
+        }
         for step in steps
         for i, metric in enumerate(("train_loss", "validation_loss"))
     )
@@ -112,25 +118,6 @@ def both_tables(layers: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
     ]
     ratio = with_variants(whole.assign(estimator="participation_ratio", scale=np.nan), "value")
     return with_variants(local, "mean"), pd.concat([with_variants(whole, "value"), gride, *own, ratio])
-
-
-def test_dynamics_draw_the_means_and_losses() -> None:
-    local, training = local_table(), training_table()
-    drawn = draw_dynamics(local, training)
-    (axes,) = panels(drawn, "neox, films")
-    wanted = local[(local["estimator"] == "twonn") & (local["dataset"] == "films")]
-    for layer, line in enumerate(axes.get_lines()):
-        of_layer = wanted[wanted["layer"] == layer]
-        np.testing.assert_array_equal(line.get_xdata(), of_layer["step"])
-        np.testing.assert_array_equal(line.get_ydata(), of_layer["mean"])
-    assert len(axes.get_lines()) == 5
-    losses = next(axes for axes in drawn.axes if axes.get_ylabel() == "Loss")
-    np.testing.assert_array_equal(losses.get_lines()[1].get_ydata(), training["value"][1::2])
-
-
-def test_dynamics_name_the_estimator_and_neighbourhood() -> None:
-    drawn = draw_dynamics(local_table(), training_table(), estimator="mle")
-    assert "(MLE, L = 64)" in drawn.axes[0].get_ylabel()
 
 
 def test_heat_map_holds_the_means() -> None:
@@ -256,7 +243,7 @@ def test_log_scale() -> None:
 def test_without_several_checkpoints_the_figure_says_so() -> None:
     local = local_table([512])
     for drawn in (
-        draw_dynamics(local, training_table([])[:0].reindex(columns=["model", "metric"])),
+        draw_dynamics(local, training_table([])[:0].reindex(columns=["model", "group", "step", "metric", "value"])),
         draw_heatmap(local),
     ):
         assert "more than one checkpoint" in drawn.texts[0].get_text()
@@ -290,7 +277,16 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path, ending: str) -> Non
 
 
 def test_the_registry_reads_figures_without_importing_them() -> None:
-    assert registry.names() == ["agreement", "dynamics", "heatmap", "nulls", "profiles", "scales", "violins"]
+    assert registry.names() == [
+        "agreement",
+        "dynamics",
+        "grokking",
+        "heatmap",
+        "nulls",
+        "profiles",
+        "scales",
+        "violins",
+    ]
     assert registry.tables("agreement") == ("local", "global")
     assert registry.options("heatmap")["estimator"] == "twonn"
     assert registry.description("violins").startswith("Violins of the local estimates")

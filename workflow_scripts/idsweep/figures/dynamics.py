@@ -1,4 +1,4 @@
-"""Training dynamics: local intrinsic dimension and loss against the training step."""
+"""Training dynamics: local intrinsic dimension and metrics against the training step."""
 
 from __future__ import annotations
 
@@ -11,123 +11,165 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Colormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, by_step, require_asked, require_one_row_each, rows_of
+from idsweep.figures import training as over_training
+from idsweep.figures.selection import IDENTITY, by_step, n_seeds, require_asked, require_one_row_each, rows_of
 
 logger = logging.getLogger(__name__)
 
 DIMENSION_HEIGHT = 2.1
-LOSS_HEIGHT = 1.05
+METRIC_HEIGHT = 1.05
 LEAST_WIDTH = 1.9
+MARKED_LAYERS = 3  # with more, marks of events would hide the curves
+SECOND = "0.35"
 
 
 @style.styled
 def draw(
     local: pd.DataFrame,
     training: pd.DataFrame,
+    events: pd.DataFrame,
+    reference: pd.DataFrame,
     *,
     estimator: str = "twonn",
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
+    second_axis: str | None = None,
+    steps: str = "symlog",
     scale: str = "linear",
     band: bool = True,
 ) -> Figure:
-    """Mean local ID per layer against the training step, a panel per dataset, with the losses below.
+    """Mean local ID per layer against the training step, a panel per dataset, with the losses below. Where a model has
+    several seeds, lines are their medians and bands go from the lowest to the highest; with one, bands are the quartiles of
+    the local estimates. Marks are the peak of a curve, the onset of its fall, its plateau and its upturn with their 95 %
+    intervals, where up to three layers are drawn; rings are published values.
 
-    local: the summary table of local estimates (`model, checkpoint, step, dataset, layer, mean, q25,
-    q75, n_undefined, …`). training: `model, step, metric, value`, empty if nothing was trained here.
-    One block per model with more than one checkpoint of known step; the band spans the quartiles of
-    the local estimates. `metrics` are those drawn below (None: all whose name ends in `_loss`);
-    models without training rows have no second row of panels. The step axis is linear up to 1 and
-    logarithmic beyond; `scale` makes the axis of the dimension "linear" or "log".
+    local, training, events, reference: the tables of those names. One block per model with more than one checkpoint of
+    known step. `metrics` are those drawn below (None: all whose name ends in `_loss`); models without training rows have
+    no second row of panels. `second_axis` is one metric drawn on an axis of its own in the panels of the dimension, in
+    place of the panels below. `steps` makes the axis of the steps "symlog" (linear up to 1 and logarithmic beyond),
+    "linear" or "log"; `scale` makes the axis of the dimension "linear" or "log".
 
     Raises ValueError if what is asked for is not in the tables.
     """
     rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
+    shown = metrics if second_axis is None else [*(metrics or []), second_axis]
     curves = {
-        model: _curves(training, model, metrics)
-        for model, of_model in rows.groupby("model", sort=False)
-        if of_model["step"].dropna().nunique() > 1
+        group: _curves(training, group, of_group, shown)
+        for group, of_group in rows.groupby("group", sort=False)
+        if of_group["step"].dropna().nunique() > 1
     }
     if not curves:
-        held = rows.groupby("model", sort=False)["checkpoint"].nunique()
+        held = rows.groupby("group", sort=False)["checkpoint"].nunique()
         return style.statement(
             "No training dynamics to draw: no model in the table has more than one checkpoint with a known step "
             f"(checkpoints: {', '.join(f'{model} {count}' for model, count in held.items())})."
         )
+    below = {group: of_group[of_group["metric"] != second_axis] for group, of_group in curves.items()}
     names = list(rows["dataset"].unique())
-    across = style.columns(len(names), LEAST_WIDTH)
+    across = style.columns(len(names), LEAST_WIDTH, margin=0.7 if second_axis is None else 1.3)
     down = -(-len(names) // across)
     heights = [
         height
-        for of_model in curves.values()
+        for of_group in below.values()
         for _ in range(down)
-        for height in ([DIMENSION_HEIGHT] if of_model.empty else [DIMENSION_HEIGHT, LOSS_HEIGHT])
+        for height in ([DIMENSION_HEIGHT] if of_group.empty else [DIMENSION_HEIGHT, METRIC_HEIGHT])
     ]
-    drawn = style.figure(style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH, sum(heights))
+    width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
+    drawn = style.figure(width, sum(heights) + 0.3)
     grid = drawn.add_gridspec(len(heights), across, height_ratios=heights)
     label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" (", "\n(")
+    marks: set[str] = set()
     top = 0
-    for model, of_model in curves.items():
-        per_row = 1 if of_model.empty else 2
-        layers = sorted(rows.loc[rows["model"] == model, "layer"].unique())
+    for group, of_group in below.items():
+        per_row = 1 if of_group.empty else 2
+        of_model = rows[rows["group"] == group]
+        layers = sorted(of_model["layer"].unique())
         colours = style.sequence()
         upper: list[Axes] = []
         lower: list[Axes] = []
+        seconds: list[Axes] = []
         for place, dataset in enumerate(names):
             row, column = top + per_row * (place // across), place % across
             axes = drawn.add_subplot(grid[row, column], sharey=upper[0] if upper else None)
-            chosen = rows[(rows["model"] == model) & (rows["dataset"] == dataset)]
-            note = _dimension(axes, chosen, layers, colours, band)
+            chosen = of_model[of_model["dataset"] == dataset]
+            lines = _dimension(axes, chosen, layers, colours, band)
+            for layer, (line, colour) in lines.items():
+                of_curve = over_training.published(reference, over_training.LOCAL_DIMENSION, dataset, layer)
+                over_training.points(axes, of_curve[of_curve["model"] == group], colour)
+                if len(layers) <= MARKED_LAYERS:
+                    here = events[(events["model"] == group) & (events["estimator"] == estimator)]
+                    here = here[(here["dataset"] == dataset) & (here["layer"] == layer)]
+                    marks |= set(over_training.marked(axes, here, line, colour))
             style.value_axis(axes, scale)
-            axes.set_title(f"{model}, {dataset}")
+            seeds = style.seeds_note(n_seeds(chosen))
+            style.title(axes, f"{group}{seeds}, {dataset}", (width - 1.3) / across)
             style.label_outer(axes, label, column == 0)
             upper.append(axes)
             bottom = axes
-            if not of_model.empty:
+            if second_axis is not None:
+                second = _second_axis(axes, curves[group], group, second_axis, reference)
+                last = column == across - 1 or place == len(names) - 1
+                second.set_ylabel(second_axis.replace("_", " ") if last else "", color=SECOND)
+                if seconds:
+                    second.sharey(seconds[0])
+                second.tick_params(labelright=last)
+                seconds.append(second)
+            if not of_group.empty:
                 bottom = drawn.add_subplot(grid[row + 1, column], sharex=axes, sharey=lower[0] if lower else None)
-                _losses(bottom, of_model)
-                style.label_outer(bottom, _loss_label(of_model), column == 0)
+                _metrics(bottom, of_group)
+                style.label_outer(bottom, _metric_label(of_group), column == 0)
                 axes.tick_params(labelbottom=False)
                 lower.append(bottom)
-            bottom.set_xlabel(f"Training step{note}")
-            _step_axis(axes, np.concatenate([chosen["step"].dropna(), of_model["step"]]).astype(float))
+            bottom.set_xlabel(f"Training step{_notes(chosen)}")
+            every_step = np.concatenate([chosen["step"].dropna(), curves[group]["step"]]).astype(float)
+            over_training.step_axis(axes, every_step, steps)
         if lower:
             lower[0].legend(handlelength=1.8, labelspacing=0.2, borderaxespad=0.1)
         _layer_bar(drawn, upper, layers, colours)
         top += per_row * down
+    handles = over_training.legend_of(marks, published=bool(reference["model"].isin(list(below)).any()))
+    if handles:
+        drawn.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2)
     return drawn
 
 
-def _curves(training: pd.DataFrame, model: str, metrics: Sequence[str] | None) -> pd.DataFrame:
-    of_model = training[training["model"] == model]
-    if of_model.empty:
-        return of_model
-    if metrics is None:
-        of_model = of_model[of_model["metric"].str.endswith("_loss")]
-    else:
-        require_asked(of_model["metric"], metrics, "metric", f"the training table of model {model!r}")
-        of_model = of_model[of_model["metric"].isin(metrics)]
-    require_one_row_each(of_model, "training", ["model", "step", "metric"])
-    return of_model
+def _curves(training: pd.DataFrame, group: str, rows: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:
+    """The metrics that are shown of the runs of a group that `rows` are of."""
+    of_group = training[training["model"].isin(rows["model"])]
+    if metrics is not None and not (of_group.empty and not training.empty):
+        require_asked(of_group["metric"], metrics, "metric", f"the training table of model {group!r}")
+    wanted = of_group["metric"].str.endswith("_loss") if metrics is None else of_group["metric"].isin(metrics)
+    of_group = of_group[wanted.astype(bool)]
+    require_one_row_each(of_group, "training", ["model", "step", "metric"])
+    return of_group
 
 
-def _dimension(axes: Axes, rows: pd.DataFrame, layers: list[int], colours: Colormap, band: bool) -> str:
+def _dimension(
+    axes: Axes, rows: pd.DataFrame, layers: list[int], colours: Colormap, band: bool
+) -> dict[int, tuple[pd.DataFrame, object]]:
+    """Draw a curve per layer; returns each with its colour."""
     known = rows[rows["step"].notna()]
     shades = colours(np.linspace(0, 1, len(layers))) if len(layers) > 1 else colours([0.4])
-    few = known["step"].nunique() <= 30
+    single = n_seeds(known) == 1
+    lines = {}
     for layer, shade in zip(layers, shades, strict=True):
-        line = known[known["layer"] == layer].sort_values("step")
-        steps = line["step"].to_numpy(dtype=float)
-        if band:
-            axes.fill_between(
-                steps, line["q25"], line["q75"], color=shade, alpha=min(0.15, 0.9 / len(layers)), linewidth=0
-            )
-        axes.plot(steps, line["mean"], color=shade, marker="o" if few else None, markersize=2.2)
+        of_layer = known[known["layer"] == layer].sort_values("step")
+        line = over_training.over_runs(of_layer, "mean")
+        if single:
+            line = line.assign(low=of_layer["q25"].to_numpy(), high=of_layer["q75"].to_numpy())
+        over_training.curve(axes, line, {"color": shade}, band=band, alpha=min(0.15, 0.9 / len(layers)))
+        lines[layer] = line, shade
+    return lines
+
+
+def _notes(rows: pd.DataFrame) -> str:
+    """What is not drawn, below the label of the steps."""
+    known = rows[rows["step"].notna()]
     unplaced = list(by_step(rows).loc[lambda checkpoints: checkpoints["step"].isna(), "checkpoint"])
     if unplaced:
         logger.warning("Checkpoints without a step are not on the step axis: %s.", ", ".join(unplaced))
@@ -135,37 +177,29 @@ def _dimension(axes: Axes, rows: pd.DataFrame, layers: list[int], colours: Color
     return note + (f"\n(without a step, not drawn: {', '.join(unplaced)})" if unplaced else "")
 
 
-def _losses(axes: Axes, curves: pd.DataFrame) -> None:
+def _metrics(axes: Axes, curves: pd.DataFrame) -> None:
     metrics = list(curves["metric"].unique())
     for place, (metric, colour) in enumerate(zip(metrics, style.categories(len(metrics)), strict=True)):
-        line = curves[curves["metric"] == metric].sort_values("step")
-        axes.plot(
-            line["step"].to_numpy(dtype=float),
-            line["value"],
-            color=colour,
-            linestyle=("-", "--", ":", "-.")[place % 4],
-            label=metric.replace("_", " "),
-        )
+        line = over_training.over_runs(curves[curves["metric"] == metric], "value")
+        look = {"color": colour, "linestyle": style.DASHES[place % 4], "label": metric.replace("_", " ")}
+        over_training.curve(axes, line, look, markers=False)
 
 
-def _loss_label(curves: pd.DataFrame) -> str:
+def _second_axis(axes: Axes, curves: pd.DataFrame, group: str, metric: str, reference: pd.DataFrame) -> Axes:
+    """The metric over the panel of the dimension, dashed, with an axis on the right."""
+    second = axes.twinx()
+    line = over_training.over_runs(curves[curves["metric"] == metric], "value")
+    over_training.curve(second, line, {"color": SECOND, "linestyle": "--"})
+    of_metric = over_training.published(reference, metric)
+    over_training.points(second, of_metric[of_metric["model"] == group], SECOND)
+    second.spines["right"].set(visible=True, color=SECOND)
+    second.tick_params(axis="y", colors=SECOND)
+    second.yaxis.set_major_locator(MaxNLocator(5))
+    return second
+
+
+def _metric_label(curves: pd.DataFrame) -> str:
     return "Loss" if curves["metric"].str.endswith("_loss").all() else "Metric"
-
-
-def _step_axis(axes: Axes, steps: np.ndarray) -> None:
-    axes.set_xscale("symlog", linthresh=1, linscale=0.6)
-    lowest, highest = steps.min(), steps.max()
-    decades = [10.0**power for power in range(int(np.log10(max(highest, 1))) + 1)]
-    ticks = [0.0, *decades]
-    if sum(lowest <= tick <= highest for tick in ticks) < 3:
-        ticks = [0.0, *(factor * decade for decade in decades for factor in (1, 2, 5))]
-    ends = axes.transData.transform([(lowest, 0), (highest, 0)])[:, 0]
-    margin = 0.03 * (ends[1] - ends[0])
-    left, right = (axes.transData.inverted().transform((end, 0))[0] for end in (ends[0] - margin, ends[1] + margin))
-    axes.set_xlim(left, right)
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if left <= tick <= right]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: style.step_label(step)))
 
 
 def _layer_bar(drawn: Figure, panels: list[Axes], layers: list[int], colours: Colormap) -> None:

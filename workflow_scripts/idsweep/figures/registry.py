@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FOUNDATIONS = frozenset({"registry", "selection", "style"})
+FOUNDATIONS = frozenset({"registry", "selection", "style", "training"})
 
 
 def names() -> list[str]:

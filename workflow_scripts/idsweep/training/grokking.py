@@ -59,6 +59,7 @@ def train_grokking(
     checkpoints: Collection[int],
     identity: str,
     initialization: str = "torch",
+    embedding_std: float = 1.0,
     device: str = "cpu",
     metrics_every: int = 50,
     evaluated: int | None = 1024,
@@ -79,8 +80,9 @@ def train_grokking(
     architecture
         `model_type` and what its config is to have (see `idsweep.training.architecture`), but for the vocabulary.
     initialization
-        "torch": PyTorch's defaults, which are normal with variance 1 for embeddings and uniform within
-        ±1/√(inputs) for weights and biases of linear layers. "transformers": what the architecture's config says.
+        "torch": PyTorch's defaults, which are uniform within ±1/√(inputs) for weights and biases of linear layers, and
+        normal for embeddings, with deviation `embedding_std` (PyTorch's is 1). "transformers": what the architecture's
+        config says.
     identity
         What shapes weights and metrics (the training's signature). A training of the same identity and output folder
         that was killed goes on from its last saved state, and ends with the weights that it would have had; one of
@@ -108,6 +110,7 @@ def train_grokking(
         epsilon=epsilon,
         gradient_clipping=gradient_clipping,
         decay_steps=decay_steps,
+        embedding_std=embedding_std,
         metrics_every=metrics_every,
         evaluated=math.inf if evaluated is None else evaluated,
     )
@@ -141,7 +144,7 @@ def train_grokking(
         except ValueError as error:
             raise ValueError(f"architecture: it does not make a causal model: {error}") from error
         if initialization == "torch":
-            initialize_as_torch(model)
+            initialize_as_torch(model, embedding_std)
         model.to(device).train()
         training = _Training(
             model,
@@ -207,10 +210,10 @@ def train_grokking(
     )
 
 
-def initialize_as_torch(model: nn.Module) -> None:
+def initialize_as_torch(model: nn.Module, embedding_std: float = 1.0) -> None:
     """Draw the weights of embeddings and linear layers anew, as PyTorch does by default, from torch's generator.
 
-    Embeddings are normal with variance 1; weights and biases of linear layers are uniform within ±1/√(inputs), which
+    Embeddings are normal with deviation `embedding_std`; weights and biases of linear layers are uniform within ±1/√(inputs), which
     is what `torch.nn.Linear` does; GPT-2's Conv1D is a linear layer. Where the output matrix is tied to the embeddings,
     both are as embeddings. Other parameters, of norms for instance, keep their values.
     """
@@ -223,7 +226,7 @@ def initialize_as_torch(model: nn.Module) -> None:
             nn.init.uniform_(module.bias, -bound, bound)
     for module in model.modules():
         if isinstance(module, nn.Embedding):
-            module.reset_parameters()
+            nn.init.normal_(module.weight, std=embedding_std)
 
 
 class _Training:

@@ -1,0 +1,151 @@
+"""Grokking: training accuracy, validation accuracy and local dimension over training, of several models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from idsweep.figures import style
+from idsweep.figures import training as over_training
+from idsweep.figures.selection import IDENTITY, n_seeds, require_asked, require_one_row_each, rows_of
+
+ACCURACIES = ("train_accuracy", "validation_accuracy")
+ACROSS = 3
+PANEL_HEIGHT = 1.9
+LEGEND_LINE, LEGEND_LETTER = 0.2, 0.06
+
+
+@style.styled
+def draw(
+    local: pd.DataFrame,
+    training: pd.DataFrame,
+    events: pd.DataFrame,
+    reference: pd.DataFrame,
+    *,
+    estimator: str = "twonn",
+    models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    layers: Sequence[int] | None = None,
+    steps: str = "linear",
+    band: bool = True,
+) -> Figure:
+    """Training accuracy, validation accuracy and mean local ID over training, a colour per model: medians over its seeds,
+    with bands from the lowest to the highest. Marks on the curves of the dimension are its peak, the onset of its fall and
+    its plateau, with 95 % intervals; dashed lines stand where the validation accuracy has come half-way to 1. Rings are
+    published values.
+
+    local, training, events, reference: the tables of those names. The dimension is that of `layers`, counted from the end
+    where they are negative (None: the last one measured), a panel for each of them and each dataset. `steps` makes the axis
+    of the steps "linear", "log" or "symlog".
+
+    Raises ValueError if what is asked for is not in the tables, or if a model has no accuracies.
+    """
+    rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
+    require_one_row_each(rows, "local", IDENTITY)
+    rows = _of_layers(rows[rows["step"].notna()], layers)
+    groups = list(rows["group"].unique())
+    if rows.groupby("group")["step"].nunique().max() < 2:
+        return style.statement("No grokking to draw: no model has more than one checkpoint with a known step.")
+    curves = _accuracies(training, rows)
+    looks = style.line_looks(groups)
+    clouds = list(rows[["dataset", "layer"]].drop_duplicates().itertuples(index=False, name=None))
+    down = -(-(len(ACCURACIES) + len(clouds)) // ACROSS)
+    drawn = style.figure(style.TEXT_WIDTH, PANEL_HEIGHT * down + 3 * LEGEND_LINE)
+    grid = drawn.add_gridspec(down, ACROSS)
+    panels = [drawn.add_subplot(grid[divmod(place, ACROSS)]) for place in range(len(ACCURACIES) + len(clouds))]
+    for axes, metric in zip(panels, ACCURACIES, strict=False):
+        of_metric = curves[curves["metric"] == metric]
+        _curves(axes, of_metric, "value", looks, over_training.published(reference, metric), band)
+        axes.set(title=metric.replace("train_", "Training ").replace("validation_", "Validation "), ylim=(-0.04, 1.06))
+    label = style.local_label("", estimator, rows).strip(" ()")
+    events = events[events["model"].isin(groups)]
+    generalization = events[events["event"] == "generalization"]
+    events = events[events["estimator"] == estimator]
+    shown: set[str] = set()
+    for axes, (dataset, layer) in zip(panels[len(ACCURACIES) :], clouds, strict=True):
+        of_cloud = rows[(rows["dataset"] == dataset) & (rows["layer"] == layer)]
+        of_reference = over_training.published(reference, over_training.LOCAL_DIMENSION, dataset, layer)
+        lines = _curves(axes, of_cloud, "mean", looks, of_reference, band)
+        of_events = events[(events["dataset"] == dataset) & (events["layer"] == layer)]
+        for group, line in lines.items():
+            here = of_events[of_events["model"] == group]
+            shown |= set(over_training.marked(axes, here, line, looks[group]["color"]))
+        for event in generalization.itertuples():
+            axes.axvline(event.step, color=looks[event.model]["color"], linewidth=0.8, linestyle="--", zorder=1)
+        where = f"{dataset}, layer {layer}".replace("_", " ")
+        axes.set(title=f"Mean local dimension\n({where})", ylabel=label)
+    every_step = pd.concat([curves["step"], rows["step"]]).astype(float)
+    undefined = style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means")
+    for place, axes in enumerate(panels):
+        over_training.step_axis(axes, every_step, steps)
+        if place + ACROSS >= len(panels):
+            axes.set_xlabel(f"Training step{undefined * (place >= len(ACCURACIES))}")
+    marks = over_training.legend_of(shown, published=bool(reference["model"].isin(groups).any()))
+    if len(generalization):
+        marks.append(Line2D([], [], color=style.GREY, linestyle="--", linewidth=0.8, label="generalization"))
+    _legends(drawn, looks, n_seeds(rows), marks)
+    return drawn
+
+
+def _curves(
+    axes: Axes, rows: pd.DataFrame, value: str, looks: dict[str, dict], reference: pd.DataFrame, band: bool
+) -> dict[str, pd.DataFrame]:
+    """Draw one curve for each group, and what was published of it; returns the curves."""
+    lines = {}
+    for group, look in looks.items():
+        lines[group] = over_training.over_runs(rows[rows["group"] == group], value)
+        over_training.curve(axes, lines[group], look, band=band)
+        over_training.points(axes, reference[reference["model"] == group], look["color"])
+    return lines
+
+
+def _of_layers(rows: pd.DataFrame, layers: Sequence[int] | None) -> pd.DataFrame:
+    """The rows of the layers asked for, the last one of each group by default."""
+    last = rows.groupby("group")["layer"].transform("max")
+    if layers is None:
+        return rows[rows["layer"] == last]
+    counted = {layer: layer if layer >= 0 else last + 1 + layer for layer in layers}
+    parts = [rows[rows["layer"] == at] for at in counted.values()]
+    for layer, part in zip(layers, parts, strict=True):
+        if part.empty:
+            require_asked(rows["layer"], [layer], "layer", "the local table")
+    return pd.concat(parts).drop_duplicates()
+
+
+def _accuracies(training: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    curves = training[training["model"].isin(rows["model"]) & training["metric"].isin(ACCURACIES)]
+    for model in rows["model"].unique():
+        require_asked(
+            curves.loc[curves["model"] == model, "metric"], ACCURACIES, "metric", f"the training table of {model!r}"
+        )
+    require_one_row_each(curves, "training", ["model", "step", "metric"])
+    return curves
+
+
+def _labels(groups: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The title of the legend and its labels: "fraction" and 0.1, 0.3 … where names differ in nothing else."""
+    parts = [style.NUMBER.split(group) for group in groups]
+    if len(groups) > 1 and len({(tuple(part[:-2]), part[-1]) for part in parts}) == 1 and len(parts[0]) > 1:
+        title = "".join(parts[0][:-2]).rsplit("-", 1)[-1].replace("_", " ").strip()
+        if title:
+            return title, {group: part[-2] + part[-1] for group, part in zip(groups, parts, strict=True)}
+    return "", {group: group for group in groups}
+
+
+def _legends(drawn: Figure, looks: dict[str, dict], seeds: int, marks: list[Line2D]) -> None:
+    """Above the panels a line of the models, what their names have in common before it; below them one of the marks."""
+    title, labels = _labels(list(looks))
+    handles = [Line2D([], [], **look, label=labels[group]) for group, look in looks.items()]
+    if title or seeds > 1:
+        name = title + (f" ({seeds} seeds)" if title else f"{seeds} seeds:") * (seeds > 1)
+        handles.insert(0, Line2D([], [], linestyle="none", label=name))
+    longest = max(len(handle.get_label()) for handle in handles)
+    across = max(1, min(len(handles), int(style.TEXT_WIDTH / (0.4 + LEGEND_LETTER * longest))))
+    across = len(handles) if title else across
+    drawn.legend(handles=handles, loc="outside upper left", ncols=across, columnspacing=1.2)
+    if marks:
+        drawn.legend(handles=marks, loc="outside lower left", ncols=len(marks), columnspacing=1.2)
