@@ -16,6 +16,7 @@ from scipy.signal import lfilter
 
 LEAST_POINTS = 6  # a shorter curve has no events
 FALSE_ALARMS = 0.05  # of curves that are noise alone
+MOST_FOR_CORNERS = 64  # points; with more, corners are seen without them, and noise with heavy tails passes for corners
 MILD = 0.3  # autocorrelation of the noise that is always allowed for
 AUTOCORRELATIONS = (MILD, 0.5, 0.7, 0.9)
 LEAST_FOR_AUTOCORRELATION = 64  # points; with fewer it cannot be told from the signal
@@ -24,11 +25,14 @@ EXHAUSTED = 0.01  # share of its whole improvement that a metric may lack when i
 LEAST_LEVEL = 4  # points of a level stretch
 LEAST_CHANGE = 0.01  # share of a curve's range; smaller changes are no events, however little noise there is
 MOST_DRIFT = 0.2  # share of a swing that the straight line through a level stretch may move
+INTERVAL = (0.025, 0.975)
 
 LOWER_IS_BETTER = ("loss", "perplexity")  # endings of metrics' names
 
 
 class Curve(NamedTuple):
+    """A value over training: a mean local dimension or a metric of one run."""
+
     steps: np.ndarray  # float64 (n,), increasing
     values: np.ndarray  # float64 (n,), finite
     error: float  # standard error of a value, 0 if unknown
@@ -64,17 +68,20 @@ def _smooth(Y: np.ndarray, width: int) -> np.ndarray:
 
 
 def _without_outliers(Y: np.ndarray) -> np.ndarray:
-    """Values drawn to the median of themselves and both neighbours, as far as straight lines do not lead to them.
+    """Values moved to the median of themselves and both neighbours, but for a millionth, which tells equal ones apart.
 
-    The median of 3 makes single outliers harmless, but also cuts the corners of a curve with few points. So a value is
-    moved towards it only up to the median of itself and what the two points before it, and the two after it, lead to
-    (predictive median hybrid filter: Heinonen & Neuvo 1987). At the ends points repeat.
+    That makes single outliers harmless, but also cuts the corners of a curve with few points. There a value is moved
+    only up to the median of itself and where straight lines through the two points before it and the two after it
+    lead (predictive median hybrid filter: Heinonen & Neuvo 1988). At the ends points repeat.
     """
     before, after = np.roll(Y, 1, axis=1), np.roll(Y, -1, axis=1)
     before[:, 0], after[:, -1] = Y[:, 0], Y[:, -1]
-    rising, falling = 2 * before - np.roll(before, 1, axis=1), 2 * after - np.roll(after, -1, axis=1)
-    rising[:, :2], falling[:, -2:] = before[:, :2], after[:, -2:]
-    return _median(Y, _median(Y, before, after), _median(Y, rising, falling))
+    moved = _median(Y, before, after)
+    if Y.shape[1] <= MOST_FOR_CORNERS:
+        rising, falling = 2 * before - np.roll(before, 1, axis=1), 2 * after - np.roll(after, -1, axis=1)
+        rising[:, :2], falling[:, -2:] = before[:, :2], after[:, -2:]
+        moved = _median(Y, moved, _median(Y, rising, falling))
+    return moved + 1e-6 * (Y - moved)
 
 
 def _median(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -184,7 +191,10 @@ class _Analysis:
 
 
 def dimension_events(curve: Curve, samples: int, generator: np.random.Generator) -> dict[str, Event]:
-    """Those of `peak`, `upturn`, `onset_of_fall` and `plateau` that a local dimension has, with so many replicates."""
+    """Those of `peak`, `upturn`, `onset_of_fall` and `plateau` that a local dimension has.
+
+    samples: bootstrap replicates of each event. A curve of fewer than `LEAST_POINTS` has no events.
+    """
     if len(curve.values) < LEAST_POINTS:
         return {}
     of = _Analysis(curve)
@@ -203,7 +213,10 @@ def dimension_events(curve: Curve, samples: int, generator: np.random.Generator)
 
 
 def metric_events(curve: Curve, samples: int, generator: np.random.Generator, metric: str) -> dict[str, Event]:
-    """Those of `exhaustion`, `memorization`, `generalization` and `overfitting` that a metric of this name has."""
+    """Those of `exhaustion`, `memorization`, `generalization` and `overfitting` that a metric of this name has.
+
+    samples: bootstrap replicates of each event. A curve of fewer than `LEAST_POINTS` has no events.
+    """
     if len(curve.values) < LEAST_POINTS:
         return {}
     sign = -1 if metric.endswith(LOWER_IS_BETTER) else 1
@@ -242,36 +255,43 @@ class _Course:
         return _highest(self.of, sign * self.smooth, self.scale, self.turns[turn - 1], self.turns[turn + 1])
 
     def swing(self, k: int, *, pointed: bool) -> _Swing:
-        # what comes before the first turn is part of the first swing, what comes after the last one of the last
-        ends = [0, *self.turns[1:-1], len(self.of.y) - 1]
-        begin, end = (slice(ends[max(j - 1, 0)], ends[min(j + 1, self.last + 1)] + 1) for j in (k, k + 1))
+        """Swing k, from its lowest point, or the curve's first one if it is the first, to its highest one.
+
+        Its ends are looked for from the turn before the one to the turn after the other. What comes before the first
+        turn is part of the first swing, what comes after the last one of the last.
+        """
+        bounds = [0, *self.turns[1:-1], len(self.of.y) - 1]
+        begin, end = (slice(bounds[max(j - 1, 0)], bounds[min(j + 1, self.last + 1)] + 1) for j in (k, k + 1))
         sign = 1 if self.rises[k] else -1
-        upward = sign * self.smooth
-        start, stop = np.zeros(len(upward), dtype=int), np.full(len(upward), end.stop - 1)
-        if k > 0:
-            start = begin.start + upward[:, begin].argmin(axis=1)
-        if k < self.last:
-            stop = np.maximum(start, end.start + upward[:, end].argmax(axis=1))
-        levels = _levels(self.of, self.scale, sign * self.copies, sign, (begin, end), SETTLED, pointed=pointed)
-        return _Swing(sign, sign * self.copies, *levels, start, stop)
+        copies, smooth = sign * self.copies, sign * self.smooth
+        low, high, margin = _levels(self.of, self.scale, sign, copies, (begin, end), SETTLED, pointed=pointed)
+        start = begin.start + smooth[:, begin].argmin(axis=1) if k > 0 else np.zeros(len(copies), dtype=int)
+        stop = np.maximum(start, end.start + smooth[:, end].argmax(axis=1))
+        return _Swing(sign, copies, low, high, margin, start, stop)
 
 
 def _onset_of_fall(course: _Course) -> Event | None:
-    fall = course.summit
-    if fall is None and not course.rises[0]:
-        fall = 0
-    if fall is None:
+    """The onset of the fall after the peak, or of a fall from a level stretch that is the curve's only change."""
+    steps = course.of.steps
+    if course.summit is not None:
+        falling = course.swing(course.summit, pointed=True)
+        onset = _crossing(steps, falling, falling.low + falling.margin)
+        top = falling.start[0]
+        # the true peak lies anywhere between the points around the highest one, and the onset may follow at once
+        at_once = np.quantile(onset.replicates, INTERVAL[0]) <= steps[top + 1]
+        return onset._replace(before=steps[top - 1]) if at_once else onset
+    if course.last > 0 or course.rises[0]:
         return None
-    falling = course.swing(fall, pointed=fall > 0)
-    # a fall without a rise before it sets in only where the curve was level: a trend is falling all along
-    before = -falling.copies[0, : falling.stop[0] + 1][::-1]
-    if fall == 0 and not _settles(before, -falling.high[0], -falling.low[0], falling.margin[0], course.of.deviation):
+    falling = course.swing(0, pointed=False)
+    before = -falling.copies[0, : falling.stop[0] + 1][::-1]  # in reverse, a fall from a level ends level
+    if not _settles(before, -falling.high[0], -falling.low[0], falling.margin[0], course.of.deviation):
         return None
-    return _crossing(course.of.steps, falling, falling.low + falling.margin)
+    return _crossing(steps, falling, falling.low + falling.margin)
 
 
 def _plateau(course: _Course) -> Event | None:
     closing = course.swing(course.last, pointed=False)
+    closing = closing._replace(stop=np.full(len(closing.copies), len(course.of.y) - 1))
     after = closing.copies[0, closing.start[0] :]
     if not _settles(after, closing.low[0], closing.high[0], closing.margin[0], course.of.deviation):
         return None
@@ -284,9 +304,9 @@ def _plateau(course: _Course) -> Event | None:
 def _improvement(of: _Analysis, scale: int, samples: int, generator: np.random.Generator) -> _Swing:
     """The rise from the first point to the best one."""
     copies = of.copies(scale, samples, generator)
-    levels = _levels(of, scale, copies, 1, (slice(0, 1), slice(None)), EXHAUSTED, pointed=False)
+    low, high, margin = _levels(of, scale, 1, copies, (slice(0, 1), slice(None)), EXHAUSTED, pointed=False)
     stop = _smooth(copies, of.widths[scale]).argmax(axis=1)
-    return _Swing(1, copies, *levels, np.zeros_like(stop), stop)
+    return _Swing(1, copies, low, high, margin, np.zeros_like(stop), stop)
 
 
 def _improved(of: _Analysis, scale: int) -> bool:
@@ -362,8 +382,8 @@ class _Swing(NamedTuple):
 def _levels(
     of: _Analysis,
     scale: int,
-    copies: np.ndarray,
     sign: int,
+    copies: np.ndarray,
     ends: tuple[slice, slice],
     share: float,
     *,
