@@ -39,7 +39,7 @@ rule draw_figure:
 
 rule describe_sweep:
     input:
-        expand(TABLE, table=TABLES),
+        expand(TABLE, table=["local", "global"]),
     output:
         report(
             ABOUT,

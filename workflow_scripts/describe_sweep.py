@@ -1,5 +1,6 @@
 """Write down what made the sweep: configuration, versions, command.
 
+Reads: the tables of local and global estimates.
 Writes: results/{sweep}/about.html, a page of the report.
 """
 

@@ -16,7 +16,7 @@ from workflow.checkout import MINI, Project, check_out
 
 REPORT = {"describe_sweep": 1, "write_report": 1}
 FIGURES = {"draw_figure": 2, **REPORT}
-COLLECTED = {"collect_estimates": 1, "write_csv": 2, **FIGURES}
+COLLECTED = {"collect_estimates": 1, "detect_events": 1, "write_csv": 5, **FIGURES}
 ESTIMATED = {"estimate_dimensions": 16, **COLLECTED}
 SEARCHED = {"find_neighbors": 3, **ESTIMATED}
 EXTRACTED = {"extract_embeddings": 3, **SEARCHED}
@@ -67,6 +67,16 @@ def check_out_again(project: Project) -> None:
             path.touch()
 
 
+def bring_a_metric(project: Project) -> None:
+    (project.folder / "probe.csv").write_text("step,value\n0,0.1\n4,0.2\n")
+    project.configure(models__mini_neox={"checkpoints": ["step0", "step4"], "metrics": {"probe": "probe.csv"}})
+
+
+def publish(project: Project) -> None:
+    (project.folder / "published.csv").write_text("model,quantity,step,value\nmini_neox,local_dimension,4,9\n")
+    project.configure(reference="published.csv")
+
+
 EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     "nothing": (lambda p: p.configure(), {}),
     "add a checkpoint": (
@@ -83,7 +93,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
             catalog__models__second_neox=TWIN,
         ),
         {"train_tokenizer": 1, "train_language_model": 1, "sample_tokens": 1, "extract_embeddings": 1}
-        | {"find_neighbors": 1, "estimate_dimensions": 6, "collect_training": 1, **COLLECTED, "write_csv": 3},
+        | {"find_neighbors": 1, "estimate_dimensions": 6, "collect_training": 1, **COLLECTED, "write_csv": 6},
     ),
     "add a layer": (
         lambda p: p.configure(models__minilm={"layers": [0, 3, -1]}),
@@ -132,6 +142,14 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     "batch size": (lambda p: p.configure(compute={"batch_tokens": 100}), {}),
     "device": (lambda p: p.configure(compute={"device": "cpu"}), {}),
     "log level": (lambda p: p.configure(compute={"log_level": "DEBUG"}), {}),
+    "a metric from elsewhere": (
+        bring_a_metric,
+        {"collect_training": 1, "detect_events": 1, "write_csv": 4, "draw_figure": 1, **REPORT},
+    ),
+    "published values": (
+        publish,
+        {"collect_reference": 1, "write_csv": 1, "draw_figure": 1, **REPORT},
+    ),
     "touch of a small unchanged input": (touch_tokens, {}),
     "touch of scripts": (touch_scripts, {}),
     "a fresh checkout over old results": (check_out_again, {}),
@@ -160,7 +178,7 @@ def test_threads_make_nothing_stale(project: Project) -> None:
 @pytest.mark.parametrize(
     ("distribution", "expected"),
     [
-        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 3}),
+        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 6}),
         ("scikit-dimension", {}),
         ("numba", SEARCHED),
     ],

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skdim
+from idsweep.events import CORRELATIONS, EVENTS, LEADS
 from idsweep.store import provenance, read_embeddings, read_table
 from sklearn.neighbors import NearestNeighbors
 from workflow.checkout import MINI, Project, check_out
@@ -23,10 +24,10 @@ SUMS = {
     "train": "grokking",
     "kind": "causal",
     "architecture": GPT2 | {"max_position_embeddings": 8},
-    "training": {"dataset": "sums", "steps": 40, "batch_size": 32, "metrics_every": 10},
-    "vary": {"training.fraction": [0.3, 0.6]},
+    "training": {"dataset": "sums", "steps": 40, "batch_size": 32},
+    "vary": {"training.fraction": [0.3, 0.6]},  # of which one is measured
     "seeds": [0, 1],
-    "checkpoints": "step{0..40/10}",
+    "checkpoints": "step{0..40/20}",
 }
 MASKED = {
     "train": "language_model",
@@ -44,11 +45,12 @@ L = 16
 def configure(project: Project, **changes) -> None:
     project.configure(
         **{
-            "models": {"sums": {}},
-            "datasets": ["trained_on", "held_out"],
+            "models": {"sums": {"vary": {"training.fraction": [0.6]}}},
+            "datasets": ["trained_on"],
+            "estimator_sets": {"quick": MINI["estimator_sets"]["quick"]},
             "layers": [-1],
             "tokens": {"select": "all", "number": 400},
-            "figures": {"grokking": {}, "dynamics": {"second_axis": "validation_accuracy"}, "profiles": {}},
+            "figures": {"grokking": {}, "dynamics": {"second_axis": "validation_accuracy"}, "heatmap": {}},
             "reference": "reference.csv",
             "catalog": {"models": {"sums": SUMS}, "datasets": {"sums": EQUATIONS}},
         }
@@ -58,7 +60,7 @@ def configure(project: Project, **changes) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Two fractions of the sums mod 13, two seeds, trained for 40 steps and measured at five checkpoints."""
+    """A fraction of the sums mod 13, two seeds, trained for 40 steps and measured at three checkpoints."""
     project = check_out(tmp_path_factory.mktemp("trained") / "idsweep")
     (project.folder / "reference.csv").write_text(REFERENCE)
     configure(project)
@@ -72,30 +74,30 @@ def table(project: Project, name: str) -> pd.DataFrame:
 
 
 def test_each_run_is_measured_on_its_own_equations(trained: Project) -> None:
-    texts = {}
-    for model in ("sums-fraction0.3-seed0", "sums-fraction0.6-seed0", "sums-fraction0.6-seed1"):
-        for part in ("trained_on", "held_out"):
-            sequences = read_table(trained.results / f"sequences/{model}/{part}.parquet")
-            texts[model, part] = set(sequences["text"].to_pylist())
-        assert not texts[model, "trained_on"] & texts[model, "held_out"]
-    assert len(texts["sums-fraction0.3-seed0", "trained_on"]) == round(0.3 * 169)
-    assert len(texts["sums-fraction0.6-seed0", "trained_on"]) > 90
-    assert texts["sums-fraction0.6-seed0", "trained_on"] != texts["sums-fraction0.6-seed1", "trained_on"]
+    texts = [
+        set(
+            read_table(trained.results / f"sequences/sums-fraction0.6-seed{seed}/trained_on.parquet")[
+                "text"
+            ].to_pylist()
+        )
+        for seed in (0, 1)
+    ]
+    assert [90 < len(of_seed) <= round(0.6 * 169) for of_seed in texts] == [True, True]
+    assert texts[0] != texts[1]
 
 
 def test_tables_tell_runs_groups_and_seeds(trained: Project) -> None:
     local, training = table(trained, "local"), table(trained, "training")
     for frame in (local, training):
-        assert set(frame["group"]) == {"sums-fraction0.3", "sums-fraction0.6"}
+        assert set(frame["group"]) == {"sums-fraction0.6"}
         assert (frame["model"] == frame["group"] + "-seed" + frame["seed"].astype(str)).all()
     assert set(training["metric"]) == {"train_loss", "validation_loss", "train_accuracy", "validation_accuracy"}
     assert sorted(training["step"].unique()) == [0, 10, 20, 30, 40]
-    assert set(local["split"]) == {"train", "validation"}
+    assert set(local["split"]) == {"train"}
     assert table(trained, "reference")["value"].tolist() == [5.5]
-    for name in ("events", "leads", "correlations"):
+    for name, schema in (("events", EVENTS), ("leads", LEADS), ("correlations", CORRELATIONS)):
+        assert read_table(trained.results / f"tables/{name}.parquet").schema.equals(schema)
         assert (trained.results / f"tables/{name}.csv").exists()
-    of_curve = table(trained, "correlations")
-    assert set(of_curve["metric"]) == set(training["metric"])
 
 
 def test_the_last_checkpoint_s_estimate_is_scikit_dimension_s(trained: Project) -> None:
@@ -121,15 +123,20 @@ def test_the_last_checkpoint_s_estimate_is_scikit_dimension_s(trained: Project) 
 
 def test_tokens_can_be_operands_or_the_place_of_the_answer(trained: Project, tmp_path: Path) -> None:
     project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    trained_on = set(
+        read_table(project.results / "sequences/sums-fraction0.6-seed0/trained_on.parquet")["text"].to_pylist()
+    )
     for tokens, words in (
         ({"select": "classes", "classes": ["operand"], "number": 400}, set(map(str, range(13)))),
         ({"select": "last", "number": 400}, {"="}),
     ):
-        configure(project, tokens=tokens)
+        configure(project, tokens=tokens, datasets=["held_out"])
         made = "tokens/sums-fraction0.6-seed0/held_out.parquet"
         done = project.snakemake(f"results/mini/{made}")
         assert done.returncode == 0, done.stdout
         assert set(read_table(project.results / made)["token"].to_pylist()) == words
+        sequences = read_table(project.results / made.replace("tokens", "sequences"))
+        assert not trained_on & set(sequences["text"].to_pylist())
 
 
 @pytest.mark.parametrize(
@@ -137,7 +144,7 @@ def test_tokens_can_be_operands_or_the_place_of_the_answer(trained: Project, tmp
     [
         ({}, {}),
         (
-            {"models": {"sums": {"seeds": [0]}}},
+            {"models": {"sums": {"vary": {"training.fraction": [0.6]}, "seeds": [0]}}},
             {"collect_estimates": 1, "collect_training": 1, "detect_events": 1, "write_csv": 6}
             | {"draw_figure": 3, "describe_sweep": 1, "write_report": 1},
         ),
@@ -157,7 +164,7 @@ def test_other_published_values_redraw_what_shows_them(trained: Project, tmp_pat
     project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
     (project.folder / "reference.csv").write_text(REFERENCE.replace("5.5", "7"))
     assert project.stale() == {
-        "collect_reference": 1, "write_csv": 1, "draw_figure": 2, "describe_sweep": 1, "write_report": 1
+        "collect_reference": 1, "write_csv": 1, "draw_figure": 2, "write_report": 1
     }  # fmt: skip
 
 
@@ -167,13 +174,13 @@ def test_a_metric_from_elsewhere_stands_beside_those_of_training(trained: Projec
         (project.folder / f"probe{seed}.csv").write_text("step,value\n0,0.1\n20,0.3\n40,0.7\n")
     configure(
         project,
-        models={"sums": {"metrics": {"probe": "probe{seed}.csv"}}},
+        models={"sums": {"vary": {"training.fraction": [0.6]}, "metrics": {"probe": "probe{seed}.csv"}}},
         figures={"dynamics": {"metrics": ["probe"]}},
     )
     done = project.snakemake()
     assert done.returncode == 0, done.stdout
     training = table(project, "training")
-    assert training.loc[training["metric"] == "probe", "value"].tolist() == [0.1, 0.3, 0.7] * 4
+    assert training.loc[training["metric"] == "probe", "value"].tolist() == [0.1, 0.3, 0.7] * 2
     assert "train_grokking" not in done.stdout
 
 

@@ -51,8 +51,7 @@ def write_about(
     """
     own = dict(config)
     catalog = own.pop("catalog")
-    frames = [read_table(table) for table in tables]
-    estimates = [frame for frame in frames if "layer" in frame.column_names]
+    estimates = [read_table(table) for table in tables]
     clouds = {
         row
         for frame in estimates
