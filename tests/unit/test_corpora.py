@@ -606,23 +606,29 @@ def test_equations_are_texts_whose_words_have_classes():
     assert corpus_file(SUMS) is None and corpus_files(SUMS) == []
 
 
+def test_nothing_but_the_task_shapes_equations():
+    assert reading(SUMS | {"split": "train", "strip": False, "streaming": False, "drop_prefixes": []}) == SUMS
+
+
 def test_a_part_of_the_equations_is_what_a_training_of_that_fraction_and_seed_takes():
-    train, validation = (read_corpus(SUMS, part=Part(name, 0.3, 5)) for name in ("train", "validation"))
+    train, validation = (
+        read_corpus(SUMS, part=Part(name, 5, trained_fraction=0.3)) for name in ("train", "validation")
+    )
     expected = equations.split(121, 0.3, 5)
     assert train.index.tolist() == expected[0].tolist()
     assert validation.index.tolist() == expected[1].tolist()
     assert not set(train.texts) & set(validation.texts)
-    drawn = read_corpus(SUMS, number=10, seed=1, part=Part("train", 0.3, 5))
+    drawn = read_corpus(SUMS, number=10, seed=1, part=Part("train", 5, trained_fraction=0.3))
     assert len(drawn.texts) == 10 and set(drawn.texts) <= set(train.texts)
 
 
 def test_a_part_of_texts_is_what_a_training_takes_or_holds_out():
     texts = load_sequences(LEE)
     train, held_out = split_sequences(texts, 0.1, 3)
-    assert read_corpus(LEE, part=Part("train", 0.1, 3)).texts == train
-    part = read_corpus(LEE, part=Part("validation", 0.1, 3))
+    assert read_corpus(LEE, part=Part("train", 3, held_out_fraction=0.1)).texts == train
+    part = read_corpus(LEE, part=Part("validation", 3, held_out_fraction=0.1))
     assert part.texts == held_out == [texts[i] for i in part.index]
-    drawn = read_corpus(LEE, number=5, seed=0, part=Part("validation", 0.1, 3))
+    drawn = read_corpus(LEE, number=5, seed=0, part=Part("validation", 3, held_out_fraction=0.1))
     assert len(drawn.texts) == 5 and set(drawn.texts) <= set(held_out)
 
 
@@ -631,6 +637,7 @@ def test_a_part_of_texts_is_what_a_training_takes_or_holds_out():
     [
         ({"task": "powers"}, "task: 'powers' is not known; choose one of addition"),
         ({"column": "text"}, "column: equations have no such key; they have task, modulus, degree"),
+        ({"split": "test"}, "split: equations have none; each training takes its own part"),
         ({"loader": "text"}, "task: it holds for the loader 'equations', not for 'text'"),
     ],
 )

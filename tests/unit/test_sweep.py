@@ -192,6 +192,7 @@ def test_seeds_are_models_of_their_own() -> None:
         sweep_of(models={"mine": {"seeds": [5]}}, catalog={"models": {"mine": entry}})
     trained = config.load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
     trained = trained["catalog"]["models"]["tiny_neox"] | {"seeds": [1, 2]}
+    del trained["training"]["seed"]
     twins = sweep_of(models={"twin": None}, catalog={"models": {"twin": trained}}, tokens={"max_length": 128}).models
     assert [model.seed for model in twins.values()] == [1, 2]
 
@@ -363,7 +364,7 @@ def test_an_entry_that_would_not_do_what_it_says_is_told(case: str) -> None:
         ),
         ({"representations": {"last": {"layers": [0, 0, -7], "by": "mean"}}}, "names a layer of minilm twice"),
         ({"tokens": {"classes": ["B-*"]}}, "tokens.classes: it holds for `select: classes`"),
-        ({"figures": {"violins": {"models": 3}}}, "figures.violins.models: 3 is not known"),
+        ({"figures": {"violins": {"models": 3}}}, "figures.violins.models: 3 is of the wrong type; expected a list"),
         ({"points": {"noise": float("nan")}}, "points.noise: nan is not allowed"),
         ({"sweep": "mini\n"}, "sweep: 'mini\\n' is not allowed"),
     ],
@@ -465,6 +466,18 @@ def test_every_rule_has_settings(tmp_path: Path) -> None:
 
 def changed(one: Staleness, two: Staleness, rule: str, **names: str) -> bool:
     return one.signature(rule, **names) != two.signature(rule, **names)
+
+
+def test_what_is_compared_with_makes_no_estimate_stale(tmp_path: Path) -> None:
+    """Published values and brought metrics stand beside the tables of estimates."""
+    (tmp_path / "m.csv").write_text("step,value\n0,1\n")
+    (tmp_path / "r.csv").write_text("model,quantity,step,value\nminilm,local_dimension,0,5\n")
+    one = staleness(tmp_path)
+    chosen = {"minilm": {"metrics": {"f1": str(tmp_path / "m.csv")}}}
+    two = staleness(tmp_path, models=chosen, reference=str(tmp_path / "r.csv"))
+    assert not changed(one, two, "collect_estimates")
+    assert changed(one, two, "collect_reference") and changed(one, two, "collect_training")
+    assert changed(one, staleness(tmp_path, models={"minilm": {"layers": [0]}}), "collect_estimates")
 
 
 def test_files_names_count_where_they_decide(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def test_a_metric_is_read_from_parquet(tmp_path: Path) -> None:
         ("step,value\n1.5,2\n", "column 'step': expected int64"),
         ("step,value\n1,2\n1,3\n", "each step must be there once"),
         ("step,value\n-1,2\n", "none may be negative"),
+        ("step,value\n1,inf\n", "column 'value': a value is infinite"),
+        ("step,value,value\n1,2,3\n", "has the column 'value' twice"),
     ],
 )
 def test_what_a_metric_lacks_is_told(tmp_path: Path, text: str, message: str) -> None:
@@ -52,9 +54,28 @@ def test_published_values_are_read_with_what_they_leave_out(tmp_path: Path) -> N
     assert row["dataset"] is row["layer"] is row["source"] is None
 
 
-def test_published_values_need_a_model(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no column 'model'"):
-        read_reference(csv(tmp_path, "quantity,step,value\na,1,2\n"))
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [([[1.0], [2.0]], "column 'value': expected double"), ([1.0, float("nan")], "column 'value': a value is infinite")],
+)
+def test_a_column_of_no_numbers_is_told(tmp_path: Path, column: list, message: str) -> None:
+    pq.write_table(pa.table({"value": column, "step": [0, 5]}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=message):
+        read_metric(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("quantity,step,value\na,1,2\n", "has no column 'model'"),
+        ("model,quantity,step,value\nm,a,-1,2\n", "column 'step': none may be negative"),
+        ("model,quantity,step,value,lower,upper\nm,a,1,2,3,1\n", "lower is more than upper"),
+        ("model,quantity,step,value,lower\nm,a,1,2,-inf\n", "column 'lower': a value is infinite"),
+    ],
+)
+def test_what_is_wrong_about_published_values_is_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_reference(csv(tmp_path, text))
 
 
 def test_the_reference_files_of_the_experiments_can_be_read() -> None:

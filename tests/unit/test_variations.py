@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idsweep.variations import runs
+from idsweep.variations import runs, wrong_seeds
 
 ENTRY = {"train": "grokking", "training": {"fraction": 0.1, "steps": 5}, "architecture": {"model_type": "gpt2"}}
 
@@ -43,3 +43,11 @@ def test_a_seed_stands_in_the_place_of_the_weights() -> None:
     assert (first.entry["hub"], second.entry["hub"], second.seed) == ("a/b-0", "a/b-7", 7)
     assert second.entry["revision"] == "{seed}"
     assert second.entry["seed"] == 7
+
+
+def test_a_seed_is_said_once() -> None:
+    assert list(wrong_seeds({"seeds": [3], "vary": {"training.fraction": [0.1]}, "training": {"steps": 5}})) == []
+    (complaint,) = wrong_seeds({"seeds": [3], "training": {"seed": 4}})
+    assert complaint.startswith(".training.seed: `seeds` gives each run its own")
+    (complaint,) = wrong_seeds({"vary": {"training.seed": [1, 2]}})
+    assert "write `seeds:`" in complaint

@@ -213,6 +213,34 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"figures": {"violins": {"estimators": "mle"}}},
         ["figures.violins.estimators: unknown option", "did you mean 'estimator'?"],
     ),
+    "figure of a model that is no list": (
+        {"figures": {"dynamics": {"models": "mini_neox"}}},
+        ["figures.dynamics.models: 'mini_neox' is of the wrong type", "expected a list"],
+    ),
+    "figure of a metric that nobody has": (
+        {"figures": {"dynamics": {"second_axis": "train_los"}}},
+        ["figures.dynamics.second_axis: 'train_los' is no metric", "did you mean 'train_loss'?"],
+    ),
+    "figure of grokking without accuracies": (
+        {"figures": {"grokking": {"models": ["mini_neox"]}}},
+        ["figures.grokking: mini_neox has no train_accuracy and no validation_accuracy"],
+    ),
+    "metric of a taken name": (
+        {"models__mini_neox": {"metrics": {"train_loss": "a.csv"}}},
+        ["models.mini_neox.metrics.train_loss: this name is taken"],
+    ),
+    "metric that cannot be read": (
+        {"models__mini_neox": {"metrics": {"f1": "config/experiments/grokking.reference.csv"}}},
+        ["models.mini_neox.metrics.f1: config/experiments/grokking.reference.csv: each step must be there once"],
+    ),
+    "a seed said twice": (
+        {"catalog__models__mini_neox": NEOX | {"seeds": [1], "training": NEOX["training"] | {"seed": 1}}},
+        ["catalog.models.mini_neox.training.seed: `seeds` gives each run its own"],
+    ),
+    "a varied value out of range": (
+        {"catalog__models__mini_neox": NEOX | {"vary": {"training.weight_decay": [0.1, -1]}}},
+        ["catalog.models.mini_neox.vary.training.weight_decay: -1 is out of range", "≥ 0"],
+    ),
     "figure of an estimator that is not estimated": (
         {"figures": {"violins": {"estimator": "lpca"}}},
         ["figures.violins.estimator: 'lpca'", "mle, twonn"],

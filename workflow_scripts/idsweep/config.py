@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import yaml
 
 from idsweep import estimators
 from idsweep.figures import registry as figures
-from idsweep.variations import runs
+from idsweep.variations import runs, wrong_seeds
 
 REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
 MOST_SHOWN = 10
@@ -60,17 +61,16 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     schema = _with_registries(_read_yaml(folder / "schema.yaml"))
     config = _plain(given)
     _check_plain(config)
+    _check_options(config.get("figures"))
     own = config.get("catalog", {}).get("models") if isinstance(config.get("catalog"), Mapping) else None
-    _complete_varied(own, schema)
+    _complete_varied(own, schema, prefix="catalog.models.")
     _check(config, schema)
     _fill_defaults(config, schema, schema)
-    _check_varied(own, schema, prefix="catalog.models.")
     config["catalog"] = {
         kind: _catalog(folder / "catalog" / f"{kind}.yaml", kind, schema) | config["catalog"][kind]
         for kind in ("models", "datasets")
     }
     _check_estimators(config)
-    _check_figures(config)
     return config
 
 
@@ -87,31 +87,56 @@ def _catalog(path: Path, kind: str, schema: Mapping[str, Any]) -> dict[str, Any]
     entries = _read_yaml(path) or {}
     _check_plain(entries, prefix=f"{path.name}: ")
     part = {"$defs": schema["$defs"], **schema["$defs"][kind]}
-    _complete_varied(entries, schema)
+    if kind == "models":
+        _complete_varied(entries, schema, prefix=f"{path.name}: ")
     _check(entries, part, prefix=f"{path.name}: ")
     _fill_defaults(entries, part, schema)
-    _check_varied(entries, schema, prefix=f"{path.name}: ")
     return entries
 
 
-def _complete_varied(entries: Any, schema: Mapping[str, Any]) -> None:
-    """Give each entry that varies keys their first values, so that it is an entry like others; wrong ones are left."""
-    valid = Validator(schema["$defs"]["vary"]).is_valid
+def _check_options(given: Any) -> None:
+    """Raise ConfigError for options that a figure has not."""
+    complaints = []
+    for figure, options in given.items() if isinstance(given, dict) else ():
+        if isinstance(options, dict) and figure in figures.names():
+            allowed = sorted(figures.options(figure))
+            complaints += [
+                f"{key_path(['figures', figure, key])}: unknown option of the figure {figure}; {choose(key, allowed)}"
+                for key in sorted(options.keys() - allowed)
+            ]
+    if complaints:
+        raise ConfigError(complaints)
+
+
+def _complete_varied(entries: Any, schema: Mapping[str, Any], prefix: str) -> None:
+    """Give each entry that varies keys their first values, so that it is an entry like others.
+
+    Raises ConfigError with what is wrong about `vary` and `seeds`, each varied value checked as if it stood in the entry.
+    """
+    part = {"$defs": schema["$defs"], **schema["$defs"]["models"]["additionalProperties"]}
+    complaints: list[str] = []
     for name, entry in entries.items() if isinstance(entries, dict) else ():
-        if not isinstance(entry, dict) or not valid(vary := entry.get("vary")):
+        if not isinstance(entry, dict):
             continue
-        if all(isinstance(entry.get(key.split(".")[0], {}), dict) for key in vary):
-            own = {key: value for key, value in entry.items() if key != "seeds"}
-            entries[name] = entry | runs(name, own)[0].entry
+        at = f"{prefix}{name}"
+        complaints += [at + line for line in wrong_seeds(entry)]
+        vary = entry.get("vary")
+        if wrong := list(Validator(schema["$defs"]["vary"]).iter_errors(vary)) if "vary" in entry else []:
+            complaints += [line for error in wrong for line in _complaints(error, f"{at}.vary")]
+        elif "vary" in entry and all(isinstance(entry.get(key.split(".")[0], {}), dict) for key in vary):
+            made = runs(name, {key: value for key, value in entry.items() if key != "seeds"})
+            for run in made:
+                for error in Validator(part).iter_errors(run.entry):
+                    complaints += [
+                        line for line in _complaints(error, f"{at}.vary") if _about(line, f"{at}.vary", vary)
+                    ]
+            entries[name] = entry | made[0].entry
+    if complaints:
+        raise ConfigError(complaints)
 
 
-def _check_varied(entries: Mapping[str, Any] | None, schema: Mapping[str, Any], prefix: str) -> None:
-    """Check each varied value as if it stood in the entry."""
-    part = {"$defs": schema["$defs"], **schema["$defs"]["models"]}
-    for name, entry in (entries or {}).items():
-        if "vary" in entry:
-            for run in runs(name, {key: value for key, value in entry.items() if key != "seeds"}):
-                _check({run.name: run.entry}, part, prefix=prefix)
+def _about(complaint: str, at: str, keys: Iterable[str]) -> bool:
+    return any(re.match(re.escape(f"{at}.{key}") + r"[:.\[]", complaint) for key in keys)
 
 
 def _plain(value: Any) -> Any:
@@ -177,20 +202,25 @@ def _check(value: Any, schema: Mapping[str, Any], prefix: str = "") -> None:
         raise ConfigError([prefix + line for error in errors for line in _complaints(error)])
 
 
-def _complaints(error: jsonschema.ValidationError) -> Iterator[str]:
-    path = key_path(error.absolute_path)
+def _complaints(error: jsonschema.ValidationError, at: str = "") -> Iterator[str]:
+    """What is wrong, by the keys' paths; at: the path of what was checked."""
+
+    def below(*keys: str) -> str:
+        return key_path([*([at] if at else []), *error.absolute_path, *keys])
+
+    path = below()
     given = repr(error.instance)
     given = given if len(given) <= 80 else given[:77] + "…"
     match error.validator:
         case "additionalProperties":
             allowed = sorted(error.schema.get("properties", {}))
             for key in sorted(map(str, error.instance.keys() - set(allowed))):
-                yield f"{key_path([*error.absolute_path, key])}: unknown key; {choose(key, allowed)}"
+                yield f"{below(key)}: unknown key; {choose(key, allowed)}"
         case "required":
             missing = [key for key in error.validator_value if key not in error.instance]
             keys = error.schema.get("properties", {})
             yield from (
-                f"{key_path([*error.absolute_path, key])}: this key is required"
+                f"{below(key)}: this key is required"
                 + (f" ({keys[key]['description']})" if "description" in keys.get(key, {}) else "")
                 for key in missing
             )
@@ -207,8 +237,11 @@ def _complaints(error: jsonschema.ValidationError) -> Iterator[str]:
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             sign = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
             yield f"{path}: {given} is out of range; it must be {sign[error.validator]} {error.validator_value}"
-        case "minItems" | "minProperties":
+        case "minItems" | "minProperties" if not error.instance:
             yield f"{path}: {given} is empty; name at least one"
+        case "minItems" | "maxItems":
+            bound = {"minItems": "least", "maxItems": "most"}[error.validator]
+            yield f"{path}: {given} has {len(error.instance)} items; expected at {bound} {error.validator_value}"
         case "uniqueItems":
             yield f"{path}: {given} names something twice"
         case _:
@@ -301,44 +334,5 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
                     "give it a `name` of its own"
                 )
             seen.add((label(item), item["scope"]))
-    if complaints:
-        raise ConfigError(complaints)
-
-
-def _names_of_runs(config: Mapping[str, Any]) -> list[str]:
-    """What options of figures may call the models: names of entries, of groups of runs that differ in their seed, of runs."""
-    made = [
-        run
-        for name in config["models"]
-        if name in config["catalog"]["models"]
-        for run in runs(name, config["catalog"]["models"][name])
-    ]
-    return list(dict.fromkeys([*config["models"], *(run.group for run in made), *(run.name for run in made)]))
-
-
-def _check_figures(config: Mapping[str, Any]) -> None:
-    complaints = []
-    local = sorted({label(item) for item in _items(config) if item["scope"] == "local"})
-    choices = {"models": _names_of_runs(config), "datasets": config["datasets"], "scale": ["linear", "log"]}
-    choices["estimators"] = sorted({label(item) for item in _items(config)})
-    for name, options in config["figures"].items():
-        allowed = figures.options(name)
-        for key, names in choices.items():
-            given = (options or {}).get(key)
-            for value in given if isinstance(given, list) else [] if given is None else [given]:
-                if value not in names:
-                    complaints.append(
-                        f"{key_path(['figures', name, key])}: {value!r} is not known; {choose(value, names)}"
-                    )
-        for key in sorted((options or {}).keys() - allowed.keys()):
-            complaints.append(
-                f"{key_path(['figures', name, key])}: unknown option of the figure {name}; {choose(key, sorted(allowed))}"
-            )
-        wanted = (options or {}).get("estimator", allowed.get("estimator"))
-        if isinstance(wanted, str) and wanted not in local:
-            complaints.append(
-                f"{key_path(['figures', name, 'estimator'])}: {wanted!r} is no local estimate of this sweep; "
-                f"{choose(wanted, local)}"
-            )
     if complaints:
         raise ConfigError(complaints)

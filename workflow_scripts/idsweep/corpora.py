@@ -91,12 +91,14 @@ class Corpus(NamedTuple):
 class Part(NamedTuple):
     """The texts that a training takes, or those that it holds out.
 
-    name: "train" or "validation". fraction: of texts, the share that is held out; of equations, that trained on.
+    name: "train" or "validation". trained_fraction: the share of equations that is trained on. held_out_fraction: the
+    share of texts that is held out.
     """
 
     name: str
-    fraction: float
     seed: int
+    trained_fraction: float | None = None
+    held_out_fraction: float | None = None
 
 
 def corpus_file(spec: Mapping[str, Any]) -> Path | None:
@@ -161,7 +163,12 @@ def offers_splits(spec: Mapping[str, Any]) -> bool:
 
 
 def reading(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an entry shapes its texts besides the content of its file: all but where a local file lies."""
+    """What of an entry shapes its texts besides the content of its file: all but where a local file lies.
+
+    Of equations it is the task alone: nothing is read, split or cleaned.
+    """
+    if spec["loader"] == "equations":
+        return {key: spec[key] for key in ("loader", *EQUATION_KEYS) if key in spec}
     local = "hub" not in spec
     return {key: value for key, value in spec.items() if not (local and key in PLACE_KEYS)}
 
@@ -265,7 +272,7 @@ def _split(total: int, fraction: float, seed: int) -> tuple[list[int], list[int]
 
 
 def _texts_of(part: Part, texts: Sequence[Any]) -> Iterator[Any]:
-    train, held_out = _split(len(texts), part.fraction, part.seed)
+    train, held_out = _split(len(texts), part.held_out_fraction, part.seed)
     return (texts[i] for i in (train if part.name == "train" else held_out))
 
 
@@ -275,7 +282,7 @@ def _equations(spec: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int
     made = equations.of_entry(spec)
     index = np.arange(len(made.left))
     if part is not None:
-        train, held_out = equations.split(len(index), part.fraction, part.seed)
+        train, held_out = equations.split(len(index), part.trained_fraction, part.seed)
         index = train if part.name == "train" else held_out
     return zip(index.tolist(), zip(*equations.texts(made, index), strict=True), strict=True)
 
@@ -336,6 +343,10 @@ def _check_equations(spec: Mapping[str, Any]) -> None:
     given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
     if unused := sorted(given - set(EQUATION_KEYS)):
         raise ValueError(f"{unused[0]}: equations have no such key; they have {', '.join(EQUATION_KEYS)}.")
+    if spec.get("split", "train") != "train":
+        raise ValueError(
+            "split: equations have none; each training takes its own part. Measure trained_on or held_out."
+        )
     import_module("idsweep.equations").of_entry(spec)
 
 

@@ -20,6 +20,11 @@ from idsweep.variations import Run, runs
 SOURCES = ("package", "path", "hub", "train")
 EQUATION_TOKENS = 4
 METRIC_ENDINGS = (".csv", ".parquet")
+LOCAL_DIMENSION = "local_dimension"
+TRAINED_METRICS = {
+    "language_model": ("train_loss", "validation_loss"),
+    "grokking": ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"),
+}
 PLACEHOLDERS = {"{seed}": "seeds", "{checkpoint}": "checkpoints"}
 
 
@@ -97,6 +102,11 @@ class Model:
         return f"train_{self.entry['train']}" if self.source == "train" else None
 
     @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics that are known of it: those of its training rule, and brought ones."""
+        return (*TRAINED_METRICS.get(self.entry.get("train"), ()), *self.metrics)
+
+    @property
     def kind(self) -> str:
         return self.entry["kind"]
 
@@ -159,12 +169,38 @@ def make_models(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any])
     if {"seeds", "vary"} & entry.keys():
         _check(_wrong_keys(entry, _source(entry, at)), at)
     wanted = _wanted(name, chosen, entry)
-    return [
+    every_run = runs(name, entry)
+    _check(_same_names(every_run), f"{at}.vary")
+    models = [
         _model(run, name, chosen, config)
-        for run in runs(name, entry)
+        for run in every_run
         if (run.seed is None or run.seed in wanted["seeds"])
         and all(value in wanted["vary"].get(key, [value]) for key, value in run.varied.items())
     ]
+    _check(_shared_metrics(models), f"models.{name}.metrics")
+    return models
+
+
+def _same_names(every_run: Iterable[Run]) -> Iterator[str]:
+    named: dict[str, Run] = {}
+    for run in every_run:
+        other = named.setdefault(safe(run.name), run)
+        if other is not run:
+            values = [", ".join(f"{key} {value!r}" for key, value in one.varied.items()) for one in (other, run)]
+            yield f": {values[0]} and {values[1]} make the same name {safe(run.name)!r}; change one of them"
+
+
+def _shared_metrics(models: list[Model]) -> Iterator[str]:
+    """Files that would count for several runs of an entry."""
+    brought: dict[Path, Model] = {}
+    for model in models:
+        for metric, file in model.metrics.items():
+            other = brought.setdefault(file, model)
+            if other is not model:
+                yield (
+                    f".{metric}: {str(file)!r} would count for {other.name} and {model.name}; give each run a file of its "
+                    "own by {seed} or {run} in the name, or choose one run by `seeds` and `vary`"
+                )
 
 
 def _wanted(name: str, chosen: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,17 +240,20 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
         safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
-        matrices, held, base, _metrics(chosen.get("metrics", {}), run.seed, f"models.{catalogued}.metrics"),
+        matrices, held, base, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"),
     )  # fmt: skip
 
 
-def _metrics(named: Mapping[str, str], seed: int | None, at: str) -> dict[str, Path]:
-    """The files of metrics from elsewhere, `{seed}` filled in. Raises ConfigError for one that is not there."""
+def _metrics(named: Mapping[str, str], run: Run, at: str) -> dict[str, Path]:
+    """The files of metrics from elsewhere, `{seed}` and `{run}` filled in. Raises ConfigError for what cannot be one."""
     found = {}
     for metric, name in named.items():
-        if "{seed}" in name and seed is None:
+        taken = (LOCAL_DIMENSION, *TRAINED_METRICS.get(run.entry.get("train"), ()))
+        if metric in taken:
+            raise ConfigError([f"{at}.{metric}: this name is taken ({', '.join(taken)}); choose another"])
+        if "{seed}" in name and run.seed is None:
             raise ConfigError([f"{at}.{metric}: {name!r} has a {{seed}}, but the model has no `seeds` in the catalog"])
-        path = Path(name.replace("{seed}", str(seed))).expanduser()
+        path = Path(name.replace("{seed}", str(run.seed)).replace("{run}", safe(run.name))).expanduser()
         if path.suffix not in METRIC_ENDINGS or not path.is_file():
             raise ConfigError(
                 [f"{at}.{metric}: there is no file {str(path)!r} that ends in {' or '.join(METRIC_ENDINGS)}"]

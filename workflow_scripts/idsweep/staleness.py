@@ -101,10 +101,13 @@ class Staleness:
         return Job({"tokenizer": made_with, "texts": texts, **self._training(row)}, upstream)
 
     def _training(self, model: Model) -> dict[str, Any]:
-        split = ("dataset", "validation_fraction", "fraction")
+        training = model.entry["training"]
+        elsewhere = {"dataset", "validation_fraction", "fraction"}  # in the texts
+        if training.get("initialization") == "transformers":
+            elsewhere.add("embedding_std")
         return {
             "architecture": model.entry["architecture"],
-            "training": {key: value for key, value in model.entry["training"].items() if key not in split},
+            "training": {key: value for key, value in training.items() if key not in elsewhere},
             "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()],
         }
 
@@ -132,7 +135,8 @@ class Staleness:
         settings |= {"texts": self._texts(corpus), "tokens": tokens}
         if dataset in PARTS:
             of_training = self._training_texts(made_with.owner)
-            settings["part"] = {"name": PARTS[dataset], **{key: of_training[key] for key in ("fraction", "seed")}}
+            share = "trained_fraction" if made_with.owner["train"] == "grokking" else "held_out_fraction"
+            settings["part"] = {"name": PARTS[dataset], "seed": of_training["seed"], share: of_training["fraction"]}
         modules = ("idsweep.equations",) if corpus.entry["loader"] == "equations" else ()
         return Job(settings, [*upstream, *self._preparation(corpus)], modules)
 
@@ -256,7 +260,7 @@ class Staleness:
     def _collect_estimates(self) -> Job:
         settings = {
             "representations": self._representations(),
-            "config": self._shaping_config("title", "figures"),
+            "config": self._shaping_config("title", "figures", "reference") | {"models": self._chosen_to_measure()},
         }
         return Job(settings, self._all_estimates())
 
@@ -342,6 +346,13 @@ class Staleness:
             "datasets": {dataset.name: corpora.reading(dataset.entry) for dataset in self._sweep.corpora.values()},
         }
         return config | {"catalog": used}
+
+    def _chosen_to_measure(self) -> dict[str, Any]:
+        """What the sweep chooses of its models, without the metrics that it brings."""
+        return {
+            name: {key: value for key, value in (chosen or {}).items() if key != "metrics"} or None
+            for name, chosen in self._sweep.config["models"].items()
+        }
 
     def _training_texts(self, owner: Mapping[str, Any]) -> Mapping[str, Any]:
         training = owner["training"]

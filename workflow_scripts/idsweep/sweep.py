@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from idsweep import corpora
-from idsweep.config import ConfigError, key_path
+from idsweep import comparisons, corpora, equations, figure_options
+from idsweep.config import ConfigError, choose, key_path
 from idsweep.models import Checkpoint, Model, Tokenizer, catalog_path, entry_of, make_models, safe
 from idsweep.representations import VOCABULARY
 
@@ -45,7 +46,9 @@ class Dataset:
 
     @property
     def split(self) -> str:
-        return PARTS.get(self.name) or self.entry["split"]
+        if self.name in PARTS:
+            return PARTS[self.name]
+        return "all" if self.entry["loader"] == "equations" else self.entry["split"]
 
     @property
     def has_classes(self) -> bool:
@@ -124,6 +127,7 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     if complaints:
         raise ConfigError(complaints)
     complaints += _check_parts(models.values(), datasets)
+    complaints += _check_groups(models.values())
     if complaints:
         raise ConfigError(complaints)
     known = dict(models)
@@ -173,17 +177,29 @@ def _check_same(complaints: list[str], name: str, one: Mapping[str, Any], other:
 
 
 def _check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Iterator[str]:
-    """Complaints about `trained_on` and `held_out`, which need a training and a tokenizer that no other training uses."""
+    """Complaints about `trained_on` and `held_out`, which need a training and its own tokenizer."""
     asked = [name for name in datasets if name in PARTS]
-    of_tokenizer: dict[str, Model] = {}
     for model in models if asked else ():
+        if not model.reads_text:
+            continue
         if model.source != "train":
             yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out one of them"
-        elif of_tokenizer.setdefault(model.tokenizer.name, model) is not model:
-            other = of_tokenizer[model.tokenizer.name].name
+        elif model.tokenizer.owner != model.entry:
             yield (
-                f"datasets: {asked[0]}: {model.name} shares the tokenizer of {other}, and with it the sampled tokens; "
-                "give it one of its own"
+                f"datasets: {asked[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, and with "
+                "it other texts; give it one of its own"
+            )
+
+
+def _check_groups(models: Iterable[Model]) -> Iterator[str]:
+    """Complaints about entries whose names are those of another entry's runs: they would be one curve."""
+    of_group: dict[str, Model] = {}
+    for model in models:
+        other = of_group.setdefault(model.group, model)
+        if other.catalogued != model.catalogued:
+            yield (
+                f"models: {other.catalogued} and {model.catalogued} both have runs named {model.group!r}, which would be "
+                "taken for seeds of one model; rename one of them in the catalog"
             )
 
 
@@ -196,44 +212,80 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
         yield "datasets: no model of this sweep reads text (embedding matrices need none); leave datasets out"
     if config["extraction"]["masked"] and not any(model.kind == "masked" for model in models.values()):
         yield "extraction.masked: no model of this sweep is of kind `masked`; set it to false, or add one"
-    if not Path(config.get("reference", __file__)).is_file():
-        yield f"reference: there is no file {config['reference']!r}; relative paths start at the working directory"
+    yield from comparisons.complaints(sweep)
     yield from _check_tokens(sweep)
+    yield from _check_trainings(sweep)
     yield from _check_equations(sweep)
     if not reading and config["figures"]:
         yield (
             f"figures: {', '.join(config['figures'])} show layers, and this sweep measures none; expected `figures: {{}}`"
         )
+    else:
+        yield from figure_options.complaints(sweep)
+
+
+def _check_trainings(sweep: Sweep) -> Iterator[str]:
+    """Complaints about what models are trained on, and about settings of equations that only their number decides."""
+    for model in sweep.known.values():
+        if model.source != "train":
+            continue
+        trained_on, at = sweep.training_corpus(model.entry), catalog_path("models", model.catalogued)
+        of_equations = trained_on.entry["loader"] == "equations"
+        if model.entry["train"] != "grokking" and of_equations:
+            yield f"{at}.training.dataset: equations are trained on with `train: grokking`, or give a dataset of texts"
+        elif model.entry["train"] == "grokking" and not of_equations:
+            yield f"{at}.training.dataset: {trained_on.name} is none of loader equations, which grokking needs"
+        elif of_equations:
+            varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
+            number = _number(*(trained_on.entry.get(key) for key in corpora.EQUATION_KEYS))
+            for key, complaint in _wrong_for_equations(model.entry["training"], number):
+                path = f"{at}.vary.training.{key}" if f"training.{key}" in varied else f"{at}.training.{key}"
+                yield f"{path}: {complaint}"
+
+
+@cache
+def _number(task: str, modulus: int | None, degree: int | None) -> int:
+    return len(equations.equations(task, modulus=modulus, degree=degree).answer)
+
+
+def _wrong_for_equations(training: Mapping[str, Any], number: int) -> Iterator[tuple[str, str]]:
+    """Key and complaint of settings that do not fit each other, or the number of equations."""
+    fraction, batch, steps = training["fraction"], training["batch_size"], training["steps"]
+    trained = round(fraction * number)
+    if not 0 < trained < number:
+        yield "fraction", f"{fraction} of {number} equations leaves one side empty; give each side one at least"
+    elif batch > trained:
+        yield "batch_size", f"{batch}, but a fraction of {fraction} trains on {trained} of {number} equations only"
+    if training["decay_steps"] < steps:
+        yield (
+            "decay_steps",
+            f"{training['decay_steps']} is less than the {steps} steps; the learning rate would be negative",
+        )
+    if training["warmup_steps"] >= training["decay_steps"]:
+        yield "warmup_steps", f"{training['warmup_steps']} must be less than decay_steps = {training['decay_steps']}"
 
 
 def _check_equations(sweep: Sweep) -> Iterator[str]:
-    """Complaints about models of equations: what they are trained on, and that they read nothing else."""
+    """Complaints about models of equations that would read something else."""
     for model in sweep.models.values():
-        if model.entry.get("train") != "grokking":
-            if model.source == "train" and sweep.training_corpus(model.entry).entry["loader"] == "equations":
-                at = catalog_path("models", model.catalogued)
-                yield f"{at}.training.dataset: equations are trained on with `train: grokking`, or give a dataset of texts"
-            continue
-        trained_on = sweep.training_corpus(model.entry)
-        if trained_on.entry["loader"] != "equations":
-            at = catalog_path("models", model.catalogued)
-            yield f"{at}.training.dataset: {trained_on.name} is none of loader equations, which grokking needs"
-        for name in model.reads_text * [*sweep.datasets]:
-            if sweep.corpus(name, model.entry).entry != trained_on.entry:
-                yield (
-                    f"datasets: {name}: {model.name} knows no words but those of {trained_on.name}; measure it on "
-                    f"{TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
-                )
+        if model.entry.get("train") == "grokking" and model.reads_text:
+            trained_on = sweep.training_corpus(model.entry)
+            for name in sweep.datasets:
+                if corpora.reading(sweep.corpus(name, model.entry).entry) != corpora.reading(trained_on.entry):
+                    yield (
+                        f"datasets: {name}: {model.name} is trained on the equations of {trained_on.name} and knows no "
+                        f"other sequences; measure it on {TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
+                    )
 
 
 def _check_tokens(sweep: Sweep) -> Iterator[str]:
     tokens = sweep.config["tokens"]
-    read = {
-        name: sweep.corpus(name, model.tokenizer.owner)
+    read = [
+        (name, sweep.corpus(name, model.tokenizer.owner))
         for model in sweep.models.values()
         for name in sweep.datasets
         if model.reads_text
-    }
+    ]
     if tokens["select"] == "mean" and sweep.config["extraction"]["masked"]:
         yield "tokens.select: the mean over a sequence has no token that could be masked; set extraction.masked to false"
     if tokens["select"] != "classes" and "classes" in tokens:
@@ -241,11 +293,21 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
     if tokens["select"] == "classes":
         if not tokens.get("classes"):
             yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"
-        for name in (name for name, corpus in read.items() if not corpus.has_classes):
+        for name in (name for name, corpus in read if not corpus.has_classes):
             yield f"tokens.select: {name} has no classes (no `class_column` in the catalog); choose another selection"
+        if any(corpus.entry.get("loader") == "equations" for _, corpus in read):
+            for wanted in tokens.get("classes", ()):
+                if not _means(wanted, equations.CLASSES):
+                    held = dict.fromkeys(equations.CLASSES)
+                    yield f"tokens.classes: {wanted!r} is no class of equations; {choose(wanted, held)}"
     if tokens["sequences"] is None:
-        for name in (name for name, corpus in read.items() if corpus.entry.get("streaming")):
+        for name in (name for name, corpus in read if corpus.entry.get("streaming")):
             yield f"tokens.sequences: a number is needed, since {name} is streamed and has no known end"
+
+
+def _means(wanted: str, classes: Iterable[str]) -> bool:
+    """Whether a class, or one that ends in *, is among the classes."""
+    return any(name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted for name in classes)
 
 
 def _collect(complaints: list[str], into: dict[str, Any], make: Callable[..., list[Any]], *arguments: Any) -> None:

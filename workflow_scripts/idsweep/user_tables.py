@@ -30,8 +30,8 @@ NEEDED = ("model", "quantity", "step", "value")
 def read_metric(file: str | Path) -> pa.Table:
     """A metric over training, columns of `METRIC`, in the order of the steps, from a CSV or Parquet file; others are left out.
 
-    Raises ValueError if the file cannot be read, lacks a column, or has no row, a missing or non-numeric value, a step that is
-    negative, no whole number or there twice.
+    Raises ValueError if the file cannot be read, lacks a column or has it twice, or has no row, a missing, infinite or
+    non-numeric value, a step that is negative, no whole number or there twice.
     """
     table = _columns(file, METRIC, needed=METRIC.names).sort_by("step")
     if pc.min(table["step"]).as_py() < 0 or pc.count_distinct(table["step"]).as_py() < len(table):
@@ -45,15 +45,20 @@ def read_reference(file: str | Path) -> pa.Table:
     model is a model's name without its seed; quantity local_dimension (the mean over the points of one layer) or the name of a
     metric. dataset and layer are null where a value holds for all of them. lower and upper are a published range.
 
-    Raises ValueError as `read_metric` does.
+    Raises ValueError as `read_metric` does, but for steps that are there twice, and if lower is more than upper.
     """
-    return _columns(file, REFERENCE, needed=NEEDED)
+    table = _columns(file, REFERENCE, needed=NEEDED)
+    if pc.min(table["step"]).as_py() < 0:
+        raise ValueError(f"{file}, column 'step': none may be negative.")
+    if pc.any(pc.greater(table["lower"], table["upper"])).as_py():
+        raise ValueError(f"{file}: lower is more than upper in a row; lower is the smaller end of a range.")
+    return table
 
 
 def _columns(file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list[str]) -> pa.Table:
     try:
         table = pq.read_table(file) if Path(file).suffix == ".parquet" else _read_csv(file, schema)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{file} cannot be read as a table with the columns {', '.join(schema.names)}: {error}"
         ) from error
@@ -61,6 +66,8 @@ def _columns(file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list
         raise ValueError(
             f"{file} has no column {missing[0]!r}; it has {', '.join(table.column_names)}, and needs {', '.join(needed)}."
         )
+    if twice := [name for name in schema.names if table.column_names.count(name) > 1]:
+        raise ValueError(f"{file} has the column {twice[0]!r} twice; name each column once.")
     if not len(table):
         raise ValueError(f"{file} has no row.")
     columns: Mapping[str, pa.Array] = {}
@@ -68,10 +75,12 @@ def _columns(file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list
         try:
             held = table[field.name] if field.name in table.column_names else pa.nulls(len(table))
             columns[field.name] = held.cast(field.type)
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise ValueError(f"{file}, column {field.name!r}: expected {field.type} ({error}).") from error
         if field.name in needed and columns[field.name].null_count:
             raise ValueError(f"{file}, column {field.name!r}: a value is missing.")
+        if pa.types.is_floating(field.type) and pc.all(pc.is_finite(columns[field.name])).as_py() is False:
+            raise ValueError(f"{file}, column {field.name!r}: a value is infinite or no number.")
     return pa.table(columns, schema=schema)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -43,6 +43,15 @@ def runs(name: str, entry: Mapping[str, Any]) -> list[Run]:
             else:
                 made.append(Run(f"{group}-seed{seed}", group, varied, seed, _of_seed(with_values, seed)))
     return made
+
+
+def wrong_seeds(entry: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong about the seeds that an entry gives, each as the end of a complaint; defaults are not filled in yet."""
+    vary, training = entry.get("vary"), entry.get("training")
+    if isinstance(vary, Mapping) and "training.seed" in vary:
+        yield ".vary.training.seed: runs of several seeds are one group; write `seeds:` instead, beside `vary`"
+    if "seeds" in entry and isinstance(training, Mapping) and "seed" in training:
+        yield ".training.seed: `seeds` gives each run its own; remove one of the two"
 
 
 def _with(entry: Mapping[str, Any], varied: Mapping[str, Any]) -> dict[str, Any]:
