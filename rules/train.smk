@@ -107,6 +107,7 @@ rule train_grokking:
     conda:
         "../envs/models.yaml"
     threads: 1
+    priority: 20  # long, so first: what is trained is measured beside the next training
     resources:
         mem_mb=4000,
         runtime=720,

@@ -81,6 +81,8 @@ def event(name: str, step: float, group: str, **more) -> dict:
         "step": step,
         "lower": step - 500,
         "upper": step + 500,
+        "n_seeds": 3,
+        "n_detected": 3,
         **of_dimension,
         **more,
     }
@@ -165,6 +167,33 @@ def test_events_stand_on_the_curve_with_their_intervals() -> None:
     )
     assert dashed == sorted(half_way(fraction) for fraction in FRACTIONS[2:])
     assert {"peak", "onset of fall", "plateau", "generalization"} <= set(legend_texts(drawn))
+
+
+def test_marks_are_of_what_most_of_the_drawn_seeds_show() -> None:
+    few = EVENTS_TABLE.assign(n_detected=1)
+    of_another = pd.concat([EVENTS_TABLE[:0], table(EVENTS, [event("generalization", 9000, "addition-fraction0.3")])])
+    for drawn in (
+        draw_grokking(events=few),
+        draw_grokking(events=EVENTS_TABLE, models=[f"addition-fraction{fraction}-seed46" for fraction in FRACTIONS]),
+        draw_grokking(events=of_another.assign(curve="joint_goal_accuracy")),
+    ):
+        assert not {"peak", "generalization"} & set(legend_texts(drawn))
+
+
+def test_published_values_beyond_the_steps_are_left_out() -> None:
+    drawn = draw_grokking(
+        local_table(steps=tuple(range(0, 3001, 200))), training_table(last=3000), reference=REFERENCE_TABLE
+    )
+    assert "published" not in legend_texts(drawn)
+    assert drawn.axes[2].get_ylim()[1] < 18
+
+
+def test_published_losses_stand_below_the_dimension() -> None:
+    reference = table(REFERENCE, [{"model": "neox", "quantity": "train_loss", "step": 64, "value": 3.0}])
+    drawn = draw_dynamics(neox(), losses(), reference=reference)
+    below = next(axes for axes in drawn.axes if axes.get_ylabel() == "Loss")
+    assert [line.get_ydata()[0] for line in below.get_lines() if line.get_markerfacecolor() == "none"] == [3.0]
+    assert "published" in legend_texts(drawn)
 
 
 def test_published_values_are_rings_on_the_curve_they_are_of() -> None:
@@ -313,7 +342,10 @@ def test_a_metric_stands_on_a_second_axis() -> None:
 def test_marks_and_published_values_of_dynamics() -> None:
     events = table(
         EVENTS,
-        [event("peak", 64, "neox", dataset="news", layer=0), event("peak", 32, "neox", dataset="films", layer=0)],
+        [
+            event("peak", 64, "neox", dataset="news", layer=0, n_seeds=1, n_detected=1),
+            event("peak", 32, "neox", dataset="films", layer=0, n_seeds=1, n_detected=1),
+        ],
     )
     reference = table(
         REFERENCE,
@@ -330,6 +362,8 @@ def test_marks_and_published_values_of_dynamics() -> None:
 @pytest.mark.parametrize(("layers", "seeds"), [(25, (None,)), (2, (0, 1, 2))])
 def test_dynamics_are_readable(steps: str, layers: int, seeds: tuple) -> None:
     pythia = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000))
-    events = table(EVENTS, [event("peak", 64_000, "neox", dataset="news", layer=0)])
+    events = table(
+        EVENTS, [event("peak", 64_000, "neox", dataset="news", layer=0, n_seeds=len(seeds), n_detected=len(seeds))]
+    )
     drawn = draw_dynamics(neox(pythia, layers, seeds), losses(pythia, seeds), events, steps=steps)
     assert layout_faults(drawn) == []

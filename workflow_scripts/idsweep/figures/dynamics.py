@@ -44,7 +44,7 @@ def draw(
 ) -> Figure:
     """Mean local ID per layer against the training step, a panel per dataset, with the losses below. Where a model has
     several seeds, lines are their medians and bands go from the lowest to the highest; with one, bands are the quartiles of
-    the local estimates. Marks are the peak of a curve, the onset of its fall, its plateau and its upturn with their 95 %
+    the local estimates. Marks, where most seeds show them, are the peak of a curve, the onset of its fall, its plateau and its upturn with their 95 %
     intervals, where up to three layers are drawn; rings are published values.
 
     local, training, events, reference: the tables of those names. One block per model with more than one checkpoint of
@@ -83,11 +83,14 @@ def draw(
     drawn = style.figure(width, sum(heights) + 0.3)
     grid = drawn.add_gridspec(len(heights), across, height_ratios=heights)
     label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" (", "\n(")
+    events = over_training.of_most_runs(events, rows)
     marks: set[str] = set()
+    n_published = 0
     top = 0
     for group, of_group in below.items():
         per_row = 1 if of_group.empty else 2
         of_model = rows[rows["group"] == group]
+        of_model_published = reference[reference["model"] == group]
         layers = sorted(of_model["layer"].unique())
         colours = style.sequence()
         upper: list[Axes] = []
@@ -99,8 +102,8 @@ def draw(
             chosen = of_model[of_model["dataset"] == dataset]
             lines = _dimension(axes, chosen, layers, colours, band)
             for layer, (line, colour) in lines.items():
-                of_curve = over_training.published(reference, over_training.LOCAL_DIMENSION, dataset, layer)
-                over_training.points(axes, of_curve[of_curve["model"] == group], colour)
+                of_curve = over_training.published(of_model_published, over_training.LOCAL_DIMENSION, dataset, layer)
+                n_published += over_training.points(axes, of_curve, line, colour)
                 if len(layers) <= MARKED_LAYERS:
                     here = events[(events["model"] == group) & (events["estimator"] == estimator)]
                     here = here[(here["dataset"] == dataset) & (here["layer"] == layer)]
@@ -112,7 +115,8 @@ def draw(
             upper.append(axes)
             bottom = axes
             if second_axis is not None:
-                second = _second_axis(axes, curves[group], group, second_axis, reference)
+                second, count = _second_axis(axes, curves[group], second_axis, of_model_published)
+                n_published += count
                 last = column == across - 1 or place == len(names) - 1
                 second.set_ylabel(second_axis.replace("_", " ") if last else "", color=SECOND)
                 if seconds:
@@ -121,7 +125,7 @@ def draw(
                 seconds.append(second)
             if not of_group.empty:
                 bottom = drawn.add_subplot(grid[row + 1, column], sharex=axes, sharey=lower[0] if lower else None)
-                _metrics(bottom, of_group)
+                n_published += _metrics(bottom, of_group, of_model_published)
                 style.label_outer(bottom, _metric_label(of_group), column == 0)
                 axes.tick_params(labelbottom=False)
                 lower.append(bottom)
@@ -132,7 +136,7 @@ def draw(
             lower[0].legend(handlelength=1.8, labelspacing=0.2, borderaxespad=0.1)
         _layer_bar(drawn, upper, layers, colours)
         top += per_row * down
-    handles = over_training.legend_of(marks, published=bool(reference["model"].isin(list(below)).any()))
+    handles = over_training.legend_of(marks, published=n_published > 0)
     if handles:
         drawn.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2)
     return drawn
@@ -177,25 +181,28 @@ def _notes(rows: pd.DataFrame) -> str:
     return note + (f"\n(without a step, not drawn: {', '.join(unplaced)})" if unplaced else "")
 
 
-def _metrics(axes: Axes, curves: pd.DataFrame) -> None:
+def _metrics(axes: Axes, curves: pd.DataFrame, reference: pd.DataFrame) -> int:
+    """Draw the metrics and what was published of them; returns the number of those values."""
     metrics = list(curves["metric"].unique())
+    n_published = 0
     for place, (metric, colour) in enumerate(zip(metrics, style.categories(len(metrics)), strict=True)):
         line = over_training.over_runs(curves[curves["metric"] == metric], "value")
         look = {"color": colour, "linestyle": style.DASHES[place % 4], "label": metric.replace("_", " ")}
         over_training.curve(axes, line, look, markers=False)
+        n_published += over_training.points(axes, over_training.published(reference, metric), line, colour)
+    return n_published
 
 
-def _second_axis(axes: Axes, curves: pd.DataFrame, group: str, metric: str, reference: pd.DataFrame) -> Axes:
-    """The metric over the panel of the dimension, dashed, with an axis on the right."""
+def _second_axis(axes: Axes, curves: pd.DataFrame, metric: str, reference: pd.DataFrame) -> tuple[Axes, int]:
+    """The metric over the panel of the dimension, dashed, with an axis on the right; and the number of published values."""
     second = axes.twinx()
     line = over_training.over_runs(curves[curves["metric"] == metric], "value")
     over_training.curve(second, line, {"color": SECOND, "linestyle": "--"})
-    of_metric = over_training.published(reference, metric)
-    over_training.points(second, of_metric[of_metric["model"] == group], SECOND)
+    count = over_training.points(second, over_training.published(reference, metric), line, SECOND)
     second.spines["right"].set(visible=True, color=SECOND)
     second.tick_params(axis="y", colors=SECOND)
     second.yaxis.set_major_locator(MaxNLocator(5))
-    return second
+    return second, count
 
 
 def _metric_label(curves: pd.DataFrame) -> str:

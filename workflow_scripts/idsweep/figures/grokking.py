@@ -35,8 +35,8 @@ def draw(
 ) -> Figure:
     """Training accuracy, validation accuracy and mean local ID over training, a colour per model: medians over its seeds,
     with bands from the lowest to the highest. Marks on the curves of the dimension are its peak, the onset of its fall and
-    its plateau, with 95 % intervals; dashed lines stand where the validation accuracy has come half-way to 1. Rings are
-    published values.
+    its plateau, with 95 % intervals; dashed lines stand where the validation accuracy has come half-way to 1; both are medians
+    over the seeds and drawn where most seeds show them. Rings are published values.
 
     local, training, events, reference: the tables of those names. The dimension is that of `layers`, counted from the end
     where they are negative (None: the last one measured), a panel for each of them and each dataset. `steps` makes the axis
@@ -57,19 +57,22 @@ def draw(
     drawn = style.figure(style.TEXT_WIDTH, PANEL_HEIGHT * down + 3 * LEGEND_LINE)
     grid = drawn.add_gridspec(down, ACROSS)
     panels = [drawn.add_subplot(grid[divmod(place, ACROSS)]) for place in range(len(ACCURACIES) + len(clouds))]
+    n_published = 0
     for axes, metric in zip(panels, ACCURACIES, strict=False):
         of_metric = curves[curves["metric"] == metric]
-        _curves(axes, of_metric, "value", looks, over_training.published(reference, metric), band)
+        _, count = _curves(axes, of_metric, "value", looks, over_training.published(reference, metric), band)
+        n_published += count
         axes.set(title=metric.replace("train_", "Training ").replace("validation_", "Validation "), ylim=(-0.04, 1.06))
     label = style.local_label("", estimator, rows).strip(" ()")
-    events = events[events["model"].isin(groups)]
-    generalization = events[events["event"] == "generalization"]
+    events = over_training.of_most_runs(events[events["model"].isin(groups)], rows)
+    generalization = events[(events["event"] == "generalization") & (events["curve"] == "validation_accuracy")]
     events = events[events["estimator"] == estimator]
     shown: set[str] = set()
     for axes, (dataset, layer) in zip(panels[len(ACCURACIES) :], clouds, strict=True):
         of_cloud = rows[(rows["dataset"] == dataset) & (rows["layer"] == layer)]
         of_reference = over_training.published(reference, over_training.LOCAL_DIMENSION, dataset, layer)
-        lines = _curves(axes, of_cloud, "mean", looks, of_reference, band)
+        lines, count = _curves(axes, of_cloud, "mean", looks, of_reference, band)
+        n_published += count
         of_events = events[(events["dataset"] == dataset) & (events["layer"] == layer)]
         for group, line in lines.items():
             here = of_events[of_events["model"] == group]
@@ -84,7 +87,7 @@ def draw(
         over_training.step_axis(axes, every_step, steps)
         if place + ACROSS >= len(panels):
             axes.set_xlabel(f"Training step{undefined * (place >= len(ACCURACIES))}")
-    marks = over_training.legend_of(shown, published=bool(reference["model"].isin(groups).any()))
+    marks = over_training.legend_of(shown, published=n_published > 0)
     if len(generalization):
         marks.append(Line2D([], [], color=style.GREY, linestyle="--", linewidth=0.8, label="generalization"))
     _legends(drawn, looks, n_seeds(rows), marks)
@@ -93,14 +96,15 @@ def draw(
 
 def _curves(
     axes: Axes, rows: pd.DataFrame, value: str, looks: dict[str, dict], reference: pd.DataFrame, band: bool
-) -> dict[str, pd.DataFrame]:
-    """Draw one curve for each group, and what was published of it; returns the curves."""
-    lines = {}
+) -> tuple[dict[str, pd.DataFrame], int]:
+    """Draw one curve for each group, and what was published of it; returns the curves and the number of those values."""
+    lines, n_published = {}, 0
     for group, look in looks.items():
         lines[group] = over_training.over_runs(rows[rows["group"] == group], value)
         over_training.curve(axes, lines[group], look, band=band)
-        over_training.points(axes, reference[reference["model"] == group], look["color"])
-    return lines
+        of_group = reference[reference["model"] == group]
+        n_published += over_training.points(axes, of_group, lines[group], look["color"])
+    return lines, n_published
 
 
 def _of_layers(rows: pd.DataFrame, layers: Sequence[int] | None) -> pd.DataFrame:

@@ -117,7 +117,7 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str, ban
     first.set_xlim(-0.03, 1.03)
     style.value_axis(first, scale)
     undefined = style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip()
-    style.below(drawn, "Relative depth (layer / last layer)", undefined, *notes, style.not_drawn(left_out))
+    style.below(drawn, "Relative depth (layer / deepest layer measured)", undefined, *notes, style.not_drawn(left_out))
     handles = [Line2D([], [], **look, label=labels[group]) for group, look in looks.items()]
     handles.append(Line2D([], [], color=style.GREY, **PEAK, label="peak"))
     drawn.legend(handles=handles, loc="outside upper center", ncols=in_a_row)

@@ -26,12 +26,13 @@ def step_axis(axes: Axes, steps: Sequence[float], scale: str) -> None:
     """
     if scale not in STEPS:
         raise ValueError(f"steps = {scale!r} is not known; it must be one of {', '.join(STEPS)}.")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: style.step_label(step)))
     steps = np.asarray(steps, dtype=float)
     if scale == "log":
         steps = steps[steps > 0]
     lowest, highest = steps.min(), steps.max()
+    formatter = FuncFormatter(lambda step, _: style.step_label(step))
     if scale == "linear":
+        axes.xaxis.set_major_formatter(formatter)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         margin = 0.03 * (highest - lowest)
         axes.set_xlim(lowest - margin, highest + margin)
@@ -47,7 +48,7 @@ def step_axis(axes: Axes, steps: Sequence[float], scale: str) -> None:
     axes.set_xlim(left, right)
     axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if left <= tick <= right]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: style.step_label(step)))
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def over_runs(rows: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -79,6 +80,13 @@ def marked(axes: Axes, events: pd.DataFrame, line: pd.DataFrame, colour: object)
     return list(events["event"])
 
 
+def of_most_runs(events: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The events that more than half of a group's runs show, of those groups all of whose runs are in `rows`."""
+    runs = rows.groupby("group")["model"].nunique()
+    whole = events["n_seeds"] == events["model"].map(runs)
+    return events[whole & (2 * events["n_detected"] > events["n_seeds"])]
+
+
 def _mark(event: str) -> dict:
     return {"marker": MARKS[event], "linestyle": "none", "markeredgewidth": 0.6}
 
@@ -93,12 +101,14 @@ def legend_of(events: Collection[str], published: bool) -> list[Line2D]:
     return handles + published * [Line2D([], [], color=style.GREY, label="published", **PUBLISHED)]
 
 
-def points(axes: Axes, reference: pd.DataFrame, colour: object) -> None:
-    """Draw published values as rings with their ranges."""
+def points(axes: Axes, reference: pd.DataFrame, line: pd.DataFrame, colour: object) -> int:
+    """Draw published values at the steps of a curve as rings with their ranges; returns how many."""
+    reference = reference[reference["step"].between(line["step"].min(), line["step"].max())]
     for row in reference.itertuples():
         if pd.notna(row.lower) and pd.notna(row.upper):
             axes.plot([row.step, row.step], [row.lower, row.upper], color=colour, linewidth=0.9, zorder=3)
         axes.plot(row.step, row.value, color=colour, zorder=4, **PUBLISHED)
+    return len(reference)
 
 
 def published(

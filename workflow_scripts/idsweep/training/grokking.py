@@ -285,7 +285,7 @@ class _Training:
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
-        if self._sequences.is_cuda:
+        if self._sequences.is_cuda and "random_cuda" in state:  # not where a CPU trained before
             torch.cuda.set_rng_state(state["random_cuda"], self._sequences.device)
 
     def _logits(self, places: torch.Tensor) -> torch.Tensor:
