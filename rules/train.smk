@@ -104,10 +104,10 @@ rule train_grokking:
         "<benchmarks>/train_grokking/{model}.tsv"
     wildcard_constraints:
         model=made_by("train_grokking", SWEEP.known),
+    priority: 20  # long, so first: what is trained is measured beside the next training
     conda:
         "../envs/models.yaml"
     threads: 1
-    priority: 20  # long, so first: what is trained is measured beside the next training
     resources:
         mem_mb=4000,
         runtime=720,
