@@ -57,6 +57,11 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
+def made_by(rule, made):
+    """Regular expression of the models or tokenizers that one rule makes."""
+    return one_of(name for name, one in made.items() if one.made_by == rule)
+
+
 wildcard_constraints:
     model=one_of(SWEEP.known),
     tokenizer=one_of(SWEEP.tokenizers()),

@@ -3,11 +3,6 @@
 TRAINED_MODELS = [model.name for model in SWEEP.trained()]
 
 
-def made_by(rule, made):
-    """Regular expression of the models or tokenizers that one rule makes."""
-    return one_of(name for name, one in made.items() if one.made_by == rule)
-
-
 rule train_tokenizer:
     input:
         prepared=prepared_of,
