@@ -31,7 +31,7 @@ def draw_dynamics(
 
 def layout_faults(drawn: Figure) -> list[str]:
     """Texts that lie on each other or partly outside the paper, or are smaller than 7 pt, as laid out for print."""
-    drawn.canvas.draw()
+    drawn.draw_without_rendering()
     texts = [text for text in _texts(drawn) if text.get_visible() and text.get_text()]
     boxes = [text.get_window_extent(drawn.canvas.get_renderer()).padded(-0.5) for text in texts]
     shown = [(text, box) for text, box in zip(texts, boxes, strict=True) if box.width > 0 and box.height > 0]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,11 +23,14 @@ from idsweep.model_files import read_architecture, weight_files
 from idsweep.tokenizers import load_tokenizer
 from idsweep.tokens import sample_tokens
 from idsweep.training import grokking
+from idsweep.training.architecture import model_config
 from idsweep.training.grokking import train_grokking
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import word_tokenizer
+from idsweep.training.unfinished import Unfinished
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AutoModelForCausalLM
 
 EQUATIONS = equations("addition", modulus=7)
 TRAIN, VALIDATION = split(49, 0.6, 46)
@@ -432,6 +436,18 @@ def test_states_are_kept_between_checkpoints_too(run, tokenizer_folder, tmp_path
         patch.setattr(grokking, "SECONDS_BETWEEN_STATES", 0)
         interrupted(tokenizer_folder, tmp_path / "run")
     assert_goes_on(run, 22, tokenizer_folder, tmp_path / "run", caplog)
+
+
+def test_a_training_goes_on_from_a_state_without_random_numbers_of_a_gpu(tokenizer_folder, tmp_path):
+    interrupted(tokenizer_folder, tmp_path / "run")
+    state = Unfinished(tmp_path / "run", SETTINGS["identity"]).state()
+    assert "random_cuda" not in state
+    model = AutoModelForCausalLM.from_config(model_config(ARCHITECTURE, vocab_size=9, sequence_length=4))
+    # Stands for sequences on a GPU, of which the state's restoring asks this alone.
+    on_gpu = SimpleNamespace(is_cuda=True)
+    training = grokking._Training(model, on_gpu, torch.tensor([]), torch.optim.AdamW(model.parameters()), 1.0)
+    training.restore(state)
+    assert all(torch.equal(held, state["model"][name]) for name, held in model.state_dict().items())
 
 
 def test_another_identity_starts_anew(tokenizer_folder, tmp_path):

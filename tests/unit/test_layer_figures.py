@@ -149,7 +149,9 @@ def test_a_checkpoint_that_one_seed_lacks_is_told() -> None:
 
 def test_profiles_are_medians_over_seeds_at_relative_depth() -> None:
     local = local_table({"a": 5, "b": 9}, seeds=[1, 2, 3])
-    (axes,) = panels(draw_profiles(local), "films (step512), 3\N{NO-BREAK SPACE}seeds")
+    profiles = draw_profiles(local)
+    assert note(profiles) == "Relative depth (layer / deepest layer measured)"
+    (axes,) = panels(profiles, "films (step512), 3\N{NO-BREAK SPACE}seeds")
     wanted = local.query("step == 512 and dataset == 'films'").groupby(["group", "layer"])["mean"]
     for group, blocks, line, band in zip("ab", (4, 8), lines_of(axes), bands_of(axes), strict=True):
         np.testing.assert_allclose(line.get_xdata(), np.arange(blocks + 1) / blocks)
@@ -197,6 +199,9 @@ def test_sizes_are_a_sequence_of_colours_whatever_their_order() -> None:
     assert [looks[name]["linestyle"] for name in shuffled] == ["-", "-", "-", "-", "--"]
     fractions = style.line_looks([f"addition_mod_197-fraction{value}" for value in (0.1, 0.25, 0.5)])
     assert (np.diff([brightness(look["color"]) for look in fractions.values()]) > 0).all()
+    rates = style.line_looks([f"neox-learning_rate{value}" for value in (1e-05, 0.0003, 0.001, 0.1)])
+    assert next(iter(rates)) == "neox-learning_rate1e-05"
+    assert (np.diff([brightness(look["color"]) for look in rates.values()]) > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -332,6 +337,7 @@ def test_a_violin_holds_the_points_of_all_seeds() -> None:
 def test_agreement_has_a_point_for_each_seed() -> None:
     local = local_table({"a": 3, "b": 5}, seeds=[1, 2, 3])
     drawn = draw_agreement(local, global_table(local), panel_per_model=True)
+    assert drawn.axes[-1].get_ylabel() == "Relative depth\n(layer / deepest layer measured)"
     for group in "ab":
         (axes,) = panels(drawn, group)
         points = np.concatenate([dots.get_offsets() for dots in axes.collections])
@@ -371,9 +377,9 @@ def test_scales_are_medians_over_seeds_and_stable_if_each_is() -> None:
 
 @pytest.mark.parametrize("draw", [draw_heatmap, draw_profiles, draw_violins])
 def test_models_without_room_are_named(draw: Callable[..., Figure]) -> None:
-    local = local_table(GROKKING, datasets=["trained_on"], seeds=[1, 2])
+    local = local_table(GROKKING, [512] if draw is draw_violins else [0, 512], ["trained_on"], seeds=[1])
     options = {"checkpoints": "all"} if draw is draw_profiles else {}
-    table = pointwise_table(local[local["step"] == 512], 4) if draw is draw_violins else local
+    table = pointwise_table(local, 4) if draw is draw_violins else local
     drawn = draw(table, **options)
     wanted = "(21 models not drawn for lack of room, see the option models: multiplication_mod_197-fraction0.4"
     assert wanted in note(drawn)
@@ -403,8 +409,8 @@ def test_layouts_of_several_seeds_have_no_faults(n_layers: dict[str, int]) -> No
         draw_profiles(local, scale="log"),
         draw_profiles(local, checkpoints="all", datasets=["news"]),
         draw_heatmap(local),
-        draw_violins(last),
-        draw_violins(last, datasets=["news"]),
+        draw_violins(last, models=list(n_layers)[-2:]),
+        draw_violins(last, models=list(n_layers)[:2], datasets=["news"]),
         draw_agreement(local, global_table(local), datasets=["news"], panel_per_model=True),
         draw_nulls(*tables),
         draw_scales(*tables),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from idsweep.events import EVENTS
 from idsweep.figures import grokking
-from idsweep.user_tables import REFERENCE
+from idsweep.user_tables import REFERENCE, read_reference
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
@@ -23,6 +26,7 @@ def half_way(fraction: float) -> float:
     return 4000 + 300_000 * (0.5 - fraction) ** 2 if fraction > 0.15 else np.inf
 
 
+@cache  # the tests share these tables, and change none
 def local_table(
     fractions=FRACTIONS, seeds=SEEDS, steps=STEPS, layers=(2,), datasets=("trained_on",), prefix="addition-fraction"
 ) -> pd.DataFrame:
@@ -49,6 +53,7 @@ def local_table(
     return pd.DataFrame(rows)
 
 
+@cache
 def training_table(fractions=FRACTIONS, seeds=SEEDS, last=60_000, prefix="addition-fraction") -> pd.DataFrame:
     steps = np.arange(0, last + 1, last // 300)
     parts = []
@@ -126,9 +131,25 @@ def legend_texts(drawn: Figure) -> list[str]:
     return [text.get_text() for legend in drawn.legends for text in legend.get_texts()]
 
 
-def test_grokking_draws_medians_of_seeds_and_their_ranges() -> None:
+@pytest.fixture(scope="module")
+def plain() -> Figure:
+    """Nine models of three seeds."""
+    return draw_grokking()
+
+
+@pytest.fixture(scope="module")
+def with_all() -> Figure:
+    """The same with events and published values."""
+    return draw_grokking(events=EVENTS_TABLE, reference=REFERENCE_TABLE)
+
+
+def single_points(axes: Axes) -> list[tuple[float, str]]:
+    return [(float(line.get_xdata()[0]), line.get_marker()) for line in axes.get_lines() if len(line.get_xdata()) == 1]
+
+
+def test_grokking_draws_medians_of_seeds_and_their_ranges(plain: Figure) -> None:
     local, training = local_table(), training_table()
-    drawn = draw_grokking(local, training)
+    drawn = plain
     (dimension,) = panels(drawn, "Mean local dimension (trained on, layer 2)")
     (accuracy,) = panels(drawn, "Validation accuracy")
     of_group = local[(local["group"] == "addition-fraction0.45") & (local["step"] == 5000)]["mean"]
@@ -140,20 +161,27 @@ def test_grokking_draws_medians_of_seeds_and_their_ranges() -> None:
     at = training[(training["group"] == "addition-fraction0.3") & (training["metric"] == "validation_accuracy")]
     expected = at[at["step"] == 12000]["value"].median()
     assert line_at(accuracy, 12000)[FRACTIONS.index(0.3)] == pytest.approx(expected)
-    assert not [c for c in draw_grokking(band=False).axes[2].collections if isinstance(c, PolyCollection)]
+    without = draw_grokking(local_table(fractions=(0.3,)), band=False)
+    assert not [c for c in without.axes[2].collections if isinstance(c, PolyCollection)]
 
 
-def test_the_legend_names_what_differs() -> None:
-    assert legend_texts(draw_grokking())[:3] == ["fraction (3 seeds)", "0.1", "0.15"]
+def test_the_legend_names_what_differs(plain: Figure) -> None:
+    assert legend_texts(plain)[:3] == ["fraction (3 seeds)", "0.1", "0.15"]
     mixed = pd.concat([local_table(fractions=(0.3,)), local_table(fractions=(0.4,), prefix="division-")])
     training = pd.concat([training_table(fractions=(0.3,)), training_table(fractions=(0.4,), prefix="division-")])
     assert legend_texts(draw_grokking(mixed, training)) == ["3 seeds:", "addition-fraction0.3", "division-0.4"]
 
 
-def test_events_stand_on_the_curve_with_their_intervals() -> None:
-    drawn = draw_grokking(events=EVENTS_TABLE)
+def test_the_legend_tells_the_fewest_and_the_most_seeds() -> None:
+    local = pd.concat([local_table(fractions=(0.3,), seeds=(46,)), local_table(fractions=(0.4, 0.5))])
+    training = training_table(fractions=(0.3, 0.4, 0.5))
+    assert legend_texts(draw_grokking(local, training))[0] == "fraction (1\N{EN DASH}3 seeds)"
+
+
+def test_events_stand_on_the_curve_with_their_intervals(with_all: Figure) -> None:
+    drawn = with_all
     (axes,) = panels(drawn, "Mean local dimension (trained on, layer 2)")
-    marks = {(float(line.get_xdata()[0]), line.get_marker()) for line in axes.get_lines() if len(line.get_xdata()) == 1}
+    marks = {(step, marker) for step, marker in single_points(axes) if marker != "o"}
     assert (half_way(0.45) - 3000, "^") in marks and (half_way(0.2) + 5000, "s") in marks
     assert len(marks) == 3 * 7
     intervals = [
@@ -170,14 +198,28 @@ def test_events_stand_on_the_curve_with_their_intervals() -> None:
 
 
 def test_marks_are_of_what_most_of_the_drawn_seeds_show() -> None:
-    few = EVENTS_TABLE.assign(n_detected=1)
-    of_another = pd.concat([EVENTS_TABLE[:0], table(EVENTS, [event("generalization", 9000, "addition-fraction0.3")])])
-    for drawn in (
-        draw_grokking(events=few),
-        draw_grokking(events=EVENTS_TABLE, models=[f"addition-fraction{fraction}-seed46" for fraction in FRACTIONS]),
-        draw_grokking(events=of_another.assign(curve="joint_goal_accuracy")),
-    ):
-        assert not {"peak", "generalization"} & set(legend_texts(drawn))
+    local, group = local_table(fractions=(0.3, 0.45), seeds=(46, 47)), "addition-fraction0.3"
+    of_group = EVENTS_TABLE[EVENTS_TABLE["model"] == group].assign(n_seeds=2)
+    shown = {"peak", "onset of fall", "plateau", "generalization"}
+    for n_detected, models, drawn in ((2, None, shown), (1, None, set()), (2, [f"{group}-seed46"], set())):
+        figure = draw_grokking(local, events=of_group.assign(n_detected=n_detected), models=models)
+        assert shown & set(legend_texts(figure)) == drawn
+        assert {marker for _, marker in single_points(figure.axes[2])} == ({"^", "D", "s"} if drawn else set())
+        assert len([line for line in figure.axes[2].get_lines() if line.get_linestyle() == "--"]) == len(drawn) / 4
+
+
+def test_generalization_is_that_of_the_validation_accuracy() -> None:
+    events = EVENTS_TABLE[EVENTS_TABLE["event"] == "generalization"].assign(curve="joint_goal_accuracy")
+    assert "generalization" not in legend_texts(draw_grokking(local_table(fractions=(0.3,)), events=events))
+
+
+def test_many_models_leave_the_curves_in_view(with_all: Figure) -> None:
+    few = draw_grokking(local_table(fractions=(0.3, 0.45)), events=EVENTS_TABLE)
+    for drawn, top, size, points in ((with_all, 0.08, 4, "None"), (few, 1, 5, "o")):
+        lines = drawn.axes[2].get_lines()
+        assert {max(line.get_ydata()) for line in lines if line.get_linestyle() == "--"} == {top}
+        assert {line.get_markersize() for line in lines if line.get_marker() in ("^", "D", "s")} == {size}
+        assert {line.get_marker() for line in lines if len(line.get_xdata()) > 2} == {points}
 
 
 def test_published_values_beyond_the_steps_are_left_out() -> None:
@@ -196,8 +238,8 @@ def test_published_losses_stand_below_the_dimension() -> None:
     assert "published" in legend_texts(drawn)
 
 
-def test_published_values_are_rings_on_the_curve_they_are_of() -> None:
-    drawn = draw_grokking(reference=REFERENCE_TABLE)
+def test_published_values_are_rings_on_the_curve_they_are_of(plain: Figure, with_all: Figure) -> None:
+    drawn = with_all
     (dimension,), (accuracy,) = (
         panels(drawn, "Mean local dimension (trained on, layer 2)"),
         panels(drawn, "Validation accuracy"),
@@ -211,7 +253,27 @@ def test_published_values_are_rings_on_the_curve_they_are_of() -> None:
     assert [line.get_ydata()[0] for line in accuracy.get_lines() if line.get_markerfacecolor() == "none"] == [1.0]
     assert [5.0, 6.0] in [list(line.get_ydata()) for line in dimension.get_lines()]
     assert "published" in legend_texts(drawn)
-    assert "published" not in legend_texts(draw_grokking())
+    assert "published" not in legend_texts(plain)
+
+
+def test_published_values_of_what_is_not_drawn_are_not_in_the_legend() -> None:
+    local, of_layer = local_table(fractions=(0.3,)), {"quantity": "local_dimension", "layer": 1, "step": 5000}
+    for other in (of_layer, of_layer | {"layer": 2, "dataset": "held_out"}, {"quantity": "test_accuracy", "step": 0}):
+        reference = table(REFERENCE, [{"model": "addition-fraction0.3", "value": 0.5, **other}])
+        assert "published" not in legend_texts(draw_grokking(local, reference=reference))
+        shown = draw_dynamics(local, training_table(fractions=(0.3,)), reference=reference)
+        assert "published" not in legend_texts(shown)
+
+
+def test_the_published_dimensions_of_grokking_are_of_the_last_layer_on_what_was_trained_on() -> None:
+    experiments = Path(__file__).parents[2] / "config" / "experiments"
+    reference = read_reference(experiments / "grokking.reference.csv").to_pandas()
+    local = local_table(fractions=(0.45,), layers=(1, 2), datasets=("trained_on", "held_out"))
+    drawn = draw_grokking(local, reference=reference, layers=[1, 2])
+    ringed = [
+        axes for axes in drawn.axes if [line for line in axes.get_lines() if line.get_markerfacecolor() == "none"]
+    ]
+    assert ringed == [drawn.axes[1], *panels(drawn, "Mean local dimension (trained on, layer 2)")]
 
 
 def test_layers_and_datasets_have_a_panel_each() -> None:
@@ -233,37 +295,52 @@ def test_a_model_without_accuracies_is_told() -> None:
         draw_grokking(training=losses)
 
 
-def test_a_single_checkpoint_is_no_training() -> None:
-    drawn = draw_grokking(local_table(steps=(0,)))
+@pytest.mark.parametrize("steps", [0, np.nan])
+def test_a_single_checkpoint_or_none_of_known_step_is_no_training(steps: float) -> None:
+    drawn = draw_grokking(local_table(fractions=(0.3,), steps=(0,)).assign(step=steps))
     assert "No grokking to draw" in drawn.texts[0].get_text()
+
+
+def test_a_logarithmic_axis_has_no_place_for_step_0() -> None:
+    events = table(EVENTS, [event("peak", 0, "addition-fraction0.3", lower=0)])
+    published = {"model": "addition-fraction0.3", "quantity": "local_dimension", "step": 0, "value": 9.0}
+    reference = table(REFERENCE, [published])
+    local, training = local_table(fractions=(0.3,)), training_table(fractions=(0.3,))
+    for draw in (draw_grokking, draw_dynamics):
+        for steps, first in (("log", 200), ("symlog", 0)):
+            drawn = draw(local, training, events, reference, steps=steps)
+            assert min(min(line.get_xdata()) for axes in drawn.axes for line in axes.get_lines()) == first
+            assert {"peak", "published"} & set(legend_texts(drawn)) == (set() if first else {"peak", "published"})
 
 
 @pytest.mark.parametrize("steps", ["linear", "log", "symlog"])
 def test_grokking_is_readable(steps: str) -> None:
     several = local_table(fractions=(0.3, 0.45), layers=(1, 2), datasets=("trained_on", "held_out"))
+    short = local_table(fractions=(0.25, 0.35, 0.5), seeds=(46,), steps=tuple(range(0, 3001, 200)))
     drawn = [
         draw_grokking(events=EVENTS_TABLE, reference=REFERENCE_TABLE, steps=steps),
-        draw_grokking(
-            local_table(fractions=(0.25, 0.35, 0.5), seeds=(46,), steps=tuple(range(0, 3001, 200))),
-            training_table(last=3000),
-            steps=steps,
-        ),
+        draw_grokking(short, training_table(last=3000), steps=steps),
         draw_grokking(several, layers=[1, 2], events=EVENTS_TABLE, steps=steps),
     ]
     assert [layout_faults(figure) for figure in drawn] == [[]] * len(drawn)
 
 
 def test_an_unknown_axis_of_steps_is_told() -> None:
-    for draw in (draw_grokking, lambda **options: draw_dynamics(local_table(), training_table(), **options)):
+    for draw in (draw_grokking, draw_dynamics):
         with pytest.raises(ValueError, match="steps = 'ln' is not known; it must be one of symlog, linear, log"):
-            draw(steps="ln")
+            draw(local_table(fractions=(0.3,)), training_table(fractions=(0.3,)), steps="ln")
 
 
 # ---- dynamics
 
 
+@cache
 def neox(
-    steps=(0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512), layers=5, seeds=(None,), datasets=("news", "films")
+    steps=(0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+    layers=5,
+    seeds=(None,),
+    datasets=("news", "films"),
+    estimators=("twonn",),
 ) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = [
@@ -273,7 +350,7 @@ def neox(
             "layer": layer, "n_points": 2000, "n_undefined": 0, "n_neighbors": 64, "variant": "data",
             "mean": (mean := 6 + 4 * np.sin(layer) + 3 * np.log1p(step) / 6 + rng.random()), "q25": mean - 1, "q75": mean + 1,
         }
-        for estimator in ("twonn", "mle") for seed in seeds for step in steps for dataset in datasets for layer in range(layers)
+        for estimator in estimators for seed in seeds for step in steps for dataset in datasets for layer in range(layers)
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -291,7 +368,7 @@ def losses(
 
 
 def test_dynamics_draw_the_means_and_losses() -> None:
-    local, training = neox(), losses()
+    local, training = neox(estimators=("twonn", "mle")), losses()
     drawn = draw_dynamics(local, training)
     (axes,) = panels(drawn, "neox, films")
     wanted = local[(local["estimator"] == "twonn") & (local["dataset"] == "films")]
@@ -319,7 +396,7 @@ def test_with_one_seed_the_band_is_the_quartiles_and_with_several_their_range() 
 
 
 def test_dynamics_name_the_estimator_and_neighbourhood() -> None:
-    drawn = draw_dynamics(neox(), losses(), estimator="mle")
+    drawn = draw_dynamics(neox(estimators=("twonn", "mle")), losses(), estimator="mle")
     assert "(MLE, L = 64)" in drawn.axes[0].get_ylabel()
 
 
@@ -355,13 +432,25 @@ def test_marks_and_published_values_of_dynamics() -> None:
     single = [(line.get_marker(), line.get_xdata()[0]) for line in axes.get_lines() if len(line.get_xdata()) == 1]
     assert single == [("^", 64), ("o", 512)]
     (axes,) = panels(draw_dynamics(neox(layers=5), losses(), events), "neox, news")
-    assert not [line for line in axes.get_lines() if len(line.get_xdata()) == 1]
+    assert not single_points(axes)
+    halved = events.assign(n_seeds=2)
+    for local, marks in ((neox(layers=1, seeds=(0, 1)), 0), (neox(layers=1, seeds=(0, 1, 2)), 0), (neox(layers=1), 1)):
+        (axes, *_) = draw_dynamics(local, losses(), halved if marks == 0 else events).axes
+        assert len(single_points(axes)) == marks
+
+
+def test_the_bar_of_a_single_layer_has_the_colour_of_its_curve() -> None:
+    drawn = draw_dynamics(neox(layers=1), losses())
+    (bar,) = [axes for axes in drawn.axes if axes.get_ylabel() == "Layer"]
+    drawn.draw_without_rendering()
+    (colour,) = bar.collections[-1].get_facecolor()
+    assert colour[:3] == pytest.approx(drawn.axes[0].get_lines()[0].get_color()[:3])
 
 
 @pytest.mark.parametrize("steps", ["symlog", "linear", "log"])
 @pytest.mark.parametrize(("layers", "seeds"), [(25, (None,)), (2, (0, 1, 2))])
 def test_dynamics_are_readable(steps: str, layers: int, seeds: tuple) -> None:
-    pythia = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000))
+    pythia = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 2000))
     events = table(
         EVENTS, [event("peak", 64_000, "neox", dataset="news", layer=0, n_seeds=len(seeds), n_detected=len(seeds))]
     )

@@ -36,8 +36,8 @@ def draw(
     local and global_: the summary table of local estimates (`mean`, …) and the table of global ones
     (`value`, …). `pairs` lists (local estimator, global estimator), one panel each; None takes every
     estimator that both tables hold. The dashed line is equality, the marker tells the dataset, the
-    colour the depth of the layer relative to the model's last one, ρ is Spearman's rank correlation
-    over the panel's points. `panel_per_model` draws a row of panels for each model, its seeds together, instead of
+    colour the depth of the layer relative to the model's deepest one measured, ρ is Spearman's rank
+    correlation over the panel's points. `panel_per_model` draws a row of panels for each model, its seeds together, instead of
     pooling them, up to 24 panels; models beyond are named below. `scale` is "linear" or "log".
 
     Raises ValueError if what is asked for is not in the tables.
@@ -146,7 +146,7 @@ def _square(axes: Axes, values: np.ndarray, scale: str) -> None:
 
 def _keys(drawn: Figure, names: list[str], inches: float) -> None:
     depths = ScalarMappable(Normalize(0, 1), style.sequence())
-    style.colour_bar(drawn, depths, "Relative depth (layer / last layer)", inches)
+    style.colour_bar(drawn, depths, "Relative depth\n(layer / deepest layer measured)", inches)
     handles = [
         Line2D([], [], linestyle="none", marker=marker, color=style.GREY, markersize=4, label=name)
         for marker, name in zip(MARKERS, names, strict=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, Colormap
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -44,19 +44,21 @@ def draw(
 ) -> Figure:
     """Mean local ID per layer against the training step, a panel per dataset, with the losses below. Where a model has
     several seeds, lines are their medians and bands go from the lowest to the highest; with one, bands are the quartiles of
-    the local estimates. Marks, where most seeds show them, are the peak of a curve, the onset of its fall, its plateau and its upturn with their 95 %
-    intervals, where up to three layers are drawn; rings are published values.
+    the local estimates. Where up to three layers are drawn, marks are the peak of a curve, the onset of its fall, its plateau
+    and its upturn, if more than half of its seeds show them, with 95 % intervals. Rings are published values.
 
     local, training, events, reference: the tables of those names. One block per model with more than one checkpoint of
     known step. `metrics` are those drawn below (None: all whose name ends in `_loss`); models without training rows have
     no second row of panels. `second_axis` is one metric drawn on an axis of its own in the panels of the dimension, in
     place of the panels below. `steps` makes the axis of the steps "symlog" (linear up to 1 and logarithmic beyond),
-    "linear" or "log"; `scale` makes the axis of the dimension "linear" or "log".
+    "linear" or "log", which has no place for step 0; `scale` makes the axis of the dimension "linear" or "log". Marks need
+    all seeds of a model to be drawn; published values beyond the steps of their curve are left out.
 
     Raises ValueError if what is asked for is not in the tables.
     """
     rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
+    rows, training, events = (over_training.on_axis(table, steps) for table in (rows, training, events))
     shown = metrics if second_axis is None else [*(metrics or []), second_axis]
     curves = {
         group: _curves(training, group, of_group, shown)
@@ -158,7 +160,7 @@ def _dimension(
 ) -> dict[int, tuple[pd.DataFrame, object]]:
     """Draw a curve per layer; returns each with its colour."""
     known = rows[rows["step"].notna()]
-    shades = colours(np.linspace(0, 1, len(layers))) if len(layers) > 1 else colours([0.4])
+    shades = _shades(layers, colours)
     single = n_seeds(known) == 1
     lines = {}
     for layer, shade in zip(layers, shades, strict=True):
@@ -169,6 +171,10 @@ def _dimension(
         over_training.curve(axes, line, {"color": shade}, band=band, alpha=min(0.15, 0.9 / len(layers)))
         lines[layer] = line, shade
     return lines
+
+
+def _shades(layers: list[int], colours: Colormap) -> np.ndarray:
+    return colours(np.linspace(0, 1, len(layers)) if len(layers) > 1 else [0.4])
 
 
 def _notes(rows: pd.DataFrame) -> str:
@@ -211,7 +217,7 @@ def _metric_label(curves: pd.DataFrame) -> str:
 
 def _layer_bar(drawn: Figure, panels: list[Axes], layers: list[int], colours: Colormap) -> None:
     places = np.arange(len(layers) + 1) - 0.5
-    shades = colours if len(layers) > 1 else colours.resampled(1)
+    shades = colours if len(layers) > 1 else ListedColormap(_shades(layers, colours))
     bar = drawn.colorbar(
         ScalarMappable(BoundaryNorm(places, colours.N), shades), ax=panels, label="Layer", aspect=25, pad=0.02
     )

@@ -11,11 +11,14 @@ from matplotlib.lines import Line2D
 
 from idsweep.figures import style
 from idsweep.figures import training as over_training
-from idsweep.figures.selection import IDENTITY, n_seeds, require_asked, require_one_row_each, rows_of
+from idsweep.figures.selection import IDENTITY, require_asked, require_one_row_each, rows_of
 
 ACCURACIES = ("train_accuracy", "validation_accuracy")
 ACROSS = 3
 PANEL_HEIGHT = 1.9
+FEW_CURVES = 5  # with more, points, large marks and lines from bottom to top would hide the curves
+CROWDED_MARK_SIZE = 4
+CROWDED_TOP = 0.08
 LEGEND_LINE, LEGEND_LETTER = 0.2, 0.06
 
 
@@ -35,20 +38,25 @@ def draw(
 ) -> Figure:
     """Training accuracy, validation accuracy and mean local ID over training, a colour per model: medians over its seeds,
     with bands from the lowest to the highest. Marks on the curves of the dimension are its peak, the onset of its fall and
-    its plateau, with 95 % intervals; dashed lines stand where the validation accuracy has come half-way to 1; both are medians
-    over the seeds and drawn where most seeds show them. Rings are published values.
+    its plateau, with 95 % intervals; dashed lines stand where the validation accuracy has come half-way to 1, short ones
+    if there are more than five models. Both are medians over the seeds, drawn if more than half of them show the event.
+    Rings are published values.
 
     local, training, events, reference: the tables of those names. The dimension is that of `layers`, counted from the end
     where they are negative (None: the last one measured), a panel for each of them and each dataset. `steps` makes the axis
-    of the steps "linear", "log" or "symlog".
+    of the steps "linear", "log", which has no place for step 0, or "symlog". Marks and dashed lines need all seeds of a
+    model to be drawn; published values beyond the steps of their curve are left out.
 
     Raises ValueError if what is asked for is not in the tables, or if a model has no accuracies.
     """
     rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
-    rows = _of_layers(rows[rows["step"].notna()], layers)
+    rows, training, events = (
+        over_training.on_axis(table, steps) for table in (rows[rows["step"].notna()], training, events)
+    )
+    rows = _of_layers(rows, layers)
     groups = list(rows["group"].unique())
-    if rows.groupby("group")["step"].nunique().max() < 2:
+    if not rows.groupby("group")["step"].nunique().max() > 1:  # also NaN, of no rows
         return style.statement("No grokking to draw: no model has more than one checkpoint with a known step.")
     curves = _accuracies(training, rows)
     looks = style.line_looks(groups)
@@ -58,9 +66,11 @@ def draw(
     grid = drawn.add_gridspec(down, ACROSS)
     panels = [drawn.add_subplot(grid[divmod(place, ACROSS)]) for place in range(len(ACCURACIES) + len(clouds))]
     n_published = 0
+    crowded = len(groups) > FEW_CURVES
+    drawing = {"band": band, "markers": not crowded}
     for axes, metric in zip(panels, ACCURACIES, strict=False):
         of_metric = curves[curves["metric"] == metric]
-        _, count = _curves(axes, of_metric, "value", looks, over_training.published(reference, metric), band)
+        _, count = _curves(axes, of_metric, "value", looks, over_training.published(reference, metric), drawing)
         n_published += count
         axes.set(title=metric.replace("train_", "Training ").replace("validation_", "Validation "), ylim=(-0.04, 1.06))
     label = style.local_label("", estimator, rows).strip(" ()")
@@ -68,17 +78,19 @@ def draw(
     generalization = events[(events["event"] == "generalization") & (events["curve"] == "validation_accuracy")]
     events = events[events["estimator"] == estimator]
     shown: set[str] = set()
+    mark_size, top = (CROWDED_MARK_SIZE, CROWDED_TOP) if crowded else (over_training.MARK_SIZE, 1.0)
     for axes, (dataset, layer) in zip(panels[len(ACCURACIES) :], clouds, strict=True):
         of_cloud = rows[(rows["dataset"] == dataset) & (rows["layer"] == layer)]
         of_reference = over_training.published(reference, over_training.LOCAL_DIMENSION, dataset, layer)
-        lines, count = _curves(axes, of_cloud, "mean", looks, of_reference, band)
+        lines, count = _curves(axes, of_cloud, "mean", looks, of_reference, drawing)
         n_published += count
         of_events = events[(events["dataset"] == dataset) & (events["layer"] == layer)]
         for group, line in lines.items():
             here = of_events[of_events["model"] == group]
-            shown |= set(over_training.marked(axes, here, line, looks[group]["color"]))
+            shown |= set(over_training.marked(axes, here, line, looks[group]["color"], mark_size))
         for event in generalization.itertuples():
-            axes.axvline(event.step, color=looks[event.model]["color"], linewidth=0.8, linestyle="--", zorder=1)
+            colour = looks[event.model]["color"]
+            axes.axvline(event.step, ymax=top, color=colour, linewidth=0.8, linestyle="--", zorder=1)
         where = f"{dataset}, layer {layer}".replace("_", " ")
         axes.set(title=f"Mean local dimension\n({where})", ylabel=label)
     every_step = pd.concat([curves["step"], rows["step"]]).astype(float)
@@ -90,18 +102,23 @@ def draw(
     marks = over_training.legend_of(shown, published=n_published > 0)
     if len(generalization):
         marks.append(Line2D([], [], color=style.GREY, linestyle="--", linewidth=0.8, label="generalization"))
-    _legends(drawn, looks, n_seeds(rows), marks)
+    _legends(drawn, looks, rows.groupby("group")["model"].nunique(), marks)
     return drawn
 
 
 def _curves(
-    axes: Axes, rows: pd.DataFrame, value: str, looks: dict[str, dict], reference: pd.DataFrame, band: bool
+    axes: Axes,
+    rows: pd.DataFrame,
+    value: str,
+    looks: dict[str, dict],
+    reference: pd.DataFrame,
+    drawing: dict[str, bool],
 ) -> tuple[dict[str, pd.DataFrame], int]:
     """Draw one curve for each group, and what was published of it; returns the curves and the number of those values."""
     lines, n_published = {}, 0
     for group, look in looks.items():
         lines[group] = over_training.over_runs(rows[rows["group"] == group], value)
-        over_training.curve(axes, lines[group], look, band=band)
+        over_training.curve(axes, lines[group], look, **drawing)
         of_group = reference[reference["model"] == group]
         n_published += over_training.points(axes, of_group, lines[group], look["color"])
     return lines, n_published
@@ -140,12 +157,17 @@ def _labels(groups: Sequence[str]) -> tuple[str, dict[str, str]]:
     return "", {group: group for group in groups}
 
 
-def _legends(drawn: Figure, looks: dict[str, dict], seeds: int, marks: list[Line2D]) -> None:
-    """Above the panels a line of the models, what their names have in common before it; below them one of the marks."""
+def _legends(drawn: Figure, looks: dict[str, dict], n_seeds: pd.Series, marks: list[Line2D]) -> None:
+    """Above the panels a line of the models, what their names have in common before it; below them one of the marks.
+
+    n_seeds: of each group.
+    """
     title, labels = _labels(list(looks))
     handles = [Line2D([], [], **look, label=labels[group]) for group, look in looks.items()]
-    if title or seeds > 1:
-        name = title + (f" ({seeds} seeds)" if title else f"{seeds} seeds:") * (seeds > 1)
+    least, most = int(n_seeds.min()), int(n_seeds.max())
+    if title or most > 1:
+        seeds = f"{most} seeds" if least == most else f"{least}\N{EN DASH}{most} seeds"
+        name = title + (f" ({seeds})" if title else f"{seeds}:") * (most > 1)
         handles.insert(0, Line2D([], [], linestyle="none", label=name))
     longest = max(len(handle.get_label()) for handle in handles)
     across = max(1, min(len(handles), int(style.TEXT_WIDTH / (0.4 + LEGEND_LETTER * longest))))

@@ -15,29 +15,26 @@ from idsweep.figures import style
 FEW = 30
 STEPS = ("symlog", "linear", "log")
 LOCAL_DIMENSION = "local_dimension"
+MARK_SIZE = 5
 MARKS = {"peak": "^", "onset_of_fall": "D", "plateau": "s", "upturn": "v"}
 PUBLISHED = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "linestyle": "none", "markeredgewidth": 1.1}
 
 
 def step_axis(axes: Axes, steps: Sequence[float], scale: str) -> None:
-    """Make x an axis of training steps: "linear", "log" (0 is left out), or "symlog", linear up to 1 and logarithmic beyond.
+    """Make x an axis of training steps: "linear", "log" (see `on_axis`), or "symlog", linear up to 1 and logarithmic beyond.
 
     Raises ValueError for another scale.
     """
     if scale not in STEPS:
         raise ValueError(f"steps = {scale!r} is not known; it must be one of {', '.join(STEPS)}.")
-    steps = np.asarray(steps, dtype=float)
-    if scale == "log":
-        steps = steps[steps > 0]
-    lowest, highest = steps.min(), steps.max()
-    formatter = FuncFormatter(lambda step, _: style.step_label(step))
+    axes.set_xscale(scale, **({"linthresh": 1, "linscale": 0.6} if scale == "symlog" else {}))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: style.step_label(step)))
+    lowest, highest = float(np.min(steps)), float(np.max(steps))
     if scale == "linear":
-        axes.xaxis.set_major_formatter(formatter)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         margin = 0.03 * (highest - lowest)
         axes.set_xlim(lowest - margin, highest + margin)
         return
-    axes.set_xscale(scale, **({"linthresh": 1, "linscale": 0.6} if scale == "symlog" else {}))
     decades = [10.0**power for power in range(int(np.log10(max(highest, 1))) + 1)]
     ticks = [0.0, *decades]
     if sum(lowest <= tick <= highest for tick in ticks) < 3:
@@ -48,7 +45,11 @@ def step_axis(axes: Axes, steps: Sequence[float], scale: str) -> None:
     axes.set_xlim(left, right)
     axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if left <= tick <= right]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(formatter)
+
+
+def on_axis(table: pd.DataFrame, scale: str) -> pd.DataFrame:
+    """The rows of a table whose step has a place on an axis of that scale, or is not known: not 0 on a "log" axis."""
+    return table[~(table["step"] <= 0)] if scale == "log" else table
 
 
 def over_runs(rows: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -68,14 +69,14 @@ def curve(
     axes.plot(steps, line["middle"], marker="o" if few else None, markersize=2.2, **look)
 
 
-def marked(axes: Axes, events: pd.DataFrame, line: pd.DataFrame, colour: object) -> list[str]:
+def marked(axes: Axes, events: pd.DataFrame, line: pd.DataFrame, colour: object, size: float = MARK_SIZE) -> list[str]:
     """Mark a dimension's events on its curve, each with its interval; returns which there are."""
     events = events[(events["curve"] == LOCAL_DIMENSION) & events["event"].isin(MARKS)]
     for event in events.itertuples():
         height = np.interp(event.step, line["step"].astype(float), line["middle"])
         axes.plot([event.lower, event.upper], [height, height], color=colour, linewidth=0.9, zorder=3)
         axes.plot(
-            event.step, height, color=colour, markersize=5, markeredgecolor="white", zorder=4, **_mark(event.event)
+            event.step, height, color=colour, markersize=size, markeredgecolor="white", zorder=4, **_mark(event.event)
         )
     return list(events["event"])
 
@@ -94,7 +95,7 @@ def _mark(event: str) -> dict:
 def legend_of(events: Collection[str], published: bool) -> list[Line2D]:
     """Handles that say what the marks mean, of those events that are drawn."""
     handles = [
-        Line2D([], [], color=style.GREY, markersize=5, label=event.replace("_", " "), **_mark(event))
+        Line2D([], [], color=style.GREY, markersize=MARK_SIZE, label=event.replace("_", " "), **_mark(event))
         for event in MARKS
         if event in events
     ]
