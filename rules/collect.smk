@@ -81,6 +81,84 @@ rule collect_reference:
         "../workflow_scripts/collect_reference.py"
 
 
+rule collect_losses:
+    input:
+        predictions=[PREDICTIONS.format(**names_of_pass(*made)) for made in WITH_LOSSES],
+        tokens=tokens_with_losses(),
+    output:
+        TABLE.replace("{table}", "losses"),
+    log:
+        "<logs>/collect_losses.log",
+    benchmark:
+        "<benchmarks>/collect_losses.tsv"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("collect_losses"),
+        signature=signature_of("collect_losses"),
+    message:
+        "table: losses"
+    script:
+        "../workflow_scripts/collect_losses.py"
+
+
+rule collect_shifts:
+    input:
+        estimates=estimates_of(of_pairs(last=False)),
+        tokens=tokens_of_pairs(),
+    output:
+        TABLE.replace("{table}", "shifts"),
+    log:
+        "<logs>/collect_shifts.log",
+    benchmark:
+        "<benchmarks>/collect_shifts.tsv"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("collect_shifts"),
+        signature=signature_of("collect_shifts"),
+    message:
+        "table: fine-tuned models against their bases"
+    script:
+        "../workflow_scripts/collect_shifts.py"
+
+
+rule collect_tokens:
+    input:
+        token_groups=token_tables_of("token_groups"),
+        token_extremes=token_tables_of("token_extremes"),
+        loss_correlations=token_tables_of("loss_correlations"),
+    output:
+        token_groups=TABLE.replace("{table}", "token_groups"),
+        token_extremes=TABLE.replace("{table}", "token_extremes"),
+        loss_correlations=TABLE.replace("{table}", "loss_correlations"),
+    log:
+        "<logs>/collect_tokens.log",
+    benchmark:
+        "<benchmarks>/collect_tokens.tsv"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("collect_tokens"),
+        signature=signature_of("collect_tokens"),
+    message:
+        "tables: tokens"
+    script:
+        "../workflow_scripts/collect_tokens.py"
+
+
 rule detect_events:
     input:
         local=TABLE.format(table="local"),

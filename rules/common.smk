@@ -5,8 +5,10 @@ import math
 import sys
 from pathlib import Path
 
+from idsweep import comparisons
 from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
+from idsweep.models import safe
 from idsweep.representations import VOCABULARY
 from idsweep.signature import Digests
 from idsweep.staleness import MADE_BY, Staleness
@@ -43,8 +45,9 @@ SEQUENCES = f"{RESULTS}/sequences/{{tokenizer}}/{{dataset}}.parquet"
 EMBEDDINGS = f"{RESULTS}/embeddings/{{model}}/{{checkpoint}}/{{dataset}}.parquet"
 PREDICTIONS = f"{RESULTS}/predictions/{{model}}/{{checkpoint}}/{{dataset}}.parquet"
 LOSSES = f"{RESULTS}/losses/{{model}}/{{checkpoint}}/{{dataset}}.parquet"
-NEIGHBORS = f"{RESULTS}/neighbors/{{model}}/{{checkpoint}}/{{dataset}}.parquet"
-ESTIMATES = f"{RESULTS}/estimates/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{representation}}.parquet"
+NEIGHBORS = f"{RESULTS}/neighbors/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}.parquet"
+ESTIMATES = f"{RESULTS}/estimates/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}/{{representation}}.parquet"
+DESCRIBED = f"{RESULTS}/token_tables/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}"
 TABLE = f"{RESULTS}/tables/{{table}}.parquet"
 CSV = f"{RESULTS}/tables/{{table}}.csv"
 FIGURE = f"{RESULTS}/figures/{{figure}}.{{ending}}"
@@ -67,6 +70,7 @@ wildcard_constraints:
     tokenizer=one_of(SWEEP.tokenizers()),
     checkpoint=one_of({name for model in SWEEP.known.values() for name in model.checkpoints}),
     dataset=one_of([*SWEEP.datasets, VOCABULARY]),
+    cloud=one_of(SWEEP.config["clouds"]),
     set=one_of(SWEEP.config["estimator_sets"]),
     representation="[^/]+",
     table=one_of(MADE_BY),
@@ -111,7 +115,38 @@ def folder_of(model, checkpoint):
     made = {"train": f"{TRAINED}/{{checkpoint}}", "hub": FETCHED}.get(model.source)
     if made is None:
         return str(model.weights(checkpoint))
-    return made.format(model=model.name, checkpoint=checkpoint)
+    ending = ".bin" if model.kind == "static" else ""
+    return made.format(model=model.name, checkpoint=checkpoint) + ending
+
+
+def start_of(wildcards):
+    """What rules make of the weights that a fine-tuning starts from; nothing for weights that are simply there."""
+    base, checkpoint = SWEEP.known[wildcards.model].start
+    return [MADE[base.source].format(model=base.name, checkpoint=checkpoint.name)] if base.source in MADE else []
+
+
+def start_folder(wildcards):
+    base, checkpoint = SWEEP.known[wildcards.model].start
+    return folder_of(base, checkpoint.name)
+
+
+def training_corpora_of(wildcards):
+    return SWEEP.training_corpora(SWEEP.known[wildcards.model].entry)
+
+
+def training_prepared_of(wildcards):
+    """The utterances that rules make of releases, of all that a fine-tuning reads."""
+    read = training_corpora_of(wildcards).values()
+    return sorted({CORPUS.format(release=corpus.source) for corpus in read if corpus.prepared})
+
+
+def training_corpora_files(wildcards):
+    """Key -> the file or folder with the texts, empty for texts from the hub; as JSON, since resources hold no mappings."""
+    files = {
+        key: CORPUS.format(release=corpus.source) if corpus.prepared else str(corpus.file or "")
+        for key, corpus in training_corpora_of(wildcards).items()
+    }
+    return json.dumps(files)
 
 
 def weights_folder(wildcards):
@@ -129,6 +164,12 @@ def memory_of(wildcards):
     """MB for a model and its hidden states on the way to the disk: published weights may be 16-bit, loaded ones 32-bit."""
     sizes = [model.entry.get("size_gb", 1) for model, _ in checkpoints_of(wildcards)]
     return 6000 + round(2500 * sum(sizes))
+
+
+def memory_of_training(wildcards):
+    """MB for a fine-tuning: 32-bit weights, their gradients and two moments of each."""
+    base, _ = SWEEP.known[wildcards.model].start
+    return 6000 + round(10000 * base.entry.get("size_gb", 0.5))
 
 
 # `resources: checkpoint_disk_gb` of a profile (or --resources) bounds the disk that fetched checkpoints take.
@@ -185,12 +226,29 @@ def tokenizer_named(wildcards):
 def tokenizer_of(wildcards):
     """The tokenizer where the rules make it; nothing for one that is simply there."""
     tokenizer = tokenizer_named(wildcards)
+    if tokenizer.made_by == "train_word_vectors":
+        return TRAINED.format(model=tokenizer.name)
     return TOKENIZER.format(tokenizer=tokenizer.name) if tokenizer.folder is None else []
 
 
 def tokenizer_folder(wildcards):
     """The folder (file, of static vectors) with a tokenizer."""
-    return tokenizer_of(wildcards) or str(tokenizer_named(wildcards).folder)
+    tokenizer = tokenizer_named(wildcards)
+    if tokenizer.made_by == "train_word_vectors":
+        return f"{tokenizer_of(wildcards)}/final.bin"
+    return tokenizer_of(wildcards) or str(tokenizer.folder)
+
+
+def counted_of(wildcards):
+    """The utterances that a rule makes of the dataset in which vocabularies are counted; nothing for other datasets."""
+    counted_in = SWEEP.config["vocabulary"]["counted_in"]
+    corpus = SWEEP.corpora[safe(counted_in)] if counted_in else None
+    return CORPUS.format(release=corpus.source) if corpus and corpus.prepared else []
+
+
+def counted_file(wildcards):
+    counted_in = SWEEP.config["vocabulary"]["counted_in"]
+    return counted_of(wildcards) or (str(SWEEP.corpora[safe(counted_in)].file or "") if counted_in else "")
 
 
 def mask_of(wildcards):
@@ -230,27 +288,77 @@ def cloud_of(wildcards):
     )
 
 
-def names_of_cloud(model, checkpoint, dataset):
+def names_of_pass(model, checkpoint, dataset):
     return {"model": model.name, "checkpoint": checkpoint.name, "dataset": dataset}
 
 
 def estimates_of(clouds):
     return [
-        ESTIMATES.format(set=set, representation=representation, **names_of_cloud(*cloud))
-        for set in SWEEP.config["estimator_sets"]
+        ESTIMATES.format(set=set, representation=representation, cloud=cloud.cloud, **names_of_pass(*cloud[:3]))
         for cloud in clouds
-        for representation in cloud[0].representations(cloud[2])
+        for set, representation in SWEEP.estimates(cloud)
     ]
 
 
+def described_of(wildcards):
+    """Every representation's estimates of one set and cloud, the tokens and, of texts, what the model makes of them."""
+    names = SWEEP.models[wildcards.model].representations(wildcards.dataset)
+    given = {"estimates": [ESTIMATES.replace("{representation}", name) for name in names], "tokens": tokens_of(wildcards)}
+    if wildcards.dataset == VOCABULARY:
+        return given
+    return given | {"sequences": sequences_of(wildcards), "predictions": PREDICTIONS}
+
+
+PASSES = list(SWEEP.passes())
 CLOUDS = list(SWEEP.clouds())
 ALL_ESTIMATES = estimates_of(CLOUDS)
-LAST_ESTIMATES = estimates_of([cloud for cloud in CLOUDS if cloud[1] == cloud[0].last_checkpoint])
+LAST_ESTIMATES = estimates_of([cloud for cloud in CLOUDS if cloud.checkpoint == cloud.model.last_checkpoint])
+WITH_LOSSES = [made for made in PASSES if made[2] != VOCABULARY and SWEEP.has_losses(made[0])]
+PAIRS = comparisons.pairs(SWEEP)
+
+
+def of_pairs(last):
+    """The clouds of models that are compared and of their bases; last: of each model its last checkpoint only."""
+    wanted = {(pair.base.name, pair.checkpoint.name) for pair in PAIRS}
+    for pair in PAIRS:
+        held = [pair.model.last_checkpoint] if last else pair.model.checkpoints.values()
+        wanted |= {(pair.model.name, checkpoint.name) for checkpoint in held}
+    return [c for c in CLOUDS if (c.model.name, c.checkpoint.name) in wanted and c.dataset != VOCABULARY]
+
+
+def tokens_with_losses():
+    """The tokens behind each file of log-probabilities."""
+    return [TOKENS.format(tokenizer=model.tokenizer.name, dataset=dataset) for model, _, dataset in WITH_LOSSES]
+
+
+def tokens_of_pairs():
+    """The tokens behind each of the compared clouds' estimates."""
+    return [
+        TOKENS.format(tokenizer=cloud.model.tokenizer.name, dataset=cloud.dataset)
+        for cloud in of_pairs(last=False)
+        for _ in SWEEP.estimates(cloud)
+    ]
+
+
+def token_tables_of(table):
+    return [
+        f"{DESCRIBED}/{table}.parquet".format(set=set, cloud=cloud.cloud, **names_of_pass(*cloud[:3]))
+        for cloud in CLOUDS
+        for set in SWEEP.config["estimator_sets"]
+        if SWEEP.items(set, cloud.cloud)
+    ]
 
 
 def files_of_table(table):
-    """The files behind one input of a figure: `pointwise` is the last checkpoints' estimates as they are."""
-    return LAST_ESTIMATES if table == "pointwise" else TABLE.format(table=table)
+    """The files behind one input of a figure; some are estimates and log-probabilities as they are."""
+    if table == "pointwise":
+        return LAST_ESTIMATES
+    if table == "compared":
+        return estimates_of(of_pairs(last=True))
+    if table == "predictions":
+        last = [made for made in WITH_LOSSES if made[1] == made[0].last_checkpoint]
+        return [PREDICTIONS.format(**names_of_pass(*made)) for made in last]
+    return TABLE.format(table=table)
 
 
 def tables_of_figure(wildcards):
@@ -266,11 +374,14 @@ TABLES = ["local", "global"]
 TABLES += ["training"] if SWEEP.trained() or SWEEP.brought_metrics() else []
 TABLES += ["events", "leads", "correlations"] if SWEEP.has_dynamics() else []
 TABLES += ["reference"] if "reference" in SWEEP.config else []
+TABLES += ["losses"] if WITH_LOSSES else []
+TABLES += ["shifts"] if PAIRS else []
+TABLES += ["token_groups", "token_extremes", "loss_correlations"] if SWEEP.describes_tokens() else []
 TABLE_FILES = [pattern.format(table=table) for table in TABLES for pattern in (TABLE, CSV)]
 
 # Many clouds share the cores, a thread each; a few take several, so that none stands idle.
 CORES = workflow.global_resources.get("_cores").value or 1
-THREADS = max(1, min(8, CORES // len(CLOUDS)))
+THREADS = max(1, min(8, CORES // len(PASSES)))
 
 # What a device request means to a scheduler; `auto` takes a GPU only where one happens to be.
 GPUS = int(COMPUTE["device"] == "cuda")

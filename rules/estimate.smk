@@ -7,9 +7,9 @@ rule estimate_dimensions:
     output:
         ESTIMATES,
     log:
-        "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{representation}.log",
+        "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{representation}.log",
     benchmark:
-        "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{representation}.tsv"
+        "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{representation}.tsv"
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -20,6 +20,32 @@ rule estimate_dimensions:
         settings=settings_of("estimate_dimensions"),
         signature=signature_of("estimate_dimensions"),
     message:
-        "{wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.representation}"
+        "{wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}, {wildcards.representation}"
     script:
         "../workflow_scripts/estimate_dimensions.py"
+
+
+rule describe_tokens:
+    input:
+        unpack(described_of),
+    output:
+        token_groups=f"{DESCRIBED}/token_groups.parquet",
+        token_extremes=f"{DESCRIBED}/token_extremes.parquet",
+        loss_correlations=f"{DESCRIBED}/loss_correlations.parquet",
+    log:
+        "<logs>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.log",
+    benchmark:
+        "<benchmarks>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("describe_tokens"),
+        signature=signature_of("describe_tokens"),
+    message:
+        "tokens, {wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}"
+    script:
+        "../workflow_scripts/describe_tokens.py"

@@ -40,6 +40,7 @@ rule sample_tokens:
 rule sample_vocabulary:
     input:
         tokenizer=tokenizer_of,
+        prepared=counted_of,
     output:
         TOKENS.replace("{dataset}", VOCABULARY),
     log:
@@ -51,6 +52,7 @@ rule sample_vocabulary:
     resources:
         mem_mb=4000,
         runtime=30,
+        corpus=counted_file,
         tokenizer=tokenizer_folder,
         log_level=COMPUTE["log_level"],
     params:

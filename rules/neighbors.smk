@@ -4,12 +4,13 @@
 rule find_neighbors:
     input:
         embeddings=EMBEDDINGS,
+        tokens=tokens_of,
     output:
         NEIGHBORS,
     log:
-        "<logs>/find_neighbors/{model}/{checkpoint}/{dataset}.log",
+        "<logs>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.log",
     benchmark:
-        "<benchmarks>/find_neighbors/{model}/{checkpoint}/{dataset}.tsv"
+        "<benchmarks>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
     conda:
         "../envs/estimation.yaml"
     threads: THREADS
@@ -24,6 +25,6 @@ rule find_neighbors:
         settings=settings_of("find_neighbors"),
         signature=signature_of("find_neighbors"),
     message:
-        "neighbours: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}"
+        "neighbours: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}"
     script:
         "../workflow_scripts/find_neighbors.py"

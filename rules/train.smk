@@ -117,3 +117,137 @@ rule train_grokking:
         "training {wildcards.model}"
     script:
         "../workflow_scripts/train_grokking.py"
+
+
+rule train_word_vectors:
+    input:
+        prepared=prepared_of,
+    output:
+        checkpoints=directory(TRAINED),
+        metrics=METRICS,
+    log:
+        "<logs>/train_word_vectors/{model}.log",
+    benchmark:
+        "<benchmarks>/train_word_vectors/{model}.tsv"
+    wildcard_constraints:
+        model=made_by("train_word_vectors", SWEEP.known),
+    conda:
+        "../envs/models.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        corpus=corpus_of,
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("train_word_vectors"),
+        signature=signature_of("train_word_vectors"),
+    message:
+        "training {wildcards.model}"
+    script:
+        "../workflow_scripts/train_word_vectors.py"
+
+
+rule fine_tune_language_model:
+    input:
+        tokenizer=tokenizer_of,
+        weights=start_of,
+        prepared=training_prepared_of,
+    output:
+        checkpoints=directory(TRAINED),
+        metrics=METRICS,
+    log:
+        "<logs>/fine_tune_language_model/{model}.log",
+    benchmark:
+        "<benchmarks>/fine_tune_language_model/{model}.tsv"
+    wildcard_constraints:
+        model=made_by("fine_tune_language_model", SWEEP.known),
+    conda:
+        "../envs/models.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory_of_training,
+        runtime=720,
+        corpora=training_corpora_files,
+        weights=start_folder,
+        tokenizer=tokenizer_folder,
+        gpu=GPUS,
+        device=COMPUTE["device"],
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("fine_tune_language_model"),
+        signature=signature_of("fine_tune_language_model"),
+    message:
+        "fine-tuning {wildcards.model}"
+    script:
+        "../workflow_scripts/fine_tune_language_model.py"
+
+
+rule fine_tune_classifier:
+    input:
+        tokenizer=tokenizer_of,
+        weights=start_of,
+        prepared=training_prepared_of,
+    output:
+        checkpoints=directory(TRAINED),
+        metrics=METRICS,
+    log:
+        "<logs>/fine_tune_classifier/{model}.log",
+    benchmark:
+        "<benchmarks>/fine_tune_classifier/{model}.tsv"
+    wildcard_constraints:
+        model=made_by("fine_tune_classifier", SWEEP.known),
+    conda:
+        "../envs/models.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory_of_training,
+        runtime=720,
+        corpora=training_corpora_files,
+        weights=start_folder,
+        tokenizer=tokenizer_folder,
+        gpu=GPUS,
+        device=COMPUTE["device"],
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("fine_tune_classifier"),
+        signature=signature_of("fine_tune_classifier"),
+    message:
+        "fine-tuning {wildcards.model}"
+    script:
+        "../workflow_scripts/fine_tune_classifier.py"
+
+
+rule train_lora_embedding:
+    input:
+        tokenizer=tokenizer_of,
+        weights=start_of,
+        prepared=training_prepared_of,
+    output:
+        checkpoints=directory(TRAINED),
+        metrics=METRICS,
+    log:
+        "<logs>/train_lora_embedding/{model}.log",
+    benchmark:
+        "<benchmarks>/train_lora_embedding/{model}.tsv"
+    wildcard_constraints:
+        model=made_by("train_lora_embedding", SWEEP.known),
+    conda:
+        "../envs/models.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory_of_training,
+        runtime=720,
+        corpora=training_corpora_files,
+        weights=start_folder,
+        tokenizer=tokenizer_folder,
+        gpu=GPUS,
+        device=COMPUTE["device"],
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("train_lora_embedding"),
+        signature=signature_of("train_lora_embedding"),
+    message:
+        "training {wildcards.model}"
+    script:
+        "../workflow_scripts/train_lora_embedding.py"

@@ -1,7 +1,7 @@
 """Estimate the intrinsic dimension of one representation with every estimator of one set.
 
 Reads: the neighbours file, the sampled tokens (for their sequences) and, for estimators that need vectors, the embeddings.
-Writes: results/{sweep}/estimates/{set}/{model}/{checkpoint}/{dataset}/{representation}.parquet.
+Writes: results/{sweep}/estimates/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{representation}.parquet.
 """
 
 from idsweep import clouds, variants
@@ -9,19 +9,20 @@ from idsweep.estimation import Cloud, estimate_layer
 from idsweep.jobs import about, job
 from idsweep.neighbors import NeighborGraph
 from idsweep.representations import layer_of
-from idsweep.store import read_neighbors, read_table, to_numpy, write_table
+from idsweep.store import provenance, read_neighbors, read_table, to_numpy, write_table
 from idsweep.store import variants as held_variants
 
 with job(snakemake, reads=[snakemake.input.neighbors]) as run:
     neighbors, name = snakemake.input.neighbors, snakemake.wildcards.representation
-    sequences = to_numpy(read_table(snakemake.input.tokens)["sequence"])
+    tokens = read_table(snakemake.input.tokens)
+    sequences = to_numpy(tokens["sequence"])
     k = run.settings["neighbors"]["number"]
 
     def measured():
         made = None
         if hasattr(snakemake.input, "embeddings"):
             points = clouds.read_points(
-                snakemake.input.embeddings, name, run.settings["combinations"], run.settings["points"]
+                snakemake.input.embeddings, name, run.settings["combinations"], run.settings["points"], tokens
             )
             made = variants.of_cloud(points.vectors, neighbors=k, **run.settings["variants"])
         for variant in held_variants(neighbors, name):
@@ -32,4 +33,5 @@ with job(snakemake, reads=[snakemake.input.neighbors]) as run:
     with about(f"{neighbors}, {name}"):
         table = estimate_layer(measured(), run.settings["estimates"], run.settings["tolerance"])
     identity = run.settings["identity"] | {"representation": name, "layer": layer_of(name)}
+    identity |= provenance(neighbors)["clouds"][name]
     write_table(snakemake.output[0], table, run.provenance(identity=identity))

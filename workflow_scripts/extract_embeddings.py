@@ -6,7 +6,7 @@ log-probability of each sampled token and in losses/ the loss of each sequence (
 """
 
 from idsweep.checkpoint_disk import measuring
-from idsweep.checkpoints import load_model
+from idsweep.checkpoints import load_model, number_of_parameters
 from idsweep.devices import resolve
 from idsweep.extraction import extract_hidden_states
 from idsweep.jobs import job
@@ -26,7 +26,7 @@ with (
 
     def provenance():
         commits = {"commit": commit_of(given.weights), "adapter_commit": commit_of(given.adapter)}
-        return run.provenance(device=device, **commits)
+        return run.provenance(device=device, n_parameters=number_of_parameters(model), **commits)
 
     with EmbeddingsWriter(output.embeddings, provenance) as file:
         losses = extract_hidden_states(

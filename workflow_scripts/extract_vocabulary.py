@@ -7,7 +7,7 @@ Writes: results/{sweep}/embeddings/{model}/{checkpoint}/vocabulary.parquet.
 from importlib import import_module
 
 from idsweep.checkpoint_disk import measuring
-from idsweep.checkpoints import load_model
+from idsweep.checkpoints import load_model, number_of_parameters
 from idsweep.jobs import job
 from idsweep.model_files import commit_of
 from idsweep.store import EmbeddingsWriter, read_table, to_numpy
@@ -23,13 +23,14 @@ with (
     if "vectors" in run.settings:
         # By name, so that gensim's version counts for word vectors alone; staleness.py adds the module.
         _, rows = import_module("idsweep.static_vectors").load_vectors(given.weights, run.settings["vectors"]["format"])
-        matrices = {"input_embeddings": rows}
+        matrices, n_parameters = {"input_embeddings": rows}, rows.size
     else:
         model = load_model(given.weights, adapter=given.adapter or None, **run.settings["model"])
         matrices = {name: embedding_rows(model, name) for name in run.settings["matrices"]}
+        n_parameters = number_of_parameters(model)
+    commits = {"commit": commit_of(given.weights), "adapter_commit": commit_of(given.adapter)}
     with EmbeddingsWriter(
-        snakemake.output[0],
-        lambda: run.provenance(commit=commit_of(given.weights), adapter_commit=commit_of(given.adapter)),
+        snakemake.output[0], lambda: run.provenance(n_parameters=n_parameters, **commits)
     ) as file:
         for name, matrix in matrices.items():
             file.write(points, {name: take_rows(matrix, ids)})

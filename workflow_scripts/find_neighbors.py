@@ -1,22 +1,33 @@
 """Find the exact nearest neighbours of every point in each representation, in the data and in the variants asked for.
 
-Reads: results/{sweep}/embeddings/{model}/{checkpoint}/{dataset}.parquet.
-Writes: results/{sweep}/neighbors/{model}/{checkpoint}/{dataset}.parquet.
+Reads: results/{sweep}/embeddings/{model}/{checkpoint}/{dataset}.parquet and the sampled tokens.
+Writes: results/{sweep}/neighbors/{model}/{checkpoint}/{dataset}/{cloud}.parquet; its provenance tells of each
+representation its extrinsic dimension and, of a noisy cloud, the Hausdorff distance to the clean one.
 """
+
+from importlib import import_module
 
 from idsweep import clouds, variants
 from idsweep.devices import resolve
 from idsweep.jobs import about, job
 from idsweep.neighbors import nearest_neighbors
-from idsweep.store import NeighborsWriter
+from idsweep.store import NeighborsWriter, provenance, read_table
 
 with job(snakemake, reads=[snakemake.input.embeddings]) as run:
     embeddings, k = snakemake.input.embeddings, run.settings["neighbors"]["number"]
+    tokens, options = read_table(snakemake.input.tokens), run.settings["points"]
     device, share = resolve(snakemake.resources.device), snakemake.resources.gpu_memory
-    with NeighborsWriter(snakemake.output[0], lambda: run.provenance(device=device)) as file:
+    n_parameters, facts = provenance(embeddings)["n_parameters"], {}
+    with NeighborsWriter(snakemake.output[0], lambda: run.provenance(device=device, clouds=facts)) as file:
         for name in clouds.names(embeddings, combinations := run.settings["combinations"]):
             with about(f"{embeddings}, {name}"):
-                points = clouds.read_points(embeddings, name, combinations, run.settings["points"])
+                points = clouds.read_points(embeddings, name, combinations, options, tokens)
+                facts[name] = {"extrinsic_dimension": points.vectors.shape[1], "n_parameters": n_parameters}
+                if options["noise"]:
+                    # By name, since it counts for noisy clouds alone; staleness.py adds the module.
+                    distance = import_module("idsweep.hausdorff").hausdorff_distance
+                    clean = clouds.read_points(embeddings, name, combinations, {**options, "noise": 0}, tokens)
+                    facts[name]["hausdorff"] = distance(clean.vectors, points.vectors, device)
                 for variant in variants.of_cloud(points.vectors, neighbors=k, **run.settings["variants"]):
                     graph = nearest_neighbors(variant.vectors, k, device=device, memory_share=share)
                     file.write(name, variant.name, points.rows[variant.rows], graph.indices, graph.distances)

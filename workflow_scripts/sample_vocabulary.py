@@ -6,6 +6,7 @@ Writes: results/{sweep}/tokens/{tokenizer}/vocabulary.parquet, one row per entry
 
 from importlib import import_module
 
+from idsweep.corpora import read_corpus
 from idsweep.jobs import job
 from idsweep.store import write_table
 from idsweep.tokenizers import load_tokenizer
@@ -18,4 +19,9 @@ with job(snakemake) as run:
         entries, _ = import_module("idsweep.static_vectors").load_vectors(source, run.settings["vectors"]["format"])
     else:
         entries = load_tokenizer(source, **run.settings["options"])
-    write_table(snakemake.output[0], sample_vocabulary(entries, **run.settings["vocabulary"]), run.provenance())
+    counted_in = None
+    if "counted_in" in run.settings:
+        entry = run.settings["counted_in"]["entry"]
+        counted_in = read_corpus(entry, snakemake.resources.corpus, number=None, choose="first", seed=0)
+    sampled = sample_vocabulary(entries, **run.settings["vocabulary"], counted_in=counted_in)
+    write_table(snakemake.output[0], sampled, run.provenance())

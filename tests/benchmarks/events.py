@@ -140,7 +140,7 @@ def found(values: np.ndarray, metric: str | None, samples: int, seeds: int = 1) 
     local, training = pd.DataFrame(columns=LOCAL_COLUMNS), pd.DataFrame(columns=TRAINING_COLUMNS)
     if metric is None:
         of = dict.fromkeys(("set", "estimator", "dataset", "split", "representation"), "")
-        local = rows.assign(**of, layer=0, variant="data", mean=values.ravel(), standard_error=np.nan)
+        local = rows.assign(**of, layer=0, variant="data", cloud="points", mean=values.ravel(), standard_error=np.nan)
     else:
         training = rows.assign(metric=metric, value=values.ravel())
     events = detect_events(local, training, samples=samples).events.to_pandas().rename(columns={"model": "group"})

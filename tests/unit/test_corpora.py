@@ -30,6 +30,7 @@ from idsweep.corpora import (
     names_count,
     offers_splits,
     read_corpus,
+    read_labelled,
     reading,
     split_sequences,
 )
@@ -455,16 +456,17 @@ def test_classes_of_words_become_spans_of_the_text(tmp_path, source):
     corpus = read_corpus(spec | {"class_column": "tags"})
     assert corpus.texts == ["Ada Lovelace wrote", "Bob", "two words  x"]
     assert [
-        [(text[begin:end], name) for begin, end, name in spans] for text, spans in zip(*corpus[1:], strict=True)
+        [(text[begin:end], name) for begin, end, name in spans]
+        for text, spans in zip(corpus.texts, corpus.spans, strict=True)
     ] == [
         [("Ada", "B-person"), ("Lovelace", "I-person"), ("wrote", "O")],
         [("Bob", "B-person")],
         [("two words ", "B-person"), ("x", "O")],
     ]
     whole = read_corpus(spec | {"class_column": "tags", "strip": False})
-    assert [text[begin:end] for text, spans in zip(*whole[1:], strict=True) for begin, end, _ in spans] == [
-        word for words in WORDS for word in words if word
-    ]
+    assert [
+        text[begin:end] for text, spans in zip(whole.texts, whole.spans, strict=True) for begin, end, _ in spans
+    ] == [word for words in WORDS for word in words if word]
     drawn = read_corpus(spec | {"class_column": "tags"}, number=1, seed=2)
     assert drawn.spans == [corpus.spans[drawn.index[0]]]
 
@@ -644,3 +646,135 @@ def test_a_part_of_texts_is_what_a_training_takes_or_holds_out():
 def test_what_is_wrong_about_equations_is_told(changes, message):
     with pytest.raises(ValueError, match=message):
         corpus_file(SUMS | changes)
+
+
+LABELS = {"label_pattern": r"^__label__(\w+) "}
+
+
+def test_labels_are_found_in_the_lines_before_they_are_removed():
+    lines = [line.split(" ", 1) for line in lines_of("pang_lee_polarity.cor") if line.strip()]
+    read = read_labelled(REVIEWS | LABELS)
+    assert read.texts == load_sequences(REVIEWS) == [text.strip() for _, text in lines]
+    assert read.labels == [label.removeprefix("__label__") for label, _ in lines]
+    assert {label: read.labels.count(label) for label in set(read.labels)} == {"pos": 100, "neg": 100}
+
+
+def test_labels_stay_with_their_texts_in_splits_and_draws():
+    label_of = dict(zip(*read_labelled(REVIEWS | LABELS), strict=True))
+    shares = {"train": 0.7, "validation": 0.1, "test": 0.2}
+    parts = [
+        read_labelled(REVIEWS | LABELS | {"own_splits": shares, "split": split})
+        for split in ("train", "validation", "test")
+    ]
+    assert [len(part.texts) for part in parts] == [140, 20, 40]
+    assert sorted(text for part in parts for text in part.texts) == sorted(label_of)
+    drawn = read_labelled(REVIEWS | LABELS, number=30, seed=4)
+    assert drawn.texts == read_corpus(REVIEWS, number=30, seed=4).texts
+    for part in (*parts, drawn):
+        assert part.labels == [label_of[text] for text in part.texts]
+        assert set(part.labels) == {"pos", "neg"}
+
+
+def test_only_an_entry_with_labels_has_labels():
+    assert read_corpus(REVIEWS).labels is None
+    assert read_corpus(SUMS).labels is None
+    assert read_corpus(REVIEWS | LABELS, number=3, choose="first").labels == ["neg"] * 3
+    assert reading(REVIEWS | LABELS) == reading(REVIEWS) | LABELS
+    with pytest.raises(ValueError, match=r"label_column: the dataset names no labels\. Give the column"):
+        read_labelled(REVIEWS)
+
+
+def rows_with_labels(folder: Path, column: pa.Array) -> dict:
+    pq.write_table(pa.table({"text": ["one", "two", "", "four"], "label": column}), folder / "rows.parquet")
+    return {"loader": "parquet", "path": str(folder / "rows.parquet"), "label_column": "label"}
+
+
+@pytest.mark.parametrize(
+    ("column", "labels"),
+    [
+        (["joy", "anger", None, "joy"], ["joy", "anger", "joy"]),
+        ([2, 0, None, 10], ["2", "0", "10"]),
+        ([True, False, None, True], ["True", "False", "True"]),
+    ],
+)
+def test_a_column_of_labels_becomes_text_and_an_empty_text_needs_none(tmp_path, column, labels):
+    spec = rows_with_labels(tmp_path, pa.array(column))
+    assert read_labelled(spec) == (["one", "two", "four"], labels)
+    assert read_labelled(spec | {"where": {"label": column[0]}}).labels == [x for x in labels if x == labels[0]]
+    assert read_labelled(reading(spec), tmp_path / "rows.parquet").labels == labels
+
+
+def test_ids_get_the_names_of_the_dataset_s_own_features(tmp_path):
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["world", "sport"])})
+    rows = {"text": ["one", "two", "three"], "label": [1, 0, 1]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "train.parquet")
+    spec = {"loader": "parquet", "path": str(tmp_path / "train.parquet"), "label_column": "label"}
+    assert read_labelled(spec).labels == ["sport", "world", "sport"]
+    Dataset.from_dict(rows | {"label": [1, -1, 0]}, features=features).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match=r"train\.parquet, row 2: the text 'two' has no label"):
+        read_labelled(spec)
+
+
+def test_emotions_of_a_release_are_labels_of_what_users_say(tmp_path):
+    rows = {
+        "text": ["Hi", "How can I help?", "Thanks!", "Useless."],
+        "split": ["train", "train", "train", "test"],
+        "speaker": ["user", "system", "user", "user"],
+        "emotion": ["neutral", None, "satisfied", "dissatisfied"],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "said.parquet")
+    spec = {"loader": "parquet", "release": "emowoz", "path": str(tmp_path), "label_column": "emotion"}
+    said_by_users = spec | {"where": {"speaker": "user"}}
+    assert read_labelled(said_by_users, tmp_path / "said.parquet") == (["Hi", "Thanks!"], ["neutral", "satisfied"])
+    of_test = read_labelled(said_by_users | {"split": "test"}, tmp_path / "said.parquet")
+    assert of_test == (["Useless."], ["dissatisfied"])
+    with pytest.raises(ValueError, match=r"row 2: the text 'How can I help\?' has no label"):
+        read_labelled(spec, tmp_path / "said.parquet")
+
+
+def test_a_stream_keeps_labels_with_texts(tmp_path):
+    spec = text_file(tmp_path, *(f"{'even' if i % 2 == 0 else 'odd'} {i}" for i in range(500)))
+    spec |= {"streaming": True, "label_pattern": r"(\w+)", "remove": r"^\w+ "}
+    read = read_labelled(spec, number=100, seed=1)
+    assert len(read.texts) == 100
+    assert read.labels == ["odd" if int(text) % 2 else "even" for text in read.texts]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"label_pattern": "(["}, r"label_pattern: '\(\[' is no regular expression"),
+        ({"label_pattern": r"^\w+ "}, r"label_pattern: .* has 0 groups. Give it one, which is the label"),
+        ({"label_pattern": r"^(\w+) (\w+)"}, "label_pattern: .* has 2 groups"),
+        (
+            {"label_pattern": r"^__label__(pos) "},
+            r"\.cor, row 1: the text 'simplistic .*' has no label.*'label_pattern'",
+        ),
+        ({"label_pattern": r"^__label__(pos)? ?"}, r"\.cor, row 1: the text 'simplistic .*' has no label"),
+        ({"label_column": "mood"}, "no column 'mood'; its columns are text"),
+        (LABELS | {"label_column": "text"}, "either 'label_column' or 'label_pattern', not both"),
+    ],
+)
+def test_labels_that_are_not_there_are_told(keys, message):
+    with pytest.raises(ValueError, match=message):
+        read_labelled(REVIEWS | keys)
+
+
+def test_rows_without_a_label_are_told_by_their_number_far_into_a_file(tmp_path):
+    labels = ["a"] * 2200 + [None] + ["b"] * 10
+    pq.write_table(pa.table({"text": ["x"] * len(labels), "label": labels}), tmp_path / "rows.parquet")
+    spec = {"loader": "parquet", "path": str(tmp_path / "rows.parquet"), "label_column": "label"}
+    with pytest.raises(ValueError, match=r"rows\.parquet, row 2201: the text 'x' has no label. Mend the row"):
+        read_labelled(spec)
+    assert set(read_labelled(spec | {"where": {"label": ["a", "b"]}}).labels) == {"a", "b"}
+
+
+def test_several_labels_of_one_text_are_told(tmp_path):
+    spec = rows_with_labels(tmp_path, pa.array([["a"], ["b", "c"], [], ["a"]]))
+    with pytest.raises(ValueError, match=r"row 1: label_column 'label' holds \['a'\]. A text has one label"):
+        read_labelled(spec)
+
+
+def test_equations_have_no_labels():
+    with pytest.raises(ValueError, match="label_column: equations have no such key"):
+        read_labelled(SUMS | {"label_column": "text"})

@@ -46,7 +46,7 @@ def local_table(
             "dataset": dataset,
             "split": "train",
             "layer": layer,
-            "variant": "data",
+            "variant": "data", "cloud": "points",
             "n_points": 2000,
             "n_undefined": 0,
             "n_neighbors": 64,

@@ -12,7 +12,8 @@ from idsweep.representations import Combination, combine, in_order, layer_of, of
 RNG = np.random.default_rng(3)
 STATES = RNG.standard_normal((4, 50, 6)).astype(np.float32)
 COMBINATIONS = {"average": {"layers": [1, 3], "by": "mean"}, "wide": {"layers": [3, 0], "by": "concatenation"}}
-OPTIONS = {"number": 30, "seed": 5}
+OPTIONS = {"number": 30, "seed": 5, "tokens": "all", "sequences": None}
+TOKENS = POINTS.empty_table()  # of which none is asked for
 
 
 def test_names_and_numbers() -> None:
@@ -41,10 +42,10 @@ def embeddings(tmp_path: Path) -> Path:
 
 def test_clouds_of_a_file_are_its_layers_and_their_combinations(embeddings: Path) -> None:
     assert clouds.names(embeddings, COMBINATIONS) == [*map(of_layer, range(4)), "average", "wide"]
-    single = clouds.read_points(embeddings, "layer_1", COMBINATIONS, OPTIONS)
-    average = clouds.read_points(embeddings, "average", COMBINATIONS, OPTIONS)
+    single = clouds.read_points(embeddings, "layer_1", COMBINATIONS, OPTIONS, TOKENS)
+    average = clouds.read_points(embeddings, "average", COMBINATIONS, OPTIONS, TOKENS)
     np.testing.assert_array_equal(single.rows, average.rows)  # the same tokens in every representation
     places = (average.rows - 10) // 2
     np.testing.assert_array_equal(single.vectors, STATES[1, places])
     np.testing.assert_allclose(average.vectors, (STATES[1, places] + STATES[3, places]) / 2, rtol=1e-6)
-    assert clouds.read_points(embeddings, "wide", COMBINATIONS, OPTIONS).vectors.shape == (30, 12)
+    assert clouds.read_points(embeddings, "wide", COMBINATIONS, OPTIONS, TOKENS).vectors.shape == (30, 12)

@@ -229,7 +229,7 @@ def test_static_vectors_have_a_vocabulary_and_no_layers(tmp_path: Path) -> None:
     entry = {"path": str(tmp_path / "v.txt"), "kind": "static"}
     given = {"models": {"mine": None}, "datasets": [], "figures": {}, "catalog": {"models": {"mine": entry}}}
     sweep = sweep_of(**given)
-    assert [(m.name, c.name, d) for m, c, d in sweep.clouds()] == [("mine", "final", "vocabulary")]
+    assert [(m.name, c.name, d) for m, c, d in sweep.passes()] == [("mine", "final", "vocabulary")]
     assert sweep.models["mine"].representations("vocabulary") == ["input_embeddings"]
     with pytest.raises(ConfigError, match="no model of this sweep reads text"):
         sweep_of(**given | {"datasets": ["lee_news"]})
@@ -247,7 +247,7 @@ def test_embedding_matrices_and_combinations_of_layers() -> None:
     model = sweep.models["minilm"]
     assert model.representations("lee_news") == ["layer_6", "last_two"]
     assert model.combinations["last_two"] == ((5, 6), "mean")
-    assert [dataset for *_, dataset in sweep.clouds()] == ["lee_news", "vocabulary"]
+    assert [dataset for *_, dataset in sweep.passes()] == ["lee_news", "vocabulary"]
     with pytest.raises(ConfigError, match=r"representations\.last_two\.layers\[0\]: 9 is no layer of minilm"):
         sweep_of(representations={"last_two": {"layers": [9], "by": "mean"}})
     with pytest.raises(ConfigError, match=r"representations\.layer_1: this name is taken"):
@@ -408,19 +408,19 @@ def test_a_model_that_is_trained_on_another_entry_s_tokenizer() -> None:
         "models": {"mine": trained | {"training": trained["training"] | {"dataset": "other"}}},
         "datasets": {"other": other},
     }
-    with pytest.raises(ConfigError, match="a model cannot be trained on a streamed corpus"):
+    with pytest.raises(ConfigError, match="other is streamed, and this needs all of its texts"):
         sweep_of(**given, catalog=catalog)
 
 
-def test_clouds_are_models_by_checkpoints_by_datasets() -> None:
+def test_passes_are_models_by_checkpoints_by_datasets() -> None:
     sweep = sweep_of(
         models={"minilm": None, "tiny_neox": {"checkpoints": ["step512", "step0"]}},
         datasets=["lee_news", "film_reviews"],
         tokens={"max_length": 128},
     )
-    clouds = [(model.name, checkpoint.name, dataset) for model, checkpoint, dataset in sweep.clouds()]
-    assert len(clouds) == 2 * (1 + 2)
-    assert clouds[2:4] == [("tiny_neox", "step0", "lee_news"), ("tiny_neox", "step0", "film_reviews")]
+    passes = [(model.name, checkpoint.name, dataset) for model, checkpoint, dataset in sweep.passes()]
+    assert len(passes) == 2 * (1 + 2)
+    assert passes[2:4] == [("tiny_neox", "step0", "lee_news"), ("tiny_neox", "step0", "film_reviews")]
 
 
 def staleness(tmp_path: Path, **changes: Any) -> Staleness:
@@ -435,8 +435,8 @@ def test_a_change_goes_down_the_chain_and_not_up(tmp_path: Path) -> None:
     for rule, names, same in (
         ("sample_tokens", {"tokenizer": "minilm", "dataset": "lee_news"}, True),
         ("extract_embeddings", CLOUD, True),
-        ("find_neighbors", CLOUD, False),
-        ("estimate_dimensions", CLOUD | {"set": "standard"}, False),
+        ("find_neighbors", CLOUD | {"cloud": "points"}, False),
+        ("estimate_dimensions", CLOUD | {"cloud": "points", "set": "standard"}, False),
         ("collect_estimates", {}, False),
         ("draw_figure", {"figure": "violins"}, False),
         ("write_report", {}, False),

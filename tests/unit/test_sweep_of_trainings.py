@@ -177,7 +177,7 @@ def test_what_a_model_was_trained_on_is_a_dataset_of_its_own() -> None:
     ]
     assert sweep.corpus("trained_on", model.entry).name == "sums"
     assert list(sweep.corpora) == ["sums"]
-    assert [name for *_, name in sweep.clouds()] == ["trained_on", "held_out"] * 3
+    assert [name for *_, name in sweep.passes()] == ["trained_on", "held_out"] * 3
 
 
 def test_a_language_model_too_is_measured_on_what_it_was_trained_on() -> None:
@@ -213,7 +213,7 @@ def test_what_cannot_be_measured_is_told(keys: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tokenizer": {"vocabulary_size": 300}}, r"mine\.tokenizer: the words of equations are all that it takes"),
+        ({"tokenizer": {"vocabulary_size": 300}}, r"mine\.tokenizer: a model with `train: grokking` has none but its own words"),
         ({"kind": "masked"}, r"mine\.kind: 'masked' is not what this training makes"),
         ({"training": GROKKING["training"] | {"dataset": "lee_news"}}, r"training\.dataset: lee_news is none of loader equations"),
         ({"architecture": GROKKING["architecture"] | {"max_position_embeddings": 3}}, r"max_position_embeddings: 3 is less than"),
@@ -255,7 +255,7 @@ def test_models_of_one_tokenizer_cannot_each_have_their_own_texts() -> None:
 
 def test_a_model_that_reads_no_text_may_stand_beside_what_others_were_trained_on() -> None:
     models = {"mine": None, "minilm": {"layers": ["input_embeddings"]}}
-    assert [name for model, _, name in sweep_of(GROKKING, models=models).clouds() if model.name == "minilm"] == [
+    assert [name for model, _, name in sweep_of(GROKKING, models=models).passes() if model.name == "minilm"] == [
         "vocabulary"
     ]
 

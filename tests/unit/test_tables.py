@@ -21,6 +21,8 @@ IDENTITY = {
     "split": "train",
     "representation": "layer_3",
     "layer": 3,
+    "cloud": "points",
+    "extrinsic_dimension": 64,
 }
 
 
@@ -51,6 +53,7 @@ def test_summaries_are_numpy_s_and_pandas(tmp_path: Path) -> None:
         for name, of_pandas in (("mean", "mean"), ("standard_deviation", "std"), ("median", "50%"), ("q05", "5%")):
             assert row[name] == pytest.approx(described[of_pandas], rel=1e-12)
         assert row["standard_error"] == factor * 0.125
+        assert row["redundancy"] == pytest.approx(1 - factor * values.mean() / 64, rel=1e-12)
         assert row["n_points"] == 500
         assert row["n_undefined"] == 0
         assert {key: row[key] for key in IDENTITY} == IDENTITY
@@ -88,7 +91,7 @@ def test_pointwise_values_carry_their_identity_and_are_of_the_data(tmp_path: Pat
 def test_training_curves() -> None:
     curve = pa.table({"step": [0, 1], "metric": ["train_loss"] * 2, "value": [5.0, 4.0]})
     brought = curve.drop_columns("metric")
-    seeds = {seed: {"model": f"m-seed{seed}", "group": "m", "seed": seed} for seed in (3, 4)}
+    seeds = {seed: {"model": f"m-seed{seed}", "group": "m", "seed": seed, "varied": "{}"} for seed in (3, 4)}
     parts = [*((whose, curve) for whose in seeds.values()), (seeds[4] | {"metric": "accuracy"}, brought)]
     table = tables.training_curves(parts)
     assert table.schema.equals(tables.TRAINING)

@@ -45,7 +45,7 @@ def local_table(
                             {
                                 "set": "standard", "estimator": "twonn", "group": group, "model": f"{group}-seed{seed}",
                                 "seed": seed, "checkpoint": f"step{step}", "step": step, "dataset": dataset,
-                                "split": "train", "representation": f"layer_{layer}", "layer": layer, "variant": "data",
+                                "split": "train", "representation": f"layer_{layer}", "layer": layer, "cloud": "points", "variant": "data",
                                 "n_points": 1900, "n_undefined": 0, "n_neighbors": 64, "mean": mean, "q25": mean - 1,
                                 "q75": mean + 1, "standard_error": 0.1,
                             }
@@ -347,7 +347,7 @@ def neox(
         {
             "set": "standard", "estimator": estimator, "group": "neox", "seed": seed, "checkpoint": f"step{step}",
             "model": "neox" if seed is None else f"neox-seed{seed}", "step": step, "dataset": dataset, "split": "train",
-            "layer": layer, "n_points": 2000, "n_undefined": 0, "n_neighbors": 64, "variant": "data",
+            "layer": layer, "n_points": 2000, "n_undefined": 0, "n_neighbors": 64, "cloud": "points", "variant": "data",
             "mean": (mean := 6 + 4 * np.sin(layer) + 3 * np.log1p(step) / 6 + rng.random()), "q25": mean - 1, "q75": mean + 1,
         }
         for estimator in estimators for seed in seeds for step in steps for dataset in datasets for layer in range(layers)

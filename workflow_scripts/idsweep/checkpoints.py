@@ -128,6 +128,11 @@ def load_model(
     return wanted.eval().to(device)
 
 
+def number_of_parameters(model: torch.nn.Module) -> int:
+    """All weights, tied ones once; of what `load_model` gives, thus with a head where the kind has one."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def _wanted_part(model: PreTrainedModel, kind: str) -> torch.nn.Module:
     return model.get_encoder() if kind == "encoder-decoder" else model
 
@@ -179,8 +184,7 @@ def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool) -> PreTrai
 
 
 def _automatic_dtype(skeleton: PreTrainedModel) -> str:
-    parameters = sum(parameter.numel() for parameter in skeleton.parameters())
-    return "float32" if parameters < MANY_PARAMETERS else "bfloat16"
+    return "float32" if number_of_parameters(skeleton) < MANY_PARAMETERS else "bfloat16"
 
 
 def _check_attention(skeleton: PreTrainedModel, attention: str, dtype: str, device: str) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import operator
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from idsweep import store
+import numpy as np
+import pyarrow as pa
+
+from idsweep import store, token_tables
+from idsweep.expansion import TOKENS
 from idsweep.points import Points, prepare_points
 from idsweep.representations import Combination, combine, of_layer
+
+log = logging.getLogger(__name__)
+
+COMPARE = {">=": operator.ge, "<": operator.lt, "=": operator.eq}
 
 
 def names(path: str | Path, combinations: Sequence[str]) -> list[str]:
@@ -18,19 +28,59 @@ def names(path: str | Path, combinations: Sequence[str]) -> list[str]:
 
 
 def read_points(
-    path: str | Path, name: str, combinations: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]
+    path: str | Path,
+    name: str,
+    combinations: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Any],
+    tokens: pa.Table,
 ) -> Points:
     """The prepared point cloud of one representation; `rows` are ids of sampled tokens (`point`).
 
-    combinations: name -> layers and by, as of `Combination`. options: those of `prepare_points`.
+    combinations: name -> layers and by, as of `Combination`. options: those of `prepare_points`, and tokens and sequences,
+    as of `chosen`, which are applied first. tokens: columns of `tokens.POINTS`.
 
-    Raises ValueError as `prepare_points` does, or if the file does not hold the representation.
+    Raises ValueError as `prepare_points` and `chosen` do, or if the file does not hold the representation.
     """
+    options = dict(options)
+    wanted = chosen(tokens, options.pop("tokens"), options.pop("sequences"), options["seed"])
     read = partial(store.read_embeddings, path)
     if name in combinations:
         combination = Combination(**combinations[name])
         vectors, held = combine(combination, read), of_layer(combination.layers[0])
     else:
         vectors, held = read(name), name
+    ids = store.read_points(path, held)
+    if not wanted.all():
+        kept = wanted[ids]
+        ids, vectors = ids[kept], vectors[kept]
     points = prepare_points(vectors, **options)
-    return points._replace(rows=store.read_points(path, held)[points.rows])
+    return points._replace(rows=ids[points.rows])
+
+
+def chosen(tokens: pa.Table, which: str, sequences: int | None, seed: int) -> np.ndarray:
+    """Which of the sampled tokens a cloud may be drawn from, bool (M,).
+
+    which: all; text or special; word_start or continuation, by the form of the piece (`token_tables.parts`); or `count>=n`,
+    `count<n`, `count=n`, by how often the token comes in the texts. sequences: of that many, drawn by PCG64([seed, 1]);
+    more sequences hold all of fewer.
+
+    Raises ValueError if no token is left, or tokens were not counted.
+    """
+    wanted = np.ones(len(tokens), dtype=bool)
+    if match := TOKENS.fullmatch(which) if which.startswith("count") else None:
+        if tokens["count"].null_count:
+            raise ValueError(f"points.tokens: {which!r} needs counts; name a dataset in vocabulary.counted_in.")
+        wanted = COMPARE[match[1]](store.to_numpy(tokens["count"]), int(match[2]))
+    elif which != "all":
+        part = token_tables.parts(tokens)
+        wanted = part != "special" if which == "text" else part == which
+    if sequences is not None:
+        of_point = store.to_numpy(tokens["sequence"])
+        held = np.unique(of_point)
+        if sequences > len(held):
+            log.warning("points.sequences = %d, but only %d sequences were sampled: all are used", sequences, len(held))
+        drawn = np.random.Generator(np.random.PCG64([seed, 1])).permutation(held)[:sequences]
+        wanted = wanted & np.isin(of_point, drawn)
+    if not wanted.any():
+        raise ValueError(f"points.tokens: none of the {len(tokens)} sampled tokens is of {which!r}.")
+    return wanted

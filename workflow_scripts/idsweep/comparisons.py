@@ -1,27 +1,96 @@
-"""What users bring to compare with, metrics and published values, against the sweep that it is compared with."""
+"""What is compared with what: fine-tuned models with their bases, and the sweep with metrics and values that users bring."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from idsweep.config import choose
-from idsweep.models import LOCAL_DIMENSION, Model, safe
+from idsweep.models import LOCAL_DIMENSION, Checkpoint, Model, safe
 
 if TYPE_CHECKING:
     from idsweep.sweep import Sweep
 
 
+class Pair(NamedTuple):
+    """A model and the checkpoint of another that its estimates are compared with, token by token."""
+
+    model: Model
+    base: Model
+    checkpoint: Checkpoint
+
+
+def pairs(sweep: Sweep) -> list[Pair]:
+    """What `comparisons:` names, and every other model that was made of one that is measured too."""
+    made = []
+    for given in sweep.config["comparisons"]:
+        for model in _called(sweep, given["model"]):
+            for base in _called(sweep, given["base"]):
+                name = safe(given.get("base_checkpoint", base.last_checkpoint.name))
+                if name in base.checkpoints and base is not model:
+                    made.append(Pair(model, base, base.checkpoints[name]))
+    compared = {pair.model.name for pair in made}
+    for model in sweep.models.values():
+        if model.start is not None and model.name not in compared:
+            base, checkpoint = model.start
+            measured = sweep.models.get(base.name)
+            if measured and checkpoint.name in measured.checkpoints and model.reads_text and measured.reads_text:
+                made.append(Pair(model, measured, checkpoint))
+    return made
+
+
+def _called(sweep: Sweep, name: str) -> list[Model]:
+    return [model for model in sweep.models.values() if safe(name) in (safe(model.catalogued), model.group, model.name)]
+
+
 def complaints(sweep: Sweep) -> Iterator[str]:
-    """What is wrong about the files of `metrics:` and `reference:`, told before anything runs."""
+    """What is wrong about `comparisons:` and the files of `metrics:` and `reference:`, told before anything runs."""
+    for i, given in enumerate(sweep.config["comparisons"]):
+        for complaint in _of_comparison(sweep, given):
+            yield f"comparisons[{i}].{complaint}"
+    for pair in pairs(sweep):
+        yield from _of_pair(sweep, pair)
     for model, metric, file in sweep.brought_metrics():
         for complaint in _of_metric(metric, file):
             yield f"models.{model.catalogued}.metrics.{metric}: {complaint}"
     if "reference" in sweep.config:
         for complaint in _of_reference(sweep, Path(sweep.config["reference"])):
             yield f"reference: {complaint}"
+
+
+def _of_comparison(sweep: Sweep, given: Mapping[str, str]) -> Iterator[str]:
+    for key in ("model", "base"):
+        if not _called(sweep, given[key]):
+            yield f"{key}: {given[key]!r} is not measured; {choose(given[key], sweep.models)}"
+    bases = _called(sweep, given["base"])
+    if len(bases) > 1:
+        yield f"base: {given['base']!r} stands for {len(bases)} models; name one: {', '.join(m.name for m in bases)}"
+    for base in bases:
+        if (name := given.get("base_checkpoint")) is not None and safe(name) not in base.checkpoints:
+            yield f"base_checkpoint: {name!r} is not measured; {choose(name, base.checkpoints)}"
+    if given["model"] == given["base"]:
+        yield f"base: {given['base']!r} would be compared with itself; name another model"
+
+
+def _of_pair(sweep: Sweep, pair: Pair) -> Iterator[str]:
+    model, base = pair.model, pair.base
+    what = f"comparisons: {model.name} and {base.name}"
+    if not model.reads_text or not base.reads_text:
+        yield f"{what}: hidden states of tokens are compared, and one of them has none in this sweep; measure its layers"
+    elif model.tokenizer.name != base.tokenizer.name:
+        yield (
+            f"{what} have different tokens, those of {model.tokenizer.name} and of {base.tokenizer.name}; give "
+            f"{model.catalogued} `tokenizer: {{of: {base.tokenizer.name}}}` in the catalog if they are the same"
+        )
+    elif not set(model.layers) & set(base.layers):
+        yield f"{what} are measured at no common layer: {model.layers} and {base.layers}"
+    elif model.depth != base.depth:
+        yield (
+            f"{what} have {model.depth} and {base.depth} layers: one was not fine-tuned from the other; compare "
+            f"{model.name} with the model that it was made of"
+        )
 
 
 def _of_metric(metric: str, file: Path) -> Iterator[str]:

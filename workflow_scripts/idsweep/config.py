@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from idsweep import estimators
+from idsweep import estimators, expansion
 from idsweep.figures import registry as figures
 from idsweep.variations import runs, wrong_seeds
 
@@ -64,8 +64,12 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     _check_options(config.get("figures"))
     own = config.get("catalog", {}).get("models") if isinstance(config.get("catalog"), Mapping) else None
     _complete_varied(own, schema, prefix="catalog.models.")
+    points = _take_lists(config, schema)
     _check(config, schema)
     _fill_defaults(config, schema, schema)
+    filled = [config["points"] | settings for settings in points]
+    config["points"] = filled if len(filled) > 1 else filled[0]
+    config["clouds"] = expansion.clouds(filled)
     config["catalog"] = {
         kind: _catalog(folder / "catalog" / f"{kind}.yaml", kind, schema) | config["catalog"][kind]
         for kind in ("models", "datasets")
@@ -106,6 +110,51 @@ def _check_options(given: Any) -> None:
             ]
     if complaints:
         raise ConfigError(complaints)
+
+
+def _take_lists(config: dict[str, Any], schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Put each estimate of a list of values in place of the list, and take `points:`, a list of settings, out of `config`.
+
+    Raises ConfigError for lists that are empty or name something twice, and for what is wrong about points.
+    """
+    complaints: list[str] = []
+    sets = config.get("estimator_sets")
+    for name, items in sets.items() if isinstance(sets, dict) else ():
+        if isinstance(items, list) and all(isinstance(item, dict) and "estimator" in item for item in items):
+            lists = [(i, key, value) for i, item in enumerate(items) for key, value in item.items() if isinstance(value, list)]
+            for i, key, values in lists:
+                complaints += _wrong_list(values, key_path(["estimator_sets", name, i, key]))
+            if lists and not complaints:
+                sets[name] = expansion.estimates(items, label="estimator")
+    given = config.pop("points", {})
+    several = isinstance(given, list)
+    if several:
+        complaints += _wrong_list(given, "points")
+    for i, settings in enumerate(given if several else [given]):
+        complaints += _wrong_points(settings, schema["properties"]["points"], f"points[{i}]" if several else "points")
+    if complaints:
+        raise ConfigError(complaints)
+    return given if several else [given]
+
+
+def _wrong_points(settings: Any, schema: Mapping[str, Any], at: str) -> Iterator[str]:
+    """Complaints about the settings of clouds; each value of a list is checked as if it stood there alone."""
+    lists = {key: values for key, values in settings.items() if isinstance(values, list)} if isinstance(settings, dict) else {}
+    for key, values in lists.items():
+        yield from _wrong_list(values, f"{at}.{key}")
+        for i, value in enumerate(values):
+            for error in Validator(schema).iter_errors({key: value}):
+                yield from (line.replace(f"{at}.{key}", f"{at}.{key}[{i}]", 1) for line in _complaints(error, at))
+    alone = {key: value for key, value in settings.items() if key not in lists} if lists else settings
+    for error in Validator(schema).iter_errors(alone):
+        yield from _complaints(error, at)
+
+
+def _wrong_list(values: list[Any], at: str) -> Iterator[str]:
+    if not values:
+        yield f"{at}: the list is empty; name at least one value"
+    elif any(value in values[:i] for i, value in enumerate(values)):
+        yield f"{at}: {values} names a value twice"
 
 
 def _complete_varied(entries: Any, schema: Mapping[str, Any], prefix: str) -> None:
@@ -279,6 +328,11 @@ def parameters(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in ("estimator", "scope", "name")}
 
 
+def neighbors_needed(item: Mapping[str, Any]) -> int:
+    """The neighbours that one estimate looks at."""
+    return estimators.get(item["estimator"]).neighbors_needed(all_parameters(item))
+
+
 def all_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
     """Every parameter of one estimate, those left out at their defaults."""
     return estimators.get(item["estimator"]).parameters(item["scope"]) | parameters(item)
@@ -291,8 +345,9 @@ def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _check_estimators(config: Mapping[str, Any]) -> None:
     complaints = []
     k = config["neighbors"]["number"]
-    for limit in ("points", "tokens"):
-        if k >= (n := config[limit]["number"]):
+    points = max(settings["number"] for settings in config["clouds"].values())
+    for limit, n in (("points", points), ("tokens", config["tokens"]["number"])):
+        if k >= n:
             complaints.append(
                 f"neighbors.number: {k} neighbours cannot be found among {limit}.number = {n} {limit}; "
                 f"expected at most {n - 1}"

@@ -21,6 +21,8 @@ A dataset is one entry of the catalog, a plain mapping:
     template       how a row becomes text, e.g. "{title}\\n{body}"
     class_column   list of classes parallel to the list of words in `column`; ids need names, which come from
     class_names    ... this list, or else from the dataset's own features
+    label_column   column with the label of each text; ids get the names of the dataset's own features, if it has any, or
+    label_pattern  regular expression with one group, which is the label; it is searched in the text before `remove`
     remove         regular expression, every match of which is deleted from each text
     drop_prefixes  texts that begin with one of these, before or after `strip`, are left out
     strip          remove white space around each text; default: true
@@ -35,7 +37,7 @@ import logging
 import os
 import re
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from itertools import compress, islice
@@ -69,7 +71,8 @@ SOURCE_KEYS = (
 )
 EQUATION_KEYS = ("task", "modulus", "degree")
 TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
-KEYS = frozenset(("loader", *SOURCE_KEYS, *EQUATION_KEYS, *TEXT_KEYS))
+LABEL_KEYS = ("label_column", "label_pattern")
+KEYS = frozenset(("loader", *SOURCE_KEYS, *EQUATION_KEYS, *TEXT_KEYS, *LABEL_KEYS))
 ROWS_AT_ONCE = 1000
 DRAWS_AT_ONCE = 4096
 
@@ -81,11 +84,26 @@ class Corpus(NamedTuple):
 
     index: int64 (n,), increasing: the place of each text among the cleaned texts of the whole dataset.
     spans: for each text (begin, end, class) in characters, one for each word of it; None without classes.
+    labels: of each text, as text; None if the entry names no labels.
     """
 
     index: np.ndarray
     texts: list[str]
     spans: list[list[Span]] | None
+    labels: list[str] | None = None
+
+
+class LabelledTexts(NamedTuple):
+    """Texts and the label of each, both (n,)."""
+
+    texts: list[str]
+    labels: list[str]
+
+
+class _Text(NamedTuple):
+    text: str
+    spans: list[Span] | None = None
+    label: str | None = None
 
 
 class Part(NamedTuple):
@@ -192,7 +210,7 @@ def read_corpus(
     part: only texts that a training took, or held out.
 
     Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
-    split, if words and classes do not match, or if no text is left.
+    split, if words and classes do not match, if a text lacks the label that the entry names, or if no text is left.
     """
     if choose not in ("random", "first"):
         raise ValueError(f"choose: {choose!r} is not known; choose random or first.")
@@ -208,7 +226,7 @@ def read_corpus(
         if spec["loader"] == "equations":
             texts = _equations(spec, part)
         else:
-            texts = enumerate(_clean(_labelled(_source(spec, path, source, stack), spec, source), spec))
+            texts = enumerate(_clean(_texts(_source(spec, path, source, stack), spec, source), spec, source))
             if part is not None:
                 texts = _texts_of(part, list(texts))
         if choose == "first":
@@ -226,13 +244,34 @@ def read_corpus(
     if number is not None and len(chosen) < number:
         logger.warning("%d sequences were asked for; the corpus has %d: all are used.", number, len(chosen))
     index = np.array([i for i, _ in chosen], dtype=np.int64)
-    spans = [spans for _, (_, spans) in chosen] if "class_column" in spec or spec["loader"] == "equations" else None
-    return Corpus(index, [text for _, (text, _) in chosen], spans)
+    has_spans = "class_column" in spec or spec["loader"] == "equations"
+    return Corpus(
+        index,
+        texts=[each.text for _, each in chosen],
+        spans=[each.spans for _, each in chosen] if has_spans else None,
+        labels=[each.label for _, each in chosen] if _has_labels(spec) else None,
+    )
 
 
 def load_sequences(spec: Mapping[str, Any], file: str | Path | None = None) -> list[str]:
     """All texts of a dataset: `read_corpus(spec, file).texts`."""
     return read_corpus(spec, file).texts
+
+
+def read_labelled(
+    spec: Mapping[str, Any], file: str | Path | None = None, *, number: int | None = None, seed: int = 0
+) -> LabelledTexts:
+    """`number` texts (all if None) with their labels, drawn and ordered as `read_corpus` does.
+
+    Raises ValueError if the entry names no labels, if a text has none, and as `read_corpus` does.
+    """
+    if not _has_labels(spec):
+        raise ValueError(
+            "label_column: the dataset names no labels. Give the column that holds them as label_column, or "
+            "label_pattern, a regular expression with one group that finds them in the texts."
+        )
+    corpus = read_corpus(spec, file, number=number, seed=seed)
+    return LabelledTexts(corpus.texts, corpus.labels)
 
 
 def choose_sequences(total: int, number: int | None, seed: int) -> np.ndarray:
@@ -276,7 +315,7 @@ def _texts_of(part: Part, texts: Sequence[Any]) -> Iterator[Any]:
     return (texts[i] for i in (train if part.name == "train" else held_out))
 
 
-def _equations(spec: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int, tuple[str, list[Span]]]]:
+def _equations(spec: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int, _Text]]:
     # By name: texts of other loaders do not change with this module.
     equations = import_module("idsweep.equations")
     made = equations.of_entry(spec)
@@ -284,7 +323,7 @@ def _equations(spec: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int
     if part is not None:
         train, held_out = equations.split(len(index), part.trained_fraction, part.seed)
         index = train if part.name == "train" else held_out
-    return zip(index.tolist(), zip(*equations.texts(made, index), strict=True), strict=True)
+    return zip(index.tolist(), map(_Text, *equations.texts(made, index)), strict=True)
 
 
 def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, Any]:
@@ -324,11 +363,18 @@ def _check(spec: Mapping[str, Any]) -> None:
     for key in ("template", "remove"):
         if "class_column" in spec and key in spec:
             raise ValueError(f"class_column: its classes belong to words of one column, so {key!r} cannot be used.")
-    if "remove" in spec:
+    if "label_column" in spec and "label_pattern" in spec:
+        raise ValueError("A dataset has either 'label_column' or 'label_pattern', not both.")
+    for key in ("remove", "label_pattern"):
         try:
-            re.compile(spec["remove"])
+            pattern = re.compile(spec.get(key, "()"))
         except re.error as error:
-            raise ValueError(f"remove: {spec['remove']!r} is no regular expression: {error}.") from None
+            raise ValueError(f"{key}: {spec[key]!r} is no regular expression: {error}.") from None
+        if key == "label_pattern" and pattern.groups != 1:
+            raise ValueError(
+                f"label_pattern: {spec[key]!r} has {pattern.groups} groups. Give it one, which is the label, as in "
+                "'^__label__(\\w+)'; other brackets are (?:…)."
+            )
     if "encoding" in spec:
         _check_encoding(spec["encoding"])
     if "template" in spec:
@@ -460,8 +506,12 @@ def _needed(spec: Mapping[str, Any]) -> list[str]:
     named = [spec.get("column", "text")]
     if "template" in spec:
         named = _fields(spec["template"])
-    classes = [spec["class_column"]] if "class_column" in spec else []
-    return list(dict.fromkeys([*named, *classes, *spec.get("where", {})]))
+    others = [spec[key] for key in ("class_column", "label_column") if key in spec]
+    return list(dict.fromkeys([*named, *others, *spec.get("where", {})]))
+
+
+def _has_labels(spec: Mapping[str, Any]) -> bool:
+    return any(key in spec for key in LABEL_KEYS)
 
 
 def _fields(template: str) -> list[str]:
@@ -611,16 +661,18 @@ def _length(batch: Mapping[str, list]) -> int:
     return max(map(len, batch.values()), default=0)
 
 
-def _labelled(read: _Source, spec: Mapping[str, Any], source: str) -> Iterator[tuple[str, list[Span] | None]]:
-    """Text and spans of each row."""
+def _texts(read: _Source, spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, _Text]]:
+    """Number and text of each row."""
     column, template, classes = spec.get("column", "text"), spec.get("template"), spec.get("class_column")
     names = _class_names(read.features, spec)
+    label_of = _labels(read.features, spec, source)
     for number, row in _rows(read.batches, spec, source):
         if template is not None:
             text = template.format_map({name: _joined(value) for name, value in row.items()})
         else:
             text = format(_joined(row[column]))
-        yield text, None if classes is None else _spans(row[column], row[classes], names, f"{source}, row {number}")
+        spans = None if classes is None else _spans(row[column], row[classes], names, f"{source}, row {number}")
+        yield number, _Text(text, spans, label_of(number, row, text))
 
 
 def _joined(value: Any) -> Any:
@@ -634,6 +686,33 @@ def _class_names(features: Mapping[str, Any] | None, spec: Mapping[str, Any]) ->
         return spec.get("class_names")
     feature = (features or {}).get(spec["class_column"])
     return getattr(getattr(feature, "feature", None), "names", None)
+
+
+def _labels(
+    features: Mapping[str, Any] | None, spec: Mapping[str, Any], source: str
+) -> Callable[[int, Mapping[str, Any], str], str | None]:
+    """What tells the label of a row by its number, values and text: None where there is none."""
+    if "label_pattern" in spec:
+        pattern = re.compile(spec["label_pattern"])
+        return lambda _, __, text: found[1] if (found := pattern.search(text)) else None
+    if "label_column" not in spec:
+        return lambda *_: None
+    column = spec["label_column"]
+    names = getattr((features or {}).get(column), "names", None)
+
+    def of_column(number: int, row: Mapping[str, Any], _: str) -> str | None:
+        value = row[column]
+        if isinstance(value, list | dict):
+            raise ValueError(
+                f"{source}, row {number}: label_column {column!r} holds {value!r}. A text has one label, a word or a "
+                "number; give another column."
+            )
+        # The library `datasets` writes -1 for a text without a class.
+        if value is None or value != value or (names and value == -1):
+            return None
+        return names[value] if names else str(value)
+
+    return of_column
 
 
 def _spans(words: Any, classes: Any, names: Sequence[str] | None, row: str) -> list[Span]:
@@ -660,12 +739,10 @@ def _class_name(of_word: Any, names: Sequence[str] | None, row: str) -> str:
     return names[of_word]
 
 
-def _clean(
-    texts: Iterable[tuple[str, list[Span] | None]], spec: Mapping[str, Any]
-) -> Iterator[tuple[str, list[Span] | None]]:
+def _clean(texts: Iterable[tuple[int, _Text]], spec: Mapping[str, Any], source: str) -> Iterator[_Text]:
     remove = re.compile(spec["remove"]) if "remove" in spec else None
     prefixes = tuple(spec.get("drop_prefixes", ()))
-    for text, spans in texts:
+    for number, (text, spans, label) in texts:
         if remove:
             text = remove.sub("", text)
         raw = text
@@ -675,7 +752,12 @@ def _clean(
                 spans = _moved(spans, len(raw) - len(raw.lstrip()), len(text))
         # A prefix may begin with white space (headings of WikiText), so it is looked for before `strip` too.
         if text and not (prefixes and (text.startswith(prefixes) or raw.startswith(prefixes))):
-            yield text, spans
+            if not label and _has_labels(spec):
+                raise ValueError(
+                    f"{source}, row {number}: the text {text[:60]!r} has no label. Mend the row, leave it out by 'where' or "
+                    f"'drop_prefixes', or mend {next(key for key in LABEL_KEYS if key in spec)!r}."
+                )
+            yield _Text(text, spans, label)
 
 
 def _moved(spans: Iterable[Span], by: int, length: int) -> list[Span]:

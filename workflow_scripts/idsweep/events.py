@@ -17,7 +17,7 @@ MOST_POINTS = 2000  # longer curves are averaged over consecutive points
 MOST_GRID_POINTS = 1024
 
 LOCAL_DIMENSION = "local_dimension"
-CURVE = ["set", "estimator", "dataset", "split", "representation", "layer"]  # what a dimension curve is of, in a group
+CURVE = ["set", "estimator", "dataset", "split", "representation", "layer", "cloud"]  # what a dimension curve is of, in a group
 LOCAL_COLUMNS = [*CURVE, "model", "group", "step", "variant", "mean", "standard_error"]
 TRAINING_COLUMNS = ["model", "group", "step", "metric", "value"]
 
@@ -29,6 +29,7 @@ _OF = [
     pa.field("split", pa.string()),
     pa.field("representation", pa.string()),
     pa.field("layer", pa.int16()),
+    pa.field("cloud", pa.string()),
 ]
 EVENTS = pa.schema(
     [
@@ -202,8 +203,8 @@ def _curve(rows: pd.DataFrame, column: str, what: str, errors: pd.Series | None 
 
 
 def _columns(key: tuple) -> dict[str, Any]:
-    layer = key[-1] if key[-1] is None else int(key[-1])
-    return {"model": key[0]} | dict(zip(CURVE, key[1:], strict=True)) | {"layer": layer}
+    columns = dict(zip(["model", *CURVE], key, strict=True))
+    return columns | {"layer": None if columns["layer"] is None else int(columns["layer"])}
 
 
 def _generator(seed: int, *names: Any) -> np.random.Generator:

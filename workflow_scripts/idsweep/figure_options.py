@@ -45,7 +45,9 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], allowed:
             if value not in held and (key != "models" or safe(value) not in names):
                 yield f"{_at(figure, key)}: {value!r} is not known; {choose(value, held)}"
     estimator = options.get("estimator", allowed.get("estimator"))
-    if estimator is not None and estimator not in labels["local"]:
+    # What is varied in estimates is part of their names, and what `sensitivity` shows.
+    beginnings = [name.split("-")[0] for name in labels["local"]] if figure == "sensitivity" else []
+    if estimator is not None and estimator not in [*labels["local"], *beginnings]:
         yield (
             f"{_at(figure, 'estimator')}: {estimator!r} is no local estimate of this sweep; "
             f"{choose(estimator, labels['local'])}"

@@ -35,6 +35,27 @@ SECTIONS = (
         "`training:` of a model with `train: grokking`: all equations of a task, a part of which is trained on.",
     ),
     (
+        "Training: word_vectors",
+        ("$defs", "word_vectors"),
+        "`training:` of a model of kind `static` with `train: word_vectors`: a vector for each frequent word of a corpus.",
+    ),
+    (
+        "Training: fine_tuned_language_model",
+        ("$defs", "fine_tuned_language_model"),
+        "`training:` of a model with `train: fine_tuned_language_model`: its `base` trained further on texts.",
+    ),
+    (
+        "Training: fine_tuned_classifier",
+        ("$defs", "fine_tuned_classifier"),
+        "`training:` of a model with `train: fine_tuned_classifier`: its `base` with a new head, trained to tell labels.",
+    ),
+    (
+        "Training: lora_embedding",
+        ("$defs", "lora_embedding"),
+        "`training:` of a model with `train: lora_embedding`: its `base` frozen but for a low-rank update of the token "
+        "embeddings (arXiv:2503.02142).",
+    ),
+    (
         "Datasets",
         ("$defs", "datasets", "additionalProperties"),
         "Entries of `catalog/datasets.yaml`, or of `catalog: datasets:` in a sweep.",

@@ -21,9 +21,27 @@ SOURCES = ("package", "path", "hub", "train")
 EQUATION_TOKENS = 4
 METRIC_ENDINGS = (".csv", ".parquet")
 LOCAL_DIMENSION = "local_dimension"
+LOSSES = ("train_loss", "validation_loss")
+SCORES = ("loss", "accuracy", "macro_f1", "weighted_f1")
 TRAINED_METRICS = {
-    "language_model": ("train_loss", "validation_loss"),
-    "grokking": ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"),
+    "language_model": LOSSES,
+    "grokking": (*LOSSES, "train_accuracy", "validation_accuracy"),
+    "word_vectors": (),
+    "fine_tuned_language_model": LOSSES,
+    "fine_tuned_classifier": tuple(f"{split}_{score}" for split in ("train", "validation") for score in SCORES),
+    "lora_embedding": (*LOSSES, "validation_perplexity"),
+}
+TEST_METRICS = tuple(f"test_{score}" for score in SCORES)
+# `train:` of an entry -> the rule that makes it, where that is not train_ and its name.
+RULES = {
+    "fine_tuned_language_model": "fine_tune_language_model",
+    "fine_tuned_classifier": "fine_tune_classifier",
+}
+# Trainings that start from the weights of another entry, `base`, and the kinds that they make.
+KINDS_FROM_BASE = {
+    "fine_tuned_language_model": ("causal", "masked"),
+    "fine_tuned_classifier": ("encoder",),
+    "lora_embedding": ("causal", "masked"),
 }
 PLACEHOLDERS = {"{seed}": "seeds", "{checkpoint}": "checkpoints"}
 
@@ -61,7 +79,8 @@ class Tokenizer:
             return None
         if self.source == "hub":
             return "fetch_tokenizer"
-        return "write_tokenizer" if self.owner["train"] == "grokking" else "train_tokenizer"
+        rules = {"grokking": "write_tokenizer", "word_vectors": "train_word_vectors"}
+        return rules.get(self.owner["train"], "train_tokenizer")
 
 
 @dataclass(frozen=True)
@@ -72,7 +91,8 @@ class Model:
     weights are; None for hub models and for models that the workflow trains. depth: number of blocks, so that layers are 0 … depth. positions: the longest
     sequence that it takes, if that is known beforehand. layers: those to estimate. combinations: of layers, by name.
     matrices: names of the embedding matrices to estimate. base: the model and checkpoint that PEFT adapters are merged
-    into. metrics: files with metrics from elsewhere, by name.
+    into. start: the model and checkpoint that a fine-tuning starts from, or adapters were made for. metrics: files with metrics
+    from elsewhere, by name. varied: the entry's varied keys and their values in this run.
     """
 
     name: str
@@ -89,7 +109,9 @@ class Model:
     matrices: tuple[str, ...]
     checkpoints: Mapping[str, Checkpoint]
     base: tuple[Model, Checkpoint] | None
+    start: tuple[Model, Checkpoint] | None
     metrics: Mapping[str, Path]
+    varied: Mapping[str, Any]
 
     @property
     def seed(self) -> int | None:
@@ -99,12 +121,14 @@ class Model:
     @property
     def made_by(self) -> str | None:
         """The rule that trains it, if one does."""
-        return f"train_{self.entry['train']}" if self.source == "train" else None
+        train = self.entry.get("train")
+        return train and RULES.get(train, f"train_{train}")
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """The metrics that are known of it: those of its training rule, and brought ones."""
-        return (*TRAINED_METRICS.get(self.entry.get("train"), ()), *self.metrics)
+        tested = TEST_METRICS if "test" in self.entry.get("training", {}) else ()
+        return (*TRAINED_METRICS.get(self.entry.get("train"), ()), *tested, *self.metrics)
 
     @property
     def kind(self) -> str:
@@ -227,20 +251,21 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     root = _root(entry, source, at)
     offered = _offered(entry, source, root, at)
     picked = _picked(chosen, offered, catalogued)
-    base = _base(entry, config, at)
-    tokenizer = _tokenizer(name, entry, source, root, offered, base, config, at)
+    start = _base(entry, config, at)
+    base = start if source != "train" or "lora" in entry["training"] else None
+    tokenizer = _tokenizer(name, entry, source, root, offered, start, config, at)
     held = {checkpoint.name: checkpoint for checkpoint in picked}
     if entry["kind"] == "static":
         _check(_wrong_static_layers(chosen), f"models.{catalogued}")
         depth, positions, layers, matrices = 0, None, (), ("input_embeddings",)
     else:
-        depth, positions = _shape(entry, source, root, picked, base, at)
-        _check_lengths(entry, tokenizer, config, positions, catalogued, at)
+        depth, positions = _shape(entry, source, root, picked, start, at)
         layers, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
+        _check_lengths(entry, tokenizer, config if layers else None, positions, catalogued, at)
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
         safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
-        matrices, held, base, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"),
+        matrices, held, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
     )  # fmt: skip
 
 
@@ -289,8 +314,8 @@ def _wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     if source == "hub" and "layers" not in entry and kind != "static" and "base" not in entry:
         yield ".layers: this key is required for a model with `hub`"
     if kind == "static":
-        if source not in ("path", "package"):
-            yield f".{source}: static vectors are a local file; give `path`, or `package` with `folder`"
+        if source not in ("path", "package") and entry.get("train") != "word_vectors":
+            yield f".{source}: static vectors are a local file; give `path`, or `package` with `folder`, or `train: word_vectors`"
         for key in ("checkpoints", "base", "prefix", "tokenizer", "dtype", "attention"):
             if key in entry:
                 yield f".{key}: static vectors have no {key}; remove this key"
@@ -309,24 +334,48 @@ def _wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
 
 
 def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str, Any]) -> Iterator[str]:
-    equations = entry["train"] == "grokking"
-    for key in ("architecture", "training", "checkpoints", *(() if equations else ("tokenizer",))):
+    train, training = entry["train"], entry.get("training", {})
+    from_base = train in KINDS_FROM_BASE
+    own_tokenizer = train == "language_model"
+    needed = {"training"} | ({"checkpoints"} if train != "word_vectors" else set())
+    needed |= {"base"} if from_base else {"architecture"} if train != "word_vectors" else set()
+    for key in (*sorted(needed), *(("tokenizer",) if own_tokenizer else ())):
         if key not in entry:
-            yield f".{key}: this key is required for a model with `train`"
+            yield f".{key}: this key is required for a model with `train: {train}`"
+    for key in ("architecture", "base", "base_checkpoint", "format"):
+        if key in entry and key not in needed and not (from_base and key == "base_checkpoint"):
+            yield f".{key}: it has no meaning for `train: {train}`; remove this key"
     if "seed" in entry:
         yield ".seed: the seed of a trained model is training.seed; remove this key"
-    if equations:
-        if tokenizer:
-            yield ".tokenizer: the words of equations are all that it takes; remove this key"
-        if kind not in ("causal", "encoder"):
-            yield f".kind: {kind!r} is not what this training makes; expected causal, or encoder for the same without head"
-        return
-    if tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
+    if tokenizer and not own_tokenizer and not from_base:
+        yield f".tokenizer: a model with `train: {train}` has none but its own words; remove this key"
+    if own_tokenizer and tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
         yield ".tokenizer.vocabulary_size: this key is required for a tokenizer that is trained"
-    masking = "masking" in entry.get("training", {})
-    if kind not in ("masked", "encoder") if masking else kind not in ("causal", "encoder"):
-        expected = "masked" if masking else "causal (masked needs training.masking)"
-        yield f".kind: {kind!r} is not what this training makes; expected {expected}, or encoder for the same without head"
+    if from_base and ("steps" in training) == ("epochs" in training):
+        yield ".training: give either steps or epochs"
+    if "lora" in training and training.get("freeze"):
+        yield ".training.freeze: with lora all weights of the base are frozen anyway; remove one of the two keys"
+    if training.get("schedule") == "constant" and training.get("warmup_steps"):
+        yield ".training.warmup_steps: the schedule constant has none; choose constant_with_warmup, or leave it out"
+    yield from _wrong_kind(train, kind, training)
+
+
+def _wrong_kind(train: str, kind: str, training: Mapping[str, Any]) -> Iterator[str]:
+    masking = "masking" in training
+    if train == "word_vectors":
+        kinds = expected = ("static",)
+    elif train in KINDS_FROM_BASE:
+        kinds = expected = KINDS_FROM_BASE[train]
+        if masking and kind == "causal":
+            yield ".training.masking: it holds for models of kind masked; remove this key"
+    elif train == "language_model" and masking:
+        kinds, expected = ("masked", "encoder"), ("masked", "encoder for the same without head")
+    else:
+        kinds = ("causal", "encoder")
+        needs = " (masked needs training.masking)" if train == "language_model" else ""
+        expected = (f"causal{needs}", "encoder for the same without head")
+    if kind not in kinds:
+        yield f".kind: {kind!r} is not what this training makes; expected {', or '.join(expected)}"
 
 
 def _wrong_placeholders(entry: Mapping[str, Any], source: str) -> Iterator[str]:
@@ -367,14 +416,17 @@ def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) 
         raise ConfigError(
             [f"{at}: {named!r}: only the folders of a local `path` can be looked for; list the steps in braces"]
         )
-    if source == "train" and not (isinstance(named, str) and re.fullmatch(r"step\{[^{}]*\}", named)):
-        raise ConfigError([f"{at}: {named!r} is not what training writes; expected 'step{{…}}'"])
+    unit = "epoch" if source == "train" and "epochs" in entry["training"] else "step"
+    if source == "train" and entry["kind"] != "static":
+        if not (isinstance(named, str) and re.fullmatch(unit + r"\{[^{}]*\}", named)):
+            raise ConfigError([f"{at}: {named!r} is not what training writes; expected '{unit}{{…}}'"])
     try:
         offered = offered_checkpoints(entry, root)
     except (ValueError, OSError) as error:
         raise ConfigError([f"{at}: {error}"]) from error
-    if source == "train" and (beyond := [n for n, c in offered.items() if c.step > entry["training"]["steps"]]):
-        raise ConfigError([f"{at}: {', '.join(beyond)} lie beyond training.steps = {entry['training']['steps']}"])
+    last = entry.get("training", {}).get(f"{unit}s")
+    if "checkpoints" in entry and last is not None and (beyond := [n for n, c in offered.items() if c.step > last]):
+        raise ConfigError([f"{at}: {', '.join(beyond)} lie beyond training.{unit}s = {last}"])
     if len({checkpoint.name for checkpoint in offered.values()}) < len(offered):
         raise ConfigError([f"{at}: two names become the same path; rename one of them"])
     return offered
@@ -490,6 +542,8 @@ def _shape(
     at: str,
 ) -> tuple[int, int | None]:
     """Number of blocks, and the longest sequence where that is known beforehand; every local folder is looked at."""
+    if source == "train" and base:
+        return base[0].depth, base[0].positions
     if source == "train":
         return entry["architecture"]["num_hidden_layers"], entry["architecture"].get("max_position_embeddings")
     if source == "hub":
@@ -509,21 +563,24 @@ def _shape(
 def _check_lengths(
     entry: Mapping[str, Any],
     tokenizer: Tokenizer,
-    config: Mapping[str, Any],
+    config: Mapping[str, Any] | None,
     positions: int | None,
     name: str,
     at: str,
 ) -> None:
+    """config: of the sweep; None if the model reads no text in it."""
     if entry.get("train") == "grokking":
         _check_equations(config, positions, at)
         return
     own = tokenizer.options.get("max_length")
-    if own is None:
+    given = {}
+    if own is None and config is not None:
         given = {"tokens.max_length": config["tokens"]["max_length"]}
-    else:
+    elif own is not None:
         given = {f"{catalog_path('models', tokenizer.name)}.tokenizer.max_length": own}
-    if "training" in entry:
-        given[f"{at}.training.sequence_length"] = entry["training"]["sequence_length"]
+    for key in ("sequence_length", "max_length"):
+        if entry.get("training", {}).get(key) is not None:
+            given[f"{at}.training.{key}"] = entry["training"][key]
     wrong = {key: length for key, length in given.items() if positions is not None and length > positions}
     _check(
         (f"{key}: {length} tokens are more than {name} takes; expected at most {positions}" for key, length in wrong.items()),
@@ -531,9 +588,9 @@ def _check_lengths(
     )  # fmt: skip
 
 
-def _check_equations(config: Mapping[str, Any], positions: int | None, at: str) -> None:
+def _check_equations(config: Mapping[str, Any] | None, positions: int | None, at: str) -> None:
     """Equations are shorter than any limit that makes sense; a smaller one would cut them."""
-    given = {"tokens.max_length": config["tokens"]["max_length"]}
+    given = {} if config is None else {"tokens.max_length": config["tokens"]["max_length"]}
     given[f"{at}.architecture.max_position_embeddings"] = EQUATION_TOKENS if positions is None else positions
     wrong = {key: length for key, length in given.items() if length < EQUATION_TOKENS}
     _check(

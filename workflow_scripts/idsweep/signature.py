@@ -42,7 +42,7 @@ COMPUTING = {
     "datasets": ("datasets",),
     "gensim": ("gensim",),
     "numba": ("numba",),
-    "peft": ("peft",),
+    "peft": ("peft", "accelerate"),  # transformers' Trainer, which imports accelerate itself, is used beside peft alone
     "skdim": ("scikit-dimension", "scikit-learn", "scipy"),
     "scipy": ("scipy",),
     "tokenizers": ("tokenizers",),

@@ -6,18 +6,19 @@ reads from. Adding a parameter that shapes numbers means adding it to one of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep import config, corpora, model_files
+from idsweep import comparisons, config, corpora, model_files
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 from idsweep.models import Model, Tokenizer, offered_checkpoints, safe
 from idsweep.representations import VOCABULARY
 from idsweep.signature import Digests, code_of, signature
-from idsweep.sweep import PARTS, Dataset, Sweep
+from idsweep.sweep import PARTS, Cloud, Dataset, Sweep
 
 # Keys of a catalog entry that change no number: places, and what serves planning.
 SHAPES_NOTHING = ("package", "path", "size_gb", "width")
@@ -29,6 +30,11 @@ MADE_BY = {
     "events": "detect_events",
     "leads": "detect_events",
     "correlations": "detect_events",
+    "losses": "collect_losses",
+    "shifts": "collect_shifts",
+    "token_groups": "collect_tokens",
+    "token_extremes": "collect_tokens",
+    "loss_correlations": "collect_tokens",
 }
 
 
@@ -94,6 +100,39 @@ class Staleness:
         settings = {"tokenizer": made_with, "texts": self._training_texts(row.entry), **self._training(row)}
         return Job(settings, [*upstream, *self._preparation(self._sweep.training_corpus(row.entry))])
 
+    def _train_word_vectors(self, model: str) -> Job:
+        row = self._sweep.known[model]
+        corpus = self._sweep.training_corpus(row.entry)
+        training = {key: value for key, value in row.entry["training"].items() if key != "dataset"}
+        return Job({"texts": self._texts(corpus), "training": training}, self._preparation(corpus))
+
+    def _fine_tune_language_model(self, model: str) -> Job:
+        return self._fine_tuning(model)
+
+    def _fine_tune_classifier(self, model: str) -> Job:
+        return self._fine_tuning(model)
+
+    def _train_lora_embedding(self, model: str) -> Job:
+        return self._fine_tuning(model)
+
+    def _fine_tuning(self, model: str) -> Job:
+        row = self._sweep.known[model]
+        base, checkpoint = row.start
+        made_with, upstream = self._tokenizer(row.tokenizer)
+        read = self._sweep.training_corpora(row.entry)
+        source, of_base = self._weights(base, checkpoint.name)
+        training = {key: value for key, value in row.entry["training"].items() if key not in read}
+        settings = {
+            "tokenizer": made_with,
+            "texts": {key: self._texts(corpus) for key, corpus in read.items()},
+            "base": {"name": base.entry.get("hub", base.name), "source": source, **base.loading("float32")},
+            "kind": row.kind,
+            "training": training,
+            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(row.entry).values()],
+        }
+        prepared = [signature for corpus in read.values() for signature in self._preparation(corpus)]
+        return Job(settings, [*upstream, *of_base, *prepared])
+
     def _train_grokking(self, model: str) -> Job:
         row = self._sweep.known[model]
         made_with, upstream = self._tokenizer(row.tokenizer)
@@ -143,13 +182,18 @@ class Staleness:
     def _sample_vocabulary(self, tokenizer: str) -> Job:
         made_with = self._sweep.tokenizers()[tokenizer]
         settings, upstream = self._tokenizer(made_with)
-        settings["vocabulary"] = self._sweep.config["vocabulary"]
+        chosen = dict(self._sweep.config["vocabulary"])
+        if (counted_in := chosen.pop("counted_in")) is not None:
+            corpus = self._sweep.corpora[safe(counted_in)]
+            settings["counted_in"] = self._texts(corpus)
+            upstream = [*upstream, *self._preparation(corpus)]
+        settings["vocabulary"] = chosen
         return Job(settings, upstream, self._static_modules(made_with.owner))
 
     def _tokenizer(self, tokenizer: Tokenizer) -> tuple[dict[str, Any], list[str]]:
         """What of a tokenizer shapes the tokens, and the jobs that make it."""
         if tokenizer.owner["kind"] == "static":
-            return {"vectors": self._static(tokenizer.owner, tokenizer.folder)}, []
+            return self._static(tokenizer)
         trusted = tokenizer.owner["trust_remote_code"]
         options = {
             key: tokenizer.options[key] for key in ("prefix_space", "truncation_side") if key in tokenizer.options
@@ -161,8 +205,14 @@ class Staleness:
         settings["identity"] = model_files.tokenizer_identity(tokenizer.folder)
         return settings, []
 
-    def _static(self, entry: Mapping[str, Any], file: Path) -> dict[str, Any]:
-        return {"content": self._digests.one(file), "format": entry.get("format"), "endings": "".join(file.suffixes)}
+    def _static(self, vectors: Tokenizer) -> tuple[dict[str, Any], list[str]]:
+        """What of a file of static vectors shapes its rows and words, and the jobs that make it."""
+        if (file := vectors.folder) is None:
+            format, made_by = "word2vec_binary", self.signature(vectors.made_by, model=vectors.name)
+            return {"vectors": {"format": format}}, [made_by]
+        endings = "".join(file.suffixes)
+        held = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
+        return {"vectors": held}, []
 
     def _static_modules(self, entry: Mapping[str, Any]) -> tuple[str, ...]:
         return ("idsweep.static_vectors",) if entry["kind"] == "static" else ()
@@ -182,8 +232,8 @@ class Staleness:
         row = self._sweep.models[model]
         sampled = self.signature("sample_vocabulary", tokenizer=row.tokenizer.name)
         if row.kind == "static":
-            settings = {"vectors": self._static(row.entry, row.folder), "matrices": row.matrices}
-            return Job(settings, [sampled], self._static_modules(row.entry))
+            settings, upstream = self._static(row.tokenizer)
+            return Job(settings | {"matrices": row.matrices}, [sampled, *upstream], self._static_modules(row.entry))
         settings, upstream, modules = self._loaded(row, checkpoint)
         settings["model"].pop("attention", None)  # there is no forward pass
         return Job(settings | {"matrices": row.matrices}, [sampled, *upstream], modules)
@@ -211,16 +261,21 @@ class Staleness:
             files = model_files.model_files(folder, trust_remote_code=model.entry["trust_remote_code"])
         return {"files": self._digests.of(files)}, []
 
-    def _find_neighbors(self, model: str, checkpoint: str, dataset: str) -> Job:
+    def _find_neighbors(self, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
         names = {"model": model, "checkpoint": checkpoint}
         if dataset == VOCABULARY:
-            return Job(self._clouds(model, dataset), [self.signature("extract_vocabulary", **names)])
-        return Job(self._clouds(model, dataset), [self.signature("extract_embeddings", dataset=dataset, **names)])
+            made_by = self.signature("extract_vocabulary", **names)
+        else:
+            made_by = self.signature("extract_embeddings", dataset=dataset, **names)
+        modules = ("idsweep.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
+        return Job(self._cloud(model, dataset, cloud), [made_by], modules)
 
-    def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str) -> Job:
-        items = self._sweep.config["estimator_sets"][set]
-        row = self._sweep.models[model]
-        settings = self._clouds(model, dataset) | {
+    def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
+        items = self._sweep.items(set, cloud)
+        settings = self._cloud(model, dataset, cloud)
+        points = settings["points"]
+        of_cloud = {key: points[key] for key in ("number", "sequences", "seed", "noise", "noise_seed", "tokens")}
+        settings |= {
             "tolerance": self._sweep.config["scales"]["tolerance"],
             "estimates": [
                 {
@@ -233,34 +288,79 @@ class Staleness:
             ],
             "identity": {
                 "set": set,
-                "model": model,
-                "group": row.group,
-                "seed": row.seed,
-                "checkpoint": checkpoint,
-                "step": row.checkpoints[checkpoint].step,
-                "dataset": dataset,
-                "split": None if dataset == VOCABULARY else self._sweep.datasets[dataset].split,
+                **self._identity(model, checkpoint, dataset),
+                "cloud": cloud,
+                **{f"cloud_{key}": value for key, value in of_cloud.items()},
             },
         }
-        upstream = [self.signature("find_neighbors", model=model, checkpoint=checkpoint, dataset=dataset)]
+        names = {"model": model, "checkpoint": checkpoint, "dataset": dataset, "cloud": cloud}
+        upstream = [self.signature("find_neighbors", **names)]
         return Job(settings, upstream, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
 
-    def _clouds(self, model: str, dataset: str) -> dict[str, Any]:
-        """What makes the clouds of each representation, and their neighbour graphs."""
+    def _identity(self, model: str, checkpoint: str, dataset: str) -> dict[str, Any]:
+        row = self._sweep.models[model]
+        return {
+            "model": model,
+            "group": row.group,
+            "seed": row.seed,
+            "checkpoint": checkpoint,
+            "step": row.checkpoints[checkpoint].step,
+            "dataset": dataset,
+            "split": None if dataset == VOCABULARY else self._sweep.datasets[dataset].split,
+        }
+
+    def _cloud(self, model: str, dataset: str, cloud: str) -> dict[str, Any]:
+        """What makes the cloud of each representation, and its neighbour graphs."""
         chosen = self._sweep.config
         scales = {key: chosen["scales"][key] for key in ("halvings", "seed")}
         combinations = {} if dataset == VOCABULARY else self._sweep.models[model].combinations
         return {
             "combinations": {name: combination._asdict() for name, combination in combinations.items()},
-            "points": chosen["points"],
-            "neighbors": chosen["neighbors"],
+            "points": chosen["clouds"][cloud],
+            "neighbors": {"number": self._sweep.neighbors(cloud)},
             "variants": scales | {"nulls": chosen["nulls"]},
         }
+
+    def _describe_tokens(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
+        names = {"model": model, "checkpoint": checkpoint, "dataset": dataset}
+        upstream = [self.signature("estimate_dimensions", set=set, cloud=cloud, **names)]
+        return Job({"representations": self._sweep.models[model].representations(dataset)}, upstream)
+
+    def _collect_tokens(self) -> Job:
+        described = [
+            self.signature("describe_tokens", set=set, **names)
+            for cloud in self._sweep.clouds()
+            for names in [_names(cloud)]
+            for set in self._sweep.config["estimator_sets"]
+            if self._sweep.items(set, cloud.cloud)
+        ]
+        return Job({}, described)
+
+    def _collect_losses(self) -> Job:
+        made = [
+            (model, checkpoint, dataset)
+            for model, checkpoint, dataset in self._sweep.passes()
+            if dataset != VOCABULARY and self._sweep.has_losses(model)
+        ]
+        rows = [self._identity(model.name, checkpoint.name, dataset) for model, checkpoint, dataset in made]
+        upstream = [
+            self.signature("extract_embeddings", model=model.name, checkpoint=checkpoint.name, dataset=dataset)
+            for model, checkpoint, dataset in made
+        ]
+        return Job({"rows": rows}, upstream)
+
+    def _collect_shifts(self) -> Job:
+        compared = [
+            {"model": pair.model.name, "base": pair.base.name, "base_checkpoint": pair.checkpoint.name}
+            for pair in comparisons.pairs(self._sweep)
+        ]
+        of_models = {names[key] for names in compared for key in ("model", "base")}
+        return Job({"compared": compared}, self._estimates_of(lambda cloud: cloud.model.name in of_models))
 
     def _collect_estimates(self) -> Job:
         settings = {
             "representations": self._representations(),
-            "config": self._shaping_config("title", "figures", "reference") | {"models": self._chosen_to_measure()},
+            "config": self._shaping_config("title", "figures", "reference", "comparisons") | {"models": self._chosen_to_measure()},
         }
         return Job(settings, self._all_estimates())
 
@@ -315,21 +415,27 @@ class Staleness:
         return self.signature(MADE_BY[table])
 
     def _tables(self, table: str) -> Iterable[str]:
-        """What a figure's table is made of; `pointwise` is no file, but estimates as they are."""
-        return self._all_estimates() if table == "pointwise" else [self._table(table)]
+        """What a figure's table is made of; some are no files, but estimates and log-probabilities as they are."""
+        made_of = {"pointwise": self._all_estimates, "compared": self._all_estimates, "predictions": self._passes}
+        return made_of[table]() if table in made_of else [self._table(table)]
+
+    def _passes(self) -> list[str]:
+        return [
+            self.signature("extract_embeddings", model=model.name, checkpoint=checkpoint.name, dataset=dataset)
+            for model, checkpoint, dataset in self._sweep.passes()
+            if dataset != VOCABULARY
+        ]
 
     @cache  # noqa: B019 - lives as long as the process
     def _all_estimates(self) -> tuple[str, ...]:
+        return self._estimates_of(lambda cloud: True)
+
+    def _estimates_of(self, wanted: Callable[[Cloud], bool]) -> tuple[str, ...]:
         return tuple(
-            self.signature(
-                "estimate_dimensions",
-                set=set,
-                model=model.name,
-                checkpoint=checkpoint.name,
-                dataset=dataset,
-            )
+            self.signature("estimate_dimensions", set=set, **_names(cloud))
             for set in self._sweep.config["estimator_sets"]
-            for model, checkpoint, dataset in self._sweep.clouds()
+            for cloud in self._sweep.clouds()
+            if wanted(cloud) and self._sweep.items(set, cloud.cloud)
         )
 
     def _representations(self) -> dict[str, list[str]]:
@@ -339,7 +445,7 @@ class Staleness:
         }
 
     def _shaping_config(self, *without: str) -> Mapping[str, Any]:
-        left_out = {"compute", "keep_embeddings", *without}
+        left_out = {"compute", "keep_embeddings", "clouds", *without}
         config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
         used = {
             "models": {model.name: _shaping_entry(model.entry) for model in self._sweep.models.values()},
@@ -375,8 +481,18 @@ class Staleness:
         return texts | {"content": [self._digests.one(file) for file in files]}
 
 
+def _names(cloud: Cloud) -> dict[str, str]:
+    return {
+        "model": cloud.model.name,
+        "checkpoint": cloud.checkpoint.name,
+        "dataset": cloud.dataset,
+        "cloud": cloud.cloud,
+    }
+
+
 def _run(model: Model) -> dict[str, Any]:
-    return {"model": model.name, "group": model.group, "seed": model.seed}
+    varied = json.dumps(dict(model.varied), sort_keys=True)
+    return {"model": model.name, "group": model.group, "seed": model.seed, "varied": varied}
 
 
 def _shaping_entry(entry: Mapping[str, Any]) -> dict[str, Any]:

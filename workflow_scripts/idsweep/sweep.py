@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from idsweep import comparisons, corpora, equations, figure_options
-from idsweep.config import ConfigError, choose, key_path
+from idsweep.config import ConfigError, choose, key_path, neighbors_needed
+from idsweep.figures import registry
 from idsweep.models import Checkpoint, Model, Tokenizer, catalog_path, entry_of, make_models, safe
 from idsweep.representations import VOCABULARY
 
 RELEASE = ("release", "url", "path")
 TRAINED_ON, HELD_OUT = "trained_on", "held_out"
+PARTS_OF_TRAINING = ("dataset", "validation", "test")
 PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
 SAME_PATH = "two names become {!r} as a path; rename one of them in the catalog"
 
@@ -55,6 +57,18 @@ class Dataset:
         return "class_column" in self.entry or self.entry.get("loader") == "equations"
 
 
+class Cloud(NamedTuple):
+    """One point cloud for each representation: of a model at a checkpoint on a dataset, or of its vocabulary.
+
+    cloud: its name among the sweep's `points:`.
+    """
+
+    model: Model
+    checkpoint: Checkpoint
+    dataset: str
+    cloud: str
+
+
 @dataclass(frozen=True)
 class Sweep:
     """Everything that the workflow expands over.
@@ -70,13 +84,35 @@ class Sweep:
     datasets: Mapping[str, Dataset]
     corpora: Mapping[str, Dataset]
 
-    def clouds(self) -> Iterator[tuple[Model, Checkpoint, str]]:
-        """Every model × checkpoint × dataset (or vocabulary): one embeddings and one neighbours file each."""
+    def passes(self) -> Iterator[tuple[Model, Checkpoint, str]]:
+        """Every model × checkpoint × dataset (or vocabulary): one embeddings file each."""
         for model in self.models.values():
             names = [*(self.datasets if model.reads_text else ()), *([VOCABULARY] if model.matrices else ())]
             for checkpoint in model.checkpoints.values():
                 for name in names:
                     yield model, checkpoint, name
+
+    def clouds(self) -> Iterator[Cloud]:
+        """Every pass × point cloud of `points:`: one neighbours file each."""
+        for model, checkpoint, dataset in self.passes():
+            for cloud in self.config["clouds"]:
+                yield Cloud(model, checkpoint, dataset, cloud)
+
+    def neighbors(self, cloud: str) -> int:
+        """Neighbours that are stored for each point of a cloud: neighbors.number, if there are as many others."""
+        return min(self.config["neighbors"]["number"], self.config["clouds"][cloud]["number"] - 1)
+
+    def items(self, set: str, cloud: str) -> list[Mapping[str, Any]]:
+        """The estimates of a set that a cloud has neighbours enough for."""
+        held = self.neighbors(cloud)
+        return [item for item in self.config["estimator_sets"][set] if neighbors_needed(item) <= held]
+
+    def estimates(self, cloud: Cloud) -> Iterator[tuple[str, str]]:
+        """Set and representation of every estimates file of a cloud."""
+        for set in self.config["estimator_sets"]:
+            if self.items(set, cloud.cloud):
+                for representation in cloud.model.representations(cloud.dataset):
+                    yield set, representation
 
     def corpus(self, dataset: str, owner: Mapping[str, Any]) -> Dataset:
         """The dataset of that name; for `trained_on` and `held_out` that which the model of an entry is trained on."""
@@ -85,6 +121,11 @@ class Sweep:
     def training_corpus(self, entry: Mapping[str, Any]) -> Dataset:
         """What the model of an entry, and its tokenizer, are trained on."""
         return self.corpora[safe(entry["training"]["dataset"])]
+
+    def training_corpora(self, entry: Mapping[str, Any]) -> dict[str, Dataset]:
+        """What a fine-tuning reads, by the keys dataset, validation and test."""
+        training = entry["training"]
+        return {key: self.corpora[safe(training[key])] for key in PARTS_OF_TRAINING if key in training}
 
     def trained(self) -> list[Model]:
         """The measured models that the workflow trains."""
@@ -98,6 +139,10 @@ class Sweep:
         """Whether a model is measured at several known steps."""
         steps = ({c.step for c in model.checkpoints.values() if c.step is not None} for model in self.models.values())
         return any(len(known) > 1 for known in steps)
+
+    def describes_tokens(self) -> bool:
+        """Whether tables of single tokens are made: where a figure shows them."""
+        return any({"token_groups", "loss_correlations"} & set(registry.tables(name)) for name in self.config["figures"])
 
     def releases(self) -> dict[str, Dataset]:
         """Name in the catalog -> one of its splits, of what is prepared from a release."""
@@ -131,21 +176,22 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     if complaints:
         raise ConfigError(complaints)
     known = dict(models)
-    for base, _ in filter(None, (model.base for model in models.values())):
+    for base, _ in filter(None, (model.start for model in models.values())):
         held = known.setdefault(base.name, base)
         _check_same(complaints, base.name, held.entry, base.entry)
         known[base.name] = replace(held, checkpoints={**held.checkpoints, **base.checkpoints})
     used = {name: dataset for name, dataset in datasets.items() if name not in PARTS}
-    for name in _trained_on(known.values()):
+    for at, name in _read_beside(config, known.values()):
+        if name in PARTS:
+            complaints.append(f"{at}: {name!r} stands for what models are trained on; name a dataset of the catalog")
+            continue
         try:
-            (corpus,) = _datasets(name, config, "training.dataset")
+            (corpus,) = _datasets(name, config, at)
         except ConfigError as error:
             complaints += error.complaints
             continue
         if corpus.entry.get("streaming"):
-            complaints.append(
-                f"{catalog_path('datasets', name)}.streaming: a model cannot be trained on a streamed corpus"
-            )
+            complaints.append(f"{at}: {name} is streamed, and this needs all of its texts; leave `streaming` out")
         held = used.setdefault(corpus.name, corpus)
         _check_same(complaints, corpus.name, held.entry, corpus.entry)
     if complaints:
@@ -163,12 +209,15 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     return sweep
 
 
-def _trained_on(models: Iterable[Model]) -> Iterator[str]:
-    """The names of datasets that models and tokenizers are trained on."""
+def _read_beside(config: Mapping[str, Any], models: Iterable[Model]) -> Iterator[tuple[str, str]]:
+    """Key and name of the datasets that models and tokenizers are trained on, or entries are counted in."""
     for model in models:
         for entry in (model.entry, model.tokenizer.owner):
-            if "training" in entry:
-                yield entry["training"]["dataset"]
+            for key in PARTS_OF_TRAINING:
+                if key in entry.get("training", {}):
+                    yield f"{catalog_path('models', model.catalogued)}.training.{key}", entry["training"][key]
+    if config["vocabulary"]["counted_in"] is not None:
+        yield "vocabulary.counted_in", config["vocabulary"]["counted_in"]
 
 
 def _check_same(complaints: list[str], name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
@@ -215,13 +264,39 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
     yield from comparisons.complaints(sweep)
     yield from _check_tokens(sweep)
     yield from _check_trainings(sweep)
+    yield from _check_labels(sweep)
+    yield from _check_counts(sweep)
     yield from _check_equations(sweep)
-    if not reading and config["figures"]:
-        yield (
-            f"figures: {', '.join(config['figures'])} show layers, and this sweep measures none; expected `figures: {{}}`"
-        )
+    if not reading and (wrong := [name for name in config["figures"] if registry.shows_layers(name)]):
+        others = ", ".join(name for name in registry.names() if not registry.shows_layers(name))
+        yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; leave them out (others: {others})"
     else:
         yield from figure_options.complaints(sweep)
+
+
+def _check_labels(sweep: Sweep) -> Iterator[str]:
+    """Complaints about classifiers whose texts have no labels."""
+    for model in sweep.known.values():
+        if model.entry.get("train") == "fine_tuned_classifier":
+            for key, corpus in sweep.training_corpora(model.entry).items():
+                if not corpus.entry.keys() & set(corpora.LABEL_KEYS):
+                    yield (
+                        f"{catalog_path('models', model.catalogued)}.training.{key}: {corpus.source} has no labels; give its "
+                        "entry in the catalog a label_column or a label_pattern"
+                    )
+
+
+def _check_counts(sweep: Sweep) -> Iterator[str]:
+    """Complaints about tokens that are to be chosen by counts that there are not."""
+    counting = [cloud["tokens"] for cloud in sweep.config["clouds"].values() if cloud["tokens"].startswith("count")]
+    matrices = any(model.matrices for model in sweep.models.values())
+    if counting and matrices and sweep.config["vocabulary"]["counted_in"] is None:
+        yield (
+            f"points.tokens: {counting[0]!r} needs to know how often the entries of vocabularies come in texts; name a "
+            "dataset in vocabulary.counted_in"
+        )
+    if counting and sweep.config["tokens"]["select"] == "mean" and any(m.reads_text for m in sweep.models.values()):
+        yield f"points.tokens: {counting[0]!r} fits no means over sequences, which are no tokens; choose another selection"
 
 
 def _check_trainings(sweep: Sweep) -> Iterator[str]:

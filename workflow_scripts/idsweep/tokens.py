@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ POINTS = pa.schema(
         pa.field("token", pa.string(), nullable=False),
         pa.field("special", pa.bool_(), nullable=False),
         pa.field("token_class", pa.string()),
+        pa.field("count", pa.int64()),
     ]
 )
 SEQUENCES = pa.schema(
@@ -38,6 +41,7 @@ SELECT = ("text", "all", "first_pieces", "classes", "last", "mean")
 SELECT_VOCABULARY = ("text", "all")
 MEAN_POSITION = -1
 TEXTS_AT_ONCE = 2048
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # no code point beyond is white space
 
 
@@ -46,7 +50,8 @@ class SampledTokens(NamedTuple):
 
     points: columns of `POINTS`; `point` is the row number, rows are sorted by sequence and position,
     `position` counts in the sequence's `input_ids`, `token` is the piece as it stands in the vocabulary,
-    `token_class` the class of the word that holds the piece's first character, null without classes.
+    `token_class` the class of the word that holds the piece's first character, null without classes, `count` how often
+    the token comes in all tokenised sequences.
     A point that stands for the mean over a sequence has position and token_id -1 and an empty token.
     sequences: columns of `SEQUENCES`; `sequence` is the text's place in the corpus, `input_ids` the whole
     (truncated) sequence that the model is run on, special tokens included.
@@ -130,6 +135,7 @@ def sample_tokens(
             "token": tokenizer.convert_ids_to_tokens(token_id.tolist()),
             "special": tokens.special[eligible],
             "token_class": None if tokens.class_code is None else _class_names(tokens.class_code[eligible], names),
+            "count": counts([np.concatenate(tokens.rows)], token_id),
         }
     used = np.unique(at)
     sequences = pa.Table.from_arrays(
@@ -144,7 +150,12 @@ def sample_tokens(
 
 
 def sample_vocabulary(
-    vocabulary: PreTrainedTokenizerBase | Sequence[str], *, number: int | None, seed: int, select: str = "all"
+    vocabulary: PreTrainedTokenizerBase | Sequence[str],
+    *,
+    number: int | None,
+    seed: int,
+    select: str = "all",
+    counted_in: Corpus | None = None,
 ) -> pa.Table:
     """Columns of `POINTS` for entries of a vocabulary, in the order of their ids.
 
@@ -152,6 +163,8 @@ def sample_vocabulary(
         of static vectors. `sequence` and `token_id` are the entry's id, `position` is 0.
     select: all, or text, which leaves special tokens out. `number` of them are drawn without replacement by
         PCG64 from `seed`; all if it is None or there are no more.
+    counted_in: texts in which the entries are counted; without, `count` is null. Words of static vectors are counted without
+        regard to case, among the runs of letters, digits and apostrophes of the texts.
 
     Raises ValueError if `number` is not positive, `select` is not known or there is no entry.
     """
@@ -177,7 +190,27 @@ def sample_vocabulary(
         token=[words[i] for i in drawn],
         special=special[drawn],
         token_class=None,
+        count=None if counted_in is None else _counted(vocabulary, counted_in, words, ids)[drawn],
     )
+
+
+def _counted(
+    vocabulary: PreTrainedTokenizerBase | Sequence[str], corpus: Corpus, words: Sequence[str], ids: np.ndarray
+) -> np.ndarray:
+    if isinstance(vocabulary, Sequence):
+        found = Counter(word for text in corpus.texts for word in WORD.findall(text.lower()))
+        return np.array([found[word.lower()] for word in words], dtype=np.int64)
+    texts = (corpus.texts[i : i + TEXTS_AT_ONCE] for i in range(0, len(corpus.texts), TEXTS_AT_ONCE))
+    found = (vocabulary(some, add_special_tokens=False)["input_ids"] for some in texts)
+    return counts((np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]) for rows in found), ids)
+
+
+def counts(blocks: Iterable[np.ndarray], token_ids: np.ndarray) -> np.ndarray:
+    """How often each of `token_ids`, int (n,), comes in blocks of token ids, int (m,); int64 (n,)."""
+    times = np.zeros(int(token_ids.max(initial=-1)) + 1, dtype=np.int64)
+    for block in blocks:
+        times += np.bincount(block[block < len(times)], minlength=len(times))
+    return times[token_ids]
 
 
 def _draw(total: int, number: int | None, seed: int, what: str) -> np.ndarray:
@@ -197,6 +230,7 @@ def _points(
     token: Sequence[str],
     special: np.ndarray,
     token_class: pa.Array | None,
+    count: np.ndarray | None,
 ) -> pa.Table:
     rows = len(sequence)
     return pa.Table.from_arrays(
@@ -208,6 +242,7 @@ def _points(
             pa.array(token, pa.string()),
             pa.array(special),
             pa.nulls(rows, pa.string()) if token_class is None else token_class,
+            pa.nulls(rows, pa.int64()) if count is None else pa.array(count),
         ],
         schema=POINTS,
     )
@@ -222,6 +257,7 @@ def _constant_columns(rows: int) -> dict[str, np.ndarray | list[str] | None]:
         "token": [""] * rows,
         "special": np.zeros(rows, dtype=bool),
         "token_class": None,
+        "count": None,
     }
 
 

@@ -131,7 +131,7 @@ def draw(
                 style.label_outer(bottom, _metric_label(of_group), column == 0)
                 axes.tick_params(labelbottom=False)
                 lower.append(bottom)
-            bottom.set_xlabel(f"Training step{_notes(chosen)}")
+            bottom.set_xlabel(f"{over_training.step_name(chosen)}{_notes(chosen)}")
             every_step = np.concatenate([chosen["step"].dropna(), curves[group]["step"]]).astype(float)
             over_training.step_axis(axes, every_step, steps)
         if lower:

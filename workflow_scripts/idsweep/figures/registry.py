@@ -58,6 +58,17 @@ def description(name: str) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
+def shows_layers(name: str) -> bool:
+    """Whether figure `name` needs hidden states of texts; not if its module says `SHOWS_LAYERS = False`.
+
+    Raises ValueError if there is no such figure.
+    """
+    _require(name)
+    assigned = (node for node in _module(name).body if isinstance(node, ast.Assign))
+    said = {target.id: node.value for node in assigned for target in node.targets if isinstance(target, ast.Name)}
+    return ast.literal_eval(said["SHOWS_LAYERS"]) if "SHOWS_LAYERS" in said else True
+
+
 def _require(name: str) -> None:
     if name not in names():
         raise ValueError(f"There is no figure {name!r}; the figures are {', '.join(names())}.")
@@ -68,9 +79,12 @@ def _signature(name: str) -> ast.arguments:
     return _draw(name).args
 
 
+def _module(name: str) -> ast.Module:
+    return ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+
+
 def _draw(name: str) -> ast.FunctionDef:
-    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-    for node in ast.parse(source).body:
+    for node in _module(name).body:
         if isinstance(node, ast.FunctionDef) and node.name == "draw":
             return node
     raise ValueError(f"Figure module {name}.py has no function draw(); it needs draw(table, …, *, option=…).")

@@ -24,17 +24,19 @@ def rows_of(
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     variant: str | None = DATA,
+    clouds: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The rows of one estimator at single layers, of the models and datasets asked for (None: all), in that order.
 
     `name` is what messages call the table. A model is asked for by its `group`, which takes all its seeds, or by
-    the name of one run. `variant` is the cloud that was measured, by default the data themselves; None takes all of
-    them. Raises ValueError if something asked for is not in the table, or if a run lacks a
+    the name of one run. `variant` is what was measured, by default the data themselves; None takes all of them.
+    `clouds` are those of the sweep's `points:`; None takes the first of the table. Raises ValueError if something asked for is not in the table, or if a run lacks a
     checkpoint × dataset × layer that the other rows of its group imply.
     """
-    _require_columns(table, name, [*IDENTITY, "group", "estimator", "variant"])
+    _require_columns(table, name, [*IDENTITY, "group", "estimator", "variant", "cloud"])
     _require_values(table, name, "estimator", [estimator])
     rows = table[(table["estimator"] == estimator) & table["layer"].notna()].astype({"layer": int})
+    rows = rows[rows["cloud"].isin(table["cloud"].iloc[:1] if clouds is None else clouds)]
     if variant is not None:
         rows = rows[rows["variant"] == variant]
     if models is not None:
@@ -45,6 +47,40 @@ def rows_of(
         _require_values(rows, name, "dataset", datasets)
         rows = _in_order(rows, ["dataset"], datasets)
     _require_complete(rows, name)
+    return rows
+
+
+def of_representations(
+    local: pd.DataFrame,
+    global_: pd.DataFrame,
+    representations: Sequence[str],
+    *,
+    models: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Local means and global values of the data at `representations`, which may be embedding matrices, as one table.
+
+    `scope` says which of the two tables a row is of, `value` is the mean or the global value. Of all estimators and
+    checkpoints, of the first cloud of the tables, and of the models asked for (None: all; by `group` or by the name of one
+    run); in the order of `representations`, then of `models`, the global values first. Raises ValueError if something asked
+    for is in neither table, or if a table holds two rows of the same estimate.
+    """
+    name = "local and global"
+    needed = ["model", "group", "checkpoint", "step", "dataset", "representation", "estimator", "variant", "cloud"]
+    parts = []
+    for scope, table in {"global": global_, "local": local.rename(columns={"mean": "value"})}.items():
+        _require_columns(table, scope, needed)
+        rows = table[table["variant"] == DATA]
+        require_one_row_each(rows, scope, [column for column in needed if column not in ("group", "step")])
+        parts.append(rows.assign(scope=scope))
+    rows = pd.concat(parts, ignore_index=True)
+    rows = rows[rows["cloud"].isin(rows["cloud"].iloc[:1])]
+    _require_values(rows, name, "representation", representations)
+    rows = _in_order(rows, ["representation"], representations)
+    if models is not None:
+        runs = set(rows["model"])
+        asked = [model for model in models if model not in runs]
+        require_asked(rows["group"], asked, "model", f"the {name} tables at {_joined(representations)}")
+        rows = _in_order(rows, ["group", "model"], models)
     return rows
 
 

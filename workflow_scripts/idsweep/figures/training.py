@@ -47,6 +47,11 @@ def step_axis(axes: Axes, steps: Sequence[float], scale: str) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
+def step_name(rows: pd.DataFrame) -> str:
+    """What the steps of these rows are called: epochs where all checkpoints are named after them."""
+    return "Epoch" if rows["checkpoint"].str.startswith("epoch").all() else "Training step"
+
+
 def on_axis(table: pd.DataFrame, scale: str) -> pd.DataFrame:
     """The rows of a table whose step has a place on an axis of that scale, or is not known: not 0 on a "log" axis."""
     return table[~(table["step"] <= 0)] if scale == "log" else table
@@ -82,7 +87,8 @@ def marked(axes: Axes, events: pd.DataFrame, line: pd.DataFrame, colour: object,
 
 
 def of_most_runs(events: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The events that more than half of a group's runs show, of those groups all of whose runs are in `rows`."""
+    """The events that more than half of a group's runs show, of those groups all of whose runs are in `rows`, and clouds."""
+    events = events[events["cloud"].isna() | events["cloud"].isin(rows["cloud"])]
     runs = rows.groupby("group")["model"].nunique()
     whole = events["n_seeds"] == events["model"].map(runs)
     return events[whole & (2 * events["n_detected"] > events["n_seeds"])]

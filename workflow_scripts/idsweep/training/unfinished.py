@@ -20,17 +20,19 @@ class Unfinished:
 
     identity: what shapes the training (its signature). What another identity left there is deleted.
     checkpoints: the folder to write checkpoints to.
+    folder: where a training that keeps more than one file of state may put it, in whole or under a name like
+        `.NAME.unfinished`, which is deleted when a training begins or goes on.
     """
 
     def __init__(self, output_folder: str | Path, identity: str) -> None:
         self._output = Path(output_folder)
-        self._folder = self._output.with_name(f".{self._output.name}.unfinished")
-        self.checkpoints = self._folder / "checkpoints"
-        self._identity, self._state = self._folder / "identity", self._folder / "state.pt"
+        self.folder = self._output.with_name(f".{self._output.name}.unfinished")
+        self.checkpoints = self.folder / "checkpoints"
+        self._identity, self._state = self.folder / "identity", self.folder / "state.pt"
         known = self._identity.exists() and self._identity.read_text(encoding="utf-8") == identity
         # A training that was killed while it finished has given its checkpoints away.
         if not known or not self.checkpoints.is_dir():
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
         self._delete_halves()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         with whole_or_nothing(self._identity) as unfinished:
@@ -52,11 +54,11 @@ class Unfinished:
         shutil.rmtree(self._output, ignore_errors=True)
         self._output.parent.mkdir(parents=True, exist_ok=True)
         self.checkpoints.replace(self._output)
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
     def _delete_halves(self) -> None:
         """Delete what a killed process was writing, under temporary names."""
-        for folder in (self._folder, self.checkpoints):
+        for folder in (self.folder, self.checkpoints):
             for half in folder.glob(".*.unfinished"):
                 if half.is_dir():
                     shutil.rmtree(half)

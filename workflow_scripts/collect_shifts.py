@@ -1,0 +1,42 @@
+"""Compare the local estimates of fine-tuned models with those of their bases, token by token.
+
+Reads: the estimates of both, and the sampled tokens.
+Writes: results/{sweep}/tables/shifts.parquet.
+"""
+
+from idsweep.jobs import about, job
+from idsweep.progress import Progress
+from idsweep.shifts import compare_estimates
+from idsweep.store import provenance, read_estimates, read_table, write_table
+from idsweep.tables import SHIFTED, identified
+
+SAME = ("set", "dataset", "representation", "cloud")
+
+with job(snakemake) as run:
+    measured = {}
+    for file, tokens in zip(snakemake.input.estimates, snakemake.input.tokens, strict=True):
+        identity = provenance(file)["identity"]
+        key = (identity["model"], identity["checkpoint"], *(identity[name] for name in SAME))
+        measured[key] = identity, file, tokens
+    shifts = []
+    compared = run.settings["compared"]
+    progress = Progress("comparing", len(compared), "pairs of models")
+    for done, pair in enumerate(compared, start=1):
+        for (model, checkpoint, *same), (identity, file, tokens) in measured.items():
+            base = measured.get((pair["base"], pair["base_checkpoint"], *same))
+            if model != pair["model"] or base is None:
+                continue
+            of_base, base_file, base_tokens = base
+            with about(f"{file} and {base_file}"):
+                if (one := identity["extrinsic_dimension"]) != (other := of_base["extrinsic_dimension"]):
+                    raise ValueError(
+                        f"their vectors have {one} and {other} coordinates: {model} was not fine-tuned from {pair['base']}; "
+                        "name what it was made of under `comparisons:`, or as its `base` in the catalog."
+                    )
+                table = compare_estimates(
+                    read_estimates(base_file), read_estimates(file), read_table(base_tokens), read_table(tokens)
+                )
+            against = {"base_model": pair["base"], "base_checkpoint": pair["base_checkpoint"]}
+            shifts.append((identity | against, table))
+        progress.report(done)
+    write_table(snakemake.output[0], identified(shifts, SHIFTED), run.provenance())

@@ -1,0 +1,14 @@
+"""Collect the tables about single tokens of the whole sweep.
+
+Reads: every results/{sweep}/token_tables/**/*.parquet.
+Writes: results/{sweep}/tables/token_groups.parquet, token_extremes.parquet and loss_correlations.parquet.
+"""
+
+import pyarrow as pa
+
+from idsweep.jobs import job
+from idsweep.store import read_table, write_table
+
+with job(snakemake) as run:
+    for name in ("token_groups", "token_extremes", "loss_correlations"):
+        write_table(snakemake.output[name], pa.concat_tables(map(read_table, snakemake.input[name])), run.provenance())

@@ -1,0 +1,34 @@
+"""Tell which tokens have high or low local dimension, and how that goes with what the model makes of them.
+
+Reads: the estimates of one set at all representations of a cloud, the sampled tokens and, of texts, their sequences and
+log-probabilities.
+Writes: results/{sweep}/token_tables/{set}/{model}/{checkpoint}/{dataset}/{cloud}/: token_groups.parquet,
+token_extremes.parquet and loss_correlations.parquet.
+"""
+
+from idsweep.jobs import job
+from idsweep.losses import NO_LOSSES
+from idsweep.progress import Progress
+from idsweep.store import provenance, read_estimates, read_table, write_table
+from idsweep.tables import identified
+from idsweep.token_tables import loss_correlations, token_extremes, token_groups
+
+with job(snakemake) as run:
+    tokens = read_table(snakemake.input.tokens)
+    of_text = hasattr(snakemake.input, "sequences")
+    sequences = read_table(snakemake.input.sequences) if of_text else None
+    predictions = read_table(snakemake.input.predictions) if of_text else NO_LOSSES.tokens
+    parts = {"token_groups": [], "token_extremes": [], "loss_correlations": []}
+    progress = Progress("describing tokens", len(snakemake.input.estimates), "representations")
+    for done, file in enumerate(snakemake.input.estimates, start=1):
+        estimates, identity = read_estimates(file), provenance(file)["identity"]
+        made = {
+            "token_groups": token_groups(estimates, tokens, sequences),
+            "token_extremes": token_extremes(estimates, tokens, sequences, predictions),
+            "loss_correlations": loss_correlations(estimates, tokens, predictions),
+        }
+        for name, table in made.items():
+            parts[name].append((identity, table))
+        progress.report(done)
+    for name, tables in parts.items():
+        write_table(snakemake.output[name], identified(tables), run.provenance())

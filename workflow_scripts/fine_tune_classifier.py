@@ -1,0 +1,38 @@
+"""Fine-tune a classifier of texts and save its checkpoints.
+
+Reads: the base's weights and tokenizer.
+Writes: results/{sweep}/training/{model}/checkpoints/epoch{n}/ (or step{n}/), each a whole model folder or a PEFT adapter, and
+metrics.parquet beside them with losses, accuracies and F1 scores.
+"""
+
+import json
+
+from idsweep.corpora import read_labelled
+from idsweep.devices import resolve
+from idsweep.jobs import job
+from idsweep.store import write_table
+from idsweep.training.classifier import fine_tune_classifier
+
+with job(snakemake) as run:
+    given, training = snakemake.resources, run.settings["training"]
+    files, device = json.loads(given.corpora), resolve(given.device)
+    number = {"dataset": training.pop("sequences")}
+    read = {
+        key: read_labelled(texts["entry"], files[key], number=number.get(key), seed=training["seed"])
+        for key, texts in run.settings["texts"].items()
+    }
+    metrics = fine_tune_classifier(
+        read["dataset"],
+        read["validation"],
+        read.get("test"),
+        given.weights,
+        given.tokenizer,
+        snakemake.output.checkpoints,
+        identity=snakemake.params.signature,
+        checkpoints=run.settings["checkpoints"],
+        base_name=run.settings["base"]["name"],
+        device=device,
+        prefix_space=run.settings["tokenizer"]["options"].get("prefix_space"),
+        **training,
+    )
+    write_table(snakemake.output.metrics, metrics, run.provenance(device=device))

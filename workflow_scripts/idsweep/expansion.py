@@ -1,0 +1,53 @@
+"""Lists of values in `points:` and in estimates that stand for several point clouds and several estimates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+ONLY_CLOUD = "points"
+TOKENS = re.compile(r"count(>=|<|=)(\d+)")  # those values of `points: tokens:` that count
+
+
+def clouds(given: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Name -> settings of each point cloud that `points:` describes.
+
+    given: settings of one cloud each, or of several: keys whose value is a list take each of its values, all combinations.
+    What comes twice is one cloud. They are named after the keys in which they differ, as `number500-noise0.1`; a single
+    one is named `points`.
+    """
+    made: list[dict[str, Any]] = []
+    for settings in given:
+        made += [one for _, one in _combinations(settings) if one not in made]
+    varied = [key for key in made[0] if any(one[key] != made[0][key] for one in made)]
+    return {"-".join(f"{key}{_word(one[key])}" for key in varied) or ONLY_CLOUD: one for one in made}
+
+
+def estimates(items: Sequence[Mapping[str, Any]], label: str) -> list[dict[str, Any]]:
+    """The items of a set of estimators, those with lists once for each value, named after it: `twonn-n_neighbors16`.
+
+    label: the key that an item without `name` is named after.
+    """
+    made = []
+    for item in items:
+        for name, settings in _combinations(item):
+            made.append(settings | ({"name": f"{item.get('name', item[label])}-{name}"} if name else {}))
+    return made
+
+
+def _combinations(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is varied, in words, and the settings with one value each."""
+    lists = {key: values for key, values in settings.items() if isinstance(values, list)}
+    for values in product(*lists.values()):
+        chosen = dict(zip(lists, values, strict=True))
+        name = "-".join(f"{key}{_word(value)}" for key, value in chosen.items())
+        yield name, {**settings, **chosen}
+
+
+def _word(value: Any) -> str:
+    """A value as a part of a path."""
+    text = "all" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    signs = {">=": "_from_", "<": "_below_", "=": "_is_"}
+    return re.sub(">=|<|=", lambda sign: signs[sign[0]], text)

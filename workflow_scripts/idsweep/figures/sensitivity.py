@@ -1,0 +1,341 @@
+"""How far does the local estimate depend on the settings of the measurement?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
+
+from idsweep.figures import style
+from idsweep.figures.losses import of_layers
+from idsweep.figures.selection import IDENTITY, at_last_checkpoint, require_asked, require_one_row_each, rows_of
+
+PANEL_HEIGHT = 1.65
+LEAST_WIDTH = 1.5
+MARGIN = 0.8
+MOST_LINES = 6
+MOST_BLOCKS = 12
+LABEL_WIDTH = 0.3
+LETTER, LINE = 0.062, 0.14
+HAUSDORFF, TOKENS, NOISE, SEQUENCES, NEIGHBORS = (
+    "hausdorff",
+    "cloud_tokens",
+    "cloud_noise",
+    "cloud_sequences",
+    "n_neighbors",
+)
+SETTINGS = {
+    "cloud_number": ("N", "Points N"),
+    NEIGHBORS: ("L", "Neighbours L"),
+    SEQUENCES: ("M", "Sequences M"),
+    NOISE: ("σ", "Noise, standard deviation σ"),
+    TOKENS: ("tokens", "Tokens"),
+}
+TITLES = {setting: title for setting, (_, title) in SETTINGS.items()} | {
+    HAUSDORFF: "Hausdorff distance to the clean cloud"
+}
+MEAN = "#d55e00"
+SEEDS = ["cloud_seed", "cloud_noise_seed"]
+QUANTILES = {"whislo": "q05", "q1": "q25", "med": "median", "q3": "q75", "whishi": "q95"}
+
+
+@style.styled
+def draw(
+    local: pd.DataFrame,
+    *,
+    estimator: str = "twonn",
+    models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    layers: Sequence[int] | None = None,
+    scale: str = "linear",
+) -> Figure:
+    """Mean local ID against each setting of the measurement that takes several values in the sweep: the number of points,
+    of neighbours, of sequences, the noise added to the points, the distance by which it moves the cloud, and which tokens
+    are measured. Points are means over the seeds by which points and noise were drawn, bars their standard deviation.
+    There is a line for each combination of the other settings, or, of more than six, for the one below the axis.
+
+    local: the summary table of local estimates, of all clouds (`cloud_number`, `n_neighbors`, `cloud_sequences`, null for
+    all of them, `cloud_noise`, `hausdorff`, `cloud_tokens`, `cloud_seed`, `cloud_noise_seed`, `mean`, quantiles). A row
+    of panels is a run at its last checkpoint, a dataset and one of `layers`, counted from the last one where negative
+    (None: the last one). `estimator` is the estimate's label, or what its labels begin with before a "-"; of those that
+    share all settings the first one is drawn. `scale` makes the axis of the dimension "linear" or "log". There are at
+    most 12 blocks of panels; models beyond are named below. Settings that never vary while the others stay are left out.
+
+    Raises ValueError if what is asked for is not in the table, or an estimate is there twice.
+    """
+    rows, same = _rows(local, estimator, models, datasets)
+    rows = of_layers(at_last_checkpoint(rows), layers)
+    clouds = _over_seeds(rows)
+    panels = _panels(clouds)
+    if not panels:
+        return style.statement(
+            f"No sensitivity to draw: the table has estimates of {style.estimator_name(estimator)} with one value of each "
+            "setting only. Give lists under `points:` of the sweep, as number: [500, 2000], or several n_neighbors."
+        )
+    blocks = list(clouds.groupby(IDENTITY, sort=False))
+    blocks, left_out = blocks[:MOST_BLOCKS], [model for (model, *_), _ in blocks[MOST_BLOCKS:]]
+    across, places = style.positions(len(blocks), len(panels), _least_width(len(panels)), MARGIN)
+    down = places[-1][-1][0] + 1
+    width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
+    inches = (width - MARGIN) / across - 0.25
+    labels = {shown: _label(shown, *of_panel, inches) for shown, of_panel in panels.items()}
+    drawn = style.figure(width, _height(places, panels, labels, clouds) + 0.3)
+    grid = drawn.add_gridspec(down, across)
+    for (key, of_block), of_places in zip(blocks, places, strict=True):
+        first = None
+        for place, (shown, (others, held)) in zip(of_places, panels.items(), strict=True):
+            axes = drawn.add_subplot(grid[place], sharey=None if shown == TOKENS else first)
+            of_panel = [of_block[_equal(of_block, others, values)] for values in held]
+            if shown == TOKENS:
+                _boxes(axes, of_panel[0])
+            else:
+                colours = style.sequence()(np.linspace(0, 1, len(held))) if len(held) > 1 else style.categories(1)
+                for line, values, colour in zip(of_panel, held, colours, strict=True):
+                    _line(axes, line, shown, colour, _named(others, values, ""))
+                _axis(axes, shown, pd.concat(of_panel), inches)
+                first = first or axes
+                if place[1] > 0 and axes is not first:
+                    axes.tick_params(labelleft=False)
+            style.value_axis(axes, scale)
+            axes.set_xlabel(labels[shown])
+            if len(held) > 1 and of_places is places[-1]:
+                _legend(axes, others, labels[shown].count("\n"))
+            if place == of_places[0]:
+                model, checkpoint, dataset, layer = key
+                style.title(axes, f"{model} ({checkpoint}), {dataset}, layer\N{NO-BREAK SPACE}{layer}", inches)
+    fewest, seeds = int(clouds["n_seeds"].min()), int(clouds["n_seeds"].max())
+    sizes = rows if NEIGHBORS not in panels else rows.drop(columns=NEIGHBORS)
+    label = style.local_label("Mean local intrinsic dimension", estimator, sizes)
+    drawn.supylabel(label.replace(" (", "\n(") if down == 1 else label, fontsize=style.NORMAL, multialignment="center")
+    style.below(
+        drawn,
+        f"Mean and standard deviation over {'up to ' if fewest < seeds else ''}{seeds} draws" if seeds > 1 else "",
+        "Boxes: quartiles of the points, and from 5 % to 95 % of them" if TOKENS in panels else "",
+        style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip(),
+        f"(estimates of the same settings, not drawn: {', '.join(same)})" if same else "",
+        style.not_drawn(list(dict.fromkeys(left_out))),
+    )
+    return drawn
+
+
+def _rows(
+    local: pd.DataFrame, estimator: str, models: Sequence[str] | None, datasets: Sequence[str] | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of all clouds and of all estimates whose label begins so; and the estimates that repeat others' settings."""
+    held = local["estimator"].unique()
+    labels = [label for label in held if label == estimator or label.startswith(f"{estimator}-")]
+    if not labels:
+        require_asked(held, [estimator], "estimator", "the local table")
+    chosen = {"models": models, "datasets": datasets, "clouds": list(local["cloud"].unique())}
+    keys = [*IDENTITY, *SETTINGS, *SEEDS]
+    rows, same = pd.DataFrame(), []
+    for label in labels:
+        of_label = rows_of(local, "local", label, **chosen)
+        require_one_row_each(of_label, "local", [*IDENTITY, "cloud"])
+        # Without noise the seed of the noise tells nothing apart, and several clouds may be the same points.
+        of_label = of_label.assign(cloud_noise_seed=of_label["cloud_noise_seed"].mask(of_label[NOISE] == 0))
+        of_label = of_label.drop_duplicates(keys)
+        both = pd.concat([rows, of_label])
+        if both.duplicated(keys).any():
+            same.append(label)
+        else:
+            rows = both
+    return rows, same
+
+
+def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each run, layer and combination of settings.
+
+    Columns: `value` and `deviation`, mean and standard deviation (n - 1) of the defined means over the seeds of the cloud;
+    `n_seeds`; the means of `hausdorff`, 0 without noise, and of the quantiles.
+    """
+    distance = rows[HAUSDORFF].astype(float)
+    rows = rows.assign(hausdorff=distance.mask(rows[NOISE] == 0, 0.0) if distance.notna().any() else distance)
+    means = {name: (name, "mean") for name in (HAUSDORFF, *QUANTILES.values())}
+    over = {"value": ("mean", "mean"), "deviation": ("mean", "std"), "n_seeds": ("mean", "size")}
+    return rows.groupby([*IDENTITY, *SETTINGS], sort=False, dropna=False).agg(**over, **means).reset_index()
+
+
+def _panels(clouds: pd.DataFrame) -> dict[str, tuple[list[str], list[tuple]]]:
+    """What each panel has on its axis, the other settings that vary, and their values on each of its lines."""
+    varied = [setting for setting in SETTINGS if clouds[setting].nunique(dropna=False) > 1]
+    panels = {}
+    for setting in varied:
+        others = [other for other in varied if other != setting]
+        lines: dict[tuple, set] = {}
+        for *values, value in clouds[[*others, setting]].replace({np.nan: None}).itertuples(index=False, name=None):
+            lines.setdefault(tuple(values), set()).add(value)
+        held = [values for values, taken in lines.items() if len(taken) > 1]
+        if not held:
+            continue
+        if len(held) > MOST_LINES or setting == TOKENS:
+            held = [max(held, key=lambda values: len(lines[values]))]
+        panels[setting] = others, held
+        if setting == NOISE and clouds[HAUSDORFF].notna().any():
+            panels[HAUSDORFF] = others, held
+    return panels
+
+
+def _least_width(panels: int) -> float:
+    """Inches of a panel, such that the rows of a block are as full as each other."""
+    down = -(-panels // style.columns(panels, LEAST_WIDTH, MARGIN))
+    across = -(-panels // down)
+    return LEAST_WIDTH if panels == 1 else (style.TEXT_WIDTH - MARGIN) / (across + 0.01)
+
+
+def _label(shown: str, others: list[str], held: list[tuple], inches: float) -> str:
+    """What stands below a panel: what is on its axis, and at which values the others are held if it has a single line."""
+    held_at = f"({_named(others, held[0])})" if len(held) == 1 and others else ""
+    lines = [fill(line, int(inches / LETTER)) for line in (TITLES[shown], held_at) if line]
+    return "\n".join(lines)
+
+
+def _height(
+    places: list[list[tuple[int, int]]], panels: dict[str, tuple], labels: dict[str, str], clouds: pd.DataFrame
+) -> float:
+    """Inches of all rows of panels, with what stands below them."""
+    rows: dict[int, float] = {}
+    for of_places in places:
+        for (row, _), (shown, (_, held)) in zip(of_places, panels.items(), strict=True):
+            lines = labels[shown].count("\n")
+            if len(held) > 1:
+                lines += 1 + -(-len(held) // 2)
+            longest = clouds[TOKENS].str.len().max() if shown == TOKENS else 0
+            rows[row] = max(rows.get(row, 0), PANEL_HEIGHT + LINE * lines + LETTER * longest)
+    return sum(rows.values())
+
+
+def _equal(rows: pd.DataFrame, settings: list[str], values: tuple) -> np.ndarray:
+    """Which rows have these values of the settings; null is equal to null."""
+    same = np.ones(len(rows), dtype=bool)
+    for setting, value in zip(settings, values, strict=True):
+        same &= (rows[setting].isna() if pd.isna(value) else rows[setting] == value).to_numpy()
+    return same
+
+
+def _named(settings: list[str], values: tuple, equals: str = " = ") -> str:
+    """Settings in print, as "N = 500, σ = 0.1", or their values alone."""
+    written = [_written(setting, value) for setting, value in zip(settings, values, strict=True)]
+    names = [f"{SETTINGS[setting][0]}{equals}" if equals else "" for setting in settings]
+    each = [f"{name}{value}".replace(" ", "\N{NO-BREAK SPACE}") for name, value in zip(names, written, strict=True)]
+    return ", ".join(each)
+
+
+def _written(setting: str, value: object) -> str:
+    if pd.isna(value):
+        return "all" if setting == SEQUENCES else "none"
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if setting in (NOISE, HAUSDORFF) else style.step_label(value)
+
+
+def _line(axes: Axes, line: pd.DataFrame, shown: str, colour: object, label: str) -> None:
+    x = _places(line[shown], shown)
+    order = np.argsort(x, kind="stable")
+    x, line = x[order], line.iloc[order]
+    axes.plot(x, line["value"].to_numpy(float), color=colour, marker="o", markersize=2.5, label=label)
+    _bars(axes, x, line, colour)
+
+
+def _bars(axes: Axes, x: np.ndarray, rows: pd.DataFrame, colour: object) -> None:
+    """Standard deviations over the seeds, of what has several."""
+    several = rows["deviation"].notna().to_numpy()
+    if several.any():
+        values, deviations = (rows.loc[several, name].to_numpy(float) for name in ("value", "deviation"))
+        axes.errorbar(x[several], values, deviations, fmt="none", ecolor=colour, elinewidth=0.7, capsize=1.5, zorder=3)
+
+
+def _places(values: pd.Series, shown: str) -> np.ndarray:
+    """Where values stand on their axis; all sequences, a null, beyond the largest number of them."""
+    places = values.to_numpy(float, na_value=np.nan)
+    return np.where(np.isnan(places), 2 * np.nanmax(places), places) if shown == SEQUENCES else places
+
+
+def _axis(axes: Axes, shown: str, rows: pd.DataFrame, inches: float) -> None:
+    """Ticks at the values themselves, as far as there is room; round ones for distances."""
+    values = rows[shown].drop_duplicates()
+    places = np.unique(_places(values, shown)[~np.isnan(_places(values, shown))])
+    if shown in (NOISE, HAUSDORFF):
+        smallest = places[places > 0].min(initial=np.inf)
+        axes.set_xscale("symlog", linthresh=smallest if np.isfinite(smallest) else 1.0, linscale=0.5)
+    else:
+        axes.set_xscale("log", base=2 if shown == NEIGHBORS else 10)
+    low, high = axes.get_xlim()
+    ticks = _round(places) if shown == HAUSDORFF else places
+    at = axes.xaxis.get_transform().transform(np.array([*ticks, low, high], dtype=float))
+    at = (at[:-2] - at[-2]) / (at[-1] - at[-2]) * inches
+    ticks = ticks[_apart(at)]
+    labels = [_written(shown, tick) for tick in ticks]
+    if shown == SEQUENCES and values.isna().any():
+        labels[-1] = "all"
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.set_xticks(ticks, labels)
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _round(values: np.ndarray) -> np.ndarray:
+    """0 and powers of ten among the values, or 1, 2, 5, 10 … where these are fewer than three."""
+    positive = values[values > 0]
+    powers = np.arange(np.floor(np.log10(positive.min())), np.ceil(np.log10(positive.max())) + 1)
+    for factors in ([1.0], [1.0, 2.0, 5.0]):
+        ticks = np.array([factor * 10**power for power in powers for factor in factors])
+        ticks = ticks[(ticks >= positive.min()) & (ticks <= positive.max())]
+        ticks = np.concatenate([values[values == 0], ticks])
+        if len(ticks) >= 3:
+            break
+    return ticks
+
+
+def _apart(at: np.ndarray) -> list[int]:
+    """Which of sorted places, in inches, keep room for a label: the last one first, the others from left to right."""
+    kept: list[int] = []
+    for place in range(len(at) - 1):
+        if at[-1] - at[place] >= LABEL_WIDTH and (not kept or at[place] - at[kept[-1]] >= LABEL_WIDTH):
+            kept.append(place)
+    return [*kept, len(at) - 1]
+
+
+def _boxes(axes: Axes, rows: pd.DataFrame) -> None:
+    rows = rows[rows["value"].notna()]
+    boxes = [{key: row[name] for key, name in QUANTILES.items()} | {"fliers": []} for row in rows.to_dict("records")]
+    places = np.arange(len(rows))
+    colour = style.categories(1)[0]
+    line = {"color": "0.3", "linewidth": 0.7}
+    axes.bxp(
+        boxes,
+        positions=places,
+        widths=0.6,
+        showfliers=False,
+        patch_artist=True,
+        boxprops={"facecolor": (*colour, 0.35), "edgecolor": "0.3", "linewidth": 0.7},
+        medianprops={"color": "black", "linewidth": 1.0},
+        whiskerprops=line,
+        capprops=line,
+    )
+    axes.plot(places, rows["value"].to_numpy(float), color=MEAN, marker="D", markersize=2.5, linestyle="none", zorder=3)
+    _bars(axes, places, rows, MEAN)
+    axes.set_xticks(places, rows[TOKENS], rotation=90)
+    axes.set_xlim(-0.6, len(rows) - 0.4)
+
+
+def _legend(axes: Axes, others: list[str], further_lines: int) -> None:
+    """What the lines are, below the label of the axis."""
+    down = 0.37 + 0.13 * further_lines
+    below = axes.transAxes + ScaledTranslation(0, -down, axes.figure.dpi_scale_trans)
+    axes.legend(
+        title=", ".join(SETTINGS[other][0] for other in others),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=below,
+        ncols=2,
+        handlelength=1.2,
+        columnspacing=0.8,
+        labelspacing=0.2,
+        borderaxespad=0,
+    )

@@ -1,0 +1,210 @@
+"""Classifiers of texts: a pretrained encoder or decoder with a new head, fine-tuned on texts with labels."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from sklearn.metrics import f1_score
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from idsweep.checkpoints import load_model
+from idsweep.corpora import LabelledTexts
+from idsweep.quiet import quiet_transformers
+from idsweep.tokenizers import load_tokenizer
+from idsweep.training.fine_tuned_language_model import PaddedTexts, check_rows_fit
+from idsweep.training.fine_tuning import Batch, fine_tune
+
+TEXTS_IN_AN_EVALUATION = 32
+
+# Token ids of a text and the number of its class.
+Example = tuple[list[int], int]
+
+
+def fine_tune_classifier(
+    train: LabelledTexts,
+    validation: LabelledTexts,
+    test: LabelledTexts | None,
+    base_folder: str | Path,
+    tokenizer_folder: str | Path,
+    output_folder: str | Path,
+    *,
+    max_length: int,
+    seed: int,
+    prefix_space: bool | None = None,
+    lora: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> pa.Table:
+    """Fine-tune the model of `base_folder` to tell the labels of texts, and save checkpoints as `fine_tune` does.
+
+    What is trained is the base without its own head, under a new one (see `new_classifier`). Each text is a sequence, with
+    the special tokens that the tokenizer adds, cut to `max_length` tokens and padded on the right. A tokenizer without a
+    padding token, as decoders have, pads with its end-of-text token.
+
+    Parameters
+    ----------
+    train, validation, test
+        The classes are the labels of `train` in alphabetical order; a checkpoint's config names them (`id2label`).
+    prefix_space
+        See `load_tokenizer`.
+    lora
+        As in `fine_tune`. The head, BERT's pooler included, is trained as a whole and saved with the adapter.
+    settings
+        What else `fine_tune` takes: identity, checkpoints, steps or epochs, learning_rate …
+
+    Returns a table step int64 | metric string | value float64. For each split of train, validation and test it has
+    `{split}_loss` (mean nats per text), `{split}_accuracy`, `{split}_macro_f1` and `{split}_weighted_f1` (scikit-learn's
+    f1_score over the classes that occur or are predicted, 0 where it is undefined). The training texts that are evaluated
+    are as many as those of validation, drawn once.
+
+    Raises ValueError if there are fewer than two classes, if validation or test has a label that train has not, if a split
+    has no text, if texts do not fit the model, and as `new_classifier`, `load_tokenizer` and `fine_tune` do.
+    """
+    classes = _classes(train, {"validation": validation, "test": test})
+    tokenizer = load_tokenizer(tokenizer_folder, prefix_space=prefix_space)
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise ValueError(
+                f"The tokenizer {tokenizer_folder} has neither a padding nor an end-of-text token, so texts of several "
+                "lengths do not fit in one batch; take another."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    examples = {
+        split: _examples(texts, tokenizer, classes, max_length)
+        for split, texts in (("train", train), ("validation", validation), ("test", test))
+        if texts is not None
+    }
+    model = new_classifier(base_folder, classes, pad_token_id=tokenizer.pad_token_id, seed=seed)
+    pad = PaddedTexts(tokenizer, None)
+    check_rows_fit(model, [row for split in examples.values() for row, _ in split], pad, base_folder, tokenizer_folder)
+
+    def collate(batch: Sequence[Example]) -> Batch:
+        rows, labels = zip(*batch, strict=True)
+        return pad(rows) | {"labels": torch.tensor(labels)}
+
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(train.texts))[: len(validation.texts)]
+    evaluated = examples | {"train": [examples["train"][place] for place in drawn]}
+
+    def evaluate(model: torch.nn.Module) -> dict[str, float]:
+        return {
+            f"{split}_{metric}": value
+            for split, of_split in evaluated.items()
+            for metric, value in classification_metrics(model, of_split, collate).items()
+        }
+
+    return fine_tune(
+        model,
+        tokenizer,
+        examples["train"],
+        collate,
+        evaluate,
+        output_folder,
+        lora=None if lora is None else {**lora, "modules_to_save": _head(model)},
+        seed=seed,
+        **settings,
+    )
+
+
+def new_classifier(base_folder: str | Path, classes: Sequence[str], *, pad_token_id: int, seed: int) -> PreTrainedModel:
+    """A float32 classifier with the weights of a base and the head that transformers gives its family.
+
+    BERT's head is a linear layer on the state of the first token, behind the pooler, which is new too if the base has none;
+    RoBERTa's has two layers; a decoder's is a linear layer on the state of the last token. Heads are always new, also where the
+    base is a classifier, and drawn from `seed` alone; torch's random numbers outside are left as they were.
+
+    Raises ValueError if the family has no classifier, and as `load_model` does.
+    """
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        base = load_model(base_folder, kind="encoder", dtype="float32")
+        config = copy.deepcopy(base.config)
+        config.id2label = dict(enumerate(classes))
+        config.label2id = {label: place for place, label in enumerate(classes)}
+        config.problem_type = "single_label_classification"
+        config.pad_token_id = pad_token_id
+        config.use_cache = False
+        try:
+            model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        except ValueError as error:
+            raise ValueError(
+                f"{base_folder}, of model_type {config.model_type!r}, has no classifier in transformers; take another base."
+            ) from error
+        # Some families' classifiers leave out the pooler that their base has.
+        missing = model.base_model.load_state_dict(base.state_dict(), strict=False).missing_keys
+    if missing:
+        raise ValueError(
+            f"{base_folder}: its classifier in transformers has {len(missing)} weights that the base has not, as "
+            f"{missing[0]}; take another base."
+        )
+    return model
+
+
+def classification_metrics(
+    model: torch.nn.Module, examples: Sequence[Example], collate: Callable[[Sequence[Example]], Batch]
+) -> dict[str, float]:
+    """`loss` (mean nats per text), `accuracy`, `macro_f1` and `weighted_f1` of a model in evaluation mode."""
+    device = next(model.parameters()).device
+    by_length = sorted(examples, key=lambda example: len(example[0]))
+    scores, labels = [], torch.tensor([label for _, label in by_length])
+    with torch.no_grad():
+        for first in range(0, len(by_length), TEXTS_IN_AN_EVALUATION):
+            batch = collate(by_length[first : first + TEXTS_IN_AN_EVALUATION])
+            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+            scores.append(model(**inputs).logits.double().cpu())
+    logits = torch.cat(scores)
+    predicted = logits.argmax(1)
+    return {
+        "loss": cross_entropy(logits, labels).item(),
+        "accuracy": (predicted == labels).double().mean().item(),
+        "macro_f1": float(f1_score(labels.numpy(), predicted.numpy(), average="macro", zero_division=0)),
+        "weighted_f1": float(f1_score(labels.numpy(), predicted.numpy(), average="weighted", zero_division=0)),
+    }
+
+
+def _classes(train: LabelledTexts, others: Mapping[str, LabelledTexts | None]) -> list[str]:
+    for split, of_split in {"train": train, **others}.items():
+        if of_split is not None and not of_split.texts:
+            raise ValueError(f"{split}: there is no text; take a dataset or split with texts.")
+    classes = sorted(set(train.labels))
+    if len(classes) < 2:
+        raise ValueError(
+            f"train: all texts have the label {classes[0]!r}. A classifier needs two or more; mend label_column or "
+            "label_pattern, or take more texts."
+        )
+    for split, of_split in others.items():
+        if of_split is not None and (unseen := sorted(set(of_split.labels) - set(classes))):
+            raise ValueError(
+                f"{split}: its labels {', '.join(map(repr, unseen))} are not among those of the training texts, "
+                f"{', '.join(map(repr, classes))}. Take splits of one dataset, or more training texts."
+            )
+    return classes
+
+
+def _examples(
+    texts: LabelledTexts, tokenizer: PreTrainedTokenizerBase, classes: Sequence[str], max_length: int
+) -> list[Example]:
+    shortest = tokenizer.num_special_tokens_to_add() + 1
+    if max_length < shortest:
+        raise ValueError(f"max_length: {max_length} is too short; this tokenizer needs {shortest} at least.")
+    with quiet_transformers():
+        rows = tokenizer(texts.texts, truncation=True, max_length=max_length)["input_ids"]
+    if empty := [text for text, row in zip(texts.texts, rows, strict=True) if not row]:
+        raise ValueError(f"The text {empty[0]!r} has no token; leave it out of the dataset, as by 'drop_prefixes'.")
+    number = {label: place for place, label in enumerate(classes)}
+    return [(row, number[label]) for row, label in zip(rows, texts.labels, strict=True)]
+
+
+def _head(model: PreTrainedModel) -> list[str]:
+    """Names of the modules that no pretraining knows: what stands beside the base, and BERT's pooler."""
+    beside = [
+        name
+        for name, module in model.named_children()
+        if module is not model.base_model and next(module.parameters(), None) is not None
+    ]
+    return beside + [name for name, _ in model.base_model.named_children() if name == "pooler"]

@@ -1,0 +1,475 @@
+"""Fine-tuning of a loaded model by transformers' Trainer, whole or as a LoRA adapter, saved at chosen steps or epochs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch.nn.functional import cross_entropy
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from idsweep.progress import Progress
+from idsweep.quiet import quiet_transformers
+from idsweep.training.checkpoint import save_checkpoint
+from idsweep.training.metrics import METRICS
+from idsweep.training.unfinished import Unfinished
+
+logger = logging.getLogger(__name__)
+
+NOT_PREDICTED = -100
+PRECISIONS = ("float32", "bfloat16", "float16")
+# Those of transformers that need neither an evaluation nor settings of their own.
+SCHEDULES = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+)
+NEEDED_LORA_KEYS = ("rank", "alpha", "dropout", "rank_stabilized")
+LORA_KEYS = (*NEEDED_LORA_KEYS, "target_modules", "modules_to_save")
+REGULAR_EVALUATIONS = 8
+SECONDS_BETWEEN_STATES = 60.0
+METRICS_OF_STATE = "metrics.json"
+WEIGHTS_OF_STATE = "pytorch_model.bin"  # the name under which the Trainer looks for them
+
+Examples = Sequence[Mapping[str, Any]]
+Batch = dict[str, torch.Tensor]
+
+
+def fine_tune(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train_dataset: Examples,
+    collator: Callable[[list[Any]], Batch],
+    evaluate: Callable[[torch.nn.Module], Mapping[str, float]],
+    output_folder: str | Path,
+    *,
+    identity: str,
+    checkpoints: Collection[int],
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int,
+    gradient_accumulation: int,
+    learning_rate: float,
+    schedule: str,
+    warmup_steps: int,
+    weight_decay: float,
+    precision: str,
+    gradient_clipping: float,
+    lora: Mapping[str, Any] | None = None,
+    freeze: Collection[str] = (),
+    seed: int,
+    device: str,
+    base_name: str,
+    save: Callable[[torch.nn.Module, Path], None] | None = None,
+) -> pa.Table:
+    """Train a model further and save each of `checkpoints` as a folder `step{n}`, or `epoch{n}`, of `output_folder`.
+
+    AdamW (betas 0.9 and 0.999, epsilon 1e-8) that decays neither biases nor normalisations. What is minimised is the mean
+    cross-entropy over all labels of an update, however many batches it is made of.
+
+    Parameters
+    ----------
+    model
+        In float32. It is changed. Parameters that need no gradient are left as they are.
+    train_dataset
+        Examples by number; each epoch takes them in an order of its own.
+    collator
+        Examples -> the model's inputs and `labels`, int64, shaped as the logits without their last dimension: what is
+        to be predicted at each place, `NOT_PREDICTED` where nothing is. Labels are not shifted. Where it draws random
+        numbers they are torch's.
+    evaluate
+        The model, on the device and with dropout off -> metrics. It is called at 0, at every checkpoint, and at each epoch
+        or eighth of the steps.
+    identity
+        What shapes the training. A training that was killed goes on from its last state, which is kept beside
+        `output_folder` at every checkpoint and every minute, if it was started with the same `identity`.
+    checkpoints
+        Steps with `steps`, epochs with `epochs`; 0 is the model before any training.
+    steps, epochs
+        How long to train; exactly one of them. A step is one update; an epoch's last update may be of fewer examples.
+    batch_size, gradient_accumulation
+        Examples that pass the model at once, and the number of such batches in one update.
+    learning_rate, schedule, warmup_steps
+        The highest learning rate and its course, one of `SCHEDULES`, over all updates.
+    precision
+        One of `PRECISIONS`, of the forward and backward pass; weights and optimizer stay in float32.
+    gradient_clipping
+        Largest norm of the gradient; 0 for no bound.
+    lora
+        None trains the whole model. Otherwise a low-rank update of some matrices is trained and all else frozen (Hu et
+        al. 2021): `rank`, `alpha`, `dropout`, `rank_stabilized` (scaled by alpha / √rank, not alpha / rank),
+        `target_modules` (names of modules; without it, what PEFT has for the architecture), `modules_to_save` (modules
+        that are trained as a whole and saved with the adapter, as a new head). Checkpoints are then PEFT adapters.
+    freeze
+        Patterns, as `*embeddings*` or `encoder.layer.[0-3].*`, of names of parameters that are not trained.
+    base_name
+        The name that adapters give their base.
+    save
+        Writes a checkpoint of the model to a folder. None: a whole model folder with its tokenizer, or the adapter.
+
+    Returns a table step int64 | metric string | value float64, in which `step` counts epochs where `checkpoints` does.
+
+    On a CPU deterministic for a given seed and number of threads, also when it was killed meanwhile.
+
+    Raises ValueError if a checkpoint lies outside the training, steps and epochs are both given or both missing, an option
+    is not known, a pattern of `freeze` matches nothing or nothing is left to train, PEFT cannot adapt the model, there are
+    no examples, the precision needs another device, or a loss or metric is no longer finite.
+    """
+    if (steps is None) == (epochs is None):
+        raise ValueError(f"steps: {steps}, epochs: {epochs}. Give exactly one of the two.")
+    unit, length = ("step", steps) if epochs is None else ("epoch", epochs)
+    numbers = sorted(set(checkpoints))
+    if not numbers or numbers[0] < 0 or numbers[-1] > length:
+        raise ValueError(f"checkpoints: {numbers} must be {unit}s from 0 to {length}, at least one.")
+    _check_options(precision, schedule, warmup_steps, device)
+    if not len(train_dataset):
+        raise ValueError("The training data is empty: there is nothing to fine-tune on. Give it at least one example.")
+    if lora is not None:
+        if freeze:
+            raise ValueError("freeze: with lora all of the base is frozen; leave freeze out, or lora.")
+        _seed(seed, 0, 0)
+        model = _with_adapter(model, lora, base_name)
+    _freeze(model, freeze)
+    if save is None:
+        save = _save_adapter if lora is not None else _whole_model(tokenizer)
+
+    batches_in_epoch = math.ceil(len(train_dataset) / batch_size)
+    updates_in_epoch = math.ceil(batches_in_epoch / gradient_accumulation)
+    updates_in_unit = 1 if epochs is None else updates_in_epoch
+    between_evaluations = max(1, steps // REGULAR_EVALUATIONS) if epochs is None else 1
+    evaluated = {*numbers, *range(0, length + 1, between_evaluations), length}
+
+    unfinished = Unfinished(output_folder, identity)
+    state = _last_state(unfinished.folder)
+    done = 0 if state is None else _number(state)
+    epochs_done, updates_since = divmod(done, updates_in_epoch)
+    batches_done = epochs_done * batches_in_epoch + updates_since * gradient_accumulation
+    with quiet_transformers(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # accelerate and peft ask others for what will have another name
+        arguments = TrainingArguments(
+            output_dir=str(unfinished.folder / ".trainer.unfinished"),
+            max_steps=length * updates_in_unit,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=gradient_accumulation,
+            learning_rate=learning_rate,
+            lr_scheduler_type=schedule,
+            warmup_steps=warmup_steps,
+            weight_decay=weight_decay,
+            max_grad_norm=gradient_clipping,
+            bf16=precision == "bfloat16",
+            fp16=precision == "float16",
+            seed=seed,
+            data_seed=seed,
+            use_cpu=device == "cpu",
+            dataloader_pin_memory=device != "cpu",
+            remove_unused_columns=False,
+            logging_nan_inf_filter=False,
+            eval_strategy="no",
+            save_strategy="no",
+            logging_strategy="no",
+            log_level="error",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        if arguments.n_gpu > 1:
+            arguments._n_gpu = 1  # otherwise the Trainer divides each batch among all GPUs that it sees
+        recorder = _Recorder(
+            unfinished,
+            evaluate=evaluate,
+            save=save,
+            unit=unit,
+            updates_in_unit=updates_in_unit,
+            saved=set(numbers),
+            evaluated=evaluated,
+            metrics=[] if state is None else json.loads((state / METRICS_OF_STATE).read_text(encoding="utf-8")),
+            advice=f"learning_rate: {learning_rate} is too high",
+            seed=seed,
+        )
+        trainer = _Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=train_dataset,
+            data_collator=_SeededCollator(collator, seed, batches_done),
+            callbacks=[recorder],
+        )
+        trainer.remove_callback(PrinterCallback)
+        logger.info(
+            "%s: %d of %d parameters are trained on %d examples, %d updates of %d.%s",
+            type(model).__name__,
+            sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+            sum(parameter.numel() for parameter in model.parameters()),
+            len(train_dataset),
+            arguments.max_steps,
+            batch_size * gradient_accumulation,
+            "" if state is None else f" Going on from step {done}.",
+        )
+        trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    unfinished.finish()
+    return pa.Table.from_pylist(recorder.metrics, schema=METRICS)
+
+
+def total_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in nats, summed over labels int64 (...) other than `NOT_PREDICTED`; logits are (..., classes)."""
+    scores = logits.float().reshape(-1, logits.shape[-1])
+    return cross_entropy(scores, labels.to(scores.device).reshape(-1), ignore_index=NOT_PREDICTED, reduction="sum")
+
+
+def count_labels(labels: torch.Tensor) -> int:
+    """How many labels are to be predicted."""
+    return int((labels != NOT_PREDICTED).sum())
+
+
+class _Trainer(Trainer):
+    """The mean loss over all labels of an update: models' own losses are means over each batch with some families."""
+
+    loss_is_scaled_for_ga = True
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], int]:
+        batches = list(islice(epoch_iterator, num_batches))
+        return batches, sum(count_labels(batch["labels"]) for batch in batches)
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: int | None = None
+    ) -> Any:
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        number = count_labels(labels) if num_items_in_batch is None else num_items_in_batch
+        loss = total_loss(outputs.logits, labels) / max(1, number)
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: int | None = None
+    ) -> torch.Tensor:
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise _not_finite(
+                f"learning_rate: {self.args.learning_rate} is too high",
+                "step",
+                self.state.global_step + 1,
+                "loss",
+                loss.item(),
+            )
+        return loss
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """What training changes, under the names in memory: files for others may have other names, and adapters' heads."""
+        weights = {
+            name: tensor
+            for name, tensor in self.model.state_dict(keep_vars=True).items()
+            if tensor.requires_grad or not isinstance(tensor, torch.nn.Parameter)
+        }
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        torch.save({name: tensor.detach() for name, tensor in weights.items()}, Path(output_dir) / WEIGHTS_OF_STATE)
+
+
+class _Recorder(TrainerCallback):
+    """Saves checkpoints, metrics and states while the Trainer trains, and seeds each update."""
+
+    def __init__(
+        self,
+        unfinished: Unfinished,
+        *,
+        evaluate: Callable[[torch.nn.Module], Mapping[str, float]],
+        save: Callable[[torch.nn.Module, Path], None],
+        unit: str,
+        updates_in_unit: int,
+        saved: set[int],
+        evaluated: set[int],
+        metrics: list[dict[str, Any]],
+        advice: str,
+        seed: int,
+    ) -> None:
+        self.metrics = metrics
+        self._unfinished, self._evaluate, self._save = unfinished, evaluate, save
+        self._unit, self._updates_in_unit = unit, updates_in_unit
+        self._saved, self._evaluated = saved, evaluated
+        self._advice, self._seed = advice, seed
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._progress = Progress("fine-tuning", state.max_steps, "steps")
+        self._kept = time.monotonic()
+        if state.global_step == 0:
+            self._record(0, kwargs["model"])
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        # Dropout of a step depends on nothing before it, so that a training can go on anywhere.
+        _seed(self._seed, 1, state.global_step + 1)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        step = state.global_step
+        number, between = divmod(step, self._updates_in_unit)
+        if between == 0:
+            self._record(number, kwargs["model"])
+        # After the last step nothing is left but to rename a folder.
+        control.should_save = step < state.max_steps and (
+            (between == 0 and number in self._saved) or time.monotonic() - self._kept > SECONDS_BETWEEN_STATES
+        )
+        last = next((row["value"] for row in reversed(self.metrics) if row["metric"] == "validation_loss"), None)
+        self._progress.report(step, "" if last is None else f"validation loss {last:.3f}")
+
+    def on_save(self, args, state, control, **kwargs):
+        """Make what the Trainer has written the state to go on from: all of it or the last."""
+        written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        (written / METRICS_OF_STATE).write_text(json.dumps(self.metrics), encoding="utf-8")
+        written.replace(self._unfinished.folder / f"state-{state.global_step}")
+        _last_state(self._unfinished.folder)
+        self._kept = time.monotonic()
+
+    def _record(self, number: int, model: torch.nn.Module) -> None:
+        if number in self._saved:
+            self._save(model, self._unfinished.checkpoints / f"{self._unit}{number}")
+        if number in self._evaluated:
+            model.eval()
+            with torch.no_grad():
+                found = self._evaluate(model)
+            model.train()
+            for metric, value in found.items():
+                if not math.isfinite(value):
+                    raise _not_finite(self._advice, self._unit, number, metric, value)
+                self.metrics.append({"step": number, "metric": metric, "value": float(value)})
+
+
+class _SeededCollator:
+    """A collator whose random numbers depend on the number of the batch alone; batches come in their order."""
+
+    def __init__(self, collator: Callable[[list[Any]], Batch], seed: int, first: int) -> None:
+        self._collator, self._seed, self._number = collator, seed, first
+
+    def __call__(self, examples: list[Any]) -> Batch:
+        _seed(self._seed, 2, self._number)
+        self._number += 1
+        return self._collator(examples)
+
+
+def _seed(seed: int, purpose: int, number: int) -> None:
+    torch.manual_seed(int(np.random.SeedSequence([seed, purpose, number]).generate_state(1, np.uint64)[0]))
+
+
+def _check_options(precision: str, schedule: str, warmup_steps: int, device: str) -> None:
+    for key, value, known in (("precision", precision, PRECISIONS), ("schedule", schedule, SCHEDULES)):
+        if value not in known:
+            raise ValueError(f"{key}: {value!r} is not known; choose one of {', '.join(known)}.")
+    if precision == "float16" and not device.startswith("cuda"):
+        raise ValueError(
+            f"precision: float16 needs a CUDA device, and this training runs on {device}. Set precision to bfloat16 or "
+            "float32, or compute.device to cuda where there is a GPU."
+        )
+    if schedule == "constant" and warmup_steps:
+        raise ValueError(
+            f"warmup_steps: {warmup_steps}, but the schedule 'constant' has no warm-up; take 'constant_with_warmup'."
+        )
+
+
+def _with_adapter(model: PreTrainedModel, lora: Mapping[str, Any], base_name: str) -> PeftModel:
+    if unknown := [key for key in lora if key not in LORA_KEYS]:
+        raise ValueError(f"lora: {unknown[0]!r} is not known; it has {', '.join(LORA_KEYS)}.")
+    if missing := [key for key in NEEDED_LORA_KEYS if key not in lora]:
+        raise ValueError(f"lora: {missing[0]} is missing; it needs {', '.join(NEEDED_LORA_KEYS)}.")
+    targets = lora.get("target_modules")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what PEFT mends by itself
+            adapted = get_peft_model(
+                model,
+                LoraConfig(
+                    r=lora["rank"],
+                    lora_alpha=lora["alpha"],
+                    lora_dropout=lora["dropout"],
+                    use_rslora=lora["rank_stabilized"],
+                    target_modules=None if targets is None else list(targets),
+                    modules_to_save=lora.get("modules_to_save"),
+                ),
+            )
+    except (TypeError, ValueError) as error:
+        names = sorted({name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight")})
+        raise ValueError(
+            f"lora: PEFT cannot adapt {type(model).__name__}: {error} Give target_modules some of the names of its modules "
+            f"with weights: {', '.join(names)}."
+        ) from error
+    adapted.peft_config["default"].base_model_name_or_path = base_name
+    return adapted
+
+
+def _freeze(model: torch.nn.Module, patterns: Collection[str]) -> None:
+    # Tied weights have several names, each of which may be meant.
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for pattern in patterns:
+        matching = [name for name in parameters if fnmatchcase(name, pattern)]
+        if not matching:
+            some = ", ".join(list(parameters)[:: max(1, len(parameters) // 6)])
+            raise ValueError(f"freeze: {pattern!r} matches no parameter; their names are like {some}.")
+        for name in matching:
+            parameters[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise ValueError(f"freeze: {list(patterns)} leaves nothing to train; freeze less.")
+
+
+def _whole_model(tokenizer: PreTrainedTokenizerBase) -> Callable[[torch.nn.Module, Path], None]:
+    def save(model: PreTrainedModel, folder: Path) -> None:
+        save_checkpoint(model, tokenizer, folder)
+
+    return save
+
+
+def _save_adapter(model: PeftModel, folder: Path) -> None:
+    with _whole_folder(folder) as unfinished:
+        # Otherwise PEFT asks the hub whether the base's vocabulary is another.
+        model.save_pretrained(unfinished, save_embedding_layers=False)
+        (unfinished / "README.md").unlink(missing_ok=True)  # a model card to be filled in
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary name for a folder that is to be there as a whole or not at all."""
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    yield unfinished
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.replace(folder)
+
+
+def _last_state(folder: Path) -> Path | None:
+    """The folder of the newest state, the only one that is kept."""
+    states = sorted(folder.glob("state-*"), key=_number)
+    for older in states[:-1]:
+        shutil.rmtree(older)
+    return states[-1] if states else None
+
+
+def _number(state: Path) -> int:
+    return int(state.name.removeprefix("state-"))
+
+
+def _not_finite(advice: str, unit: str, number: int, what: str, value: float) -> ValueError:
+    return ValueError(
+        f"{advice}: at {unit} {number} the {what} is {value}. Lower it, raise warmup_steps, or, with precision float16, take "
+        "bfloat16 or float32."
+    )
