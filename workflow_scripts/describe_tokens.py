@@ -23,7 +23,7 @@ with job(snakemake) as run:
     for done, file in enumerate(snakemake.input.estimates, start=1):
         estimates, identity = read_estimates(file), provenance(file)["identity"]
         made = {
-            "token_groups": token_groups(estimates, tokens, sequences),
+            "token_groups": token_groups(estimates, tokens),
             "token_extremes": token_extremes(estimates, tokens, sequences, predictions),
             "loss_correlations": loss_correlations(estimates, tokens, predictions),
         }

@@ -44,7 +44,7 @@ def test_interval_of_a_mean_is_that_of_scipy_over_sums_and_sizes_of_clusters(num
     found = mean_interval(values, clusters, samples=20_000)
     assert found.value == pytest.approx(values.mean(), rel=1e-12)
     length = oracle.high - oracle.low
-    assert (found.lower, found.upper) == pytest.approx((oracle.low, oracle.high), abs=0.03 * length)
+    assert (found.lower, found.upper) == pytest.approx((oracle.low, oracle.high), abs=0.015 * length)
 
 
 def test_interval_of_many_independent_values_is_the_normal_one():

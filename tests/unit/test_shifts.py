@@ -113,6 +113,7 @@ def test_all_estimators_of_both_tables_are_compared_at_local_values_of_the_data(
     at, of = np.arange(6), np.repeat(np.arange(3), 2)
     values = np.array([9.0, 8, 7, 6, 5, 4]), np.array([8.0, 8, 6, 6, 3, 4])
     assert rows[1] == {"estimator": "twonn"} | paired_shift((at, values[0]), (at, values[1]), of, samples=300, seed=2)
+    assert rows[1]["share_lower"] == 0.5  # three of six fall, three stay
     assert rows[0]["shift"] == pytest.approx(-0.6) and rows[0]["share_lower"] == 0.8
 
 

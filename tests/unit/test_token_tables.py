@@ -11,6 +11,7 @@ import pytest
 from idsweep.corpora import Corpus
 from idsweep.losses import TOKEN_LOSSES
 from idsweep.packages import path_in_package
+from idsweep.pieces import parts
 from idsweep.resampling import correlation_interval, mean_interval
 from idsweep.store import ESTIMATES
 from idsweep.token_tables import (
@@ -18,10 +19,8 @@ from idsweep.token_tables import (
     LOSSES,
     TOKEN_EXTREMES,
     TOKEN_GROUPS,
-    counts,
     loss_correlations,
     mean_loss,
-    parts,
     token_extremes,
     token_groups,
 )
@@ -322,6 +321,7 @@ def test_groups_of_tokens_are_what_a_plain_loop_finds():
     sequence = np.sort(rng.integers(0, 50, size=number))
     position = np.concatenate([np.arange(n) for n in np.bincount(sequence, minlength=50)])
     classes = rng.choice(["noun", "verb", ""], size=number)
+    occurs = Counter(ids.tolist()) + Counter({1: 100})
     tokens = points_of(
         [f"▁t{id}" if id % 2 else f"t{id}" for id in ids],
         sequence=sequence.tolist(),
@@ -329,14 +329,13 @@ def test_groups_of_tokens_are_what_a_plain_loop_finds():
         token_id=ids.tolist(),
         special=(ids == 4).tolist(),
         token_class=[name or None for name in classes],
+        count=[occurs[id] for id in ids],
     )
-    sequences = sequences_of({name: [*ids[sequence == name].tolist(), 1, 1] for name in range(50)})
     value = rng.gamma(9, size=number)
     value[rng.random(number) < 0.2] = NAN
     points = rng.permutation(number)[:800]
-    found = token_groups(estimates(points, value[points]), tokens, sequences, number=10)
+    found = token_groups(estimates(points, value[points]), tokens, number=10)
     defined = [point for point in points if not np.isnan(value[point])]
-    occurs = Counter(ids.tolist()) + Counter({1: 100})
 
     def range_of(n):
         low = 2 ** (len(bin(n)) - 3) if n else 0
@@ -403,7 +402,7 @@ def test_a_token_has_a_row_from_five_values_on():
 def test_means_over_sequences_and_entries_of_a_vocabulary_are_in_the_groups_that_they_have():
     means = points_of([""] * 6, sequence=list(range(6)), position=[-1] * 6, token_id=[-1] * 6)
     table = estimates(range(6), [1.0] * 6)
-    assert len(token_groups(table, means, sequences_of({0: [1]}))) == 0
+    assert len(token_groups(table, means)) == 0
     entries = sample_vocabulary(["the", "of", "a", "b", "c", "d"], number=None, seed=0)
     found = token_groups(table, entries)
     assert [(row["by"], row["label"], row["n"]) for row in found.to_pylist()] == [
@@ -419,7 +418,7 @@ def test_entries_of_a_vocabulary_have_the_frequency_that_was_counted_for_them():
     assert [row["place"] for row in found] == [0, 1, 2]
 
 
-# ---- parts and counts
+# ---- parts
 
 
 @pytest.mark.parametrize(
@@ -463,15 +462,6 @@ def test_parts_agree_with_where_white_space_is_in_the_text(which, request):
     lone = np.isin(tokens["token"].to_pylist(), ["Ġ", "▁"])
     begins = (begins & ~np.roll(lone, 1)) | lone
     assert (parts(tokens) == np.where(begins, "word_start", "continuation")).all()
-
-
-def test_occurrences_are_counted_over_all_sequences():
-    lists = [[1, 2, 2], [], [5, 2, 1]]
-    for input_ids in (lists, pa.chunked_array([pa.array(lists, pa.list_(pa.int32()))]), pa.array(lists).slice(0)):
-        found = counts(input_ids, np.array([2, 5, 1, 3, -1, 99]))
-        assert found.dtype == np.int64 and found.tolist() == [3, 1, 2, 0, 0, 0]
-    assert counts(pa.array(lists).slice(1), np.array([2])).tolist() == [1]
-    assert counts([], np.array([3])).tolist() == [0] and counts(lists, np.array([], dtype=int)).tolist() == []
 
 
 # ---- errors

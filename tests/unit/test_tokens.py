@@ -11,7 +11,7 @@ import pytest
 from idsweep.corpora import Corpus
 from idsweep.packages import path_in_package
 from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import POINTS, SEQUENCES, sample_tokens, sample_vocabulary
+from idsweep.tokens import POINTS, SEQUENCES, counts, sample_tokens, sample_vocabulary
 from idsweep.training.tokenizer import train_tokenizer
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -344,3 +344,12 @@ def test_ids_without_a_token_are_left_out():
 def test_a_vocabulary_that_cannot_be_sampled_is_told(changes, message):
     with pytest.raises(ValueError, match=message):
         sample_vocabulary(**({"vocabulary": ["a"], "number": 1, "seed": 0} | changes))
+
+
+def test_occurrences_are_counted_over_all_blocks() -> None:
+    blocks = [np.array([1, 2, 2]), np.array([], dtype=int), np.array([5, 2, 1])]
+    found = counts(blocks, np.array([2, 5, 1, 3]))
+    assert found.dtype == np.int64
+    assert found.tolist() == [3, 1, 2, 0]
+    assert counts(blocks, np.array([2])).tolist() == [3]  # ids beyond those asked for do not matter
+    assert counts([], np.array([3])).tolist() == [0]

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from idsweep import store, token_tables
+from idsweep import store
 from idsweep.expansion import TOKENS
+from idsweep.pieces import parts
 from idsweep.points import Points, prepare_points
 from idsweep.representations import Combination, combine, of_layer
 
@@ -60,7 +61,7 @@ def read_points(
 def chosen(tokens: pa.Table, which: str, sequences: int | None, seed: int) -> np.ndarray:
     """Which of the sampled tokens a cloud may be drawn from, bool (M,).
 
-    which: all; text or special; word_start or continuation, by the form of the piece (`token_tables.parts`); or `count>=n`,
+    which: all; text or special; word_start or continuation, by the form of the piece (`pieces.parts`); or `count>=n`,
     `count<n`, `count=n`, by how often the token comes in the texts. sequences: of that many, drawn by PCG64([seed, 1]);
     more sequences hold all of fewer.
 
@@ -72,7 +73,7 @@ def chosen(tokens: pa.Table, which: str, sequences: int | None, seed: int) -> np
             raise ValueError(f"points.tokens: {which!r} needs counts; name a dataset in vocabulary.counted_in.")
         wanted = COMPARE[match[1]](store.to_numpy(tokens["count"]), int(match[2]))
     elif which != "all":
-        part = token_tables.parts(tokens)
+        part = parts(tokens)
         wanted = part != "special" if which == "text" else part == which
     if sequences is not None:
         of_point = store.to_numpy(tokens["sequence"])

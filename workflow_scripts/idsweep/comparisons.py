@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +12,9 @@ from idsweep.models import LOCAL_DIMENSION, Checkpoint, Model, safe
 
 if TYPE_CHECKING:
     from idsweep.sweep import Sweep
+
+
+MOST_SHOWN = 8  # numbers in a complaint
 
 
 class Pair(NamedTuple):
@@ -53,7 +56,7 @@ def complaints(sweep: Sweep) -> Iterator[str]:
     for pair in pairs(sweep):
         yield from _of_pair(sweep, pair)
     for model, metric, file in sweep.brought_metrics():
-        for complaint in _of_metric(metric, file):
+        for complaint in _of_metric(model, metric, file):
             yield f"models.{model.catalogued}.metrics.{metric}: {complaint}"
     if "reference" in sweep.config:
         for complaint in _of_reference(sweep, Path(sweep.config["reference"])):
@@ -84,16 +87,19 @@ def _of_pair(sweep: Sweep, pair: Pair) -> Iterator[str]:
             f"{what} have different tokens, those of {model.tokenizer.name} and of {base.tokenizer.name}; give "
             f"{model.catalogued} `tokenizer: {{of: {base.tokenizer.name}}}` in the catalog if they are the same"
         )
-    elif not set(model.layers) & set(base.layers):
-        yield f"{what} are measured at no common layer: {model.layers} and {base.layers}"
     elif model.depth != base.depth:
         yield (
             f"{what} have {model.depth} and {base.depth} layers: one was not fine-tuned from the other; compare "
             f"{model.name} with the model that it was made of"
         )
+    elif not set(model.layers) & set(base.layers):
+        yield (
+            f"{what} are measured at no common layer, but at {_listed(model.layers)} and {_listed(base.layers)}; name the same "
+            "`layers` for both"
+        )
 
 
-def _of_metric(metric: str, file: Path) -> Iterator[str]:
+def _of_metric(model: Model, metric: str, file: Path) -> Iterator[str]:
     from idsweep.user_tables import read_metric
 
     try:
@@ -103,6 +109,19 @@ def _of_metric(metric: str, file: Path) -> Iterator[str]:
         return
     if metric.endswith("accuracy") and (wrong := [v for v in table["value"].to_pylist() if not 0 <= v <= 1]):
         yield f"{file}: an accuracy of {wrong[0]}; expected shares from 0 to 1, or another name for the metric"
+    steps = table["step"].to_pylist()
+    measured = sorted(c.step for c in model.checkpoints.values() if c.step is not None)
+    if measured and not set(measured) & set(steps):
+        yield (
+            f"{file}: the metric is there at the steps {_listed(steps)}, and {model.name} is measured at {_listed(measured)}; "
+            "name checkpoints at the metric's steps, or give the metric at theirs"
+        )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Numbers in words, the middle of many left out."""
+    shown = [*numbers[:MOST_SHOWN], "…", numbers[-1]] if len(numbers) > MOST_SHOWN + 1 else numbers
+    return ", ".join(map(str, shown))
 
 
 def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:

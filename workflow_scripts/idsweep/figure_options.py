@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from idsweep import comparisons
 from idsweep.config import choose, key_path, label
 from idsweep.figures import registry as figures
 from idsweep.models import Model, safe
@@ -24,11 +25,42 @@ def complaints(sweep: Sweep) -> Iterator[str]:
         models = [model for model in _picked(sweep, options) if model.reads_text]
         yield from _wrong_layers(figure, options, models)
         yield from _wrong_checkpoints(figure, options, models)
+        yield from _missing(sweep, figure, options | {"estimate": options.get("estimate", allowed.get("estimate"))})
         yield from _wrong_metrics(sweep, figure, options, [model for model in models if len(_steps(model)) > 1])
 
 
 def _at(figure: str, key: str) -> str:
     return key_path(["figures", figure, key])
+
+
+def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any]) -> Iterator[str]:
+    """What a figure is about and the sweep has not."""
+    at, models = key_path(["figures", figure]), sweep.models.values()
+    if figure in ("losses", "perplexity") and not any(sweep.has_losses(m) and m.reads_text for m in models):
+        yield (
+            f"{at}: no model of this sweep predicts tokens; add a causal one, or a masked one with extraction.masked, and leave "
+            "extraction.losses true"
+        )
+    if figure == "shifts" and not comparisons.pairs(sweep):
+        yield f"{at}: no model is compared with another; measure what one was fine-tuned from, or name both in `comparisons`"
+    if figure == "ranks" and not any("training.rank" in model.varied for model in models):
+        yield f"{at}: no model of this sweep varies training.rank; add one with `train: lora_embedding` that does"
+    if figure in ("ranks", "redundancy"):
+        held = [name for m in models for name in (*m.matrices, *m.combinations)]
+        for name in options.get("representations", ["input_embeddings"]):
+            if name not in held:
+                yield f"{at}: {name} is measured of no model; add it to a model's `layers` ({choose(name, dict.fromkeys(held))})"
+    if figure == "ranks":
+        items = [item for items in sweep.config["estimator_sets"].values() for item in items]
+        estimates = sorted({label(item) for item in items if item["scope"] == "global"})
+        if options["estimate"] not in estimates:
+            yield f"{at}.estimate: {options['estimate']!r} is no global estimate of this sweep; {choose(options['estimate'], estimates)}"
+    for key in ("static", "base"):
+        names = {name for model in models for name in _names(model)}
+        given = options.get(key, ())
+        for name in [given] if isinstance(given, str) else given:
+            if safe(name) not in names:
+                yield f"{at}.{key}: {name!r} is no model of this sweep; {choose(name, sweep.models)}"
 
 
 def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], allowed: Mapping[str, Any]) -> Iterator[str]:
@@ -100,7 +132,7 @@ def _wrong_metrics(sweep: Sweep, figure: str, options: Mapping[str, Any], models
     """models: those with several known steps, of which metrics are drawn."""
     held = list(dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names))
     asked = [("metrics", name) for name in options.get("metrics", ())]
-    asked += [("second_axis", options["second_axis"])] if "second_axis" in options else []
+    asked += [(key, options[key]) for key in ("second_axis", "metric") if key in options]
     for key, name in asked:
         if name not in held:
             yield f"{_at(figure, key)}: {name!r} is no metric of this sweep; {choose(name, held)}"

@@ -483,7 +483,7 @@ def _base(entry: Mapping[str, Any], config: Mapping[str, Any], at: str) -> tuple
     if "base" in named or named["kind"] == "static" or {"seeds", "vary"} & named.keys():
         raise ConfigError([f"{at}.base: {name!r} must be a single model with weights of its own"])
     chosen = {"checkpoints": [entry["base_checkpoint"]]} if "base_checkpoint" in entry else {}
-    base = _model(*runs(name, named), name, {"layers": [0]} | chosen, config)
+    base = _model(*runs(name, named), name, {"layers": ["input_embeddings"]} | chosen, config)
     if len(base.checkpoints) > 1:
         raise ConfigError(
             [f"{at}.base_checkpoint: {name} has {len(base.checkpoints)} checkpoints; name the one to build on"]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from idsweep.pieces import BYTE_LEVEL, MARKS, PARTS, SENTENCEPIECE, WORDPIECE, parts, scheme_of
 from idsweep.resampling import COEFFICIENTS, SAMPLES, correlation_interval, mean_interval
 from idsweep.shifts import local_values
 from idsweep.store import to_numpy
@@ -49,13 +50,9 @@ TOKEN_GROUPS = pa.schema(
         *_floats("mean", "standard_error", "q25", "median", "q75"),
     ]
 )
-PARTS = ("special", "word_start", "continuation")
 CONTEXT = 8  # tokens on either side
 LONGEST_PIECE = 24  # characters of a piece that is not known
 LEAST_OF_TOKEN = 5  # values of a token that has a row of its own
-WORDPIECE, BYTE_LEVEL, SENTENCEPIECE = "WordPiece", "byte-level BPE", "SentencePiece"
-MARKS = {WORDPIECE: r"##[^#]", BYTE_LEVEL: "[ĠĊĉč]", SENTENCEPIECE: "▁"}  # how pieces begin
-LEAST_MARKED = 0.01  # share of distinct pieces; words of word vectors may begin as a mark does by chance
 FALLBACK_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 UNKNOWN = "…"
 
@@ -140,7 +137,7 @@ def token_extremes(
         raise ValueError(f"number is {number}; at least 1 token for each end is needed, 50 are usual.")
     log_probability = np.full(len(tokens), np.nan) if predictions is None else _log_probabilities(predictions, tokens)
     piece_of = dict(zip(tokens["token_id"].to_pylist(), tokens["token"].to_pylist(), strict=True))
-    scheme = _scheme(piece_of.values())
+    scheme = scheme_of(piece_of.values())
     row_of = {} if sequences is None else {name: row for row, name in enumerate(sequences["sequence"].to_pylist())}
     rows = []
     for name, (points, values) in _local_values(estimates, tokens).items():
@@ -162,17 +159,14 @@ def token_extremes(
     return pa.Table.from_pylist(rows, schema=TOKEN_EXTREMES)
 
 
-def token_groups(
-    estimates: pa.Table, tokens: pa.Table, sequences: pa.Table | None = None, *, number: int = 50
-) -> pa.Table:
+def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> pa.Table:
     """Local estimates summarised over groups of tokens, columns of `TOKEN_GROUPS`.
 
     estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: tokens.POINTS.
-    sequences: tokens.SEQUENCES; without them (a vocabulary) the frequency is the tokens' `count`, if they have one.
 
     Groups are made `by`
         token        the token as it stands in the vocabulary: the `number` with most defined values, at least 5
-        frequency    how often the token's id occurs in the input_ids of all sequences, in powers of two: 0, 1, 2-3, 4-7 …
+        frequency    the tokens' `count`, if they have one, in powers of two: 0, 1, 2-3, 4-7 …
         position     the token's place in its sequence: 0, 1, 2-3, 4-7 …
         part         special, word_start, continuation (see `parts`)
         token_class  where the dataset has classes; tokens without one are left out
@@ -182,7 +176,7 @@ def token_groups(
 
     Raises ValueError if an estimate is of no token.
     """
-    groupings = list(_groupings(tokens, sequences))
+    groupings = list(_groupings(tokens))
     of_sequence = to_numpy(tokens["sequence"])
     rows = []
     for name, (points, values) in _local_values(estimates, tokens).items():
@@ -203,44 +197,12 @@ def token_groups(
     return pa.Table.from_pylist(rows, schema=TOKEN_GROUPS)
 
 
-def parts(tokens: pa.Table) -> np.ndarray:
-    """special, word_start or continuation for each token, as strings, (M,).
-
-    tokens: columns `token`, `special` and `position` of tokens.POINTS. How pieces are marked is read off all of them
-    together: WordPiece continues a word with ##, byte-level BPE begins one with Ġ (a space), Ċ, ĉ or č (line and
-    column breaks), SentencePiece with ▁. In the latter two the first token of a sequence begins a word as well: at
-    position 0, or at 1 where no text stands at 0. Punctuation that has no mark counts as its piece does: it
-    continues in byte-level BPE and SentencePiece, and begins in WordPiece. Where pieces have no marks (word
-    vectors, equations), all begin words.
-    """
-    distinct = pc.dictionary_encode(tokens["token"].combine_chunks())
-    pieces, codes = distinct.dictionary.to_pylist(), to_numpy(distinct.indices)
-    special, position = np.asarray(tokens["special"]), to_numpy(tokens["position"])
-    scheme = _scheme(pieces)
-    begins = np.ones(len(codes), dtype=bool)
-    if scheme is not None:
-        marked = np.array([re.match(MARKS[scheme], piece) is not None for piece in pieces], dtype=bool)[codes]
-        begins = ~marked if scheme == WORDPIECE else marked | _first_of_sequence(position, special)
-    return np.where(special, PARTS[0], np.where(begins, PARTS[1], PARTS[2]))
-
-
-def counts(input_ids: pa.ChunkedArray | pa.ListArray | Sequence[Sequence[int]], token_ids: np.ndarray) -> np.ndarray:
-    """How often each of `token_ids`, int (n,), occurs in all `input_ids` together, int64 (n,); −1 occurs never."""
-    if not isinstance(input_ids, pa.ChunkedArray | pa.Array):
-        input_ids = pa.array(input_ids, pa.list_(pa.int32()))
-    found = np.bincount(pc.list_flatten(input_ids).to_numpy(zero_copy_only=False) if len(input_ids) else [])
-    token_ids = np.asarray(token_ids, dtype=np.int64)
-    return np.append(found, 0)[np.where((token_ids >= 0) & (token_ids < len(found)), token_ids, len(found))]
-
-
-def _groupings(tokens: pa.Table, sequences: pa.Table | None) -> Iterator[tuple[str, list[str], np.ndarray]]:
+def _groupings(tokens: pa.Table) -> Iterator[tuple[str, list[str], np.ndarray]]:
     """What groups are made by, the groups' labels in order, and the place of each token's among them, −1 without one."""
     position = to_numpy(tokens["position"])
     of_one_token = position != MEAN_POSITION
     kinds: dict[str, tuple[list[str], np.ndarray]] = {"token": _by_name(tokens["token"])}
-    if sequences is not None:
-        kinds["frequency"] = _by_power_of_two(counts(sequences["input_ids"], to_numpy(tokens["token_id"])))
-    elif not tokens["count"].null_count:
+    if not tokens["count"].null_count:
         kinds["frequency"] = _by_power_of_two(to_numpy(tokens["count"]))
     kinds["position"] = _by_power_of_two(np.maximum(position, 0))
     part = parts(tokens)
@@ -270,21 +232,6 @@ def _summary(values: np.ndarray, sequences: np.ndarray) -> dict[str, float]:
 
 
 # ---- pieces
-
-
-def _scheme(pieces: Iterable[str]) -> str | None:
-    """How a vocabulary marks words: the mark that most distinct pieces have, if enough of them have it."""
-    pieces = set(pieces)
-    marked = {scheme: sum(re.match(mark, piece) is not None for piece in pieces) for scheme, mark in MARKS.items()}
-    scheme = max(marked, key=marked.__getitem__)
-    return scheme if marked[scheme] > LEAST_MARKED * len(pieces) else None
-
-
-def _first_of_sequence(position: np.ndarray, special: np.ndarray) -> np.ndarray:
-    # Entries of a vocabulary all stand at 0; they are no sequences.
-    text = position[~special]
-    first = int(text.min(initial=2))
-    return (position == first) & (first in (0, 1)) & (text.max(initial=0) > first)
 
 
 def _readable(pieces: Sequence[str | None], scheme: str | None) -> str:

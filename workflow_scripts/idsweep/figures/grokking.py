@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from idsweep.figures import style
 from idsweep.figures import training as over_training
-from idsweep.figures.selection import IDENTITY, require_asked, require_one_row_each, rows_of
+from idsweep.figures.selection import IDENTITY, require_asked, of_layers, require_one_row_each, rows_of
 
 ACCURACIES = ("train_accuracy", "validation_accuracy")
 ACROSS = 3
@@ -54,7 +54,7 @@ def draw(
     rows, training, events = (
         over_training.on_axis(table, steps) for table in (rows[rows["step"].notna()], training, events)
     )
-    rows = _of_layers(rows, layers)
+    rows = of_layers(rows, layers)
     groups = list(rows["group"].unique())
     if not rows.groupby("group")["step"].nunique().max() > 1:  # also NaN, of no rows
         return style.statement("No grokking to draw: no model has more than one checkpoint with a known step.")
@@ -122,19 +122,6 @@ def _curves(
         of_group = reference[reference["model"] == group]
         n_published += over_training.points(axes, of_group, lines[group], look["color"])
     return lines, n_published
-
-
-def _of_layers(rows: pd.DataFrame, layers: Sequence[int] | None) -> pd.DataFrame:
-    """The rows of the layers asked for, the last one of each group by default."""
-    last = rows.groupby("group")["layer"].transform("max")
-    if layers is None:
-        return rows[rows["layer"] == last]
-    counted = {layer: layer if layer >= 0 else last + 1 + layer for layer in layers}
-    parts = [rows[rows["layer"] == at] for at in counted.values()]
-    for layer, part in zip(layers, parts, strict=True):
-        if part.empty:
-            require_asked(rows["layer"], [layer], "layer", "the local table")
-    return pd.concat(parts).drop_duplicates()
 
 
 def _accuracies(training: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

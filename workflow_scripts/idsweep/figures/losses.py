@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, at_last_checkpoint, require_asked, require_one_row_each, rows_of
+from idsweep.figures.selection import IDENTITY, at_last_checkpoint, require_asked, of_layers, require_one_row_each, rows_of
 from idsweep.variants import DATA
 
 PANEL_HEIGHT = 2.6
@@ -117,21 +117,6 @@ def draw(
     ]
     drawn.legend(handles=handles, loc="outside upper center", ncols=2)
     return drawn
-
-
-def of_layers(rows: pd.DataFrame, layers: Sequence[int] | None) -> pd.DataFrame:
-    """The rows of the layers asked for, counted from each group's last one where negative; by default that one.
-
-    Raises ValueError if no group has a layer that is asked for.
-    """
-    last = rows.groupby("group")["layer"].transform("max")
-    if layers is None:
-        return rows[rows["layer"] == last]
-    parts = [rows[rows["layer"] == (layer if layer >= 0 else last + 1 + layer)] for layer in layers]
-    for layer, part in zip(layers, parts, strict=True):
-        if part.empty:
-            require_asked(rows["layer"], [layer], "layer", "the table")
-    return pd.concat(parts).drop_duplicates()
 
 
 def _panel(axes: Axes, points: pd.DataFrame, limits: Sequence[float] | None, inches: float) -> list[PolyCollection]:

@@ -114,6 +114,21 @@ def last_of_both(
     return pd.concat(parts) if parts else tables["global"].assign(scope="global")
 
 
+def of_layers(rows: pd.DataFrame, layers: Sequence[int] | None) -> pd.DataFrame:
+    """The rows of the layers asked for, counted from each group's last one where negative; by default that one.
+
+    Raises ValueError if no group has a layer that is asked for.
+    """
+    last = rows.groupby("group")["layer"].transform("max")
+    if layers is None:
+        return rows[rows["layer"] == last]
+    parts = [rows[rows["layer"] == (layer if layer >= 0 else last + 1 + layer)] for layer in layers]
+    for layer, part in zip(layers, parts, strict=True):
+        if part.empty:
+            require_asked(rows["layer"], [layer], "layer", "the table")
+    return pd.concat(parts).drop_duplicates()
+
+
 def at_last_checkpoint(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of each group's last checkpoint, as `by_step` orders them."""
     last = {group: by_step(of_group)["checkpoint"].iloc[-1] for group, of_group in rows.groupby("group")}

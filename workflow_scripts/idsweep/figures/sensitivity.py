@@ -13,13 +13,12 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from idsweep.figures import style
-from idsweep.figures.losses import of_layers
-from idsweep.figures.selection import IDENTITY, at_last_checkpoint, require_asked, require_one_row_each, rows_of
+from idsweep.figures.selection import IDENTITY, at_last_checkpoint, require_asked, of_layers, require_one_row_each, rows_of
 
 PANEL_HEIGHT = 1.65
 LEAST_WIDTH = 1.5
 MARGIN = 0.8
-MOST_LINES = 6
+MOST_LINES = 7
 MOST_BLOCKS = 12
 LABEL_WIDTH = 0.3
 LETTER, LINE = 0.062, 0.14

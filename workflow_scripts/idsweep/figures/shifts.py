@@ -130,7 +130,7 @@ def _block(
             _curve(below, on_axis[(on_axis[CLOUD] == list(cloud)).all(axis=1)], on_axis["step"], steps)
             style.label_outer(below, "Mean shift", column == 0)
             if place + across >= len(clouds):
-                below.set_xlabel("Training step")
+                below.set_xlabel(over_training.step_name(on_axis))
             first_curve = first_curve or below
 
 

@@ -12,8 +12,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
 from idsweep.figures import style
-from idsweep.figures.losses import of_layers
-from idsweep.figures.selection import IDENTITY, at_last_checkpoint, require_one_row_each, rows_of
+from idsweep.figures.selection import IDENTITY, at_last_checkpoint, of_layers, require_one_row_each, rows_of
 from idsweep.variants import DATA
 
 ROW_HEIGHT = 0.16
