@@ -92,7 +92,7 @@ rule collect_losses:
     benchmark:
         "<benchmarks>/collect_losses.tsv"
     conda:
-        "../envs/figures.yaml"
+        "../envs/estimation.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
@@ -117,7 +117,7 @@ rule collect_shifts:
     benchmark:
         "<benchmarks>/collect_shifts.tsv"
     conda:
-        "../envs/figures.yaml"
+        "../envs/estimation.yaml"
     resources:
         mem_mb=4000,
         runtime=60,

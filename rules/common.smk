@@ -303,7 +303,10 @@ def estimates_of(clouds):
 def described_of(wildcards):
     """Every representation's estimates of one set and cloud, the tokens and, of texts, what the model makes of them."""
     names = SWEEP.models[wildcards.model].representations(wildcards.dataset)
-    given = {"estimates": [ESTIMATES.replace("{representation}", name) for name in names], "tokens": tokens_of(wildcards)}
+    given = {
+        "estimates": [ESTIMATES.replace("{representation}", name) for name in names],
+        "tokens": tokens_of(wildcards),
+    }
     if wildcards.dataset == VOCABULARY:
         return given
     return given | {"sequences": sequences_of(wildcards), "predictions": PREDICTIONS}

@@ -37,7 +37,7 @@ rule describe_tokens:
     benchmark:
         "<benchmarks>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
     conda:
-        "../envs/figures.yaml"
+        "../envs/estimation.yaml"
     resources:
         mem_mb=4000,
         runtime=60,

@@ -11,5 +11,7 @@ from idsweep.token_tables import mean_loss
 
 with job(snakemake) as run:
     read = zip(run.settings["rows"], snakemake.input.predictions, snakemake.input.tokens, strict=True)
-    rows = [(identity, mean_loss(read_table(predictions), read_table(tokens))) for identity, predictions, tokens in read]
+    rows = [
+        (identity, mean_loss(read_table(predictions), read_table(tokens))) for identity, predictions, tokens in read
+    ]
     write_table(snakemake.output[0], identified(rows, PASS), run.provenance())

@@ -22,7 +22,7 @@ with job(snakemake) as run:
     compared = run.settings["compared"]
     progress = Progress("comparing", len(compared), "pairs of models")
     for done, pair in enumerate(compared, start=1):
-        for (model, checkpoint, *same), (identity, file, tokens) in measured.items():
+        for (model, _, *same), (identity, file, tokens) in measured.items():
             base = measured.get((pair["base"], pair["base_checkpoint"], *same))
             if model != pair["model"] or base is None:
                 continue

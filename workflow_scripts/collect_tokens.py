@@ -5,7 +5,6 @@ Writes: results/{sweep}/tables/token_groups.parquet, token_extremes.parquet and 
 """
 
 import pyarrow as pa
-
 from idsweep.jobs import job
 from idsweep.store import read_table, write_table
 

@@ -7,7 +7,6 @@ token_extremes.parquet and loss_correlations.parquet.
 """
 
 from idsweep.jobs import job
-from idsweep.losses import NO_LOSSES
 from idsweep.progress import Progress
 from idsweep.store import provenance, read_estimates, read_table, write_table
 from idsweep.tables import identified
@@ -17,7 +16,7 @@ with job(snakemake) as run:
     tokens = read_table(snakemake.input.tokens)
     of_text = hasattr(snakemake.input, "sequences")
     sequences = read_table(snakemake.input.sequences) if of_text else None
-    predictions = read_table(snakemake.input.predictions) if of_text else NO_LOSSES.tokens
+    predictions = read_table(snakemake.input.predictions) if of_text else None
     parts = {"token_groups": [], "token_extremes": [], "loss_correlations": []}
     progress = Progress("describing tokens", len(snakemake.input.estimates), "representations")
     for done, file in enumerate(snakemake.input.estimates, start=1):

@@ -29,8 +29,6 @@ with (
         matrices = {name: embedding_rows(model, name) for name in run.settings["matrices"]}
         n_parameters = number_of_parameters(model)
     commits = {"commit": commit_of(given.weights), "adapter_commit": commit_of(given.adapter)}
-    with EmbeddingsWriter(
-        snakemake.output[0], lambda: run.provenance(n_parameters=n_parameters, **commits)
-    ) as file:
+    with EmbeddingsWriter(snakemake.output[0], lambda: run.provenance(n_parameters=n_parameters, **commits)) as file:
         for name, matrix in matrices.items():
             file.write(points, {name: take_rows(matrix, ids)})

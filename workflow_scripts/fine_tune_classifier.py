@@ -11,11 +11,12 @@ from idsweep.corpora import read_labelled
 from idsweep.devices import resolve
 from idsweep.jobs import job
 from idsweep.store import write_table
-from idsweep.training.classifier import fine_tune_classifier
+from idsweep.training.fine_tuned_classifier import fine_tune_classifier
+from idsweep.training.fine_tuning import BASE_OPTIONS
 
 with job(snakemake) as run:
     given, training = snakemake.resources, run.settings["training"]
-    files, device = json.loads(given.corpora), resolve(given.device)
+    base, files, device = run.settings["base"], json.loads(given.corpora), resolve(given.device)
     number = {"dataset": training.pop("sequences")}
     read = {
         key: read_labelled(texts["entry"], files[key], number=number.get(key), seed=training["seed"])
@@ -30,9 +31,10 @@ with job(snakemake) as run:
         snakemake.output.checkpoints,
         identity=snakemake.params.signature,
         checkpoints=run.settings["checkpoints"],
-        base_name=run.settings["base"]["name"],
+        base_name=base["name"],
+        loading={key: base[key] for key in BASE_OPTIONS if key in base},
+        tokenizer_options=run.settings["tokenizer"]["options"],
         device=device,
-        prefix_space=run.settings["tokenizer"]["options"].get("prefix_space"),
         **training,
     )
     write_table(snakemake.output.metrics, metrics, run.provenance(device=device))

@@ -12,10 +12,11 @@ from idsweep.devices import resolve
 from idsweep.jobs import job
 from idsweep.store import write_table
 from idsweep.training.fine_tuned_language_model import fine_tune_language_model
+from idsweep.training.fine_tuning import BASE_OPTIONS
 
 with job(snakemake) as run:
     given, texts, training = snakemake.resources, run.settings["texts"], run.settings["training"]
-    files, device = json.loads(given.corpora), resolve(given.device)
+    base, files, device = run.settings["base"], json.loads(given.corpora), resolve(given.device)
     train = read_corpus(
         texts["dataset"]["entry"], files["dataset"], number=training.pop("sequences"), seed=training["seed"]
     )
@@ -28,9 +29,10 @@ with job(snakemake) as run:
         identity=snakemake.params.signature,
         kind=run.settings["kind"],
         checkpoints=run.settings["checkpoints"],
-        base_name=run.settings["base"]["name"],
+        base_name=base["name"],
+        loading={key: base[key] for key in BASE_OPTIONS if key in base},
+        tokenizer_options=run.settings["tokenizer"]["options"],
         device=device,
-        prefix_space=run.settings["tokenizer"]["options"].get("prefix_space"),
         **training,
     )
     write_table(snakemake.output.metrics, metrics, run.provenance(device=device))

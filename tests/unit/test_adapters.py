@@ -12,7 +12,7 @@ import torch
 from idsweep.checkpoints import load_model
 from idsweep.model_files import adapter_files
 from peft import PromptTuningConfig, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -79,15 +79,67 @@ def test_the_classifier_of_an_adapter_is_left_out(tmp_path):
     assert {parameter.dtype for parameter in lowered.parameters()} == {torch.bfloat16}
 
 
-def test_an_adapter_that_does_not_fit_is_told_with_both_names(tmp_path, neox, adapter):
-    for model_type, auto, kind in (
-        ("gpt2", AutoModelForCausalLM, "causal"),  # has no such modules
-        ("gpt_neox", AutoModel, "encoder"),  # names them without the causal model's prefix
+HEADS = {"bert": ["classifier", "pooler"], "gpt_neox": ["score"], "distilbert": ["pre_classifier", "classifier"]}
+TARGETS = {"bert": "query", "gpt_neox": "query_key_value", "distilbert": "q_lin"}
+
+
+def classifier_adapter(folder: Path, base: Path, model_type: str, **settings) -> torch.nn.Module:
+    classifier = AutoModelForSequenceClassification.from_pretrained(base, pad_token_id=0)
+    return adapt(folder, classifier, target_modules=[TARGETS[model_type]], **settings)
+
+
+@pytest.mark.parametrize("model_type", HEADS)
+@pytest.mark.parametrize("by_task", [False, True])  # whether the head is named, or told by PEFT from the task
+def test_an_adapter_of_a_classifier_is_merged_into_the_encoder_below_it(model_type, by_task, tmp_path):
+    auto = AutoModelForCausalLM if model_type == "gpt_neox" else AutoModelForMaskedLM
+    tiny(model_type, auto).save_pretrained(tmp_path / "base")
+    settings = {"task_type": "SEQ_CLS"} if by_task else {"modules_to_save": HEADS[model_type]}
+    trained = classifier_adapter(tmp_path / "adapter", tmp_path / "base", model_type, **settings)
+    ids = torch.arange(1, 9)[None]
+    merged = load_model(tmp_path / "base", kind="encoder", adapter=tmp_path / "adapter")
+    found = merged(ids, output_hidden_states=True)
+    with torch.no_grad():
+        expected = trained(input_ids=ids, output_hidden_states=True).hidden_states
+    for one, other in zip(found.hidden_states, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    plain = load_model(tmp_path / "base", kind="encoder")
+    assert (plain(ids)[0] - found[0]).abs().max() > 1e-4
+    assert merged.state_dict().keys() == plain.state_dict().keys()
+    if model_type == "bert" and not by_task:
+        torch.testing.assert_close(found.pooler_output, trained.base_model.model.bert(ids).pooler_output)
+
+
+def test_an_adapter_of_a_causal_model_is_merged_into_the_model_without_head(neox, adapter):
+    ids = torch.arange(6)[None]
+    expected = load_model(neox, kind="causal", adapter=adapter)(ids, output_hidden_states=True).hidden_states
+    found = load_model(neox, kind="encoder", adapter=adapter)(ids, output_hidden_states=True).hidden_states
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("part", ["lora_B", "pooler"])
+def test_no_adapter_is_merged_in_part(part, tmp_path):
+    tiny("bert", AutoModelForMaskedLM).save_pretrained(tmp_path / "base")
+    folder = tmp_path / "adapter"
+    classifier_adapter(folder, tmp_path / "base", "bert", modules_to_save=HEADS["bert"])
+    weights = load_file(folder / "adapter_model.safetensors")
+    dropped = next(name for name in sorted(weights) if part in name)
+    kept = {name: tensor for name, tensor in weights.items() if name != dropped}
+    save_file(kept, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ValueError, match=rf"adapter cannot be merged into the model .*base: .*{part}.* (is|are) absent|as .*{part}"
     ):
-        other = tmp_path / f"other_{model_type}"
-        tiny(model_type, auto).save_pretrained(other)
-        with pytest.raises(ValueError, match=f"{adapter} cannot be merged into the model {other}"):
-            load_model(other, kind=kind, adapter=adapter)
+        load_model(tmp_path / "base", kind="encoder", adapter=folder)
+
+
+def test_an_adapter_that_does_not_fit_is_told_with_both_names(tmp_path, neox, adapter):
+    other = tmp_path / "other"
+    tiny("gpt2", AutoModelForCausalLM).save_pretrained(other)  # has no such modules
+    with pytest.raises(ValueError, match=f"{adapter} cannot be merged into the model {other}"):
+        load_model(other, kind="causal", adapter=adapter)
+    headless = tmp_path / "headless"  # its names lack those that they have in the causal model
+    adapt(headless, tiny("gpt_neox", AutoModel), target_modules=["query_key_value"])
+    with pytest.raises(ValueError, match=f"{headless} cannot be merged into the model {neox}: .* Check 'kind'"):
+        load_model(neox, kind="causal", adapter=headless)
     wide = AutoConfig.for_model("gpt_neox", vocab_size=40, **TINY["gpt_neox"] | {"hidden_size": 32})
     deep = AutoConfig.for_model("gpt_neox", vocab_size=40, **TINY["gpt_neox"] | {"num_hidden_layers": 4})
     flat = AutoConfig.for_model("gpt_neox", vocab_size=40, **TINY["gpt_neox"] | {"num_hidden_layers": 2})

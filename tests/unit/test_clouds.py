@@ -11,7 +11,7 @@ import pytest
 from idsweep import store
 from idsweep.clouds import chosen, names, read_points
 from idsweep.points import prepare_points
-from idsweep.tokens import POINTS
+from idsweep.store import POINTS
 
 PIECES = ["[CLS]", "play", "##ing", "the", "the", "[SEP]"]
 OPTIONS = {"number": 1000, "seed": 3, "sequences": None, "tokens": "all"}
@@ -26,7 +26,7 @@ def tokens(sequences: int = 12, pieces: list[str] = PIECES) -> pa.Table:
             "position": i % len(pieces),
             "token_id": pieces.index(pieces[i % len(pieces)]),
             "token": pieces[i % len(pieces)],
-            "special": pieces[i % len(pieces)].startswith("["),
+            "special": pieces[i % len(pieces)].startswith(("[", "<")),
             "token_class": None,
             "count": pieces.count(pieces[i % len(pieces)]) * sequences,
         }
@@ -105,7 +105,9 @@ def test_no_token_of_a_kind_is_an_error_that_names_it() -> None:
 def test_tokens_that_were_not_counted_cannot_be_chosen_by_count() -> None:
     table = tokens()
     table = table.set_column(table.column_names.index("count"), "count", pa.nulls(len(table), pa.int64()))
-    with pytest.raises(ValueError, match=r"points\.tokens: 'count<10' needs counts; name a dataset in vocabulary\.count"):
+    with pytest.raises(
+        ValueError, match=r"points\.tokens: 'count<10' needs counts; name a dataset in vocabulary\.count"
+    ):
         chosen(table, "count<10", None, seed=0)
     assert chosen(table, "all", None, seed=0).all()
 

@@ -21,7 +21,14 @@ NO_TRAINING = pd.DataFrame(columns=["model", "group", "seed", "step", "metric", 
 
 def local_rows(steps: np.ndarray, mean: np.ndarray, **changed: object) -> pd.DataFrame:
     row = {"set": "main", "estimator": "twonn", "model": "m", "group": "m", "seed": None, "dataset": "d"}
-    row |= {"split": "train", "representation": "layer_1", "layer": 1, "variant": "data", "cloud": "points", "standard_error": 0.0}
+    row |= {
+        "split": "train",
+        "representation": "layer_1",
+        "layer": 1,
+        "variant": "data",
+        "cloud": "points",
+        "standard_error": 0.0,
+    }
     return pd.DataFrame(row | {"step": steps, "mean": mean} | changed)
 
 

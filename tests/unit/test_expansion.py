@@ -139,7 +139,10 @@ def test_two_estimates_of_one_name_are_told() -> None:
 
 def test_more_neighbours_than_the_largest_cloud_has_points_are_told() -> None:
     (complaint,) = complaints(points={"number": [50, 100]}, neighbors={"number": 100})
-    assert "neighbors.number: 100 neighbours cannot be found among points.number = 100 points; expected at most 99" in complaint
+    assert (
+        "neighbors.number: 100 neighbours cannot be found among points.number = 100 points; expected at most 99"
+        in complaint
+    )
 
 
 def test_a_small_cloud_is_measured_by_the_estimates_that_it_has_neighbours_for() -> None:
@@ -215,7 +218,9 @@ def test_code_for_noise_counts_for_noisy_clouds_alone(tmp_path: Path, monkeypatc
     job = staleness(tmp_path, points=[{"number": 300, "noise": [0, 0.1]}])
     for cloud in ("noise0", "noise0.1"):
         seen: set[str] = set()
-        monkeypatch.setattr(module, "code_of", lambda script, modules, seen=seen: seen.update(modules) or code_of(script, modules))
+        monkeypatch.setattr(
+            module, "code_of", lambda script, modules, seen=seen: seen.update(modules) or code_of(script, modules)
+        )
         job.signature("find_neighbors", model="minilm", checkpoint="final", dataset="lee_news", cloud=cloud)
         loaded[cloud] = seen
     assert "idsweep.hausdorff" in loaded["noise0.1"] - loaded["noise0"]

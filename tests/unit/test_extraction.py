@@ -17,8 +17,8 @@ from idsweep import extraction
 from idsweep.checkpoints import load_model
 from idsweep.extraction import BUFFER_BYTES, extract_hidden_states
 from idsweep.packages import path_in_package
+from idsweep.store import SEQUENCES
 from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import SEQUENCES
 from tiny_models import (
     FAMILIES,
     LAYERS,

@@ -42,7 +42,8 @@ def local_table(
             "mean": (mean := 6 + 4 * np.sin(layer) + 3 * np.log1p(step) / 6 + rng.random()),
             "q25": mean - 1,
             "q75": mean + 1,
-            "variant": "data", "cloud": "points",
+            "variant": "data",
+            "cloud": "points",
             "standard_error": 0.1,
             "scale": 8.0,
             "scale_stable": layer % 2 == 0,
@@ -86,7 +87,8 @@ def pointwise_table(layers: int = 5, points: int = 200) -> pd.DataFrame:
                 "layer": layer,
                 "estimator": "twonn",
                 "n_neighbors": 64,
-                "variant": "data", "cloud": "points",
+                "variant": "data",
+                "cloud": "points",
                 "value": rng.gamma(9, 1 + layer / layers, points),
             }
         )

@@ -574,6 +574,6 @@ def test_texts_that_do_not_fit_the_model_are_told(bases, tokenizer_folder, tmp_p
 
 
 def test_a_prefix_space_makes_the_first_word_as_any_other(bases, tokenizer_folder, tmp_path):
-    tune(bases, tokenizer_folder, tmp_path / "run", steps=1, checkpoints=[1], prefix_space=True)
+    tune(bases, tokenizer_folder, tmp_path / "run", steps=1, checkpoints=[1], tokenizer_options={"prefix_space": True})
     saved = load_tokenizer(tmp_path / "run" / "step1")
     assert saved("dog")["input_ids"] == load_tokenizer(tokenizer_folder)(" dog")["input_ids"]

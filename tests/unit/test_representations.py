@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from idsweep import clouds, store
 from idsweep.representations import Combination, combine, in_order, layer_of, of_layer
-from idsweep.tokens import POINTS
+from idsweep.store import POINTS
 
 RNG = np.random.default_rng(3)
 STATES = RNG.standard_normal((4, 50, 6)).astype(np.float32)

@@ -7,8 +7,7 @@ import pyarrow as pa
 import pytest
 from idsweep.resampling import mean_interval
 from idsweep.shifts import SHIFTS, compare_estimates, paired_shift
-from idsweep.store import ESTIMATES
-from idsweep.tokens import POINTS
+from idsweep.store import ESTIMATES, POINTS
 from scipy import stats
 
 NAN = float("nan")

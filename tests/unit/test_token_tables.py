@@ -13,7 +13,7 @@ from idsweep.losses import TOKEN_LOSSES
 from idsweep.packages import path_in_package
 from idsweep.pieces import parts
 from idsweep.resampling import correlation_interval, mean_interval
-from idsweep.store import ESTIMATES
+from idsweep.store import ESTIMATES, POINTS, SEQUENCES
 from idsweep.token_tables import (
     LOSS_CORRELATIONS,
     LOSSES,
@@ -25,7 +25,7 @@ from idsweep.token_tables import (
     token_groups,
 )
 from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import POINTS, SEQUENCES, sample_tokens, sample_vocabulary
+from idsweep.tokens import sample_tokens, sample_vocabulary
 from idsweep.training.tokenizer import train_tokenizer
 from scipy import stats
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

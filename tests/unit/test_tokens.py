@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from idsweep.corpora import Corpus
 from idsweep.packages import path_in_package
+from idsweep.store import POINTS, SEQUENCES
 from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import POINTS, SEQUENCES, counts, sample_tokens, sample_vocabulary
+from idsweep.tokens import counts, sample_tokens, sample_vocabulary
 from idsweep.training.tokenizer import train_tokenizer
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel

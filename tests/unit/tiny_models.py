@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 import transformers
 from idsweep.extraction import extract_hidden_states
-from idsweep.tokens import POINTS, SEQUENCES
+from idsweep.store import POINTS, SEQUENCES
 from transformers import AutoConfig
 
 VOCABULARY = 99
@@ -91,6 +91,7 @@ def tables(sequences: int = 15, longest: int = LONGEST, seed: int = 0, mean: boo
         "token": ["" for _ in places],
         "special": [False for _ in places],
         "token_class": [None for _ in places],
+        "count": [None for _ in places],
     }
     held = [{"sequence": 7 * s, "text": "", "input_ids": row} for s, row in enumerate(ids)]
     points = pa.Table.from_pydict({name: columns[name] for name in POINTS.names}, schema=POINTS)

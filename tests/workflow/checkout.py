@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,24 +21,29 @@ MINI: dict[str, Any] = yaml.safe_load((PROJECT / "tests/data/mini.yaml").read_te
 
 @dataclass
 class Project:
-    """A checkout of the project with its results, and the real `snakemake` to run in it."""
+    """A checkout of the project with the results of one sweep, and the real `snakemake` to run in it."""
 
     folder: Path
+    sweep: str = "mini"
 
     @property
     def results(self) -> Path:
-        return self.folder / "results" / "mini"
+        return self.folder / "results" / self.sweep
 
-    def configure(self, **changes: Any) -> None:
-        """Write the miniature sweep's config with dotted keys changed: `points__number=100`."""
-        config = copy.deepcopy(MINI)
+    @property
+    def configfile(self) -> Path:
+        return self.folder / f"{self.sweep}.yaml"
+
+    def configure(self, given: Mapping[str, Any] = MINI, **changes: Any) -> None:
+        """Write the sweep's config, the miniature one unless given, with dotted keys changed: `points__number=100`."""
+        config = copy.deepcopy(dict(given))
         for path, value in changes.items():
             *parents, last = path.split("__")
             place = config
             for key in parents:
                 place = place.setdefault(key, {})
             place[last] = value
-        (self.folder / "mini.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        self.configfile.write_text(yaml.safe_dump(config, sort_keys=False))
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace text that must be there in a file of the checkout."""
@@ -48,7 +54,7 @@ class Project:
 
     def snakemake(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "snakemake", *arguments]  # targets first: --configfile takes several
-        command += ["--profile", "profiles/local", "--configfile", "mini.yaml"]
+        command += ["--profile", "profiles/local", "--configfile", self.configfile.name]
         return subprocess.run(
             command,
             cwd=self.folder,

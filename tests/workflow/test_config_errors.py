@@ -10,6 +10,14 @@ from workflow.checkout import MINI, Project
 TWONN, GLOBAL_TWONN = MINI["estimator_sets"]["quick"]
 NEOX = MINI["catalog"]["models"]["mini_neox"]
 HUB = {"hub": "a/b", "kind": "causal", "layers": 2}
+TUNED = {
+    "train": "fine_tuned_language_model",
+    "base": "mini_neox",
+    "base_checkpoint": "step4",
+    "kind": "causal",
+    "training": {"dataset": "film_reviews", "validation": "film_reviews", "max_length": 64, "steps": 2},
+    "checkpoints": "step{2}",
+}
 
 
 def without(mapping: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -241,6 +249,26 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"catalog__models__mini_neox": NEOX | {"vary": {"training.weight_decay": [0.1, -1]}}},
         ["catalog.models.mini_neox.vary.training.weight_decay: -1 is out of range", "≥ 0"],
     ),
+    "a wrong value in a list": (
+        {"points": [{"number": [100, "many"]}, {"noise": 0.1}]},
+        ["points[0].number[1]: 'many'", "expected a whole number"],
+    ),
+    "a training from a base that is not there": (
+        {"models__tuned": {}, "catalog__models__tuned": TUNED | {"base": "mini_nex"}},
+        ["catalog.models.tuned.base: 'mini_nex' is not in the catalog", "did you mean 'mini_neox'?"],
+    ),
+    "models of unequal tokens compared": (
+        {"comparisons": [{"model": "minilm", "base": "mini_neox"}]},
+        ["minilm and mini_neox have different tokens", "tokenizer: {of: mini_neox}"],
+    ),
+    "models of another depth compared": (
+        {
+            "models__other": {},
+            "catalog__models__other": HUB | {"layers": 3, "tokenizer": {"of": "mini_neox"}},
+            "comparisons": [{"model": "other", "base": "mini_neox"}],
+        },
+        ["other and mini_neox have 3 and 2 layers", "compare other with the model that it was made of"],
+    ),
     "figure of an estimator that is not estimated": (
         {"figures": {"violins": {"estimator": "lpca"}}},
         ["figures.violins.estimator: 'lpca'", "mle, twonn"],
@@ -259,6 +287,15 @@ def test_message(fresh: Project, case: str) -> None:
     for words in expected:
         assert words in done.stdout
     assert len(done.stdout.split("The configuration cannot be run:")[1].strip().splitlines()) == 1
+
+
+def test_a_metric_without_the_measured_steps(fresh: Project) -> None:
+    (fresh.folder / "f1.csv").write_text("step,value\n1,0.5\n2,0.75\n")
+    fresh.configure(models__mini_neox={"checkpoints": ["step0", "step4"], "metrics": {"f1": "f1.csv"}})
+    done = fresh.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "models.mini_neox.metrics.f1: f1.csv: the metric is there at the steps 1, 2" in done.stdout
+    assert "mini_neox is measured at 0, 4" in done.stdout
 
 
 def test_everything_wrong_is_said_at_once(fresh: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 def merge(model: PreTrainedModel, folder: str | Path, adapter: str | Path) -> PreTrainedModel:
     """The model, loaded from `folder`, with the changes of the adapter in its weights.
+
+    An adapter of the model with a head, as a classifier, fits the model without any: its head is left out.
 
     Raises ValueError if the adapter cannot be read, does not fit, or changes no weights.
     """
@@ -41,10 +44,15 @@ def merge(model: PreTrainedModel, folder: str | Path, adapter: str | Path) -> Pr
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what will have another name
             # PeftModel itself, not the class of the adapter's task: heads for tasks shape no hidden state.
             with_adapter = PeftModel(model, config)
-        loading = with_adapter.load_adapter(str(adapter), "default", torch_device="cpu", local_files_only=True)
+        # A model with a head holds the headless one under a name, which then begins the names of the adapter's weights.
+        headless = model.base_model is model and bool(model.base_model_prefix)
+        renamed = {rf"^{re.escape(model.base_model_prefix)}\.": ""} if headless else None
+        loading = with_adapter.load_adapter(
+            str(adapter), "default", torch_device="cpu", local_files_only=True, key_mapping=renamed
+        )
         here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-        heads = set(config.modules_to_save or ()) - here  # a classifier, say: no hidden state passes through it
-        placeless = [key for key in loading.unexpected_keys if not heads & set(key.split("."))]
+        heads = tuple(set(config.modules_to_save or ()) - here)  # a classifier, say: no hidden state passes through it
+        placeless = [key for key in loading.unexpected_keys if not any(part.endswith(heads) for part in key.split("."))]
         if loading.missing_keys or placeless:
             raise ValueError(
                 f"{len(loading.missing_keys)} of its weights are absent and {len(placeless)} have no place, as "
@@ -52,5 +60,7 @@ def merge(model: PreTrainedModel, folder: str | Path, adapter: str | Path) -> Pr
                 "Check 'kind': it must give the class that the adapter was trained on, or one with the same names of modules"
             )
         return with_adapter.merge_and_unload()
+    except KeyError as error:  # of a module that the adapter replaces as a whole
+        raise ValueError(f"{problem}: its weight {error} is absent.") from error
     except Exception as error:
         raise ValueError(f"{problem}: {error}.") from error

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from idsweep.store import to_numpy
-from idsweep.tokens import MEAN_POSITION
+from idsweep.store import MEAN_POSITION, to_numpy
 
 
 class Rows(NamedTuple):

@@ -27,21 +27,21 @@ class Pair(NamedTuple):
 
 def pairs(sweep: Sweep) -> list[Pair]:
     """What `comparisons:` names, and every other model that was made of one that is measured too."""
-    made = []
+    made = {}
     for given in sweep.config["comparisons"]:
         for model in _called(sweep, given["model"]):
             for base in _called(sweep, given["base"]):
                 name = safe(given.get("base_checkpoint", base.last_checkpoint.name))
                 if name in base.checkpoints and base is not model:
-                    made.append(Pair(model, base, base.checkpoints[name]))
-    compared = {pair.model.name for pair in made}
+                    made[model.name, base.name, name] = Pair(model, base, base.checkpoints[name])
+    compared = {model for model, _, _ in made}
     for model in sweep.models.values():
         if model.start is not None and model.name not in compared:
             base, checkpoint = model.start
             measured = sweep.models.get(base.name)
             if measured and checkpoint.name in measured.checkpoints and model.reads_text and measured.reads_text:
-                made.append(Pair(model, measured, checkpoint))
-    return made
+                made[model.name, base.name, checkpoint.name] = Pair(model, measured, checkpoint)
+    return list(made.values())
 
 
 def _called(sweep: Sweep, name: str) -> list[Model]:
@@ -73,7 +73,7 @@ def _of_comparison(sweep: Sweep, given: Mapping[str, str]) -> Iterator[str]:
     for base in bases:
         if (name := given.get("base_checkpoint")) is not None and safe(name) not in base.checkpoints:
             yield f"base_checkpoint: {name!r} is not measured; {choose(name, base.checkpoints)}"
-    if given["model"] == given["base"]:
+    if bases and bases == _called(sweep, given["model"]):
         yield f"base: {given['base']!r} would be compared with itself; name another model"
 
 

@@ -121,7 +121,12 @@ def _take_lists(config: dict[str, Any], schema: Mapping[str, Any]) -> list[dict[
     sets = config.get("estimator_sets")
     for name, items in sets.items() if isinstance(sets, dict) else ():
         if isinstance(items, list) and all(isinstance(item, dict) and "estimator" in item for item in items):
-            lists = [(i, key, value) for i, item in enumerate(items) for key, value in item.items() if isinstance(value, list)]
+            lists = [
+                (i, key, value)
+                for i, item in enumerate(items)
+                for key, value in item.items()
+                if isinstance(value, list)
+            ]
             for i, key, values in lists:
                 complaints += _wrong_list(values, key_path(["estimator_sets", name, i, key]))
             if lists and not complaints:
@@ -139,7 +144,11 @@ def _take_lists(config: dict[str, Any], schema: Mapping[str, Any]) -> list[dict[
 
 def _wrong_points(settings: Any, schema: Mapping[str, Any], at: str) -> Iterator[str]:
     """Complaints about the settings of clouds; each value of a list is checked as if it stood there alone."""
-    lists = {key: values for key, values in settings.items() if isinstance(values, list)} if isinstance(settings, dict) else {}
+    lists = (
+        {key: values for key, values in settings.items() if isinstance(values, list)}
+        if isinstance(settings, dict)
+        else {}
+    )
     for key, values in lists.items():
         yield from _wrong_list(values, f"{at}.{key}")
         for i, value in enumerate(values):

@@ -17,7 +17,15 @@ MOST_POINTS = 2000  # longer curves are averaged over consecutive points
 MOST_GRID_POINTS = 1024
 
 LOCAL_DIMENSION = "local_dimension"
-CURVE = ["set", "estimator", "dataset", "split", "representation", "layer", "cloud"]  # what a dimension curve is of, in a group
+CURVE = [
+    "set",
+    "estimator",
+    "dataset",
+    "split",
+    "representation",
+    "layer",
+    "cloud",
+]  # what a dimension curve is of, in a group
 LOCAL_COLUMNS = [*CURVE, "model", "group", "step", "variant", "mean", "standard_error"]
 TRAINING_COLUMNS = ["model", "group", "step", "metric", "value"]
 

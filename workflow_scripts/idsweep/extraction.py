@@ -32,7 +32,7 @@ import torch
 from idsweep.batches import Batch, Rows, next_batch, rows_to_run
 from idsweep.losses import NOT_FINITE, Losses, LossRecorder
 from idsweep.progress import Progress
-from idsweep.tokens import MEAN_POSITION
+from idsweep.store import MEAN_POSITION
 
 logger = logging.getLogger(__name__)
 

@@ -43,7 +43,8 @@ def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any]) -> Iterator[
         )
     if figure == "shifts" and not comparisons.pairs(sweep):
         yield f"{at}: no model is compared with another; measure what one was fine-tuned from, or name both in `comparisons`"
-    if figure == "ranks" and not any("training.rank" in model.varied for model in models):
+    ranked = [model.name for model in models if "training.rank" in model.varied]
+    if figure == "ranks" and not ranked:
         yield f"{at}: no model of this sweep varies training.rank; add one with `train: lora_embedding` that does"
     if figure in ("ranks", "redundancy"):
         held = [name for m in models for name in (*m.matrices, *m.combinations)]
@@ -55,6 +56,13 @@ def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any]) -> Iterator[
         estimates = sorted({label(item) for item in items if item["scope"] == "global"})
         if options["estimate"] not in estimates:
             yield f"{at}.estimate: {options['estimate']!r} is no global estimate of this sweep; {choose(options['estimate'], estimates)}"
+        bases = dict.fromkeys(m.group for m in models if m.name not in ranked and "input_embeddings" in m.matrices)
+        if ranked and "base" not in options and len(bases) != 1:
+            held = f"there are {', '.join(bases)}" if bases else "there is none without a rank"
+            yield (
+                f"{at}.base: the ranks are compared with the input_embeddings of one model, and {held}; measure what was "
+                "trained from, or choose one by this option"
+            )
     for key in ("static", "base"):
         names = {name for model in models for name in _names(model)}
         given = options.get(key, ())

@@ -18,8 +18,7 @@ import pyarrow as pa
 import torch
 
 from idsweep.batches import Batch, Rows
-from idsweep.store import to_arrow
-from idsweep.tokens import MEAN_POSITION
+from idsweep.store import MEAN_POSITION, to_arrow
 
 logger = logging.getLogger(__name__)
 

@@ -159,13 +159,15 @@ class Model:
         return [*map(of_layer, self.layers), *self.combinations]
 
     def loading(self, dtype: str) -> dict[str, Any]:
-        """How the weights are loaded, adapters as what they build on. dtype: the sweep's; auto leaves it to the entries."""
-        root = self.base[0].entry if self.base else self.entry
+        """How the weights are loaded: as what they build on or start from. dtype: the sweep's; auto leaves it to the entries."""
+        root = self.start[0].entry if self.start else self.entry
         own = {"dtype": "auto"} | {key: root[key] for key in ("dtype", "attention") if key in root}
         own |= {key: self.entry[key] for key in ("dtype", "attention") if key in self.entry}
         if dtype != "auto":
             own["dtype"] = dtype
-        own |= {key: root[key] for key in ("prefix", "trust_remote_code") if key in root}
+        # What a training saves is the model alone, whatever its start was wrapped in.
+        wrapped = ("prefix",) if self.base or not self.start else ()
+        own |= {key: root[key] for key in (*wrapped, "trust_remote_code") if key in root}
         return {"kind": self.kind, "layers": self.depth, **own}
 
 
@@ -417,9 +419,9 @@ def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) 
             [f"{at}: {named!r}: only the folders of a local `path` can be looked for; list the steps in braces"]
         )
     unit = "epoch" if source == "train" and "epochs" in entry["training"] else "step"
-    if source == "train" and entry["kind"] != "static":
-        if not (isinstance(named, str) and re.fullmatch(unit + r"\{[^{}]*\}", named)):
-            raise ConfigError([f"{at}: {named!r} is not what training writes; expected '{unit}{{…}}'"])
+    as_trained = isinstance(named, str) and re.fullmatch(unit + r"\{[^{}]*\}", named)
+    if source == "train" and entry["kind"] != "static" and not as_trained:
+        raise ConfigError([f"{at}: {named!r} is not what training writes; expected '{unit}{{…}}'"])
     try:
         offered = offered_checkpoints(entry, root)
     except (ValueError, OSError) as error:
@@ -480,15 +482,42 @@ def _base(entry: Mapping[str, Any], config: Mapping[str, Any], at: str) -> tuple
         return None
     name = entry["base"]
     named = entry_of("models", name, config, f"{at}.base")
-    if "base" in named or named["kind"] == "static" or {"seeds", "vary"} & named.keys():
-        raise ConfigError([f"{at}.base: {name!r} must be a single model with weights of its own"])
+    several = [f"`{key}`" for key in ("base", "seeds", "vary") if key in named]
+    if several or named["kind"] == "static":
+        found = f"has {' and '.join(several)}" if several else "is of kind 'static'"
+        raise ConfigError(
+            [
+                f"{at}.base: {name!r} must be a single model with weights of its own, but {found}; name or make an entry that is one"
+            ]
+        )
+    if "train" in entry:
+        _check(_wrong_start(entry, name, named), at)
     chosen = {"checkpoints": [entry["base_checkpoint"]]} if "base_checkpoint" in entry else {}
-    base = _model(*runs(name, named), name, {"layers": ["input_embeddings"]} | chosen, config)
+    try:
+        base = _model(*runs(name, named), name, {"layers": ["input_embeddings"]} | chosen, config)
+    except ConfigError as error:
+        chosen_at = f"models.{name}.checkpoints[0]"  # where a sweep would have chosen it
+        raise ConfigError([said.replace(chosen_at, f"{at}.base_checkpoint") for said in error.complaints]) from error
     if len(base.checkpoints) > 1:
         raise ConfigError(
             [f"{at}.base_checkpoint: {name} has {len(base.checkpoints)} checkpoints; name the one to build on"]
         )
     return base, base.last_checkpoint
+
+
+def _wrong_start(entry: Mapping[str, Any], name: str, base: Mapping[str, Any]) -> Iterator[str]:
+    """What of a base keeps trainings from starting there, each as the end of a complaint."""
+    if base["kind"] == "encoder-decoder":
+        yield f".base: {name!r} is of kind 'encoder-decoder', from which no training starts; name a causal, masked or encoder model"
+    elif {entry["kind"], base["kind"]} == {"causal", "masked"}:
+        yield f".kind: {entry['kind']!r} needs another head than that of {name}; expected {base['kind']!r}, or another `base`"
+    if base.get("train") == "grokking":
+        yield f".base: {name!r} knows the words of equations alone; name a model of texts"
+    if base.get("attention") == "flash_attention_2":
+        yield (
+            f".base: {name!r} has attention 'flash_attention_2', which does not take the 32-bit weights of trainings; "
+            "set `attention: sdpa` in that entry, or in a copy of it"
+        )
 
 
 def _tokenizer(

@@ -360,7 +360,8 @@ class Staleness:
     def _collect_estimates(self) -> Job:
         settings = {
             "representations": self._representations(),
-            "config": self._shaping_config("title", "figures", "reference", "comparisons") | {"models": self._chosen_to_measure()},
+            "config": self._shaping_config("title", "figures", "reference", "comparisons")
+            | {"models": self._chosen_to_measure()},
         }
         return Job(settings, self._all_estimates())
 

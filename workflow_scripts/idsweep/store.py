@@ -292,6 +292,26 @@ def read_table(path: str | Path) -> pa.Table:
         raise ValueError(f"{path} is damaged ({error}). Delete it and run snakemake again.") from error
 
 
+POINTS = pa.schema(
+    [
+        pa.field("point", pa.int32(), nullable=False),
+        pa.field("sequence", pa.int32(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("token_id", pa.int32(), nullable=False),
+        pa.field("token", pa.string(), nullable=False),
+        pa.field("special", pa.bool_(), nullable=False),
+        pa.field("token_class", pa.string()),
+        pa.field("count", pa.int64()),
+    ]
+)
+SEQUENCES = pa.schema(
+    [
+        pa.field("sequence", pa.int32(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+MEAN_POSITION = -1  # of a point that stands for the mean over a sequence
 ESTIMATES = pa.schema(
     [
         pa.field("estimator", pa.string(), nullable=False),

@@ -142,7 +142,9 @@ class Sweep:
 
     def describes_tokens(self) -> bool:
         """Whether tables of single tokens are made: where a figure shows them."""
-        return any({"token_groups", "loss_correlations"} & set(registry.tables(name)) for name in self.config["figures"])
+        return any(
+            {"token_groups", "loss_correlations"} & set(registry.tables(name)) for name in self.config["figures"]
+        )
 
     def releases(self) -> dict[str, Dataset]:
         """Name in the catalog -> one of its splits, of what is prepared from a release."""

@@ -72,7 +72,9 @@ TRAINING = pa.schema(
 )
 
 
-PASS = [field for field in IDENTITY if field.name in ("model", "group", "seed", "checkpoint", "step", "dataset", "split")]
+PASS = [
+    field for field in IDENTITY if field.name in ("model", "group", "seed", "checkpoint", "step", "dataset", "split")
+]
 SHIFTED = [*IDENTITY, pa.field("base_model", pa.string()), pa.field("base_checkpoint", pa.string())]
 
 
@@ -116,7 +118,9 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return {"standard_deviation": deviation} | dict(zip(QUANTILES, quantiles, strict=True))
 
 
-def identified(parts: Sequence[tuple[Mapping[str, Any], pa.Table]], identity: Sequence[pa.Field] = IDENTITY) -> pa.Table:
+def identified(
+    parts: Sequence[tuple[Mapping[str, Any], pa.Table]], identity: Sequence[pa.Field] = IDENTITY
+) -> pa.Table:
     """Tables of the same columns as one, with columns before them that tell which rows are whose.
 
     parts: what identifies the rows of a table (null where a part does not say), and the table.

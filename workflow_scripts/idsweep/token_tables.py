@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 from idsweep.pieces import BYTE_LEVEL, MARKS, PARTS, SENTENCEPIECE, WORDPIECE, parts, scheme_of
 from idsweep.resampling import COEFFICIENTS, SAMPLES, correlation_interval, mean_interval
 from idsweep.shifts import local_values
-from idsweep.store import to_numpy
-from idsweep.tokens import MEAN_POSITION
+from idsweep.store import MEAN_POSITION, to_numpy
 from idsweep.uncertainty import linear_error
 
 
@@ -63,7 +62,7 @@ UNKNOWN = "…"
 def mean_loss(predictions: pa.Table, tokens: pa.Table, *, samples: int = SAMPLES, seed: int = 0) -> pa.Table:
     """One checkpoint's loss on one dataset: one row, columns of `LOSSES`; none if no token has a log-probability.
 
-    predictions: columns of losses.TOKEN_LOSSES; tokens: columns of tokens.POINTS.
+    predictions: columns of losses.TOKEN_LOSSES; tokens: columns of store.POINTS.
     `loss` is the mean of −log-probability over the tokens that have one, in nats per token, `lower` to `upper` its 95 %
     interval over sequences drawn anew (resampling.cluster_bootstrap), NaN for one sequence; `perplexity` exp(loss).
 
@@ -80,12 +79,12 @@ def mean_loss(predictions: pa.Table, tokens: pa.Table, *, samples: int = SAMPLES
 
 
 def loss_correlations(
-    estimates: pa.Table, tokens: pa.Table, predictions: pa.Table, *, samples: int = SAMPLES, seed: int = 0
+    estimates: pa.Table, tokens: pa.Table, predictions: pa.Table | None, *, samples: int = SAMPLES, seed: int = 0
 ) -> pa.Table:
     """Local estimates against log-probabilities: a row for each local estimator and coefficient, `LOSS_CORRELATIONS`.
 
-    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: tokens.POINTS.
-    predictions: losses.TOKEN_LOSSES.
+    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
+    predictions: losses.TOKEN_LOSSES; None of a vocabulary.
     Over the tokens for which both are defined; 95 % intervals over sequences drawn anew (resampling.cluster_bootstrap).
     NaN where one of the two is constant. Without rows if no token has a log-probability.
 
@@ -121,8 +120,8 @@ def token_extremes(
 ) -> pa.Table:
     """The tokens of lowest and of highest local dimension, in context: columns of `TOKEN_EXTREMES`.
 
-    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: tokens.POINTS.
-    sequences: tokens.SEQUENCES; without them (a vocabulary) there is no context. predictions: losses.TOKEN_LOSSES.
+    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
+    sequences: store.SEQUENCES; without them (a vocabulary) there is no context. predictions: losses.TOKEN_LOSSES.
 
     For each local estimator and `end` (lowest, highest), `number` rows by `rank` from 1 on, the most extreme first, ties
     by point; all if there are fewer defined values. `token` is the piece as it stands in the vocabulary, `before` and
@@ -135,7 +134,7 @@ def token_extremes(
     """
     if number < 1:
         raise ValueError(f"number is {number}; at least 1 token for each end is needed, 50 are usual.")
-    log_probability = np.full(len(tokens), np.nan) if predictions is None else _log_probabilities(predictions, tokens)
+    log_probability = _log_probabilities(predictions, tokens)
     piece_of = dict(zip(tokens["token_id"].to_pylist(), tokens["token"].to_pylist(), strict=True))
     scheme = scheme_of(piece_of.values())
     row_of = {} if sequences is None else {name: row for row, name in enumerate(sequences["sequence"].to_pylist())}
@@ -162,7 +161,7 @@ def token_extremes(
 def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> pa.Table:
     """Local estimates summarised over groups of tokens, columns of `TOKEN_GROUPS`.
 
-    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: tokens.POINTS.
+    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
 
     Groups are made `by`
         token        the token as it stands in the vocabulary: the `number` with most defined values, at least 5
@@ -332,12 +331,13 @@ def _folded(text: str) -> str:
 # ---- tables
 
 
-def _log_probabilities(predictions: pa.Table, tokens: pa.Table) -> np.ndarray:
+def _log_probabilities(predictions: pa.Table | None, tokens: pa.Table) -> np.ndarray:
     """float64 (M,) for all tokens, NaN without one."""
-    points = to_numpy(predictions["point"]) if len(predictions) else np.array([], dtype=np.int64)
-    _check_points(points, tokens, "predictions")
     found = np.full(len(tokens), np.nan)
-    found[points] = predictions["log_probability"].to_numpy()
+    if predictions is not None and len(predictions):
+        points = to_numpy(predictions["point"])
+        _check_points(points, tokens, "predictions")
+        found[points] = predictions["log_probability"].to_numpy()
     return found
 
 

@@ -12,34 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from idsweep.corpora import Corpus, Span
+from idsweep.store import MEAN_POSITION, POINTS, SEQUENCES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
-POINTS = pa.schema(
-    [
-        pa.field("point", pa.int32(), nullable=False),
-        pa.field("sequence", pa.int32(), nullable=False),
-        pa.field("position", pa.int32(), nullable=False),
-        pa.field("token_id", pa.int32(), nullable=False),
-        pa.field("token", pa.string(), nullable=False),
-        pa.field("special", pa.bool_(), nullable=False),
-        pa.field("token_class", pa.string()),
-        pa.field("count", pa.int64()),
-    ]
-)
-SEQUENCES = pa.schema(
-    [
-        pa.field("sequence", pa.int32(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
-    ]
-)
 SELECT = ("text", "all", "first_pieces", "classes", "last", "mean")
 SELECT_VOCABULARY = ("text", "all")
-MEAN_POSITION = -1
 TEXTS_AT_ONCE = 2048
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # no code point beyond is white space

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from idsweep.figures import style
 from idsweep.figures import training as over_training
-from idsweep.figures.selection import IDENTITY, require_asked, of_layers, require_one_row_each, rows_of
+from idsweep.figures.selection import IDENTITY, of_layers, require_asked, require_one_row_each, rows_of
 
 ACCURACIES = ("train_accuracy", "validation_accuracy")
 ACROSS = 3

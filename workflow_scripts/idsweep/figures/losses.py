@@ -15,7 +15,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, at_last_checkpoint, require_asked, of_layers, require_one_row_each, rows_of
+from idsweep.figures.selection import (
+    IDENTITY,
+    at_last_checkpoint,
+    of_layers,
+    require_one_row_each,
+    rows_of,
+)
 from idsweep.variants import DATA
 
 PANEL_HEIGHT = 2.6

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, over_seeds, of_layers, require_one_row_each, rows_of
+from idsweep.figures.selection import IDENTITY, of_layers, over_seeds, require_one_row_each, rows_of
 
 PANEL_HEIGHT = 2.3
 LEAST_WIDTH = 2.1

@@ -13,7 +13,14 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, at_last_checkpoint, require_asked, of_layers, require_one_row_each, rows_of
+from idsweep.figures.selection import (
+    IDENTITY,
+    at_last_checkpoint,
+    of_layers,
+    require_asked,
+    require_one_row_each,
+    rows_of,
+)
 
 PANEL_HEIGHT = 1.65
 LEAST_WIDTH = 1.5

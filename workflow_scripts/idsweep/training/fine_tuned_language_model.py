@@ -36,7 +36,8 @@ def fine_tune_language_model(
     output_folder: str | Path,
     *,
     kind: str,
-    prefix_space: bool | None = None,
+    loading: Mapping[str, Any] | None = None,
+    tokenizer_options: Mapping[str, Any] | None = None,
     max_length: int,
     masking: float = 0.15,
     identity: str,
@@ -64,7 +65,7 @@ def fine_tune_language_model(
 
     kind: "causal" predicts each next token; "masked" chooses in each batch anew a share `masking` of the tokens, special
         ones excepted, as `MaskedTokens` does.
-    prefix_space: see `load_tokenizer`.
+    loading, tokenizer_options: how `load_model` (`BASE_OPTIONS` of it) and `load_tokenizer` load the base and its tokenizer.
 
     The metrics are `validation_loss`, the mean loss per predicted token (nats) over all validation texts, and `train_loss`,
     the same over as many training texts, drawn once. The evaluated texts are masked once.
@@ -73,11 +74,11 @@ def fine_tune_language_model(
     texts are longer than the model takes, or the tokenizer has tokens that the model lacks.
     """
     check_kind(kind)
-    tokenizer = load_tokenizer(tokenizer_folder, prefix_space=prefix_space)
+    tokenizer = load_tokenizer(tokenizer_folder, **(tokenizer_options or {}))
     collator = PaddedTexts(tokenizer, masking if kind == "masked" else None)
     train = token_rows(texts, tokenizer, max_length, "training")
     validation = token_rows(validation_texts, tokenizer, max_length, "validation")
-    model = load_model(base_folder, kind=kind, dtype="float32")
+    model = load_model(base_folder, kind=kind, dtype="float32", **(loading or {}))
     check_rows_fit(model, [*train, *validation], collator, base_folder, tokenizer_folder)
     return fine_tune(
         model,

@@ -51,6 +51,8 @@ SCHEDULES = (
 )
 NEEDED_LORA_KEYS = ("rank", "alpha", "dropout", "rank_stabilized")
 LORA_KEYS = (*NEEDED_LORA_KEYS, "target_modules", "modules_to_save")
+# Options of `load_model` that a base brings along: of training itself are the kind, and weights in float32.
+BASE_OPTIONS = ("layers", "attention", "prefix", "trust_remote_code")
 REGULAR_EVALUATIONS = 8
 SECONDS_BETWEEN_STATES = 60.0
 METRICS_OF_STATE = "metrics.json"

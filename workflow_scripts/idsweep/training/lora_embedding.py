@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def train_lora_embedding(
     rank: int,
     alpha: float | None = None,
     initial: str = "base",
-    prefix_space: bool | None = None,
+    loading: Mapping[str, Any] | None = None,
+    tokenizer_options: Mapping[str, Any] | None = None,
     max_length: int,
     masking: float = 0.15,
     seed: int,
@@ -61,7 +62,8 @@ def train_lora_embedding(
     Parameters
     ----------
     kind
-        "causal" or "masked", with texts, `max_length`, `masking` and `prefix_space` as in `fine_tune_language_model`.
+        "causal" or "masked", with texts, `max_length`, `masking`, `loading` and `tokenizer_options` as in
+        `fine_tune_language_model`.
     rank
         1 … min(V, D). With D the embedding can become anything.
     alpha
@@ -88,11 +90,11 @@ def train_lora_embedding(
         raise ValueError(f"initial: {initial!r} is not known; choose one of {', '.join(INITIAL)}.")
     if alpha is not None and not 0 < alpha < math.inf:
         raise ValueError(f"alpha: {alpha} must be positive; leave it out to take the rank, so that the scale is 1.")
-    tokenizer = load_tokenizer(tokenizer_folder, prefix_space=prefix_space)
+    tokenizer = load_tokenizer(tokenizer_folder, **(tokenizer_options or {}))
     collator = PaddedTexts(tokenizer, masking if kind == "masked" else None)
     train = token_rows(texts, tokenizer, max_length, "training")
     validation = token_rows(validation_texts, tokenizer, max_length, "validation")
-    model = load_model(base_folder, kind=kind, dtype="float32")
+    model = load_model(base_folder, kind=kind, dtype="float32", **(loading or {}))
     check_rows_fit(model, [*train, *validation], collator, base_folder, tokenizer_folder)
     embedding = model.get_input_embeddings()
     if not 1 <= rank <= min(embedding.weight.shape):

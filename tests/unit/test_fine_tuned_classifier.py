@@ -11,8 +11,8 @@ import torch
 from idsweep.checkpoints import load_model
 from idsweep.corpora import LabelledTexts
 from idsweep.tokenizers import load_tokenizer
-from idsweep.training import classifier
-from idsweep.training.classifier import classification_metrics, fine_tune_classifier, new_classifier
+from idsweep.training import fine_tuned_classifier
+from idsweep.training.fine_tuned_classifier import classification_metrics, fine_tune_classifier, new_classifier
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer, word_tokenizer
 from peft import PeftModel
@@ -291,7 +291,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(lora, bases, toke
         return classification_metrics(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(classifier, "classification_metrics", stop_at_step_six)
+        patched.setattr(fine_tuned_classifier, "classification_metrics", stop_at_step_six)
         tune("stopped")
     assert not (tmp_path / "stopped").exists()
     assert tune("stopped").equals(whole)

@@ -37,7 +37,8 @@ def fine_tune_classifier(
     *,
     max_length: int,
     seed: int,
-    prefix_space: bool | None = None,
+    loading: Mapping[str, Any] | None = None,
+    tokenizer_options: Mapping[str, Any] | None = None,
     lora: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> pa.Table:
@@ -51,8 +52,8 @@ def fine_tune_classifier(
     ----------
     train, validation, test
         The classes are the labels of `train` in alphabetical order; a checkpoint's config names them (`id2label`).
-    prefix_space
-        See `load_tokenizer`.
+    loading, tokenizer_options
+        How `load_model` (`BASE_OPTIONS` of it) and `load_tokenizer` load the base and its tokenizer.
     lora
         As in `fine_tune`. The head, BERT's pooler included, is trained as a whole and saved with the adapter.
     settings
@@ -67,7 +68,7 @@ def fine_tune_classifier(
     has no text, if texts do not fit the model, and as `new_classifier`, `load_tokenizer` and `fine_tune` do.
     """
     classes = _classes(train, {"validation": validation, "test": test})
-    tokenizer = load_tokenizer(tokenizer_folder, prefix_space=prefix_space)
+    tokenizer = load_tokenizer(tokenizer_folder, **(tokenizer_options or {}))
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
             raise ValueError(
@@ -80,7 +81,7 @@ def fine_tune_classifier(
         for split, texts in (("train", train), ("validation", validation), ("test", test))
         if texts is not None
     }
-    model = new_classifier(base_folder, classes, pad_token_id=tokenizer.pad_token_id, seed=seed)
+    model = new_classifier(base_folder, classes, pad_token_id=tokenizer.pad_token_id, seed=seed, **(loading or {}))
     pad = PaddedTexts(tokenizer, None)
     check_rows_fit(model, [row for split in examples.values() for row, _ in split], pad, base_folder, tokenizer_folder)
 
@@ -111,18 +112,21 @@ def fine_tune_classifier(
     )
 
 
-def new_classifier(base_folder: str | Path, classes: Sequence[str], *, pad_token_id: int, seed: int) -> PreTrainedModel:
+def new_classifier(
+    base_folder: str | Path, classes: Sequence[str], *, pad_token_id: int, seed: int, **loading: Any
+) -> PreTrainedModel:
     """A float32 classifier with the weights of a base and the head that transformers gives its family.
 
     BERT's head is a linear layer on the state of the first token, behind the pooler, which is new too if the base has none;
     RoBERTa's has two layers; a decoder's is a linear layer on the state of the last token. Heads are always new, also where the
-    base is a classifier, and drawn from `seed` alone; torch's random numbers outside are left as they were.
+    base is a classifier, and drawn from `seed` alone; torch's random numbers outside are left as they were. `loading` is how
+    `load_model` loads the base.
 
     Raises ValueError if the family has no classifier, and as `load_model` does.
     """
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)
-        base = load_model(base_folder, kind="encoder", dtype="float32")
+        base = load_model(base_folder, kind="encoder", dtype="float32", **loading)
         config = copy.deepcopy(base.config)
         config.id2label = dict(enumerate(classes))
         config.label2id = {label: place for place, label in enumerate(classes)}
@@ -130,7 +134,12 @@ def new_classifier(base_folder: str | Path, classes: Sequence[str], *, pad_token
         config.pad_token_id = pad_token_id
         config.use_cache = False
         try:
-            model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+            model = AutoModelForSequenceClassification.from_config(
+                config,
+                dtype=torch.float32,
+                attn_implementation=loading.get("attention"),
+                trust_remote_code=loading.get("trust_remote_code", False),
+            )
         except ValueError as error:
             raise ValueError(
                 f"{base_folder}, of model_type {config.model_type!r}, has no classifier in transformers; take another base."
