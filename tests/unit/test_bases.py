@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import torch
+import yaml
 from idsweep import config
 from idsweep.checkpoints import load_model
 from idsweep.config import ConfigError
@@ -153,7 +157,22 @@ def test_an_adapter_s_base_may_be_what_trainings_cannot_start_from() -> None:
     assert model_of(adapters, base).loading("auto")["attention"] == "flash_attention_2"
 
 
-TEXTS = [f"{one} {does} {other}" for one in ("cats", "dogs", "birds") for does in ("see", "hear") for other in ("cats", "a dog")]
+def test_the_trainings_of_the_documentation_can_be_run() -> None:
+    text = (PROJECT / "docs" / "training.md").read_text(encoding="utf-8")
+    (written,) = (block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "base:" in block)
+    sweep = expand(config.load(yaml.safe_load(written), PROJECT / "config"))
+    assert {model.made_by for model in sweep.models.values()} == set(ENTRIES)
+    vectors = yaml.safe_load(written) | {"models": {"word2vec_news": None}, "datasets": [], "figures": {}}
+    (model,) = expand(config.load(vectors | {"layers": "all"}, PROJECT / "config")).models.values()
+    assert model.made_by == "train_word_vectors"
+
+
+TEXTS = [
+    f"{one} {does} {other}"
+    for one in ("cats", "dogs", "birds")
+    for does in ("see", "hear")
+    for other in ("cats", "a dog")
+]
 MOODS = LabelledTexts(TEXTS, ["glad", "sad"] * 6)
 SETTINGS: dict[str, Any] = {
     "max_length": 16,
@@ -194,6 +213,14 @@ OWN_CLASSES = {
     "AutoModelForSequenceClassification": "own.OwnClassifier",
 }
 TRUSTED = {"trust_remote_code": True, "layers": 2}
+
+
+@pytest.fixture(autouse=True)
+def _only_new_objects_may_be_garbage() -> Iterator[None]:
+    """The Trainer collects garbage after each training, which takes long where all that is imported is looked through."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +310,9 @@ def test_a_base_inside_another_module_is_trained_and_saved_without_it(
     assert all(torch.equal(before[name], start[name]) for name in before)
 
 
-def test_a_training_keeps_its_base_s_attention_and_number_of_layers(base: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+def test_a_training_keeps_its_base_s_attention_and_number_of_layers(
+    base: Path, tokenizer_folder: Path, tmp_path: Path
+) -> None:
     for attention in ("eager", "sdpa"):
         model = new_classifier(base, ["a", "b"], pad_token_id=0, seed=0, attention=attention)
         assert model.config._attn_implementation == attention
@@ -291,7 +320,9 @@ def test_a_training_keeps_its_base_s_attention_and_number_of_layers(base: Path, 
         train("fine_tune_language_model", base, tokenizer_folder, tmp_path / "run", loading={"layers": 3})
 
 
-def test_a_training_cuts_texts_where_the_measured_ones_are_cut(base: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+def test_a_training_cuts_texts_where_the_measured_ones_are_cut(
+    base: Path, tokenizer_folder: Path, tmp_path: Path
+) -> None:
     options = {"truncation_side": "left"}
     metrics = train(
         "fine_tune_language_model", base, tokenizer_folder, tmp_path / "run", max_length=3, tokenizer_options=options

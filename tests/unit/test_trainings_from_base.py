@@ -133,7 +133,6 @@ def without(entry: dict[str, Any], *keys: str) -> dict[str, Any]:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no base": (without(TUNED, "base", "base_checkpoint"), ".base: this key is required for a model with `train: fine_tuned_lang"),
     "unknown base": (TUNED | {"base": "tiny_nex"}, ".base: 'tiny_nex' is not in the catalog of models; did you mean 'tiny_neox'?"),
-    "base with runs": (TUNED | {"base": "runs"}, ".base: 'runs' must be a single model with weights of its own"),
     "base of several checkpoints": (
         without(TUNED, "base_checkpoint"),
         ".base_checkpoint: tiny_neox has 11 checkpoints; name the one to build on",
@@ -194,9 +193,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_a_training_cannot_be_is_told_alone(case: str) -> None:
     entry, expected = WRONG[case]
-    runs = {"runs": {"hub": "a/b-{seed}", "kind": "causal", "layers": 2, "seeds": [1, 2]}}
     with pytest.raises(ConfigError) as caught:
-        sweep_of(entry, runs)
+        sweep_of(entry)
     (complaint,) = caught.value.complaints
     assert complaint.startswith(expected if not expected.startswith(".") else f"catalog.models.mine{expected}")
 
