@@ -31,6 +31,11 @@ with job(snakemake, reads=[snakemake.input.neighbors]) as run:
             yield Cloud(variant, ids, groups, NeighborGraph(*graph), next(made).vectors if made else None)
 
     with about(f"{neighbors}, {name}"):
+        if not held_variants(neighbors, name):
+            raise ValueError(
+                f"there are no more than {k} different points, too few for {k} neighbours. Leave {name} out of `layers`, raise "
+                "points.number and tokens.number, or lower neighbors.number."
+            )
         table = estimate_layer(measured(), run.settings["estimates"], run.settings["tolerance"])
     identity = run.settings["identity"] | {"representation": name, "layer": layer_of(name)}
     identity |= provenance(neighbors)["clouds"][name]

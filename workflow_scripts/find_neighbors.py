@@ -2,9 +2,11 @@
 
 Reads: results/{sweep}/embeddings/{model}/{checkpoint}/{dataset}.parquet and the sampled tokens.
 Writes: results/{sweep}/neighbors/{model}/{checkpoint}/{dataset}/{cloud}.parquet; its provenance tells of each
-representation its extrinsic dimension and, of a noisy cloud, the Hausdorff distance to the clean one.
+representation its extrinsic dimension and, of a noisy cloud, the Hausdorff distance to the clean one. A representation
+with too few different points is left out; only estimates of it fail.
 """
 
+import logging
 from importlib import import_module
 
 from idsweep import clouds, variants
@@ -12,6 +14,8 @@ from idsweep.devices import resolve
 from idsweep.jobs import about, job
 from idsweep.neighbors import nearest_neighbors
 from idsweep.store import NeighborsWriter, provenance, read_table
+
+log = logging.getLogger("idsweep.find_neighbors")
 
 with job(snakemake, reads=[snakemake.input.embeddings]) as run:
     embeddings, k = snakemake.input.embeddings, run.settings["neighbors"]["number"]
@@ -22,6 +26,10 @@ with job(snakemake, reads=[snakemake.input.embeddings]) as run:
         for name in clouds.names(embeddings, combinations := run.settings["combinations"]):
             with about(f"{embeddings}, {name}"):
                 points = clouds.read_points(embeddings, name, combinations, options, tokens)
+                if len(points.rows) <= k:
+                    # Often nobody measures it: masked tokens, before they know their places, are all the same vector.
+                    log.warning("%s is left out: %d points are too few for %d neighbours", name, len(points.rows), k)
+                    continue
                 facts[name] = {"extrinsic_dimension": points.vectors.shape[1], "n_parameters": n_parameters}
                 if options["noise"]:
                     # By name, since it counts for noisy clouds alone; staleness.py adds the module.
@@ -31,3 +39,8 @@ with job(snakemake, reads=[snakemake.input.embeddings]) as run:
                 for variant in variants.of_cloud(points.vectors, neighbors=k, **run.settings["variants"]):
                     graph = nearest_neighbors(variant.vectors, k, device=device, memory_share=share)
                     file.write(name, variant.name, points.rows[variant.rows], graph.indices, graph.distances)
+        if not facts:
+            raise ValueError(
+                f"{embeddings}: no representation has more than {k} different points, too few for {k} neighbours. "
+                "Raise points.number and tokens.number, or lower neighbors.number."
+            )

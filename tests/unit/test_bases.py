@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import gc
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,14 +211,6 @@ OWN_CLASSES = {
     "AutoModelForSequenceClassification": "own.OwnClassifier",
 }
 TRUSTED = {"trust_remote_code": True, "layers": 2}
-
-
-@pytest.fixture(autouse=True)
-def _only_new_objects_may_be_garbage() -> Iterator[None]:
-    """The Trainer collects garbage after each training, which takes long where all that is imported is looked through."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

@@ -531,7 +531,9 @@ def test_missing_columns_are_named() -> None:
 
 def test_repeated_steps_are_refused_with_the_curve_s_name() -> None:
     curve = local_rows(LINEAR, hump(LINEAR))
-    with pytest.raises(ValueError, match=r"local dimension of model 'm' \(main, twonn, d, train, layer_1, 1\).*step 0"):
+    with pytest.raises(
+        ValueError, match=r"local dimension of model 'm' \(main, twonn, d, train, layer_1, 1, points\).*step 0"
+    ):
         detect_events(pd.concat([curve, curve[:1]]), NO_TRAINING)
     metric = metric_rows(LINEAR, LINEAR, "train_loss")
     with pytest.raises(ValueError, match=r"metric 'train_loss' of model 'm'.*step 1000"):

@@ -293,9 +293,16 @@ def test_the_registry_reads_figures_without_importing_them() -> None:
         "dynamics",
         "grokking",
         "heatmap",
+        "losses",
         "nulls",
+        "perplexity",
         "profiles",
+        "ranks",
+        "redundancy",
         "scales",
+        "sensitivity",
+        "shifts",
+        "tokens",
         "violins",
     ]
     assert registry.tables("agreement") == ("local", "global")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from idsweep.checkpoints import load_model
 from idsweep.corpora import LabelledTexts
+from idsweep.models import TEST_METRICS, TRAINED_METRICS
 from idsweep.tokenizers import load_tokenizer
 from idsweep.training import fine_tuned_classifier
 from idsweep.training.fine_tuned_classifier import classification_metrics, fine_tune_classifier, new_classifier
@@ -68,14 +68,6 @@ def part(rows) -> LabelledTexts:
 
 
 TRAIN, VALIDATION, TEST = part(LABELLED[:36]), part(LABELLED[36:]), part(LABELLED[5:20])
-
-
-@pytest.fixture(autouse=True)
-def _only_new_objects_may_be_garbage():
-    """The Trainer collects garbage after each training, which takes long where all that is imported is looked through."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +143,7 @@ def test_a_classifier_learns_and_its_checkpoints_are_whole_models_with_the_metri
         TRAIN, VALIDATION, TEST, bases[model_type], tokenizer_of, tmp_path / "run", **settings
     )
     assert metrics.schema.equals(METRICS)
+    assert set(metrics["metric"].to_pylist()) == {*TRAINED_METRICS["fine_tuned_classifier"], *TEST_METRICS}
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["step0", f"step{LONG}"]
     assert values(metrics, LONG)["train_loss"] < 0.5 * values(metrics, 0)["train_loss"]
     assert values(metrics, LONG)["train_accuracy"] > 0.5  # by chance 1 of 3

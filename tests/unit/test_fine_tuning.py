@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import math
@@ -18,6 +17,7 @@ import pytest
 import torch
 from idsweep.checkpoints import load_model
 from idsweep.model_files import adapter_files, weight_files
+from idsweep.models import TRAINED_METRICS
 from idsweep.tokenizers import load_tokenizer
 from idsweep.training import fine_tuning
 from idsweep.training.fine_tuned_language_model import PaddedTexts, fine_tune_language_model, token_rows
@@ -52,14 +52,6 @@ SETTINGS = {
     "base_name": "somebody/base",
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "rank_stabilized": True, "target_modules": None}
-
-
-@pytest.fixture(autouse=True)
-def _only_new_objects_may_be_garbage():
-    """The Trainer collects garbage after each training, which takes long where all that is imported is looked through."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,6 +126,7 @@ def summed_loss(model, row: list[int]) -> torch.Tensor:
 def test_a_model_learns_and_its_checkpoints_are_whole_models(run, bases, tokenizer_folder):
     folder, metrics = run
     assert metrics.schema.equals(METRICS)
+    assert set(metrics["metric"].to_pylist()) == set(TRAINED_METRICS["fine_tuned_language_model"])
     assert sorted(path.name for path in folder.iterdir()) == ["step0", "step24", "step5"]
     assert [path.name for path in folder.parent.iterdir()] == ["checkpoints"]
     for name in ("train_loss", "validation_loss"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from idsweep.checkpoints import load_model
+from idsweep.models import TRAINED_METRICS
 from idsweep.tokenizers import load_tokenizer
 from idsweep.training import lora_embedding
 from idsweep.training.checkpoint import save_checkpoint
@@ -48,14 +48,6 @@ SETTINGS = {
     "device": "cpu",
     "base_name": "somebody/base",
 }
-
-
-@pytest.fixture(autouse=True)
-def _only_new_objects_may_be_garbage():
-    """The Trainer collects garbage after each training, which takes long where all that is imported is looked through."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +122,7 @@ def test_checkpoints_are_whole_models_that_differ_from_the_start_by_a_matrix_of_
 ):
     metrics = train(bases, tokenizer_folder, tmp_path / "run", base, initial=initial)
     assert metrics.schema.equals(METRICS)
+    assert set(metrics["metric"].to_pylist()) == set(TRAINED_METRICS["lora_embedding"])
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["step0", "step10"]
     start, end = (input_embedding(tmp_path / "run" / step) for step in ("step0", "step10"))
     assert rank_of(end - start) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from idsweep import clouds, store
 from idsweep.representations import Combination, combine, in_order, layer_of, of_layer
@@ -14,7 +15,7 @@ RNG = np.random.default_rng(3)
 STATES = RNG.standard_normal((4, 50, 6)).astype(np.float32)
 COMBINATIONS = {"average": {"layers": [1, 3], "by": "mean"}, "wide": {"layers": [3, 0], "by": "concatenation"}}
 OPTIONS = {"number": 30, "seed": 5, "tokens": "all", "sequences": None}
-TOKENS = POINTS.empty_table()  # of which none is asked for
+TOKENS = pa.Table.from_arrays([pa.nulls(110, field.type) for field in POINTS], names=POINTS.names)  # all are wanted
 
 
 def test_names_and_numbers() -> None:

@@ -328,12 +328,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"base_checkpoint": "step1"},
         ".base_checkpoint: it holds for adapters on a `base`",
     ),
-    "a prefix of adapters": ({"base": "minilm", "prefix": "x"}, ".prefix: adapters take it from their `base`"),
+    "a prefix of adapters": ({"base": "minilm", "prefix": "x"}, ".prefix: it comes from their `base`"),
     "a tokenizer of adapters": (
         {"base": "minilm", "tokenizer": {"max_length": 9}},
-        ".tokenizer: adapters take it from",
+        ".tokenizer: it comes from",
     ),
-    "code of adapters": ({"base": "minilm", "trust_remote_code": True}, ".trust_remote_code: adapters take it from"),
+    "code of adapters": ({"base": "minilm", "trust_remote_code": True}, ".trust_remote_code: it comes from"),
     "lost zeros": ({"checkpoints": "step{001,010}"}, "the zeros before 001 would be lost"),
     "a mapping with numbers for names": (
         {"checkpoints": {1000: 1000}},

@@ -282,7 +282,7 @@ def test_layers_and_datasets_have_a_panel_each() -> None:
     drawn = draw_grokking(local, layers=[0, -1])
     assert len(drawn.axes) == 2 + 4
     assert panels(drawn, "Mean local dimension (held out, layer 0)")
-    with pytest.raises(ValueError, match="layer 7 was asked for, but the local table holds 0, 1, 2"):
+    with pytest.raises(ValueError, match="layer 7 was asked for, but the table holds 0, 1, 2"):
         draw_grokking(local, layers=[7])
 
 

@@ -443,3 +443,12 @@ def test_tables_of_tokens_name_the_tokens_behind_the_extremes(predicted: Project
     of_part = groups.query("by == 'part'")
     assert of_part["n"].sum() == values.notna().sum()
     assert (of_part["mean"] * of_part["n"]).sum() / of_part["n"].sum() == pytest.approx(values.mean(), rel=1e-9)
+
+
+def test_a_layer_whose_vectors_are_all_the_same_fails_alone(predicted: Project) -> None:
+    """What a masked token becomes before attention, where positions come in only there."""
+    estimates = "estimates/standard/tiny_modernbert/step2/lee_news/points/layer_{}.parquet"
+    assert (predicted.results / estimates.format(4)).exists()
+    done = predicted.snakemake(f"results/{predicted.sweep}/{estimates.format(0)}")
+    assert done.returncode != 0
+    assert "layer_0: there are no more than 16 different points" in done.stdout

@@ -64,8 +64,8 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     _check_options(config.get("figures"))
     own = config.get("catalog", {}).get("models") if isinstance(config.get("catalog"), Mapping) else None
     _complete_varied(own, schema, prefix="catalog.models.")
-    points = _take_lists(config, schema)
-    _check(config, schema)
+    points, complaints = _take_lists(config, schema)
+    _check(config, schema, beside=complaints)
     _fill_defaults(config, schema, schema)
     filled = [config["points"] | settings for settings in points]
     config["points"] = filled if len(filled) > 1 else filled[0]
@@ -112,10 +112,10 @@ def _check_options(given: Any) -> None:
         raise ConfigError(complaints)
 
 
-def _take_lists(config: dict[str, Any], schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _take_lists(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """Put each estimate of a list of values in place of the list, and take `points:`, a list of settings, out of `config`.
 
-    Raises ConfigError for lists that are empty or name something twice, and for what is wrong about points.
+    Returns these settings and what is wrong about them. Raises ConfigError for wrong lists of estimates.
     """
     complaints: list[str] = []
     sets = config.get("estimator_sets")
@@ -131,15 +131,15 @@ def _take_lists(config: dict[str, Any], schema: Mapping[str, Any]) -> list[dict[
                 complaints += _wrong_list(values, key_path(["estimator_sets", name, i, key]))
             if lists and not complaints:
                 sets[name] = expansion.estimates(items, label="estimator")
+    if complaints:
+        raise ConfigError(complaints)
     given = config.pop("points", {})
     several = isinstance(given, list)
     if several:
         complaints += _wrong_list(given, "points")
     for i, settings in enumerate(given if several else [given]):
         complaints += _wrong_points(settings, schema["properties"]["points"], f"points[{i}]" if several else "points")
-    if complaints:
-        raise ConfigError(complaints)
-    return given if several else [given]
+    return (given if several else [given]), complaints
 
 
 def _wrong_points(settings: Any, schema: Mapping[str, Any], at: str) -> Iterator[str]:
@@ -254,10 +254,11 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
             _fill_defaults(value[key], rest, root)
 
 
-def _check(value: Any, schema: Mapping[str, Any], prefix: str = "") -> None:
+def _check(value: Any, schema: Mapping[str, Any], prefix: str = "", beside: Iterable[str] = ()) -> None:
+    """Raise ConfigError with all that is wrong, and what was found beside it."""
     errors = sorted(Validator(schema).iter_errors(value), key=lambda e: list(map(str, e.path)))
-    if errors:
-        raise ConfigError([prefix + line for error in errors for line in _complaints(error)])
+    if complaints := [*beside, *(prefix + line for error in errors for line in _complaints(error))]:
+        raise ConfigError(complaints)
 
 
 def _complaints(error: jsonschema.ValidationError, at: str = "") -> Iterator[str]:

@@ -271,7 +271,7 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_equations(sweep)
     if not reading and (wrong := [name for name in config["figures"] if registry.shows_layers(name)]):
         others = ", ".join(name for name in registry.names() if not registry.shows_layers(name))
-        yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; leave them out (others: {others})"
+        yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; expected `figures: {{}}`, or of {others}"
     else:
         yield from figure_options.complaints(sweep)
 
