@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from unit.figure_checks import layout_faults, panels
 
 LAYERS = (0, 11, 12)
-THREE = [("dialogues", "train"), ("dialogues:test", "test"), ("news", "train")]
+THREE = [("dialogues", "train"), ("dialogues--test", "test"), ("news", "train")]
 NINE = [
     (name if split == "train" else f"{name}:{split}", split)
     for name in ("dialogues", "reddit", "wikitext")
@@ -121,7 +121,7 @@ def test_halves_span_the_points_of_both_models_at_the_last_layer() -> None:
     assert headings(drawn) == ["tuned (checkpoint-2800) against roberta-base (main), layer 12"]
     for title, dataset in (
         ("dialogues, train", "dialogues"),
-        ("dialogues:test", "dialogues:test"),
+        ("dialogues, test", "dialogues--test"),
         ("news, train", "news"),
     ):
         (axes,) = panels(drawn, title)

@@ -328,7 +328,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"base_checkpoint": "step1"},
         ".base_checkpoint: it holds for adapters on a `base`",
     ),
-    "a prefix of adapters": ({"base": "minilm", "prefix": "x"}, ".prefix: it comes from their `base`"),
+    "a prefix of adapters": ({"base": "minilm", "prefix": "x"}, ".prefix: it comes from the `base`"),
     "a tokenizer of adapters": (
         {"base": "minilm", "tokenizer": {"max_length": 9}},
         ".tokenizer: it comes from",

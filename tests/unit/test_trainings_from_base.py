@@ -158,7 +158,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         TUNED | {"architecture": {"model_type": "gpt2", "num_hidden_layers": 2}},
         ".architecture: it has no meaning for `train: fine_tuned_language_model`; remove this key",
     ),
-    "tokenizer": (TUNED | {"tokenizer": {"of": "minilm"}}, ".tokenizer: it comes from their `base`; set it there"),
+    "tokenizer": (TUNED | {"tokenizer": {"of": "minilm"}}, ".tokenizer: it comes from the `base`; set it there"),
     "language model that is none": (TUNED | {"kind": "encoder"}, ".kind: 'encoder' is not what this training makes; expected causal, or masked"),
     "classifier that is none": (CLASSIFIER | {"kind": "causal"}, ".kind: 'causal' is not what this training makes; expected encoder"),
     "masks of a causal model": (training(TUNED, masking=0.15), ".training.masking: it holds for models of kind masked; remove this key"),

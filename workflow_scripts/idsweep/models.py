@@ -329,7 +329,7 @@ def _wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     if "base" in entry:
         for key in ("prefix", "tokenizer", *(["trust_remote_code"] if entry["trust_remote_code"] else [])):
             if key in entry:
-                yield f".{key}: it comes from their `base`; set it there"
+                yield f".{key}: it comes from the `base`; set it there"
     elif "base_checkpoint" in entry:
         yield ".base_checkpoint: it holds for adapters on a `base`; remove this key"
     yield from _wrong_placeholders(entry, source)

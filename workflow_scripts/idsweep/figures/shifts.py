@@ -238,7 +238,8 @@ def _heading(last: pd.DataFrame, inches: float) -> str:
 
 
 def _name(dataset: str, split: str) -> str:
-    return dataset if dataset.endswith(f":{split}") else f"{dataset}, {split}"
+    # NAME:SPLIT is called NAME--SPLIT in files and tables.
+    return f"{dataset.removesuffix(f'--{split}')}, {split}"
 
 
 def _colours() -> list[tuple[float, float, float]]:
