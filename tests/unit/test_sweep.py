@@ -444,6 +444,19 @@ def test_a_change_goes_down_the_chain_and_not_up(tmp_path: Path) -> None:
         assert (one.signature(rule, **names) == two.signature(rule, **names)) is same, rule
 
 
+def test_names_in_options_of_figures_are_those_of_tables(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text("a 1 2\n")
+    entry = {"path": str(tmp_path / "v.txt"), "kind": "static"}
+    changes: dict[str, Any] = {
+        "models": {"mine": None, "minilm": {"layers": ["input_embeddings"]}},
+        "datasets": [],
+        "catalog": {"models": {"mine": entry}},
+    }
+    for options, static in ((None, ["mine"]), ({"static": ["minilm"]}, ["minilm"])):
+        made = staleness(tmp_path, figures={"redundancy": options}, **changes)
+        assert made.settings("draw_figure", figure="redundancy")["options"] == {"static": static}
+
+
 def test_what_does_not_shape_numbers_is_in_no_signature(tmp_path: Path) -> None:
     one = staleness(tmp_path)
     two = staleness(tmp_path, compute={"batch_tokens": 1, "device": "cpu"}, keep_embeddings=True)

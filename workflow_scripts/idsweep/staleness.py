@@ -388,10 +388,17 @@ class Staleness:
 
     def _draw_figure(self, figure: str) -> Job:
         options = dict(self._sweep.config["figures"].get(figure) or {})
-        for key in options.keys() & {"models", "datasets"}:  # tables hold the names as paths
-            options[key] = [safe(name) for name in options[key]]
-        if "models" in options:
-            options["models"] = [model for name in options["models"] for model in self._named(name)]
+        if "static" in figures.options(figure):
+            options.setdefault(
+                "static", [model.name for model in self._sweep.models.values() if model.kind == "static"]
+            )
+        # Tables hold the names as paths.
+        if "datasets" in options:
+            options["datasets"] = [safe(name) for name in options["datasets"]]
+        if "base" in options:
+            options["base"] = safe(options["base"])
+        for key in options.keys() & {"models", "static"}:
+            options[key] = [model for name in options[key] for model in self._named(safe(name))]
         upstream = [signature for table in figures.tables(figure) for signature in self._tables(table)]
         return Job(
             {"options": options, "representations": self._representations()}, upstream, (f"idsweep.figures.{figure}",)

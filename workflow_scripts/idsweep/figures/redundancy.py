@@ -119,7 +119,6 @@ def draw(
 def _static(rows: pd.DataFrame, names: Sequence[str] | None) -> dict[str, bool]:
     """Which groups are static vectors, by the names of groups or runs."""
     names = [] if names is None else list(names)
-    require_asked([*rows["group"], *rows["model"]], names, "model", "of the option static, the figure")
     found = rows["group"].isin(names) | rows["model"].isin(names)
     return found.groupby(rows["group"]).any().to_dict()
 
