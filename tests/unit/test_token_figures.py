@@ -361,7 +361,7 @@ def test_what_has_no_perplexity_or_step_is_told() -> None:
 def test_groups_of_tokens_stand_in_their_order_with_median_quartiles_and_mean() -> None:
     table = groups_table()
     drawn = draw_tokens(table)
-    for title, by in {"Occurrences in the sample": "frequency", "Position in the sequence": "position"}.items():
+    for title, by in {"Occurrences in the texts": "frequency", "Position in the sequence": "position"}.items():
         (axes,) = panels(drawn, title)
         rows = table[table["by"] == by].sort_values("place")
         wanted = [f"{label}  (n = {n:,})" for label, n in zip(rows["label"], rows["n"], strict=True)]

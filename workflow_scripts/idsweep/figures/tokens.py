@@ -23,7 +23,7 @@ LONGEST = 14
 KINDS = {
     "part": "Part of a word",
     "token_class": "Class",
-    "frequency": "Occurrences in the sample",
+    "frequency": "Occurrences in the texts",
     "position": "Position in the sequence",
 }
 SHOWN = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"})
