@@ -108,7 +108,7 @@ rule collect_losses:
 
 rule collect_shifts:
     input:
-        estimates=estimates_of(of_pairs(last=False)),
+        estimates=estimates_of(of_pairs(drawn=False)),
         tokens=tokens_of_pairs(),
     output:
         TABLE.replace("{table}", "shifts"),

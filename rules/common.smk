@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from idsweep import comparisons
+from idsweep import comparisons, figure_options
 from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
 from idsweep.models import safe
@@ -162,8 +162,7 @@ def adapter_folder(wildcards):
 
 def memory_of(wildcards):
     """MB for a model and its hidden states on the way to the disk: published weights may be 16-bit, loaded ones 32-bit."""
-    sizes = [model.entry.get("size_gb", 1) for model, _ in checkpoints_of(wildcards)]
-    return 6000 + round(2500 * sum(sizes))
+    return 6000 + round(2500 * sum(model.size_gb for model, _ in checkpoints_of(wildcards)))
 
 
 def memory_of_training(wildcards):
@@ -320,11 +319,11 @@ WITH_LOSSES = [made for made in PASSES if made[2] != VOCABULARY and SWEEP.has_lo
 PAIRS = comparisons.pairs(SWEEP)
 
 
-def of_pairs(last):
-    """The clouds of models that are compared and of their bases; last: of each model its last checkpoint only."""
+def of_pairs(drawn):
+    """The clouds of models that are compared and of their bases; drawn: of each model only checkpoints that `shifts` draws."""
     wanted = {(pair.base.name, pair.checkpoint.name) for pair in PAIRS}
     for pair in PAIRS:
-        held = [pair.model.last_checkpoint] if last else pair.model.checkpoints.values()
+        held = figure_options.shifted(SWEEP, pair.model) if drawn else pair.model.checkpoints.values()
         wanted |= {(pair.model.name, checkpoint.name) for checkpoint in held}
     return [c for c in CLOUDS if (c.model.name, c.checkpoint.name) in wanted and c.dataset != VOCABULARY]
 
@@ -338,7 +337,7 @@ def tokens_of_pairs():
     """The tokens behind each of the compared clouds' estimates."""
     return [
         TOKENS.format(tokenizer=cloud.model.tokenizer.name, dataset=cloud.dataset)
-        for cloud in of_pairs(last=False)
+        for cloud in of_pairs(drawn=False)
         for _ in SWEEP.estimates(cloud)
     ]
 
@@ -357,7 +356,7 @@ def files_of_table(table):
     if table == "pointwise":
         return LAST_ESTIMATES
     if table == "compared":
-        return estimates_of(of_pairs(last=True))
+        return estimates_of(of_pairs(drawn=True))
     if table == "predictions":
         last = [made for made in WITH_LOSSES if made[1] == made[0].last_checkpoint]
         return [PREDICTIONS.format(**names_of_pass(*made)) for made in last]

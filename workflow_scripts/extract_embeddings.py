@@ -22,7 +22,10 @@ with (
 ):
     device, of_pass = resolve(given.device), run.settings["pass"]
     mask = mask_token_id(load_tokenizer(given.tokenizer, **run.settings["mask"])) if of_pass["masked"] else None
-    model = load_model(given.weights, device=device, adapter=given.adapter or None, **run.settings["model"])
+    base_name = run.settings.get("base", {}).get("hub")
+    model = load_model(
+        given.weights, device=device, adapter=given.adapter or None, base_name=base_name, **run.settings["model"]
+    )
 
     def provenance():
         commits = {"commit": commit_of(given.weights), "adapter_commit": commit_of(given.adapter)}

@@ -25,7 +25,8 @@ with (
         _, rows = import_module("idsweep.static_vectors").load_vectors(given.weights, run.settings["vectors"]["format"])
         matrices, n_parameters = {"input_embeddings": rows}, rows.size
     else:
-        model = load_model(given.weights, adapter=given.adapter or None, **run.settings["model"])
+        base_name = run.settings.get("base", {}).get("hub")
+        model = load_model(given.weights, adapter=given.adapter or None, base_name=base_name, **run.settings["model"])
         matrices = {name: embedding_rows(model, name) for name in run.settings["matrices"]}
         n_parameters = number_of_parameters(model)
     commits = {"commit": commit_of(given.weights), "adapter_commit": commit_of(given.adapter)}

@@ -41,6 +41,7 @@ with job(snakemake, reads=[snakemake.input.embeddings]) as run:
                     file.write(name, variant.name, points.rows[variant.rows], graph.indices, graph.distances)
         if not facts:
             raise ValueError(
-                f"{embeddings}: no representation has more than {k} different points, too few for {k} neighbours. "
-                "Raise points.number and tokens.number, or lower neighbors.number."
+                f"{embeddings}: in the cloud {snakemake.wildcards.cloud!r} (points.tokens: {options['tokens']}) no "
+                f"representation has more than {k} different points, too few for {k} neighbours. Raise points.number and "
+                "tokens.number, choose other points.tokens, or lower neighbors.number."
             )

@@ -7,17 +7,18 @@ metrics.parquet beside them with losses, accuracies and F1 scores.
 
 import json
 
+from idsweep.checkpoint_disk import measuring
 from idsweep.corpora import read_labelled
 from idsweep.devices import resolve
 from idsweep.jobs import job
 from idsweep.store import write_table
 from idsweep.training.fine_tuned_classifier import fine_tune_classifier
-from idsweep.training.fine_tuning import BASE_OPTIONS
+from idsweep.training.from_base import arguments
 
-with job(snakemake) as run:
-    given, training = snakemake.resources, run.settings["training"]
-    base, files, device = run.settings["base"], json.loads(given.corpora), resolve(given.device)
-    number = {"dataset": training.pop("sequences")}
+given = snakemake.resources
+with job(snakemake) as run, measuring(given.weights):
+    files, training, device = json.loads(given.corpora), run.settings["training"], resolve(given.device)
+    number = {"dataset": training["sequences"]}
     read = {
         key: read_labelled(texts["entry"], files[key], number=number.get(key), seed=training["seed"])
         for key, texts in run.settings["texts"].items()
@@ -30,11 +31,7 @@ with job(snakemake) as run:
         given.tokenizer,
         snakemake.output.checkpoints,
         identity=snakemake.params.signature,
-        checkpoints=run.settings["checkpoints"],
-        base_name=base["name"],
-        loading={key: base[key] for key in BASE_OPTIONS if key in base},
-        tokenizer_options=run.settings["tokenizer"]["options"],
         device=device,
-        **training,
+        **arguments(run.settings),
     )
     write_table(snakemake.output.metrics, metrics, run.provenance(device=device))

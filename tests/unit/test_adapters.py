@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from idsweep.adapters import wrong_base
 from idsweep.checkpoints import load_model
 from idsweep.model_files import adapter_files
 from peft import PromptTuningConfig, get_peft_model
@@ -185,4 +186,32 @@ def test_an_adapter_of_another_base_is_warned_of(neox, adapter, caplog):
         messages = [record.message for record in caplog.records if record.name == "idsweep.adapters"]
         assert bool(messages) == warned
     assert "was trained on tiny/neox" in messages[0]
-    assert "names EleutherAI/pythia-70m" in messages[0]
+    assert "is EleutherAI/pythia-70m by name" in messages[0]
+
+
+def test_an_adapter_of_another_model_on_the_hub_is_refused(neox, adapter):
+    with pytest.raises(
+        ValueError,
+        match=r"trained on tiny/neox, not on EleutherAI/pythia-70m\. .* as `base`; .* write EleutherAI/pythia-70m as base_model",
+    ):
+        load_model(neox, kind="causal", adapter=adapter, base_name="EleutherAI/pythia-70m")
+    load_model(neox, kind="causal", adapter=adapter, base_name="someone/Neox")
+
+
+@pytest.mark.parametrize(
+    ("named", "base", "wrong"),
+    [
+        ("gpt2", "openai-community/gpt2", False),
+        ("unsloth/llama-3.2-1B", "meta-llama/Llama-3.2-1B", False),
+        ("gpt2", "openai-community/gpt2-medium", True),
+        ("tiny_neox", "tiny_gpt", True),
+        ("tiny_neox", "EleutherAI/pythia-70m", True),
+        ("/models/llama", "EleutherAI/pythia-70m", False),
+        ("./llama", "EleutherAI/pythia-70m", False),
+        ("out/run/step-8", "EleutherAI/pythia-70m", False),
+        (None, "EleutherAI/pythia-70m", False),
+        ("", "EleutherAI/pythia-70m", False),
+    ],
+)
+def test_bases_are_told_apart_by_how_their_names_end(named, base, wrong):
+    assert (wrong_base(named, base) is not None) is wrong

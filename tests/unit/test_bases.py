@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 import yaml
 from idsweep import config
+from idsweep.checkpoint_disk import room_for
 from idsweep.checkpoints import load_model
 from idsweep.config import ConfigError
 from idsweep.corpora import LabelledTexts
@@ -84,6 +86,39 @@ def test_a_training_is_told_how_its_base_and_tokenizer_are_loaded(rule: str, tmp
         "truncation_side": "left",
         "trust_remote_code": True,
     }
+
+
+class Named(dict):
+    """What Snakemake gives a script: values by name."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.mark.parametrize("rule", ENTRIES)
+def test_a_fetched_base_whose_fine_tuning_failed_keeps_no_other_waiting(
+    rule: str, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    """The ledger of fetched checkpoints learns of it."""
+    weights = tmp_path / "checkpoints" / "theirs" / "final"
+    with room_for(weights, 1.0, 2.0):
+        weights.mkdir(parents=True)  # without a model
+    sweep = sweep_of(ENTRIES[rule], BASE)
+    staleness = Staleness(sweep, PROJECT / "workflow_scripts", Digests(tmp_path / "d.json"))
+    files = {key: str(corpus.file) for key, corpus in sweep.training_corpora(sweep.models["mine"].entry).items()}
+    given = {"weights": str(weights), "tokenizer": str(tokenizer_folder), "device": "cpu"}
+    snakemake = Named(
+        rule=rule,
+        wildcards={"sweep": "s", "model": "mine"},
+        params=Named(settings=json.dumps(staleness.settings(rule, model="mine")), signature="x"),
+        resources=Named(given, corpora=json.dumps(files)),
+        output=Named(checkpoints=str(tmp_path / "run"), metrics=str(tmp_path / "metrics.parquet")),
+        log=[str(tmp_path / "log")],
+        threads=1,
+    )
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(PROJECT / "workflow_scripts" / f"{rule}.py"), {"snakemake": snakemake})
+    assert "it has no config.json" in (tmp_path / "log").read_text()
+    assert json.loads((tmp_path / "checkpoints/.ledger/theirs@final.json").read_text())["failed"] is True
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values())

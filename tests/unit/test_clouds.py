@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from idsweep.clouds import chosen, names, read_points
 from idsweep.points import prepare_points
 from idsweep.store import POINTS
 
+PROJECT = Path(__file__).parents[2]
 PIECES = ["[CLS]", "play", "##ing", "the", "the", "[SEP]"]
 OPTIONS = {"number": 1000, "seed": 3, "sequences": None, "tokens": "all"}
 
@@ -112,6 +115,19 @@ def test_tokens_that_were_not_counted_cannot_be_chosen_by_count() -> None:
     assert chosen(table, "all", None, seed=0).all()
 
 
+def test_tokens_without_a_count_are_neither_frequent_nor_rare() -> None:
+    table = tokens()
+    counts = [None if token == "##ing" else 12 * PIECES.count(token) for token in table["token"].to_pylist()]
+    table = table.set_column(table.column_names.index("count"), "count", pa.array(counts, pa.int64()))
+    for which, expected in (
+        ("count>=0", set(PIECES) - {"##ing"}),
+        ("count<24", {"[CLS]", "play", "[SEP]"}),
+        ("count>=24", {"the"}),
+        ("all", set(PIECES)),
+    ):
+        assert set(table.filter(chosen(table, which, None, seed=0))["token"].to_pylist()) == expected, which
+
+
 @pytest.fixture
 def embeddings(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
     """A file of two layers and their vectors, float32 (72, 5)."""
@@ -186,6 +202,39 @@ def test_the_settings_of_a_cloud_are_not_changed_by_reading_it(embeddings: tuple
     before = dict(options)
     read_points(embeddings[0], "layer_0", {}, options, tokens())
     assert options == before
+
+
+class Named(dict):
+    """What Snakemake gives a script: values by name."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_too_few_points_are_told_with_the_cloud_and_its_tokens(
+    embeddings: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    vectors, path = embeddings[1], tmp_path / "with_parameters.parquet"
+    with store.EmbeddingsWriter(path, lambda: {"n_parameters": 1}) as file:
+        file.write(np.arange(72), vectors)
+    store.write_table(tmp_path / "tokens.parquet", tokens(), {})
+    options = OPTIONS | {"tokens": "special", "noise": 0}
+    variants = {"halvings": 0, "seed": 0, "nulls": []}
+    settings = {"neighbors": {"number": 24}, "points": options, "combinations": {}, "variants": variants}
+    snakemake = Named(
+        rule="find_neighbors",
+        wildcards=Named(sweep="s", model="m", cloud="tokensspecial"),
+        params=Named(settings=json.dumps(settings), signature="x"),
+        resources=Named(device="cpu", gpu_memory=0.5),
+        input=Named(embeddings=str(path), tokens=str(tmp_path / "tokens.parquet")),
+        output=[str(tmp_path / "neighbors.parquet")],
+        log=[str(tmp_path / "log")],
+        threads=1,
+    )
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(PROJECT / "workflow_scripts/find_neighbors.py"), {"snakemake": snakemake})
+    said = (tmp_path / "log").read_text()
+    assert "in the cloud 'tokensspecial' (points.tokens: special) no representation has more than 24 different" in said
+    assert not (tmp_path / "neighbors.parquet").exists()
 
 
 def test_a_representation_that_is_not_there_is_named(embeddings: tuple[Path, dict[str, np.ndarray]]) -> None:

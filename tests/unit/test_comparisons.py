@@ -27,13 +27,14 @@ HUB = {"hub": "x/other", "kind": "causal", "layers": 4}
 
 
 def sweep_of(models: dict[str, Any], *comparisons: dict[str, str], **keys: Any) -> Sweep:
-    """A sweep of models named here: `tuned`, `seeds` of the same, `lora`, `other` and `shallow` with tiny_neox' tokens."""
+    """A sweep of models named here: `tuned`, `seeds` of the same, `lora`, `other`, and `shallow` and `wide` with tiny_neox' tokens."""
     catalog = {
         "tuned": TUNED,
         "seeds": TUNED | {"seeds": [1, 2]},
         "lora": LORA,
         "other": HUB,
         "shallow": HUB | {"layers": 3, "tokenizer": {"of": "tiny_neox"}},
+        "wide": HUB | {"width": 1024, "tokenizer": {"of": "tiny_neox"}},
     }
     given = {
         "sweep": "s",
@@ -137,6 +138,11 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
         {"model": "shallow", "base": "tiny_neox"},
         "comparisons: shallow and tiny_neox have 3 and 4 layers: one was not fine-tuned from the other",
     ),
+    "other width": (
+        {"wide": None},
+        {"model": "wide", "base": "tiny_neox"},
+        "comparisons: wide and tiny_neox have hidden states of 1024 and 128 dimensions: one was not fine-tuned from the other",
+    ),
     "no states": (
         {"tuned": {"layers": ["input_embeddings"]}},
         {"model": "tuned", "base": "tiny_neox"},
@@ -157,8 +163,15 @@ def test_one_run_of_an_entry_is_not_compared_with_the_entry() -> None:
     assert said == "comparisons[0].base: 'seeds' would be compared with itself; name another model"
 
 
+def test_models_that_share_no_layer_are_not_compared_unless_someone_asks() -> None:
+    assert named(sweep_of(BASE | {"tuned": {"layers": [0, 1]}})) == []
+    combined = {"last_two": {"layers": [-2, -1], "by": "mean"}}
+    sweep = sweep_of(BASE | {"tuned": {"layers": [0, 1]}}, representations=combined)
+    assert named(sweep) == [("tuned", "tiny_neox", "step512")], "a combination of layers is there for both"
+
+
 def test_layers_that_differ_are_told_with_both_models_layers() -> None:
-    said = complaint(BASE | {"tuned": {"layers": [0, 1]}})
+    said = complaint(BASE | {"tuned": {"layers": [0, 1]}}, {"model": "tuned", "base": "tiny_neox"})
     assert said == (
         "comparisons: tuned and tiny_neox are measured at no common layer, but at 0, 1 and 4; name the same `layers` for both"
     )

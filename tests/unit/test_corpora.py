@@ -678,8 +678,9 @@ def test_labels_stay_with_their_texts_in_splits_and_draws():
 def test_only_an_entry_with_labels_has_labels():
     assert read_corpus(REVIEWS).labels is None
     assert read_corpus(SUMS).labels is None
-    assert read_corpus(REVIEWS | LABELS, number=3, choose="first").labels == ["neg"] * 3
-    assert reading(REVIEWS | LABELS) == reading(REVIEWS) | LABELS
+    assert read_corpus(REVIEWS | LABELS, number=3, choose="first").labels is None
+    assert read_corpus(REVIEWS | LABELS, number=3, choose="first", labels=True).labels == ["neg"] * 3
+    assert read_corpus(REVIEWS, labels=True).labels is None
     with pytest.raises(ValueError, match=r"label_column: the dataset names no labels\. Give the column"):
         read_labelled(REVIEWS)
 
@@ -701,7 +702,7 @@ def test_a_column_of_labels_becomes_text_and_an_empty_text_needs_none(tmp_path, 
     spec = rows_with_labels(tmp_path, pa.array(column))
     assert read_labelled(spec) == (["one", "two", "four"], labels)
     assert read_labelled(spec | {"where": {"label": column[0]}}).labels == [x for x in labels if x == labels[0]]
-    assert read_labelled(reading(spec), tmp_path / "rows.parquet").labels == labels
+    assert read_labelled(reading(spec, labels=True), tmp_path / "rows.parquet").labels == labels
 
 
 def test_ids_get_the_names_of_the_dataset_s_own_features(tmp_path):
@@ -713,6 +714,26 @@ def test_ids_get_the_names_of_the_dataset_s_own_features(tmp_path):
     Dataset.from_dict(rows | {"label": [1, -1, 0]}, features=features).to_parquet(tmp_path / "train.parquet")
     with pytest.raises(ValueError, match=r"train\.parquet, row 2: the text 'two' has no label"):
         read_labelled(spec)
+
+
+def test_texts_without_labels_are_texts_where_nobody_asks_for_labels(tmp_path):
+    """GLUE's test splits have -1 for every label."""
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["world", "sport"])})
+    rows = {"text": ["one", "two"], "label": [-1, -1]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "test.parquet")
+    spec = {"loader": "parquet", "path": str(tmp_path / "test.parquet"), "label_column": "label"}
+    assert load_sequences(spec) == read_corpus(spec, number=2).texts == ["one", "two"]
+    patterned = text_file(tmp_path, "pos good", "bad") | {"label_pattern": "^(pos) "}
+    assert load_sequences(patterned) == ["pos good", "bad"]
+    for unlabelled in (spec, patterned):
+        with pytest.raises(ValueError, match="has no label"):
+            read_labelled(unlabelled)
+
+
+def test_labels_shape_no_texts():
+    assert reading(REVIEWS | LABELS) == reading(REVIEWS)
+    assert reading(REVIEWS | LABELS, labels=True) == reading(REVIEWS) | LABELS
+    assert reading({"loader": "hub", "hub": "a/b", "label_column": "label"}) == {"loader": "hub", "hub": "a/b"}
 
 
 def test_emotions_of_a_release_are_labels_of_what_users_say(tmp_path):

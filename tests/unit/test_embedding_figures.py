@@ -76,7 +76,7 @@ def loss_at(rank: float, bend: float = 16) -> float:
 def training_table(
     ranks=RANKS, seeds=(0, 1, 2), lines=("lora",), noise: float = 0.01, metric: str = "validation_loss", bends=(16, 8)
 ) -> pd.DataFrame:
-    """Losses of adapters at two steps, the last of which bends; and of their base."""
+    """Losses of adapters at two steps, the last of which bends, and of what they start from; and of their base elsewhere."""
     rng = np.random.default_rng(0)
     rows = []
     for line, bend in zip(lines, bends, strict=False):
@@ -91,7 +91,8 @@ def training_table(
                             "value": value, "varied": json.dumps({"training.rank": rank}),
                         }
                     )  # fmt: skip
-    rows.append({"model": "base", "group": "base", "step": 5000, "metric": metric, "value": 2.2, "varied": "{}"})
+                    rows.append(rows[-1] | {"metric": f"base_{metric}", "value": 2.2 + seed / 10})
+    rows.append({"model": "base", "group": "base", "step": 5000, "metric": metric, "value": 1.1, "varied": "{}"})
     return pd.DataFrame(rows)
 
 
@@ -179,7 +180,7 @@ def test_static_vectors_are_marked_apart() -> None:
 def test_over_training_each_model_has_a_line_for_each_look() -> None:
     steps = (0, 1, 2, 4, 8, 16, 32, 1000)
     local, global_ = tables(steps=steps)
-    drawn = redundancy.draw(local, global_)
+    drawn = redundancy.draw(local, global_, against="step")
     upper, lower = drawn.axes
     expected = []
     for model, (_, width) in SIZES.items():
@@ -198,20 +199,22 @@ def test_over_training_each_model_has_a_line_for_each_look() -> None:
 
 
 def test_lines_over_seeds_are_medians_with_the_range_as_band() -> None:
-    drawn = redundancy.draw(*tables({"pythia-70m": SIZES["pythia-70m"]}, steps=(0, 10, 100), seeds=(1, 2, 5)))
+    frames = tables({"pythia-70m": SIZES["pythia-70m"]}, steps=(0, 10, 100), seeds=(1, 2, 5))
+    drawn = redundancy.draw(*frames, against="step")
     (_, values), *_ = lines_of(drawn.axes[0])
     band = drawn.axes[0].collections[0].get_paths()[0].vertices
     at = band[band[:, 0] == 100][:, 1]
     assert (at.min(), at.max()) == pytest.approx((values[2] - 0.1, values[2] + 0.3))
     assert legend_texts(drawn)[0] == "pythia-70m (D = 512), 3\N{NO-BREAK SPACE}seeds"
-    without = redundancy.draw(*tables(steps=(0, 10)), band=False)
+    without = redundancy.draw(*tables(steps=(0, 10)), band=False, against="step")
     assert not [c for axes in without.axes for c in axes.collections]
 
 
 def test_lines_of_models_have_a_colour_each_whatever_is_known_of_their_sizes() -> None:
     local, global_ = tables({f"run{place}": (10**6, 64) for place in range(14)}, steps=(0, 10))
     for sizes in (local["n_parameters"], None):
-        drawn = redundancy.draw(local.assign(n_parameters=sizes), global_.assign(n_parameters=sizes))
+        frames = local.assign(n_parameters=sizes), global_.assign(n_parameters=sizes)
+        drawn = redundancy.draw(*frames, against="step")
         assert len({line.get_color() for line in drawn.axes[0].get_lines()}) == 14
 
 
@@ -219,14 +222,14 @@ def test_the_legend_tells_every_width_that_is_drawn() -> None:
     wide = tables({"gpt2": (124_439_808, 768)}, steps=(0, 10))
     wider = tables({"gpt2": (124_439_808, 1536)}, steps=(0, 10), representation="ends", dataset="news")
     local, global_ = (pd.concat(pair, ignore_index=True) for pair in zip(wide, wider, strict=True))
-    drawn = redundancy.draw(local, global_, representations=["input_embeddings", "ends"])
+    drawn = redundancy.draw(local, global_, representations=["input_embeddings", "ends"], against="step")
     assert legend_texts(drawn)[0] == "gpt2 (D = 768, 1536)"
 
 
 def test_against_size_takes_the_last_checkpoint_and_against_step_those_with_several() -> None:
     over_steps, alone = tables({"pythia-70m": SIZES["pythia-70m"]}, steps=(0, 1000)), tables(STATIC)
     local, global_ = (pd.concat(pair, ignore_index=True) for pair in zip(over_steps, alone, strict=True))
-    drawn = redundancy.draw(local, global_)
+    drawn = redundancy.draw(local, global_, against="step")
     assert len(drawn.axes[0].get_lines()) == 2
     assert note(drawn).startswith(
         "Training step (3 models not drawn, without several known steps: word2vec-google-news"
@@ -240,9 +243,43 @@ def test_against_size_takes_the_last_checkpoint_and_against_step_those_with_seve
         redundancy.draw(local, global_, against="layer")
 
 
+def mixed_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One checkpoint of an encoder, static vectors, and models of three widths over training."""
+    over_steps = {f"tiny-width{width}": (300_000 * width, width) for width in (32, 64, 128)}
+    both = ("input_embeddings", "output_embeddings")
+    parts = [tables(over_steps, (0, 1, 10, 100, 300, 1000), representation=name) for name in both]
+    parts += [tables({"minilm": (22_713_216, 384)} | STATIC)]
+    return tuple(pd.concat(pair, ignore_index=True) for pair in zip(*parts, strict=True))
+
+
+@pytest.mark.parametrize("representations", [["input_embeddings"], ["input_embeddings", "output_embeddings"]])
+def test_models_of_one_checkpoint_and_of_several_are_all_drawn(representations: list[str]) -> None:
+    local, global_ = mixed_tables()
+    drawn = redundancy.draw(local, global_, representations=representations, static=list(STATIC))
+    of_sizes, of_steps = drawn.subfigs
+    names = [text.get_text() for text in of_sizes.axes[0].texts]
+    assert sorted(names) == sorted(["minilm", *STATIC, *(f"tiny-width{width}" for width in (32, 64, 128))])
+    last = global_[global_["step"].isna() | (global_["step"] == 1000)].query("representation == 'input_embeddings'")
+    points = {x: y for line in lines_of(of_sizes.axes[0])[:2] for x, y in zip(*line, strict=True)}
+    assert points == pytest.approx(dict(zip(last["n_parameters"], last["value"], strict=True)))
+    assert [len(xs) for xs, _ in lines_of(of_steps.axes[0])] == [6] * 6
+    assert (of_sizes.get_supxlabel(), of_steps.get_supxlabel()) == ("Parameters", "Training step")
+    titles = [" ".join(axes.get_title("left").split()) for axes in of_steps.axes[::2]]
+    assert titles == [f"{name.replace('_', ' ').capitalize()} (MLE, L = 64)" for name in representations]
+    assert layout_faults(drawn) == [] and hidden_marks(drawn) == []
+    alone = redundancy.draw(local, global_, representations=representations, against="size")
+    assert alone.subfigs == [] and len(alone.axes) == 2 * len(representations)
+
+
+def test_what_has_no_size_stands_over_training_alone() -> None:
+    local, global_ = (table.assign(n_parameters=None) for table in tables(steps=(0, 10)))
+    drawn = redundancy.draw(local, global_)
+    assert note(drawn) == "Training step" and len(drawn.axes) == 2
+
+
 def test_a_logarithmic_axis_of_steps_has_no_place_for_step_0() -> None:
     for steps, first in (("log", 1), ("symlog", 0)):
-        drawn = redundancy.draw(*tables(steps=(0, 1, 10)), steps=steps)
+        drawn = redundancy.draw(*tables(steps=(0, 1, 10)), steps=steps, against="step")
         assert lines_of(drawn.axes[0])[0][0][0] == first
 
 
@@ -362,7 +399,7 @@ def test_perplexities_are_medians_over_the_seeds_at_the_last_step() -> None:
     training = training_table()
     axes = draw_ranks(training).axes[0]
     last = training[(training["step"] == 1000)].assign(perplexity=lambda rows: np.exp(rows["value"]))
-    at = last.groupby("group")["perplexity"]
+    at = last[last["metric"] == "validation_loss"].groupby("group")["perplexity"]
     groups = [f"lora-rank{rank}" for rank in RANKS]
     xs, ys = lines_of(axes)[0]
     assert xs == list(RANKS)
@@ -406,7 +443,7 @@ def test_the_dimensions_of_the_base_stand_with_their_intervals() -> None:
 
 def test_the_bend_stands_where_the_elbow_is() -> None:
     training = training_table()
-    last = training[training["varied"].ne("{}") & (training["step"] == 1000)]
+    last = training[training["metric"].eq("validation_loss") & (training["step"] == 1000)]
     bend = elbow([json.loads(varied)["training.rank"] for varied in last["varied"]], last["value"])
     drawn = draw_ranks(training)
     assert upright(drawn.axes[0])["-."] == pytest.approx(bend.x)
@@ -417,12 +454,13 @@ def test_the_bend_stands_where_the_elbow_is() -> None:
     assert not [label for label in legend_texts(straight) if label.startswith("bend")]
 
 
-def test_the_perplexity_of_the_base_is_dotted() -> None:
+def test_the_perplexity_of_the_base_on_the_same_texts_is_dotted() -> None:
     drawn = draw_ranks()
-    assert "perplexity of base: 9.03" in legend_texts(drawn)
+    assert "perplexity of base: 9.97" in legend_texts(drawn)
     (level,) = [line for line in drawn.axes[0].get_lines() if line.get_linestyle() == ":"]
-    assert level.get_ydata()[0] == pytest.approx(np.exp(2.2))
-    without = draw_ranks(training_table()[:-1])
+    assert level.get_ydata()[0] == pytest.approx(np.exp(2.3))
+    training = training_table()
+    without = draw_ranks(training[training["metric"] == "validation_loss"])
     assert not [label for label in legend_texts(without) if label.startswith("perplexity")]
 
 
@@ -488,6 +526,7 @@ def test_without_ranks_there_is_nothing_to_draw() -> None:
 
 def test_runs_without_a_loss_and_of_other_lengths_are_told() -> None:
     training = training_table()
+    training = training[training["metric"] == "validation_loss"].reset_index(drop=True)
     training.loc[1, "value"] = np.nan
     training.loc[training["model"] == "lora-rank2-seed1", "step"] //= 2
     drawn = draw_ranks(training)

@@ -155,7 +155,7 @@ def test_a_small_cloud_is_measured_by_the_estimates_that_it_has_neighbours_for()
             "far": [{"estimator": "twonn", "scope": "local", "n_neighbors": [16, 39, 64]}],
         },
     )
-    assert [sweep.neighbors(cloud) for cloud in ("number10", "number40", "number300")] == [9, 39, 64]
+    assert [sweep.neighbors(cloud) for cloud in ("number10", "number40", "number300")] == [4, 39, 64]
     held = {cloud: [item["n_neighbors"] for item in sweep.items("far", cloud)] for cloud in sweep.config["clouds"]}
     assert held == {"number10": [], "number40": [16, 39], "number300": [16, 39, 64]}
     files = [(cloud.cloud, set) for cloud in sweep.clouds() for set, _ in sweep.estimates(cloud)]
@@ -186,6 +186,31 @@ def test_counts_of_vocabularies_need_a_dataset_to_count_in() -> None:
     (complaint,) = complaints(**of_matrix, points=points, vocabulary={"counted_in": "lee_new"})
     assert "vocabulary.counted_in: 'lee_new' is not in the catalog" in complaint
     assert sweep_of(points=points), "tokens of texts are counted in their own sequences"
+
+
+@pytest.mark.parametrize("kind", ["special", "continuation"])
+def test_static_vectors_have_no_pieces_of_words_and_no_special_tokens(kind: str) -> None:
+    vectors = {"train": "word_vectors", "kind": "static", "training": {"dataset": "lee_news", "algorithm": "word2vec"}}
+    given = {"models": {"words": None}, "datasets": [], "figures": {}, "catalog": {"models": {"words": vectors}}}
+    (complaint,) = complaints(**given, points={"tokens": ["all", kind]})
+    assert complaint.startswith(f"points.tokens: {kind!r} is nothing of words, whose static vectors are of whole words")
+    assert sweep_of(
+        **given, points={"tokens": ["all", "text", "word_start", "count<10"]}, vocabulary={"counted_in": "lee_news"}
+    )
+    assert sweep_of(points={"tokens": ["all", "continuation"]}), "texts have pieces"
+
+
+def test_special_tokens_must_be_among_the_sampled_ones() -> None:
+    (complaint,) = complaints(points={"tokens": "special"})
+    assert (
+        complaint
+        == "points.tokens: 'special' needs special tokens, and tokens.select: text leaves them out; set it to all"
+    )
+    assert sweep_of(points={"tokens": "special"}, tokens={"select": "all"})
+    of_matrix = {"models": {"minilm": {"layers": ["input_embeddings"]}}, "datasets": [], "figures": {}}
+    (complaint,) = complaints(**of_matrix, points={"tokens": "special"}, vocabulary={"select": "text"})
+    assert "and vocabulary.select: text leaves them out" in complaint
+    assert sweep_of(**of_matrix, points={"tokens": "special"})
 
 
 def test_means_over_sequences_have_no_counts() -> None:

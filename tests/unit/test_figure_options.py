@@ -108,6 +108,38 @@ def test_an_option_that_cannot_be_drawn_is_told(figure: str, options: dict[str, 
         sweep_of({figure: options})
 
 
+def shifts_of(checkpoints: Any) -> Sweep:
+    """A sweep of one model and its base, which has a checkpoint of its own."""
+    tuned = HUB | {"tokenizer": {"of": "org/base"}}
+    catalog = {"models": {"org/tuned": tuned, "org/base": HUB | {"checkpoints": "step{15}"}}}
+    return sweep_of(
+        {"shifts": {"checkpoints": checkpoints}},
+        models={"org/tuned": None, "org/base": None},
+        datasets=["lee_news"],
+        comparisons=[{"model": "org/tuned", "base": "org/base"}],
+        catalog=catalog,
+    )
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "names"),
+    [
+        (None, ["step20"]),
+        ([10], ["step10"]),
+        (["step20", 0], ["step0", "step20"]),
+        ("all", ["step0", "step10", "step20"]),
+    ],
+)
+def test_shifts_needs_the_points_of_the_checkpoints_that_it_draws(checkpoints: Any, names: list[str]) -> None:
+    sweep = shifts_of(checkpoints)
+    assert [held.name for held in figure_options.shifted(sweep, sweep.models["org--tuned"])] == names
+
+
+def test_shifts_takes_the_checkpoints_of_what_is_compared_alone() -> None:
+    with pytest.raises(ConfigError, match=r"figures\.shifts\.checkpoints: 15 is not measured; allowed: step0, step10"):
+        shifts_of([15])
+
+
 def test_grokking_needs_accuracies_of_the_models_it_takes(tmp_path: Path) -> None:
     catalog = {"models": SWEEP["catalog"]["models"]}
     hub = {"models": {"org/hub": None}, "datasets": ["lee_news"], "catalog": catalog}

@@ -12,7 +12,9 @@ from idsweep.figures.agreement import draw as draw_agreement
 from idsweep.figures.heatmap import draw as draw_heatmap
 from idsweep.figures.nulls import draw as draw_nulls
 from idsweep.figures.scales import draw as draw_scales
+from idsweep.figures.selection import at_last_checkpoint, by_step, of_representations
 from idsweep.figures.violins import draw as draw_violins
+from idsweep.models import offered_checkpoints
 from matplotlib.collections import PolyCollection, QuadMesh
 from unit.figure_checks import draw_dynamics, layout_faults, panels
 
@@ -120,6 +122,44 @@ def both_tables(layers: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
     ]
     ratio = with_variants(whole.assign(estimator="participation_ratio", scale=np.nan), "value")
     return with_variants(local, "mean"), pd.concat([with_variants(whole, "value"), gride, *own, ratio])
+
+
+def test_checkpoints_without_a_step_come_first() -> None:
+    rows = pd.DataFrame({"group": "a", "checkpoint": ["x", "final", "y", "best"], "step": [400, None, 0, None]})
+    assert list(by_step(rows)["checkpoint"]) == ["final", "best", "y", "x"]
+    offered = offered_checkpoints({"checkpoints": dict(zip(rows["checkpoint"], [400, None, 0, None], strict=True))})
+    assert list(by_step(rows)["checkpoint"]) == list(offered)
+    assert list(at_last_checkpoint(rows)["checkpoint"]) == ["x"]
+    alone = rows[rows["checkpoint"] == "final"]
+    assert list(at_last_checkpoint(alone)["checkpoint"]) == ["final"]
+
+
+def test_an_estimate_that_the_first_cloud_lacks_is_drawn_of_the_first_that_has_it() -> None:
+    """An item that needs more neighbours than a small cloud has is left out there."""
+    local, pointwise = local_table(), pointwise_table()
+    few = {"cloud": "number500"}
+    of_few = local[local["estimator"] == "mle"].assign(**few, mean=-1.0)
+    both = pd.concat([of_few, local], ignore_index=True)
+    cells = [
+        [
+            artist.get_array()
+            for artist in panels(draw_heatmap(table), "neox, news")[0].get_children()
+            if isinstance(artist, QuadMesh)
+        ]
+        for table in (both, local)
+    ]
+    np.testing.assert_array_equal(*cells)
+    of_points = pd.concat([pointwise.assign(**few, estimator="mle"), pointwise], ignore_index=True)
+    assert len(draw_violins(of_points).axes) == len(draw_violins(pointwise).axes)
+    whole = global_table(local).assign(representation="ends")
+    means = both.assign(representation="ends")
+    rows = of_representations(means, pd.concat([whole.assign(**few, estimator="mle"), whole]), ["ends"])
+    first = rows.groupby(["scope", "estimator"])["cloud"].unique().map(list).to_dict()
+    assert first == {
+        (scope, name): [cloud]
+        for scope in ("global", "local")
+        for name, cloud in (("mle", "number500"), ("twonn", "points"))
+    }
 
 
 def test_heat_map_holds_the_means() -> None:

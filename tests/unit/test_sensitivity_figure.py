@@ -267,6 +267,33 @@ def test_estimates_of_the_same_settings_are_named() -> None:
     assert "(estimates of the same settings, not drawn: twonn- discard0.2)" in note(drawn)
 
 
+def test_clouds_that_differ_in_what_is_no_column_are_named() -> None:
+    local = table(numbers=(500, 2000))
+    unit = local.assign(cloud="unit " + local["cloud"], mean=local["mean"] + 1)
+    drawn = draw(pd.concat([local, unit], ignore_index=True))
+    np.testing.assert_allclose(lines(drawn.axes[0])[0][:, 1], local.groupby("cloud_number")["mean"].mean())
+    assert "(6 clouds not drawn, of the same settings as those drawn: unit N500-MNone-noise0.0-all-1-7," in note(drawn)
+    of_same_points = draw(pd.concat([local, unit.assign(mean=local["mean"])], ignore_index=True))
+    assert "not drawn" not in note(of_same_points)
+    assert layout_faults(drawn) == []
+
+
+def test_fewer_points_than_asked_for_are_told() -> None:
+    local = table(sequences=(50, 400, None), tokens=("all", "continuation"), layers=(6, 12))
+    of = local["cloud_sequences"].to_numpy(dtype=float, na_value=np.inf)
+    local["n_points"] = np.select([local["cloud_tokens"] == "continuation", of == 50], [1126, 1800], 1950)
+    assert "(fewer points than N: continuation (1,126), M = 50 (1,800))" in note(draw(local, layers=[6, 12]))
+    assert "(fewer points than N: M = 50 (1,800))" in note(draw(local[local["cloud_tokens"] == "all"]))
+    assert "fewer points" not in note(draw(local[(local["cloud_tokens"] == "all") & (of != 50)]))
+    local.loc[(local["cloud_tokens"] == "continuation") & (of == 400), "n_points"] = 1999
+    assert "(fewer points than N: M = 50 (1,126 – 1,800), continuation, M = all (1,126))" in note(draw(local))
+    sizes = table(numbers=(500, 2000, 60_000), layers=(6, 12))
+    sizes["n_points"] = np.minimum(sizes["n_points"], 30_000 + 100 * sizes["layer"] + sizes["cloud_seed"])
+    drawn = draw(sizes, layers=[6, -1])
+    assert "(fewer points than N: N = 60k (30,602 – 31,202))" in note(drawn)
+    assert layout_faults(drawn) == []
+
+
 def test_an_estimate_that_is_there_twice_is_refused() -> None:
     local = table(numbers=(500, 2000))
     with pytest.raises(ValueError, match=r"The local table holds more than one row for model 'gpt2'.*differ in set"):

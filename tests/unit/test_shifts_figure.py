@@ -32,8 +32,12 @@ def tables(
     steps: Sequence[int | None] = (400, 1200, 2800),
     points: int = 40,
     base: str = "roberta-base",
+    held: Sequence[int | None] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables compared and shifts: the groups, each with its seeds, against one base model, all numbers different."""
+    """The tables compared and shifts: the groups, each with its seeds, against one base model, all numbers different.
+
+    held: the steps whose points are in compared (None: the last).
+    """
     rng = np.random.default_rng(0)
     compared, shifts = [], []
     for dataset, split in clouds:
@@ -77,8 +81,8 @@ def tables(
                                 "share_lower": (difference < 0).mean(),
                             }
                         )
-                    # of the last checkpoint alone
-                    compared += [of_tuned | {"point": p, "value": v} for p, v in enumerate(before + difference)]
+                        if step in (steps[-1:] if held is None else held):
+                            compared += [of_tuned | {"point": p, "value": v} for p, v in enumerate(before + difference)]
     return pd.DataFrame(compared).assign(variant="data", n_neighbors=128), pd.DataFrame(shifts)
 
 
@@ -106,7 +110,7 @@ def note(drawn: Figure) -> str:
 
 
 def headings(drawn: Figure) -> list[str]:
-    return [" ".join(part.get_suptitle().split()) for part in drawn.subfigs]
+    return [" ".join(part.get_suptitle().replace("-\n", "-").split()) for part in drawn.subfigs]
 
 
 def at(rows: pd.DataFrame, **wanted: object) -> pd.DataFrame:
@@ -228,6 +232,71 @@ def test_layers_and_datasets_are_chosen_and_ordered() -> None:
     ] * 2
 
 
+def against(shifts: pd.DataFrame, base: str, checkpoint: str, change: float) -> pd.DataFrame:
+    """The same comparisons with another base."""
+    return shifts.assign(base_model=base, base_checkpoint=checkpoint, shift=shifts["shift"] + change)
+
+
+def test_a_model_compared_with_several_bases_has_a_block_for_each() -> None:
+    compared, shifts = tables(clouds=THREE[:1], seeds=[1, 2])
+    of_base = compared[compared["model"] == "roberta-base"]
+    others = [
+        of_base.assign(checkpoint="early", value=of_base["value"] + 50),
+        of_base.assign(model="bert", group="bert"),
+    ]
+    rows = [shifts, against(shifts, "roberta-base", "early", -50), against(shifts, "bert", "main", 1)]
+    drawn = draw(pd.concat([compared, *others], ignore_index=True), pd.concat(rows, ignore_index=True))
+    tuned = "tuned (checkpoint-2800), 2 seeds against"
+    bases = ["roberta-base (main)", "roberta-base (early)", "bert (main)"]
+    assert headings(drawn) == [f"{tuned} {base}, layer 12" for base in bases]
+    values = at(of_base, layer=12)["value"]
+    for axes, change in zip(drawn.axes[::2], (0, 50, 0), strict=True):
+        half = halves(axes)["base"][:, 1]
+        np.testing.assert_allclose((half.min(), half.max()), (values.min() + change, values.max() + change))
+    shown = at(shifts, layer=12, step=2800)["shift"].median()
+    assert [text(axes).split()[1] for axes in drawn.axes[::2]] == [
+        f"{shown + change:+.2f}".replace("-", "−") for change in (0, -50, 1)
+    ]
+    assert layout_faults(drawn) == []
+
+
+def test_bases_without_room_are_named() -> None:
+    compared, shifts = tables(clouds=NINE)
+    of_base = compared[compared["model"] == "roberta-base"]
+    others = [of_base.assign(model=base, group=base) for base in ("bert", "gpt2")]
+    rows = [shifts, *(against(shifts, base, "main", 1) for base in ("bert", "gpt2"))]
+    drawn = draw(pd.concat([compared, *others], ignore_index=True), pd.concat(rows, ignore_index=True))
+    assert "(1 model not drawn for lack of room, see the option models: tuned against gpt2 (main))" in note(drawn)
+
+
+def test_checkpoints_are_chosen_and_the_curve_stands_below_the_last() -> None:
+    compared, shifts = tables(clouds=THREE[:1], held=(400, 1200, 2800))
+    for asked in ([400, "checkpoint-1200"], ["checkpoint-1200", 400]):
+        drawn = draw(compared, shifts, checkpoints=asked)
+        assert headings(drawn) == [f"tuned (checkpoint-{n}) against roberta-base (main), layer 12" for n in (400, 1200)]
+        assert len(drawn.axes) == 3
+        for axes, name in zip(drawn.axes, ("checkpoint-400", "checkpoint-1200"), strict=False):
+            values = at(compared, model="tuned", checkpoint=name, layer=12)["value"]
+            half = halves(axes)["fine-tuned"][:, 1]
+            np.testing.assert_allclose((half.min(), half.max()), (values.min(), values.max()))
+        assert layout_faults(drawn) == []
+    assert len(headings(draw(compared, shifts, checkpoints="all", layers=[11, 12]))) == 6
+
+
+def test_models_without_the_checkpoint_are_named() -> None:
+    one, other = tables(["a"], THREE[:1], steps=[10, 20], held=[10]), tables(["b"], THREE[:1], steps=[20])
+    compared = pd.concat([one[0], other[0][other[0]["model"] == "b"]], ignore_index=True)
+    drawn = draw(compared, pd.concat([one[1], other[1]], ignore_index=True), checkpoints=[10])
+    assert len(headings(drawn)) == 1
+    assert note(drawn) == "(1 model not drawn, without a checkpoint that is asked for: b)"
+
+
+def test_the_last_checkpoint_is_that_of_the_highest_step_though_another_has_none() -> None:
+    # 400 is what models.Model.last_checkpoint is
+    frames = tables(clouds=THREE[:1], steps=[400, None], held=[400])
+    assert headings(draw(*frames)) == ["tuned (checkpoint-400) against roberta-base (main), layer 12"]
+
+
 def test_models_without_room_are_named() -> None:
     drawn = draw(*tables(["a", "b", "c"], NINE))
     assert [heading[0] for heading in headings(drawn)] == ["a", "b"]
@@ -301,7 +370,13 @@ def test_tables_that_do_not_match_are_refused() -> None:
         ({"models": ["roberta-base"]}, "model 'roberta-base' was asked for, but the shifts table holds 'tuned'"),
         ({"datasets": ["films"]}, "dataset 'films' was asked for, but the shifts table holds 'dialogues'"),
         ({"layers": [-1, 7]}, "layer 7 was asked for, but the shifts table holds 0, 11, 12"),
-        ({"layers": list(range(9))}, "3 datasets × 9 layers are more than the 24 panels .* datasets and layers"),
+        (
+            {"layers": [0, 11, 12], "checkpoints": "all"},
+            "3 datasets × 3 layers × 3 checkpoints are more than the 24 pan",
+        ),
+        ({"checkpoints": [400, 500]}, "step 500 was asked for, but the shifts table holds 400, 1200, 2800"),
+        ({"checkpoints": ["last"]}, "checkpoint 'last' was asked for, but the shifts table holds 'checkpoint-400'"),
+        ({"checkpoints": "last"}, "checkpoints = 'last' is not known; it must be all, or a list"),
         ({"steps": "cubic"}, "steps = 'cubic' is not known"),
     ],
 )
@@ -340,5 +415,7 @@ def test_the_same_tables_give_the_same_bytes(tmp_path) -> None:
 
 def test_the_registry_knows_the_figure() -> None:
     assert registry.tables("shifts") == ("compared", "shifts")
-    assert set(registry.options("shifts")) == {"estimator", "models", "datasets", "layers", "steps", "limits"}
+    assert set(registry.options("shifts")) == {
+        "estimator", "models", "datasets", "layers", "checkpoints", "steps", "limits",
+    }  # fmt: skip
     assert registry.description("shifts").startswith("Violins of the local estimates of a base model")

@@ -90,10 +90,21 @@ def test_an_estimator_s_code_reaches_only_jobs_that_use_it() -> None:
     assert "idsweep.estimators.twonn" not in closure
 
 
+def test_how_clouds_are_named_makes_no_neighbours_stale() -> None:
+    closure, _ = signature._closure(SCRIPTS / "find_neighbors.py", ())
+    assert "idsweep.clouds" in closure
+    assert "idsweep.expansion" not in closure
+
+
 def test_scikit_dimension_counts_where_one_of_its_estimators_is_used() -> None:
     script = SCRIPTS / "estimate_dimensions.py"
     assert "scikit-dimension" in code_of(script, ("idsweep.estimators.scikit_dimension",))["versions"]
     assert "scikit-dimension" not in code_of(script, ("idsweep.estimators.twonn",))["versions"]
+
+
+def test_scikit_learn_counts_where_its_scores_are_used() -> None:
+    using = {path.stem for path in SCRIPTS.glob("*.py") if "scikit-learn" in code_of(path)["versions"]}
+    assert using == {"fine_tune_classifier"}
 
 
 def test_names_of_settings_count_their_order_does_not() -> None:

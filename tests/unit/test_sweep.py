@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,36 @@ def test_adapters_build_on_a_base_and_take_its_tokenizer(tmp_path: Path) -> None
     (tmp_path / "lora/checkpoint-8/config.json").write_text("{}")
     with pytest.raises(ConfigError, match="no whole checkpoint"):
         model_of(entry, others={"theirs": base})
+
+
+@pytest.mark.parametrize(
+    ("base", "named", "said"),
+    [
+        ({"hub": "a/right"}, "a/right", None),
+        ({"hub": "a/right"}, "b/Right", None),
+        ({"hub": "a/right"}, "/models/wrong", None),
+        ({"hub": "a/right"}, "a/wrong", "trained on a/wrong, not on a/right. "),
+        ({"hub": "a/right"}, "tiny_neox", "trained on tiny_neox, not on a/right. "),
+        ({"hub": "a/{checkpoint}", "checkpoints": {"right": None}}, "a/right", None),
+        ({"path": "local"}, "a/right", None),
+        ({"path": "local"}, "theirs", None),
+        ({"path": "local"}, "tiny_neox", "trained on tiny_neox, not on theirs. Give its entry in the catalog that model as `base`"),
+    ],
+)  # fmt: skip
+def test_adapters_that_were_trained_on_another_model_are_told(
+    tmp_path: Path, base: dict[str, Any], named: str, said: str | None
+) -> None:
+    if "path" in base:
+        base = {"path": str(model_folder(tmp_path / "local"))}
+    folder = model_folder(tmp_path / "lora", adapter=True)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": named}))
+    entry = {"path": str(folder), "kind": "causal", "base": "theirs"}
+    others = {"theirs": {"kind": "causal"} | ({"layers": 2} if "hub" in base else {}) | base}
+    if said is None:
+        assert model_of(entry, others=others).base[0].name == "theirs"
+        return
+    with pytest.raises(ConfigError, match=re.escape(f"mine.base: {folder}: the adapter was {said}")):
+        model_of(entry, others=others)
 
 
 def test_models_share_a_tokenizer_where_they_say_so() -> None:

@@ -129,6 +129,20 @@ def groups_table(
     return pd.DataFrame(rows).sample(frac=1, random_state=0)
 
 
+def of_matrices(table: pd.DataFrame, names: Sequence[str] = ("input_embeddings", "output_embeddings")) -> pd.DataFrame:
+    """The same groups of the entries of a vocabulary, all of which stand at position 0 and occur once."""
+    kept = table[table["by"].isin(["part", "frequency"])]
+    alone = kept.drop_duplicates(["model", "dataset"]).assign(by="position", label="0", place=0)
+    of_vocabulary = {"dataset": "vocabulary", "split": None, "layer": None}
+    parts = [pd.concat([kept, alone]).assign(**of_vocabulary, representation=name) for name in names]
+    return pd.concat([part.assign(median=part["median"] + place) for place, part in enumerate(parts)])
+
+
+def heads(drawn: Figure) -> list[str]:
+    titles = [axes.get_title("left") for axes in drawn.axes]
+    return [" ".join(title.rsplit("\n", 1)[0].split()) for title in titles if "(final)" in title]
+
+
 def scatter(axes: Axes) -> np.ndarray:
     (dots,) = [artist for artist in axes.collections if isinstance(artist, PathCollection)]
     return np.asarray(dots.get_offsets())
@@ -415,6 +429,37 @@ def test_one_model_and_dataset_are_shown_or_those_asked_for() -> None:
         draw_tokens(table, models=["gpt3"])
     with pytest.raises(ValueError, match="The token_groups table holds more than one row for model"):
         draw_tokens(pd.concat([table, table]))
+
+
+def test_embedding_matrices_alone_are_drawn_without_positions() -> None:
+    table = of_matrices(groups_table(("glove", "bert")))
+    drawn = draw_tokens(table)
+    assert heads(drawn) == ["glove (final), input embeddings", "glove (final), output embeddings"]
+    assert len(drawn.axes) == 4 and panels(drawn, "Position in the sequence") == []
+    for place, axes in enumerate(panels(drawn, "Occurrences in the texts")):
+        rows = table[(table["model"] == "glove") & (table["by"] == "frequency")]
+        rows = rows[rows["representation"] == ("input_embeddings", "output_embeddings")[place]].sort_values("place")
+        np.testing.assert_array_equal(axes.get_lines()[0].get_xdata(), rows["median"])
+    left_out = "(not drawn, see the options models and datasets: bert, input_embeddings, bert, output_embeddings)"
+    assert left_out in note(drawn)
+    assert layout_faults(drawn) == []
+    assert not registry.shows_layers("tokens")
+
+
+def test_embedding_matrices_stand_below_the_layers_of_their_model() -> None:
+    words = of_matrices(groups_table(("glove",)), ["input_embeddings"])
+    texts = groups_table(("gpt2", "bert"), ("news", "films")).sort_values("model", ascending=False, kind="stable")
+    table = pd.concat([words, texts, of_matrices(texts[texts["dataset"] == "news"])], ignore_index=True)
+    gpt2 = ["gpt2 (final), input embeddings", "gpt2 (final), output embeddings"]
+    assert heads(draw_tokens(table, models=["gpt2"]))[-2:] == gpt2
+    assert heads(draw_tokens(table, models=["glove"])) == ["glove (final), input embeddings"]
+    both = heads(draw_tokens(table, models=["glove", "gpt2"]))
+    assert both[0] == "glove (final), input embeddings" and both[-2:] == gpt2 and len(both) == 5
+    assert heads(draw_tokens(table, models=["gpt2"], datasets=["films"])) == ["gpt2 (final), films, layer 12"]
+    assert layout_faults(draw_tokens(table, models=["glove", "gpt2", "bert"])) == []
+    for options in ({"models": ["gpt3"]}, {"datasets": ["vocabulary"]}, {"estimator": "mle"}, {"layers": [3]}):
+        with pytest.raises(ValueError, match=" was asked for, but the (token_groups )?table holds"):
+            draw_tokens(table, **options)
 
 
 def test_groups_that_are_missing_or_undefined_are_left_out() -> None:

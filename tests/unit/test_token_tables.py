@@ -418,6 +418,12 @@ def test_entries_of_a_vocabulary_have_the_frequency_that_was_counted_for_them():
     assert [row["place"] for row in found] == [0, 1, 2]
 
 
+def test_entries_without_a_count_have_no_frequency():
+    entries = points_of(list("abcd"), sequence=[0, 1, 2, 3], position=[0] * 4, count=[None, 5, 0, None])
+    found = groups_by(token_groups(estimates(range(4), [1.0, 2.0, 3.0, 4.0]), entries), "frequency")
+    assert [(row["label"], row["n"], row["mean"]) for row in found] == [("0", 1, 3), ("4-7", 1, 2)]
+
+
 # ---- parts
 
 

@@ -354,3 +354,28 @@ def test_occurrences_are_counted_over_all_blocks() -> None:
     assert found.tolist() == [3, 1, 2, 0]
     assert counts(blocks, np.array([2])).tolist() == [3]  # ids beyond those asked for do not matter
     assert counts([], np.array([3])).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["the", "don't", "l’été", "pm", "café", "absent"], [2, 1, 1, 2, 1, 0]),
+        (["The", "Café"], [2, 1]),
+        (["the", "The"], [1, 1]),
+        (["cafe", "New_York", ",", "42", "7pm", "</s>", "of the"], [0, *[None] * 6]),
+    ],
+    ids=["lower case", "no two that differ in case alone", "both cases", "no words of texts"],
+)
+def test_words_of_static_vectors_are_counted_as_they_are_trained(words, expected):
+    texts = ["The café, the 7pm news: don't", "10pm in New_York, l’été, 42 of it"]
+    table = sample_vocabulary(words, number=None, seed=0, counted_in=corpus_of(texts))
+    assert table.schema.equals(POINTS)
+    assert table["count"].to_pylist() == expected
+
+
+def test_counts_stay_with_the_words_that_were_drawn():
+    words = [*"abcdefghij", "1", "2", "3", "4"]
+    corpus = corpus_of([" ".join("abcdefghij"[:i]) for i in range(1, 11)])  # a ten times, b nine times …
+    drawn = sample_vocabulary(words, number=7, seed=1, counted_in=corpus)
+    expected = [10 - "abcdefghij".index(word) if word.isalpha() else None for word in drawn["token"].to_pylist()]
+    assert drawn["count"].to_pylist() == expected and None in expected

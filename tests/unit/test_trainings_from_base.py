@@ -90,7 +90,11 @@ def test_epochs_take_the_place_of_steps_in_names_and_tables() -> None:
     ("entry", "rule", "metrics"),
     [
         (TUNED, "fine_tune_language_model", {"train_loss", "validation_loss"}),
-        (RANKS, "train_lora_embedding", {"train_loss", "validation_loss", "validation_perplexity"}),
+        (
+            RANKS,
+            "train_lora_embedding",
+            {"train_loss", "validation_loss", "validation_perplexity", "base_validation_loss"},
+        ),
         (
             CLASSIFIER,
             "fine_tune_classifier",
@@ -260,6 +264,65 @@ def test_what_shapes_the_weights_makes_the_training_stale(tmp_path: Path, entry:
         staleness(tmp_path, given).signature("fine_tune_classifier", model="mine") for given in (CLASSIFIER, entry)
     )
     assert (one != two) is stale
+
+
+def test_labels_make_stale_the_classifier_alone(tmp_path: Path) -> None:
+    """Another label column changes no text: tokens of that dataset stay, and trainings that read no labels."""
+    measured = {"models": {"mine": None, "plain": None, "minilm": None}, "datasets": ["labelled:train"]}
+    plain = training(TUNED, dataset="labelled:train")
+    one, two = (
+        Staleness(
+            expand(
+                config.load(
+                    copy.deepcopy(
+                        {"sweep": "s", "layers": [-1], "tokens": {"max_length": 64}, **measured}
+                        | {
+                            "catalog": {
+                                "models": {"mine": CLASSIFIER, "plain": plain},
+                                "datasets": {"labelled": labelled},
+                            }
+                        }
+                    ),
+                    PROJECT / "config",
+                )
+            ),
+            PROJECT / "workflow_scripts",
+            Digests(tmp_path / "digests.json"),
+        )
+        for labelled in (LABELLED, LABELLED | {"label_pattern": "^__label__(\\w)"})
+    )
+    at = {"checkpoint": "final", "model": "minilm", "dataset": "labelled--train"}
+    jobs = {
+        "sample_tokens": {"tokenizer": "minilm", "dataset": "labelled--train"},
+        "extract_embeddings": at,
+        "fine_tune_language_model": {"model": "plain"},
+        "fine_tune_classifier": {"model": "mine"},
+    }
+    changed = {rule for rule, names in jobs.items() if one.signature(rule, **names) != two.signature(rule, **names)}
+    assert changed == {"fine_tune_classifier"}
+    assert one.settings("fine_tune_classifier", model="mine")["texts"]["dataset"]["entry"]["label_pattern"]
+
+
+def test_the_texts_of_a_base_s_tokenizer_are_not_those_of_a_fine_tuning() -> None:
+    with pytest.raises(
+        ConfigError, match=r"tiny_neox, and with it other texts; name what it was trained on, film_reviews"
+    ):
+        sweep_of(TUNED, datasets=["trained_on"])
+
+
+def test_what_is_fine_tuned_as_a_whole_is_as_large_as_its_base() -> None:
+    theirs = {"hub": "a/b", "kind": "causal", "layers": 2, "size_gb": 14.0}
+    entry = without(TUNED, "base_checkpoint") | {"base": "theirs"}
+    sizes = {
+        name: sweep_of(given, {"theirs": theirs}).models["mine"].size_gb
+        for name, given in {
+            "whole": entry,
+            "said": entry | {"size_gb": 28.0},
+            "adapter": training(entry, lora={"rank": 2}),
+        }.items()
+    }
+    assert sizes == {"whole": 14.0, "said": 28.0, "adapter": 1}
+    assert sweep_of(TUNED).models["mine"].size_gb == 1
 
 
 def test_where_and_how_it_is_computed_makes_no_training_stale(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
+from idsweep.corpora import Corpus, load_sequences
 from idsweep.static_vectors import load_vectors
+from idsweep.tokens import sample_vocabulary
 from idsweep.training import word_vectors
 from idsweep.training.word_vectors import train_word_vectors
 
@@ -26,6 +28,12 @@ OPTIONS = {
     "negative": 5,
     "skip_gram": False,
     "seed": 0,
+}
+LEE_NEWS = {
+    "loader": "text",
+    "package": "gensim",
+    "file": "test/test_data/lee_background.cor",
+    "encoding": "latin-1",
 }
 # In each sentence the subject and the object are of one kind, and any of a kind stands where another might.
 KINDS = {
@@ -113,6 +121,18 @@ def test_words_are_runs_of_letters_in_lower_case(tmp_path):
     train_word_vectors([text], tmp_path / "v.bin", **OPTIONS)
     words, _ = load_vectors(tmp_path / "v.bin")
     assert set(words) == {"don't", "stop", "naïve", "l’été", "über", "alles", "x", "y", "жизнь"}
+
+
+def test_every_word_is_counted_as_often_as_it_was_trained_on(tmp_path):
+    texts = [*load_sequences(LEE_NEWS), "Don’t, don’t! 7pm x2y"]
+    for least in (1, 10):
+        train_word_vectors(texts, tmp_path / "v.bin", **OPTIONS | {"min_count": least, "epochs": 1})
+        words, _ = load_vectors(tmp_path / "v.bin")
+        corpus = Corpus(np.arange(len(texts)), texts, None)
+        counted = sample_vocabulary(words, number=None, seed=0, counted_in=corpus)["count"].to_pylist()
+        assert min(counted) == least
+        assert counted == sorted(counted, reverse=True), "words stand by how often they were trained on"
+    assert {"pm", "th", "am"} <= set(words)
 
 
 def test_the_end_of_a_long_text_is_trained_on_as_well(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -15,12 +16,46 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def merge(model: PreTrainedModel, folder: str | Path, adapter: str | Path) -> PreTrainedModel:
+def base_of(adapter: str | Path) -> str | None:
+    """The name that an adapter gives the model that it was trained on: an id on the hub, a path, or none."""
+    config = json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    return config.get("base_model_name_or_path")
+
+
+def wrong_base(named: str | None, base: str) -> str | None:
+    """What to say of an adapter that names another base than the one it is given; None if there is nothing to say.
+
+    named: as of `base_of`; a path tells nothing. base: an id on the hub, or the name of a model that was trained here. Names
+    are those of one model if they end alike, since models are copied to other accounts; case does not count.
+    """
+    if not named or _is_path(named) or _last_part(named) == _last_part(base):
+        return None
+    return (
+        f"the adapter was trained on {named}, not on {base}. Give its entry in the catalog that model as `base`; if both are "
+        f"the same weights, write {base} as base_model_name_or_path into its {ADAPTER_CONFIG}"
+    )
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition("/")[2].lower()
+
+
+def merge(
+    model: PreTrainedModel, folder: str | Path, adapter: str | Path, base_name: str | None = None
+) -> PreTrainedModel:
     """The model, loaded from `folder`, with the changes of the adapter in its weights.
 
     An adapter of the model with a head, as a classifier, fits the model without any: its head is left out.
 
-    Raises ValueError if the adapter cannot be read, does not fit, or changes no weights.
+    base_name: the model's id on the hub. Where it is not known, the name in the model's config.json is compared with the
+        adapter's, and a difference only warned of.
+
+    Raises ValueError if the adapter cannot be read, was trained on another model (`wrong_base`), does not fit, or changes
+    no weights.
     """
     import warnings
 
@@ -33,10 +68,13 @@ def merge(model: PreTrainedModel, folder: str | Path, adapter: str | Path) -> Pr
         raise ValueError(f"{problem}: its {ADAPTER_CONFIG} cannot be read: {error}") from error
     if config.is_prompt_learning:
         raise ValueError(f"{problem}: {config.peft_type.value} changes the input and not the weights.")
-    of_base, of_adapter = read_config(folder).get("_name_or_path"), config.base_model_name_or_path
-    if of_base and of_adapter and of_adapter not in (of_base, str(folder)):
+    of_adapter = config.base_model_name_or_path
+    if base_name is not None and (wrong := wrong_base(of_adapter, base_name)):
+        raise ValueError(f"{problem}: {wrong}.")
+    of_base = base_name or read_config(folder).get("_name_or_path")
+    if of_base and of_adapter and of_adapter != str(folder) and _last_part(of_adapter) != _last_part(of_base):
         logger.warning(
-            "The adapter %s was trained on %s and is merged into %s, whose config names %s.",
+            "The adapter %s was trained on %s and is merged into %s, which is %s by name.",
             *(adapter, of_adapter, folder, of_base),
         )
     try:

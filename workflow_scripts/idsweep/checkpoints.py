@@ -48,6 +48,7 @@ def load_model(
     attention: str | None = None,
     prefix: str | None = None,
     adapter: str | Path | None = None,
+    base_name: str | None = None,
     trust_remote_code: bool = False,
 ) -> torch.nn.Module:
     """The model of a folder, in evaluation mode, with its head where the kind has one.
@@ -68,6 +69,8 @@ def load_model(
         For checkpoints that wrap the model in another module: only weights under `prefix.` are taken, without it.
     adapter
         Folder of a PEFT adapter that is merged into the weights, in their dtype. The folder is left as it is.
+    base_name
+        The model's id on the hub, if known: an adapter of a model with another name is refused.
     trust_remote_code
         Whether code that the folder brings may be run.
 
@@ -124,7 +127,7 @@ def load_model(
             # By name: what this module imports counts as code of every forward pass, adapter or not.
             merge = import_module("idsweep.adapters").merge
             # Adapters of encoder-decoders name their modules from the whole model on.
-            wanted = _wanted_part(merge(model, folder, adapter), kind)
+            wanted = _wanted_part(merge(model, folder, adapter, base_name), kind)
     return wanted.eval().to(device)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from idsweep import store
-from idsweep.expansion import TOKENS
 from idsweep.pieces import parts
 from idsweep.points import Points, prepare_points
 from idsweep.representations import Combination, combine, of_layer
 
 log = logging.getLogger(__name__)
 
+TOKENS = re.compile(r"count(>=|<|=)(\d+)")  # those values of `points: tokens:` that count
 COMPARE = {">=": operator.ge, "<": operator.lt, "=": operator.eq}
 
 
@@ -62,16 +64,17 @@ def chosen(tokens: pa.Table, which: str, sequences: int | None, seed: int) -> np
     """Which of the sampled tokens a cloud may be drawn from, bool (M,).
 
     which: all; text or special; word_start or continuation, by the form of the piece (`pieces.parts`); or `count>=n`,
-    `count<n`, `count=n`, by how often the token comes in the texts. sequences: of that many, drawn by PCG64([seed, 1]);
+    `count<n`, `count=n`, by how often the token comes in the texts; a token without a count is in none of these. sequences: of that many, drawn by PCG64([seed, 1]);
     more sequences hold all of fewer.
 
     Raises ValueError if no token is left, or tokens were not counted.
     """
     wanted = np.ones(len(tokens), dtype=bool)
     if match := TOKENS.fullmatch(which) if which.startswith("count") else None:
-        if tokens["count"].null_count:
+        if tokens["count"].null_count == len(tokens):
             raise ValueError(f"points.tokens: {which!r} needs counts; name a dataset in vocabulary.counted_in.")
-        wanted = COMPARE[match[1]](store.to_numpy(tokens["count"]), int(match[2]))
+        count = store.to_numpy(pc.fill_null(tokens["count"], -1))
+        wanted = (count >= 0) & COMPARE[match[1]](count, int(match[2]))
     elif which != "all":
         part = parts(tokens)
         wanted = part != "special" if which == "text" else part == which

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from idsweep import model_files
 from idsweep.config import choose
 from idsweep.models import LOCAL_DIMENSION, Checkpoint, Model, safe
 
@@ -26,7 +27,7 @@ class Pair(NamedTuple):
 
 
 def pairs(sweep: Sweep) -> list[Pair]:
-    """What `comparisons:` names, and every other model that was made of one that is measured too."""
+    """What `comparisons:` names, and every other model that was made of one that is measured too, where they can be compared."""
     made = {}
     for given in sweep.config["comparisons"]:
         for model in _called(sweep, given["model"]):
@@ -39,8 +40,10 @@ def pairs(sweep: Sweep) -> list[Pair]:
         if model.start is not None and model.name not in compared:
             base, checkpoint = model.start
             measured = sweep.models.get(base.name)
-            if measured and checkpoint.name in measured.checkpoints and model.reads_text and measured.reads_text:
-                made[model.name, base.name, checkpoint.name] = Pair(model, measured, checkpoint)
+            if measured and checkpoint.name in measured.checkpoints:
+                pair = Pair(model, measured, checkpoint)
+                if not any(_of_pair(pair)):
+                    made[model.name, base.name, checkpoint.name] = pair
     return list(made.values())
 
 
@@ -54,7 +57,7 @@ def complaints(sweep: Sweep) -> Iterator[str]:
         for complaint in _of_comparison(sweep, given):
             yield f"comparisons[{i}].{complaint}"
     for pair in pairs(sweep):
-        yield from _of_pair(sweep, pair)
+        yield from _of_pair(pair)
     for model, metric, file in sweep.brought_metrics():
         for complaint in _of_metric(model, metric, file):
             yield f"models.{model.catalogued}.metrics.{metric}: {complaint}"
@@ -77,7 +80,7 @@ def _of_comparison(sweep: Sweep, given: Mapping[str, str]) -> Iterator[str]:
         yield f"base: {given['base']!r} would be compared with itself; name another model"
 
 
-def _of_pair(sweep: Sweep, pair: Pair) -> Iterator[str]:
+def _of_pair(pair: Pair) -> Iterator[str]:
     model, base = pair.model, pair.base
     what = f"comparisons: {model.name} and {base.name}"
     if not model.reads_text or not base.reads_text:
@@ -92,11 +95,25 @@ def _of_pair(sweep: Sweep, pair: Pair) -> Iterator[str]:
             f"{what} have {model.depth} and {base.depth} layers: one was not fine-tuned from the other; compare "
             f"{model.name} with the model that it was made of"
         )
-    elif not set(model.layers) & set(base.layers):
+    elif None not in (widths := (_width(model), _width(base))) and widths[0] != widths[1]:
+        yield (
+            f"{what} have hidden states of {widths[0]} and {widths[1]} dimensions: one was not fine-tuned from the other; "
+            f"compare {model.name} with the model that it was made of"
+        )
+    elif not (set(model.layers) & set(base.layers) or model.combinations):
         yield (
             f"{what} are measured at no common layer, but at {_listed(model.layers)} and {_listed(base.layers)}; name the same "
             "`layers` for both"
         )
+
+
+def _width(model: Model) -> int | None:
+    """Of its hidden states, where that is known before anything runs."""
+    root = model.start[0] if model.start else model
+    if root.folder is not None:
+        return model_files.read_architecture(root.weights(root.last_checkpoint.name)).width
+    said = root.entry | root.entry.get("architecture", {})
+    return next((said[key] for key in ("width", *model_files.WIDTH_KEYS) if key in said), None)
 
 
 def _of_metric(model: Model, metric: str, file: Path) -> Iterator[str]:

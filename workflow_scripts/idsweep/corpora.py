@@ -76,6 +76,9 @@ KEYS = frozenset(("loader", *SOURCE_KEYS, *EQUATION_KEYS, *TEXT_KEYS, *LABEL_KEY
 ROWS_AT_ONCE = 1000
 DRAWS_AT_ONCE = 4096
 
+# The words that word vectors are trained on and counted by: runs of letters, apostrophes between letters included.
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+
 Span = tuple[int, int, str]
 
 
@@ -84,7 +87,7 @@ class Corpus(NamedTuple):
 
     index: int64 (n,), increasing: the place of each text among the cleaned texts of the whole dataset.
     spans: for each text (begin, end, class) in characters, one for each word of it; None without classes.
-    labels: of each text, as text; None if the entry names no labels.
+    labels: of each text, as text; None if they were not asked for.
     """
 
     index: np.ndarray
@@ -180,15 +183,15 @@ def offers_splits(spec: Mapping[str, Any]) -> bool:
     return parted or ("hub" in spec and "{split}" in spec["file"])
 
 
-def reading(spec: Mapping[str, Any]) -> dict[str, Any]:
+def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
     """What of an entry shapes its texts besides the content of its file: all but where a local file lies.
 
-    Of equations it is the task alone: nothing is read, split or cleaned.
+    labels: also what shapes their labels. Of equations it is the task alone: nothing is read, split or cleaned.
     """
     if spec["loader"] == "equations":
         return {key: spec[key] for key in ("loader", *EQUATION_KEYS) if key in spec}
-    local = "hub" not in spec
-    return {key: value for key, value in spec.items() if not (local and key in PLACE_KEYS)}
+    left_out = (*(PLACE_KEYS if "hub" not in spec else ()), *(() if labels else LABEL_KEYS))
+    return {key: value for key, value in spec.items() if key not in left_out}
 
 
 def read_corpus(
@@ -199,6 +202,7 @@ def read_corpus(
     choose: str = "random",
     seed: int = 778,
     part: Part | None = None,
+    labels: bool = False,
 ) -> Corpus:
     """`number` texts of a dataset (all if None), in the order of its rows, cleaned as the entry says; none is empty.
 
@@ -208,9 +212,10 @@ def read_corpus(
         `choose_sequences` does. With `streaming` it is another draw: a reservoir sample (Vitter 1985,
         algorithm R, PCG64 from `seed`), since the number of texts is known only at the end.
     part: only texts that a training took, or held out.
+    labels: read their labels too, if the entry names any; each text needs one then.
 
     Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
-    split, if words and classes do not match, if a text lacks the label that the entry names, or if no text is left.
+    split, if words and classes do not match, if a text lacks the label that is asked for, or if no text is left.
     """
     if choose not in ("random", "first"):
         raise ValueError(f"choose: {choose!r} is not known; choose random or first.")
@@ -219,6 +224,8 @@ def read_corpus(
     spec = _placed(spec, file)
     path = corpus_file(spec)
     source = str(path) if path else spec.get("hub", spec.get("task"))
+    if not labels:
+        spec = {key: value for key, value in spec.items() if key not in LABEL_KEYS}
     if spec.get("streaming") and number is None:
         raise ValueError(f"streaming: {source} is not held as a whole; set tokens.sequences to how many texts to take.")
 
@@ -270,7 +277,7 @@ def read_labelled(
             "label_column: the dataset names no labels. Give the column that holds them as label_column, or "
             "label_pattern, a regular expression with one group that finds them in the texts."
         )
-    corpus = read_corpus(spec, file, number=number, seed=seed)
+    corpus = read_corpus(spec, file, number=number, seed=seed, labels=True)
     return LabelledTexts(corpus.texts, corpus.labels)
 
 

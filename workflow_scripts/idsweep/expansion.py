@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any
 
 ONLY_CLOUD = "points"
-TOKENS = re.compile(r"count(>=|<|=)(\d+)")  # those values of `points: tokens:` that count
 
 
 def clouds(given: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from idsweep import comparisons
 from idsweep.config import choose, key_path, label
 from idsweep.figures import registry as figures
-from idsweep.models import Model, safe
+from idsweep.models import Checkpoint, Model, safe
 
 if TYPE_CHECKING:
     from idsweep.sweep import Sweep
@@ -24,9 +24,23 @@ def complaints(sweep: Sweep) -> Iterator[str]:
         yield from _wrong_names(sweep, figure, options, allowed)
         models = [model for model in _picked(sweep, options) if model.reads_text]
         yield from _wrong_layers(figure, options, models)
-        yield from _wrong_checkpoints(figure, options, models)
+        yield from _wrong_checkpoints(figure, options, _fine_tuned(sweep, models) if figure == "shifts" else models)
         yield from _missing(sweep, figure, options | {"estimate": options.get("estimate", allowed.get("estimate"))})
         yield from _wrong_metrics(sweep, figure, options, [model for model in models if len(_steps(model)) > 1])
+
+
+def shifted(sweep: Sweep, model: Model) -> list[Checkpoint]:
+    """The checkpoints of a model at which the figure shifts draws its estimates: the last one, or those asked for."""
+    asked = (sweep.config["figures"].get("shifts") or {}).get("checkpoints")
+    if asked is None:
+        return [model.last_checkpoint]
+    return [held for held in model.checkpoints.values() if asked == "all" or held.name in asked or held.step in asked]
+
+
+def _fine_tuned(sweep: Sweep, models: Iterable[Model]) -> list[Model]:
+    """Those of the models that are compared with another."""
+    names = {pair.model.name for pair in comparisons.pairs(sweep)}
+    return [model for model in models if model.name in names]
 
 
 def _at(figure: str, key: str) -> str:
@@ -123,11 +137,11 @@ def _wrong_layers(figure: str, options: Mapping[str, Any], models: Iterable[Mode
                 yield f"{_at(figure, 'layers')}: {layer} is not measured of {model.group}; measured: {held}"
 
 
-def _wrong_checkpoints(figure: str, options: Mapping[str, Any], models: Iterable[Model]) -> Iterator[str]:
+def _wrong_checkpoints(figure: str, options: Mapping[str, Any], models: Sequence[Model]) -> Iterator[str]:
     checkpoints = options.get("checkpoints", "all")
     held = [checkpoint for model in models for checkpoint in model.checkpoints.values()]
     names = dict.fromkeys(checkpoint.name for checkpoint in held)
-    for asked in () if checkpoints == "all" else checkpoints:
+    for asked in () if checkpoints == "all" or not models else checkpoints:
         if asked not in (names if isinstance(asked, str) else {checkpoint.step for checkpoint in held}):
             yield f"{_at(figure, 'checkpoints')}: {asked!r} is not measured; {choose(asked, names)}"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idsweep import model_files, steps
+from idsweep import adapters, model_files, steps
 from idsweep.config import ConfigError, choose
 from idsweep.packages import path_in_package
 from idsweep.representations import EMBEDDING_MATRICES, VOCABULARY, Combination, of_layer
@@ -29,7 +29,7 @@ TRAINED_METRICS = {
     "word_vectors": (),
     "fine_tuned_language_model": LOSSES,
     "fine_tuned_classifier": tuple(f"{split}_{score}" for split in ("train", "validation") for score in SCORES),
-    "lora_embedding": (*LOSSES, "validation_perplexity"),
+    "lora_embedding": (*LOSSES, "validation_perplexity", "base_validation_loss"),
 }
 TEST_METRICS = tuple(f"test_{score}" for score in SCORES)
 # `train:` of an entry -> the rule that makes it, where that is not train_ and its name.
@@ -140,6 +140,17 @@ class Model:
         return bool(self.layers)
 
     @property
+    def reads_labels(self) -> bool:
+        """Whether it is trained on texts with labels."""
+        return self.entry.get("train") == "fine_tuned_classifier"
+
+    @property
+    def size_gb(self) -> float:
+        """GB of one checkpoint, as the catalog says; what was fine-tuned as a whole is as large as its start. 1 if unknown."""
+        start = self.start[0].size_gb if self.start and not self.base else 1
+        return self.entry.get("size_gb", start)
+
+    @property
     def last_checkpoint(self) -> Checkpoint:
         return list(self.checkpoints.values())[-1]
 
@@ -151,6 +162,10 @@ class Model:
         """Id and revision of one checkpoint on the hub."""
         name, revision = self.entry["hub"], self.checkpoints[checkpoint].revision
         return (name.replace("{checkpoint}", revision), self.entry["revision"]) if "{" in name else (name, revision)
+
+    def known_as(self, checkpoint: str) -> str:
+        """The name that adapters give it as their base: its id on the hub, or its own."""
+        return self.hub(checkpoint)[0] if self.source == "hub" else self.name
 
     def representations(self, dataset: str) -> list[str]:
         """Names of what is estimated on a dataset, or on the vocabulary."""
@@ -264,6 +279,8 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
         depth, positions = _shape(entry, source, root, picked, start, at)
         layers, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
         _check_lengths(entry, tokenizer, config if layers else None, positions, catalogued, at)
+        if base and root:
+            _check(_wrong_base([_inside(root, entry, one) for one in picked], base, config), f"{at}.base")
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
         safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
@@ -587,6 +604,18 @@ def _shape(
     except (ValueError, OSError) as error:
         raise ConfigError([f"{at}.{source}: {error}"]) from error
     return shape.layers, shape.positions
+
+
+def _wrong_base(folders: Iterable[Path], base: tuple[Model, Checkpoint], config: Mapping[str, Any]) -> Iterator[str]:
+    """Complaints about adapters of another model; a local base may be one under any name but those that are given here."""
+    model, checkpoint = base
+    here = {safe(name) for name in config["catalog"]["models"]}
+    for folder in folders:
+        named = adapters.base_of(folder)
+        if (model.folder is None or named in here) and (
+            wrong := adapters.wrong_base(named, model.known_as(checkpoint.name))
+        ):
+            yield f": {folder}: {wrong}"
 
 
 def _check_lengths(

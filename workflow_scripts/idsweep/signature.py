@@ -43,6 +43,7 @@ COMPUTING = {
     "gensim": ("gensim",),
     "numba": ("numba",),
     "peft": ("peft", "accelerate"),  # transformers' Trainer, which imports accelerate itself, is used beside peft alone
+    "sklearn": ("scikit-learn",),
     "skdim": ("scikit-dimension", "scikit-learn", "scipy"),
     "scipy": ("scipy",),
     "tokenizers": ("tokenizers",),

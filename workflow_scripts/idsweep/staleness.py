@@ -124,8 +124,8 @@ class Staleness:
         training = {key: value for key, value in row.entry["training"].items() if key not in read}
         settings = {
             "tokenizer": made_with,
-            "texts": {key: self._texts(corpus) for key, corpus in read.items()},
-            "base": {"name": base.entry.get("hub", base.name), "source": source, **base.loading("float32")},
+            "texts": {key: self._texts(corpus, row.reads_labels) for key, corpus in read.items()},
+            "base": {"name": base.known_as(checkpoint.name), "source": source, **base.loading("float32")},
             "kind": row.kind,
             "training": training,
             "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(row.entry).values()],
@@ -455,9 +455,14 @@ class Staleness:
     def _shaping_config(self, *without: str) -> Mapping[str, Any]:
         left_out = {"compute", "keep_embeddings", "clouds", *without}
         config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
+        labelled = [model for model in self._sweep.known.values() if model.reads_labels]
+        labelled = {corpus.name for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}
         used = {
             "models": {model.name: _shaping_entry(model.entry) for model in self._sweep.models.values()},
-            "datasets": {dataset.name: corpora.reading(dataset.entry) for dataset in self._sweep.corpora.values()},
+            "datasets": {
+                name: corpora.reading(corpus.entry, labels=name in labelled)
+                for name, corpus in self._sweep.corpora.items()
+            },
         }
         return config | {"catalog": used}
 
@@ -479,8 +484,8 @@ class Staleness:
     def _preparation(self, corpus: Dataset) -> list[str]:
         return [self.signature("prepare_dataset", release=corpus.source)] if corpus.prepared else []
 
-    def _texts(self, dataset: Dataset) -> Mapping[str, Any]:
-        texts = {"dataset": dataset.name, "entry": corpora.reading(dataset.entry)}
+    def _texts(self, dataset: Dataset, labels: bool = False) -> Mapping[str, Any]:
+        texts = {"dataset": dataset.name, "entry": corpora.reading(dataset.entry, labels=labels)}
         if dataset.prepared:
             return texts
         files = corpora.corpus_files(dataset.entry)

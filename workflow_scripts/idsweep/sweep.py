@@ -19,6 +19,7 @@ RELEASE = ("release", "url", "path")
 TRAINED_ON, HELD_OUT = "trained_on", "held_out"
 PARTS_OF_TRAINING = ("dataset", "validation", "test")
 PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
+NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors is
 SAME_PATH = "two names become {!r} as a path; rename one of them in the catalog"
 
 
@@ -99,8 +100,11 @@ class Sweep:
                 yield Cloud(model, checkpoint, dataset, cloud)
 
     def neighbors(self, cloud: str) -> int:
-        """Neighbours that are stored for each point of a cloud: neighbors.number, if there are as many others."""
-        return min(self.config["neighbors"]["number"], self.config["clouds"][cloud]["number"] - 1)
+        """Neighbours that are stored for each point of a cloud: neighbors.number, but no more than half of the points, so that
+        duplicates and halves leave enough, unless an estimate needs more."""
+        number, points = self.config["neighbors"]["number"], self.config["clouds"][cloud]["number"]
+        needed = [neighbors_needed(item) for items in self.config["estimator_sets"].values() for item in items]
+        return max(min(number, (points - 1) // 2), *(k for k in [1, *needed] if k < points))
 
     def items(self, set: str, cloud: str) -> list[Mapping[str, Any]]:
         """The estimates of a set that a cloud has neighbours enough for."""
@@ -236,9 +240,11 @@ def _check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> It
         if model.source != "train":
             yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out one of them"
         elif model.tokenizer.owner != model.entry:
+            texts = model.entry["training"]["dataset"]
+            mend = f"name what it was trained on, {texts}" if model.start else "give it one of its own"
             yield (
                 f"datasets: {asked[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, and with "
-                "it other texts; give it one of its own"
+                f"it other texts; {mend}"
             )
 
 
@@ -267,7 +273,7 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_tokens(sweep)
     yield from _check_trainings(sweep)
     yield from _check_labels(sweep)
-    yield from _check_counts(sweep)
+    yield from _check_kinds_of_tokens(sweep)
     yield from _check_equations(sweep)
     if not reading and (wrong := [name for name in config["figures"] if registry.shows_layers(name)]):
         others = ", ".join(name for name in registry.names() if not registry.shows_layers(name))
@@ -279,7 +285,7 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
 def _check_labels(sweep: Sweep) -> Iterator[str]:
     """Complaints about classifiers whose texts have no labels."""
     for model in sweep.known.values():
-        if model.entry.get("train") == "fine_tuned_classifier":
+        if model.reads_labels:
             for key, corpus in sweep.training_corpora(model.entry).items():
                 if not corpus.entry.keys() & set(corpora.LABEL_KEYS):
                     yield (
@@ -288,9 +294,23 @@ def _check_labels(sweep: Sweep) -> Iterator[str]:
                     )
 
 
-def _check_counts(sweep: Sweep) -> Iterator[str]:
-    """Complaints about tokens that are to be chosen by counts that there are not."""
-    counting = [cloud["tokens"] for cloud in sweep.config["clouds"].values() if cloud["tokens"].startswith("count")]
+def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
+    """Complaints about clouds of tokens that there are not, or that are chosen by counts that there are not."""
+    wanted = list(dict.fromkeys(cloud["tokens"] for cloud in sweep.config["clouds"].values()))
+    for model in sweep.models.values():
+        for which in wanted:
+            if model.kind == "static" and which in NO_WORDS:
+                yield (
+                    f"points.tokens: {which!r} is nothing of {model.name}, whose static vectors are of whole words; choose "
+                    "another selection, or measure them in a sweep of their own"
+                )
+    models = [model for model in sweep.models.values() if model.kind != "static"]
+    measured = {"tokens": any(m.reads_text for m in models), "vocabulary": any(m.matrices for m in models)}
+    for key in measured:
+        select = sweep.config[key]["select"]
+        if "special" in wanted and measured[key] and select != "all":
+            yield f"points.tokens: 'special' needs special tokens, and {key}.select: {select} leaves them out; set it to all"
+    counting = [which for which in wanted if which.startswith("count")]
     matrices = any(model.matrices for model in sweep.models.values())
     if counting and matrices and sweep.config["vocabulary"]["counted_in"] is None:
         yield (

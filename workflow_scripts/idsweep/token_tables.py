@@ -165,7 +165,7 @@ def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> 
 
     Groups are made `by`
         token        the token as it stands in the vocabulary: the `number` with most defined values, at least 5
-        frequency    the tokens' `count`, if they have one, in powers of two: 0, 1, 2-3, 4-7 …
+        frequency    the tokens' `count`, of those that have one, in powers of two: 0, 1, 2-3, 4-7 …
         position     the token's place in its sequence: 0, 1, 2-3, 4-7 …
         part         special, word_start, continuation (see `parts`)
         token_class  where the dataset has classes; tokens without one are left out
@@ -201,8 +201,10 @@ def _groupings(tokens: pa.Table) -> Iterator[tuple[str, list[str], np.ndarray]]:
     position = to_numpy(tokens["position"])
     of_one_token = position != MEAN_POSITION
     kinds: dict[str, tuple[list[str], np.ndarray]] = {"token": _by_name(tokens["token"])}
-    if not tokens["count"].null_count:
-        kinds["frequency"] = _by_power_of_two(to_numpy(tokens["count"]))
+    if tokens["count"].null_count < len(tokens):
+        count = to_numpy(pc.fill_null(tokens["count"], -1))
+        labels, codes = _by_power_of_two(np.maximum(count, 0))
+        kinds["frequency"] = labels, np.where(count >= 0, codes, -1)
     kinds["position"] = _by_power_of_two(np.maximum(position, 0))
     part = parts(tokens)
     kinds["part"] = list(PARTS), np.select([part == name for name in PARTS], range(len(PARTS)))

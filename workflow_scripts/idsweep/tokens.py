@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from idsweep.corpora import Corpus, Span
+from idsweep.corpora import WORD, Corpus, Span
 from idsweep.store import MEAN_POSITION, POINTS, SEQUENCES
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ logger = logging.getLogger(__name__)
 SELECT = ("text", "all", "first_pieces", "classes", "last", "mean")
 SELECT_VOCABULARY = ("text", "all")
 TEXTS_AT_ONCE = 2048
-WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # no code point beyond is white space
 
 
@@ -144,8 +142,9 @@ def sample_vocabulary(
         of static vectors. `sequence` and `token_id` are the entry's id, `position` is 0.
     select: all, or text, which leaves special tokens out. `number` of them are drawn without replacement by
         PCG64 from `seed`; all if it is None or there are no more.
-    counted_in: texts in which the entries are counted; without, `count` is null. Words of static vectors are counted without
-        regard to case, among the runs of letters, digits and apostrophes of the texts.
+    counted_in: texts in which the entries are counted; without, `count` is null. Words of static vectors are counted among the
+        words of the texts (`corpora.WORD`), without regard to case unless two of the entries differ in nothing else;
+        entries of another form (phrases, numbers, punctuation) have null.
 
     Raises ValueError if `number` is not positive, `select` is not known or there is no entry.
     """
@@ -179,8 +178,11 @@ def _counted(
     vocabulary: PreTrainedTokenizerBase | Sequence[str], corpus: Corpus, words: Sequence[str], ids: np.ndarray
 ) -> np.ndarray:
     if isinstance(vocabulary, Sequence):
-        found = Counter(word for text in corpus.texts for word in WORD.findall(text.lower()))
-        return np.array([found[word.lower()] for word in words], dtype=np.int64)
+        cased = len({word.lower() for word in words}) < len(set(words))
+        form = str if cased else str.lower
+        found = Counter(word for text in corpus.texts for word in WORD.findall(form(text)))
+        is_word = [WORD.fullmatch(word) is not None for word in words]
+        return np.ma.array([found[form(word)] for word in words], dtype=np.int64, mask=np.logical_not(is_word))
     texts = (corpus.texts[i : i + TEXTS_AT_ONCE] for i in range(0, len(corpus.texts), TEXTS_AT_ONCE))
     found = (vocabulary(some, add_special_tokens=False)["input_ids"] for some in texts)
     return counts((np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]) for rows in found), ids)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 DIMENSION_HEIGHT = 2.1
 METRIC_HEIGHT = 1.05
 LEAST_WIDTH = 1.9
+METRICS_ACROSS = {False: 2, True: 4}  # in the legend of a narrow and of a wide figure
 MARKED_LAYERS = 3  # with more, marks of events would hide the curves
 SECOND = "0.35"
 
@@ -87,6 +89,7 @@ def draw(
     label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" (", "\n(")
     events = over_training.of_most_runs(events, rows)
     marks: set[str] = set()
+    metrics_shown: dict[str, Artist] = {}
     n_published = 0
     top = 0
     for group, of_group in below.items():
@@ -135,12 +138,18 @@ def draw(
             every_step = np.concatenate([chosen["step"].dropna(), curves[group]["step"]]).astype(float)
             over_training.step_axis(axes, every_step, steps)
         if lower:
-            lower[0].legend(handlelength=1.8, labelspacing=0.2, borderaxespad=0.1)
+            shown, names = lower[0].get_legend_handles_labels()
+            metrics_shown |= dict(zip(names, shown, strict=True))
         _layer_bar(drawn, upper, layers, colours)
         top += per_row * down
     handles = over_training.legend_of(marks, published=n_published > 0)
     if handles:
         drawn.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2)
+    if metrics_shown:
+        across = METRICS_ACROSS[across > 1]
+        drawn.legend(
+            metrics_shown.values(), metrics_shown.keys(), loc="outside lower center", ncols=across, handlelength=1.8
+        )
     return drawn
 
 

@@ -18,8 +18,8 @@ from idsweep.figures.selection import (
     IDENTITY,
     at_last_checkpoint,
     n_seeds,
+    of_checkpoints,
     over_seeds,
-    require_asked,
     require_one_row_each,
     rows_of,
 )
@@ -128,7 +128,7 @@ def _of_checkpoints(
     rows: pd.DataFrame, checkpoints: str | Sequence[str | int], label: str, notes: list[str], scale: str
 ) -> Figure:
     """A panel per group and dataset, a line per checkpoint."""
-    rows = _asked(rows, checkpoints)
+    rows = of_checkpoints(rows, checkpoints, "the local table")
     unplaced = list(rows.loc[rows["step"].isna(), "checkpoint"].unique())
     if unplaced:
         notes.append(f"(without a step, not drawn: {', '.join(unplaced)})")
@@ -172,20 +172,6 @@ def _of_checkpoints(
     _step_bar(drawn, norm, shown, PANEL_HEIGHT * down)
     drawn.legend(handles=[Line2D([], [], color=style.GREY, **PEAK, label="peak")], loc="outside upper right")
     return drawn
-
-
-def _asked(rows: pd.DataFrame, checkpoints: str | Sequence[str | int]) -> pd.DataFrame:
-    if checkpoints == "all":
-        return rows
-    if isinstance(checkpoints, str):
-        raise ValueError(
-            f"checkpoints = {checkpoints!r} is not known; it must be all, or a list of steps or of names of checkpoints."
-        )
-    numbers = [step for step in checkpoints if not isinstance(step, str)]
-    require_asked(rows["step"].dropna().astype(int).tolist(), numbers, "step", "the local table")
-    names = [name for name in checkpoints if isinstance(name, str)]
-    require_asked(rows["checkpoint"], names, "checkpoint", "the local table")
-    return rows[rows["step"].isin(checkpoints) | rows["checkpoint"].isin(checkpoints)]
 
 
 def _thinned(steps: np.ndarray) -> np.ndarray:

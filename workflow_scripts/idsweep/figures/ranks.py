@@ -53,9 +53,10 @@ def draw(
     training, local, global_: the tables of those names. The perplexity is the exponential of `metric`, a loss in nats, at
     each model's last step; the rank is `training.rank` of the column `varied`, and models without it have no place.
     `estimate` is a global estimate, beside which the mean of the local one of that name is drawn where there is one, of the
-    model `base` at its last checkpoint (None: the only one of no rank that has it); its own perplexity at its
-    last step is dotted if it is in the table. `scale` makes the axis of the perplexity "log" or "linear"; `band: false` leaves out the bands. Bends are
-    of the loss against log2 rank, over all seeds: see `idsweep.elbow`. Lines beyond ten are named below.
+    model `base` at its last checkpoint (None: the only one of no rank that has it). Its own perplexity is dotted where the
+    models with ranks have the metric base_`metric`, the loss of what they start from on the texts of `metric`: the median.
+    `scale` makes the axis of the perplexity "log" or "linear"; `band: false` leaves out the bands. Bends are of the loss
+    against log2 rank, over all seeds: see `idsweep.elbow`. Lines beyond ten are named below.
 
     Raises ValueError if what is asked for is not in the tables, or if no base or more than one is there to choose from.
     """
@@ -68,8 +69,8 @@ def draw(
         )
     for model, of_model in ranked.groupby("model", sort=False):
         require_asked(of_model["metric"], [metric], "metric", f"the training table of model {model!r}")
-    last = _last(training, metric)
-    runs = last[last["rank"].notna() & np.isfinite(last["perplexity"])]
+    last = _last(ranked, metric)
+    runs = last[np.isfinite(last["perplexity"])]
     if runs.empty:
         return style.statement(f"No ranks to draw: no model with a rank has a finite {metric} at its last step.")
     rows = _of_base(local, global_, estimate, base, set(ranked["model"]))
@@ -78,14 +79,14 @@ def draw(
     axes = drawn.add_subplot()
     handles = _lines(axes, runs[runs["line"].isin(names[:MOST_LINES])], band)
     handles += _dimensions(axes, rows, estimate)
-    of_base = last.loc[last["model"].isin(rows["model"]), "perplexity"].median()
+    of_base = _last(ranked, f"base_{metric}")["perplexity"].median()
     if np.isfinite(of_base):
         handles.append(axes.axhline(of_base, color=style.GREY, linestyle=":", linewidth=THIN, zorder=1))
         handles[-1].set_label(f"perplexity of {rows['group'].iloc[0]}: {_number(of_base)}")
     style.value_axis(axes, scale)
     _rank_axis(axes, runs["rank"], rows["value"])
     axes.set_ylabel(f"Perplexity\n(exp of {metric.replace('_', ' ')})")
-    diverged = int(last["rank"].notna().sum()) - len(runs)
+    diverged = len(last) - len(runs)
     steps = runs["step"].agg(["min", "max"]).astype(int)
     style.below(
         drawn,

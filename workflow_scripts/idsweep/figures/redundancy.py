@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -31,7 +33,8 @@ MARGIN = 0.8
 MOST_MODELS = 30
 MOST_PANELS = 12
 TELLABLE = 10  # colours that do not come in an order
-FEW_MODELS = 4  # whose names fit into a column's width
+FEW_MODELS = {"size": 4, "step": 6}  # whose names fit into a column's width
+LACKING = {"size": "a known size", "step": "several known steps"}
 LEGEND_LETTER, LEGEND_LINE = 0.06, 0.16
 SCOPES = {"global": "global", "local": "mean local"}
 DASHES = {"global": "-", "local": "--"}
@@ -43,6 +46,30 @@ ANGLES = np.deg2rad([90, 0, 270, 180, 45, 135, 315, 225, 20, 160, 340, 200, 70, 
 NEAR = 5  # points; names farther than that have a line to their point
 GAP = 1.5  # points between names, and around marks
 GROWTH, HIGHEST = 1.2, 7.0  # inches, of panels whose names need room
+
+
+@dataclass
+class Part:
+    """A figure, or a part of it as wide as itself, that is to grow from no height."""
+
+    drawn: Figure
+    figure: Figure | SubFigure
+    width: float  # inches
+    heights: list[float]  # inches, of all parts from top to bottom
+    place: int
+    grid: GridSpec | None = None  # of the parts, where there are several
+
+    def grow(self, inches: float) -> None:
+        self.heights[self.place] += inches
+        self.drawn.set_figheight(sum(self.heights))
+        if self.grid is not None:
+            self.grid.set_height_ratios([max(height, 1e-3) for height in self.heights])
+
+    def below(self, *lines: str) -> None:
+        """As `style.below`; the room for the first line is not added."""
+        text = style.fitting(self.width, *lines)
+        self.figure.supxlabel(text, fontsize=style.NORMAL)
+        self.grow(style.LINE * text.count("\n"))
 
 
 @style.styled
@@ -60,14 +87,14 @@ def draw(
     band: bool = True,
 ) -> Figure:
     """Intrinsic dimension of embedding matrices (above) and their redundancy 1 − ID / D (below), D being the extrinsic
-    dimension: against the number of parameters, at each model's last checkpoint, or over training. Means of the local
+    dimension: against the number of parameters, at each model's last checkpoint, and over training. Means of the local
     estimates and global values are told apart by their looks; bars and bands are 95 % intervals, or, where a model has
     several seeds, go from the lowest to the highest of them around their median.
 
     local and global_: the summary table of local estimates (`mean`, …) and the table of global ones (`value`, …). A column of
     panels for each of `estimators` (None: all that were made of them), `representations` and datasets. `against` is "size"
-    or "step" (None: "step" where a model has several known steps); models without a known size, or without several steps, are
-    named below, and so are those beyond 30. `static` names the models that are static vectors, to mark them apart from
+    or "step" (None: one below the other, where there is something); models without a known size, or, of "step" alone, without
+    several steps, are named below, and so are those beyond 30. `static` names the models that are static vectors, to mark them apart from
     language models. `steps` makes the axis of the steps "symlog" (linear up to 1 and logarithmic beyond), "linear" or "log",
     which has no place for step 0; `scale` makes that of the dimension "linear" or "log"; `band: false` leaves out the bands.
 
@@ -90,30 +117,59 @@ def draw(
             rows["estimator"], estimators, "estimator", "the local and global tables of these representations"
         )
         rows = pd.concat([rows[rows["estimator"] == estimator] for estimator in estimators])
-    is_static = _static(rows, static)
-    several = rows.groupby("group")["step"].nunique() > 1
-    if against is None:
-        against = "step" if several.any() else "size"
-    if against == "step":
-        placed = rows["group"].map(several) & rows["step"].notna()
-        rows, why = rows.assign(place=rows["step"]), ", without several known steps"
-        unplaced = [group for group in rows["group"].unique() if not several[group]]
-    else:
-        rows, why = at_last_checkpoint(rows).assign(place=lambda last: last["n_parameters"]), ", without a known size"
-        placed = rows["place"].notna()
-        unplaced = list(rows.loc[~placed, "group"].unique())
-    rows = over_training.on_axis(rows[placed], steps) if against == "step" else rows[placed]
-    if rows.empty:
-        return style.statement(
-            f"No redundancy against the {against} to draw: no model{why.replace(', without', ' has')}."
-        )
-    groups = list(rows["group"].unique())
-    notes = [style.not_drawn(unplaced, why), style.not_drawn(groups[MOST_MODELS:])]
-    rows = rows[rows["group"].isin(groups[:MOST_MODELS])]
-    rows = over_seeds(rows, "value", ["group", "checkpoint", *PANEL, "scope"])
-    rows = rows.assign(static=rows["group"].map(is_static))
-    notes.insert(0, style.undefined_note(int(rows["n_undefined"].sum()), "left out").strip())
-    return _over_steps(rows, steps, scale, band, notes) if against == "step" else _of_sizes(rows, scale, notes)
+    rows = rows.assign(static=rows["group"].map(_static(rows, static)))
+    several = rows["group"].map(rows.groupby("group")["step"].nunique() > 1)
+    of_sizes = at_last_checkpoint(rows).assign(place=lambda last: last["n_parameters"])
+    of_steps = over_training.on_axis(rows[several].assign(place=rows["step"]), steps)
+    blocks = {"size": of_sizes, "step": of_steps}
+    blocks = {kind: of_kind[of_kind["place"].notna()] for kind, of_kind in blocks.items() if against in (None, kind)}
+    blocks = {kind: of_kind for kind, of_kind in blocks.items() if len(of_kind)}
+    if not blocks:
+        kind = against or "size"
+        return style.statement(f"No redundancy against the {kind} to draw: no model has {LACKING[kind]}.")
+    notes = {kind: _notes(rows, of_kind, kind, len(blocks) == 1) for kind, of_kind in blocks.items()}
+    kept = {kind: of_kind[of_kind["group"].isin(_kept(of_kind))] for kind, of_kind in blocks.items()}
+    parts = _parts({kind: _width(of_kind, kind) for kind, of_kind in kept.items()})
+    keys = ["group", "checkpoint", *PANEL, "scope"]
+    if "step" in kept:
+        _over_steps(parts["step"], over_seeds(kept["step"], "value", keys), steps, scale, band, notes["step"])
+    if "size" in kept:
+        _of_sizes(parts["size"], over_seeds(kept["size"], "value", keys), scale, notes["size"])
+    return next(iter(parts.values())).drawn
+
+
+def _kept(rows: pd.DataFrame) -> list[str]:
+    return list(rows["group"].unique())[:MOST_MODELS]
+
+
+def _notes(rows: pd.DataFrame, placed: pd.DataFrame, kind: str, alone: bool) -> list[str]:
+    """What a block leaves out; `placed`: those of the rows that have a place in it. `alone`: whether there is no other."""
+    there, kept = list(placed["group"].unique()), _kept(placed)
+    unplaced = [group for group in rows["group"].unique() if group not in there]
+    return [
+        style.undefined_note(int(placed.loc[placed["group"].isin(kept), "n_undefined"].sum()), "left out").strip(),
+        style.not_drawn(unplaced if alone or kind == "size" else [], f", without {LACKING[kind]}"),
+        style.not_drawn(there[len(kept) :]),
+    ]
+
+
+def _width(rows: pd.DataFrame, kind: str) -> float:
+    """How wide the paper of a block is, in inches."""
+    alone = _shape(rows)[0] == 1 and rows["group"].nunique() <= FEW_MODELS[kind]
+    return style.COLUMN_WIDTH if alone else style.TEXT_WIDTH
+
+
+def _parts(widths: dict[str, float]) -> dict[str, Part]:
+    """The blocks below each other in one figure, or a single one as the figure."""
+    width, heights = max(widths.values()), [0.0] * len(widths)
+    drawn = style.figure(width, 1)
+    if len(widths) == 1:
+        return {kind: Part(drawn, drawn, width, heights, 0) for kind in widths}
+    grid = drawn.add_gridspec(len(widths), 1)
+    return {
+        kind: Part(drawn, drawn.add_subfigure(grid[place]), width, heights, place, grid)
+        for place, kind in enumerate(widths)
+    }
 
 
 def _static(rows: pd.DataFrame, names: Sequence[str] | None) -> dict[str, bool]:
@@ -123,19 +179,17 @@ def _static(rows: pd.DataFrame, names: Sequence[str] | None) -> dict[str, bool]:
     return found.groupby(rows["group"]).any().to_dict()
 
 
-def _panels(
-    drawn: Figure, rows: pd.DataFrame, across: int, scale: str, width: float
-) -> list[tuple[Axes, Axes, pd.DataFrame]]:
+def _panels(part: Part, rows: pd.DataFrame, across: int, scale: str) -> list[tuple[Axes, Axes, pd.DataFrame]]:
     """The upper and the lower panel of each column, and its rows; the columns of a block share their axes."""
     columns = [of_column for _, of_column in rows.groupby(PANEL, sort=False)]
-    grid = drawn.add_gridspec(2 * -(-len(columns) // across), across)
+    grid = part.figure.add_gridspec(2 * -(-len(columns) // across), across)
     panels: list[tuple[Axes, Axes, pd.DataFrame]] = []
     for place, of_column in enumerate(columns):
         block, column = divmod(place, across)
         upper_first, lower_first = panels[0][:2] if panels else (None, None)
-        upper = drawn.add_subplot(grid[2 * block, column], sharex=upper_first, sharey=upper_first)
-        lower = drawn.add_subplot(grid[2 * block + 1, column], sharex=upper_first or upper, sharey=lower_first)
-        style.title(upper, _title(of_column), (width - MARGIN) / across)
+        upper = part.figure.add_subplot(grid[2 * block, column], sharex=upper_first, sharey=upper_first)
+        lower = part.figure.add_subplot(grid[2 * block + 1, column], sharex=upper_first or upper, sharey=lower_first)
+        style.title(upper, _title(of_column), (part.width - MARGIN) / across)
         style.label_outer(upper, "Intrinsic dimension", column == 0)
         style.label_outer(lower, "Redundancy 1 − ID / D", column == 0)
         upper.tick_params(labelbottom=False)
@@ -153,8 +207,8 @@ def _title(rows: pd.DataFrame) -> str:
     return style.local_label(", ".join(of), estimator, rows if of_local.empty else of_local)
 
 
-def _shape(rows: pd.DataFrame, wide: bool) -> tuple[int, int, float]:
-    """How many columns stand side by side, how many blocks of them below each other, and the width of the paper."""
+def _shape(rows: pd.DataFrame) -> tuple[int, int]:
+    """How many columns of panels stand side by side, and how many rows of such columns below each other."""
     count = len(rows[PANEL].drop_duplicates())
     if count > MOST_PANELS:
         raise ValueError(
@@ -162,7 +216,7 @@ def _shape(rows: pd.DataFrame, wide: bool) -> tuple[int, int, float]:
             "read: choose some with the options estimators, models and representations."
         )
     across = style.columns(count, LEAST_WIDTH, MARGIN)
-    return across, -(-count // across), style.TEXT_WIDTH if across > 1 or wide else style.COLUMN_WIDTH
+    return across, -(-count // across)
 
 
 def _redundancy(rows: pd.DataFrame) -> pd.DataFrame:
@@ -174,28 +228,27 @@ def _redundancy(rows: pd.DataFrame) -> pd.DataFrame:
 # ---- over training
 
 
-def _over_steps(rows: pd.DataFrame, steps: str, scale: str, band: bool, notes: list[str]) -> Figure:
+def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, band: bool, notes: list[str]) -> None:
     """A line for each model and scope."""
     models = rows.drop_duplicates("group").set_index("group")
     colours = _colours(models["n_parameters"])
     labels = {group: _label(rows[rows["group"] == group]) for group in models.index}
-    across, down, width = _shape(rows, wide=len(models) > 6)
-    in_a_row = max(1, min(4, int(width / (0.45 + LEGEND_LETTER * max(map(len, labels.values()))))))
+    across, down = _shape(rows)
+    in_a_row = max(1, min(4, int(part.width / (0.45 + LEGEND_LETTER * max(map(len, labels.values()))))))
     scopes = [scope for scope in SCOPES if (rows["scope"] == scope).any()]
     lines = -(-(len(models) + len(scopes)) // in_a_row)
-    drawn = style.figure(width, 2 * ROW_HEIGHT * down + LEGEND_LINE * lines + 0.5)
-    panels = _panels(drawn, rows, across, scale, width)
+    part.grow(2 * ROW_HEIGHT * down + LEGEND_LINE * lines + 0.5)
+    panels = _panels(part, rows, across, scale)
     for upper, lower, of_panel in panels:
         for axes, shown in ((upper, of_panel), (lower, _redundancy(of_panel))):
             for (group, scope), line in shown.groupby(["group", "scope"], sort=False):
                 line, look = line.sort_values("place"), {"color": colours[group], "linestyle": DASHES[scope]}
                 over_training.curve(axes, line.rename(columns={"value": "middle"}), look, band=band)
     over_training.step_axis(panels[0][0], rows["place"].astype(float), steps)
-    style.below(drawn, "Training step", *notes)
+    part.below("Training step", *notes)
     handles = [Line2D([], [], color=colours[group], label=label) for group, label in labels.items()]
     handles += [Line2D([], [], color=style.GREY, linestyle=DASHES[scope], label=SCOPES[scope]) for scope in scopes]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=in_a_row, handlelength=2.4)
-    return drawn
+    part.figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, handlelength=2.4)
 
 
 def _label(rows: pd.DataFrame) -> str:
@@ -216,14 +269,13 @@ def _colours(sizes: pd.Series) -> dict[str, tuple]:
 # ---- against the size
 
 
-def _of_sizes(rows: pd.DataFrame, scale: str, notes: list[str]) -> Figure:
-    """A point for each model and scope, with the model's name beside it above and D below."""
-    n_models = rows["group"].nunique()
-    across, down, width = _shape(rows, wide=n_models > FEW_MODELS)
+def _of_sizes(part: Part, rows: pd.DataFrame, scale: str, notes: list[str]) -> None:
+    """A point for each model and scope, with the model's name beside it above and D below: when all other parts are drawn."""
+    across, down = _shape(rows)
     kinds = [kind for kind in KINDS if (rows["static"] == kind).any()]
     scopes = [scope for scope in SCOPES if (rows["scope"] == scope).any()]
-    drawn = style.figure(width, 2 * ROW_HEIGHT * down + LEGEND_LINE + 0.4)
-    panels = _panels(drawn, rows, across, scale, width)
+    part.grow(2 * ROW_HEIGHT * down + LEGEND_LINE + 0.4)
+    panels = _panels(part, rows, across, scale)
     colours = dict(zip(KINDS, style.categories(2), strict=True))
     for upper, lower, of_panel in panels:
         for axes, shown in ((upper, of_panel), (lower, _redundancy(of_panel))):
@@ -231,16 +283,14 @@ def _of_sizes(rows: pd.DataFrame, scale: str, notes: list[str]) -> Figure:
                 _points(axes, points, _mark(colours[kind], scope, MARKERS[kind]))
             axes.margins(y=0.2)
     _size_axis(panels[0][0], rows["place"])
-    style.below(drawn, "Parameters", *notes)
+    part.below("Parameters", *notes)
     handles = [_handle(_mark(colours[kind], "global", MARKERS[kind]), KINDS[kind]) for kind in kinds if len(kinds) > 1]
     kind = kinds[0] if len(kinds) == 1 else False
     colour = colours[kind] if len(kinds) == 1 else style.GREY
     handles += [_handle(_mark(colour, scope, MARKERS[kind]), SCOPES[scope]) for scope in scopes]
-    drawn.legend(
-        handles=handles, loc="outside upper center", ncols=2 if width < style.TEXT_WIDTH else 4, handletextpad=0.3
-    )
-    _write_names(drawn, panels)
-    return drawn
+    in_a_row = 2 if part.width < style.TEXT_WIDTH else 4
+    part.figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, handletextpad=0.3)
+    _write_names(part, panels)
 
 
 def _mark(colour: object, scope: str, marker: str) -> dict:
@@ -278,12 +328,12 @@ def _size(size: float) -> str:
     return f"{size:g}"
 
 
-def _write_names(drawn: Figure, panels: list[tuple[Axes, Axes, pd.DataFrame]]) -> None:
+def _write_names(part: Part, panels: list[tuple[Axes, Axes, pd.DataFrame]]) -> None:
     """Write the models' names beside their points, for which the upper panels grow, and each D below where there is room."""
     grid = panels[0][0].get_gridspec()
     height = ROW_HEIGHT
     while True:
-        drawn.draw_without_rendering()
+        part.drawn.draw_without_rendering()
         written = [_beside(upper, rows, rows["group"]) for upper, _, rows in panels]
         if all(complete for _, complete in written):
             break
@@ -292,7 +342,7 @@ def _write_names(drawn: Figure, panels: list[tuple[Axes, Axes, pd.DataFrame]]) -
         for artists, _ in written:
             for artist in artists:
                 artist.remove()
-        drawn.set_figheight(drawn.get_figheight() + (GROWTH - 1) * height * grid.nrows / 2)
+        part.grow((GROWTH - 1) * height * grid.nrows / 2)
         height *= GROWTH
         grid.set_height_ratios([height, ROW_HEIGHT] * (grid.nrows // 2))
     for _, lower, rows in panels:

@@ -30,13 +30,13 @@ def rows_of(
 
     `name` is what messages call the table. A model is asked for by its `group`, which takes all its seeds, or by
     the name of one run. `variant` is what was measured, by default the data themselves; None takes all of them.
-    `clouds` are those of the sweep's `points:`; None takes the first of the table. Raises ValueError if something asked for is not in the table, or if a run lacks a
-    checkpoint × dataset × layer that the other rows of its group imply.
+    `clouds` are those of the sweep's `points:`; None takes the first that the estimator has. Raises ValueError if something
+    asked for is not in the table, or if a run lacks a checkpoint × dataset × layer that the other rows of its group imply.
     """
     _require_columns(table, name, [*IDENTITY, "group", "estimator", "variant", "cloud"])
     _require_values(table, name, "estimator", [estimator])
     rows = table[(table["estimator"] == estimator) & table["layer"].notna()].astype({"layer": int})
-    rows = rows[rows["cloud"].isin(table["cloud"].iloc[:1] if clouds is None else clouds)]
+    rows = rows[rows["cloud"].isin(rows["cloud"].iloc[:1] if clouds is None else clouds)]
     if variant is not None:
         rows = rows[rows["variant"] == variant]
     if models is not None:
@@ -60,9 +60,9 @@ def of_representations(
     """Local means and global values of the data at `representations`, which may be embedding matrices, as one table.
 
     `scope` says which of the two tables a row is of, `value` is the mean or the global value. Of all estimators and
-    checkpoints, of the first cloud of the tables, and of the models asked for (None: all; by `group` or by the name of one
-    run); in the order of `representations`, then of `models`, the global values first. Raises ValueError if something asked
-    for is in neither table, or if a table holds two rows of the same estimate.
+    checkpoints, of the first cloud that each estimator has in a table, and of the models asked for (None: all; by `group` or
+    by the name of one run); in the order of `representations`, then of `models`, the global values first. Raises ValueError
+    if something asked for is in neither table, or if a table holds two rows of the same estimate.
     """
     name = "local and global"
     needed = ["model", "group", "checkpoint", "step", "dataset", "representation", "estimator", "variant", "cloud"]
@@ -73,7 +73,7 @@ def of_representations(
         require_one_row_each(rows, scope, [column for column in needed if column not in ("group", "step")])
         parts.append(rows.assign(scope=scope))
     rows = pd.concat(parts, ignore_index=True)
-    rows = rows[rows["cloud"].isin(rows["cloud"].iloc[:1])]
+    rows = rows[rows["cloud"] == rows.groupby(["scope", "estimator"])["cloud"].transform("first")]
     _require_values(rows, name, "representation", representations)
     rows = _in_order(rows, ["representation"], representations)
     if models is not None:
@@ -133,6 +133,24 @@ def at_last_checkpoint(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of each group's last checkpoint, as `by_step` orders them."""
     last = {group: by_step(of_group)["checkpoint"].iloc[-1] for group, of_group in rows.groupby("group")}
     return rows[rows["checkpoint"] == rows["group"].map(last)]
+
+
+def of_checkpoints(rows: pd.DataFrame, checkpoints: str | Sequence[str | int], where: str) -> pd.DataFrame:
+    """The rows of checkpoints, "all" or a list of steps and of names of checkpoints; `where` is what messages call `rows`.
+
+    Raises ValueError if one of them is not in `rows`, or for another text than "all".
+    """
+    if checkpoints == "all":
+        return rows
+    if isinstance(checkpoints, str):
+        raise ValueError(
+            f"checkpoints = {checkpoints!r} is not known; it must be all, or a list of steps or of names of checkpoints."
+        )
+    numbers = [step for step in checkpoints if not isinstance(step, str)]
+    require_asked(rows["step"].dropna().astype(int).tolist(), numbers, "step", where)
+    names = [name for name in checkpoints if isinstance(name, str)]
+    require_asked(rows["checkpoint"], names, "checkpoint", where)
+    return rows[rows["step"].isin(numbers) | rows["checkpoint"].isin(names)]
 
 
 def over_seeds(rows: pd.DataFrame, value: str, keys: Sequence[str] = ACROSS_SEEDS) -> pd.DataFrame:
@@ -198,9 +216,10 @@ def require_asked(held: Iterable[str], asked: Iterable[str], what: str, where: s
 def by_step(rows: pd.DataFrame) -> pd.DataFrame:
     """The checkpoints of one group, one row each (`checkpoint`, `step`), in order of training.
 
-    Checkpoints without a step come last, in the order of the table.
+    Checkpoints without a step come first, as in `models.offered_checkpoints`, in the order of the table.
     """
-    return rows[["checkpoint", "step"]].drop_duplicates("checkpoint").sort_values("step", kind="stable")
+    checkpoints = rows[["checkpoint", "step"]].drop_duplicates("checkpoint")
+    return checkpoints.sort_values("step", kind="stable", na_position="first")
 
 
 def _in_order(rows: pd.DataFrame, columns: Sequence[str], asked: Sequence[str]) -> pd.DataFrame:

@@ -29,7 +29,9 @@ MOST_LINES = 7
 MOST_BLOCKS = 12
 LABEL_WIDTH = 0.3
 LETTER, LINE = 0.062, 0.14
-HAUSDORFF, TOKENS, NOISE, SEQUENCES, NEIGHBORS = (
+LEAST_SHARE = 0.95  # of N; of fewer points it is said
+NUMBER, HAUSDORFF, TOKENS, NOISE, SEQUENCES, NEIGHBORS = (
+    "cloud_number",
     "hausdorff",
     "cloud_tokens",
     "cloud_noise",
@@ -37,7 +39,7 @@ HAUSDORFF, TOKENS, NOISE, SEQUENCES, NEIGHBORS = (
     "n_neighbors",
 )
 SETTINGS = {
-    "cloud_number": ("N", "Points N"),
+    NUMBER: ("N", "Points N"),
     NEIGHBORS: ("L", "Neighbours L"),
     SEQUENCES: ("M", "Sequences M"),
     NOISE: ("σ", "Noise, standard deviation σ"),
@@ -48,6 +50,7 @@ TITLES = {setting: title for setting, (_, title) in SETTINGS.items()} | {
 }
 MEAN = "#d55e00"
 SEEDS = ["cloud_seed", "cloud_noise_seed"]
+KEYS = [*IDENTITY, *SETTINGS, *SEEDS]
 QUANTILES = {"whislo": "q05", "q1": "q25", "med": "median", "q3": "q75", "whishi": "q95"}
 
 
@@ -70,12 +73,13 @@ def draw(
     all of them, `cloud_noise`, `hausdorff`, `cloud_tokens`, `cloud_seed`, `cloud_noise_seed`, `mean`, quantiles). A row
     of panels is a run at its last checkpoint, a dataset and one of `layers`, counted from the last one where negative
     (None: the last one). `estimator` is the estimate's label, or what its labels begin with before a "-"; of those that
-    share all settings the first one is drawn. `scale` makes the axis of the dimension "linear" or "log". There are at
-    most 12 blocks of panels; models beyond are named below. Settings that never vary while the others stay are left out.
+    share all settings the first one is drawn, and of clouds that do, other estimates being named below. `scale` makes the
+    axis of the dimension "linear" or "log". There are at most 12 blocks of panels; models beyond are named below, and so are
+    clouds of fewer than 95 % of N points (`n_points`). Settings that never vary while the others stay are left out.
 
     Raises ValueError if what is asked for is not in the table, or an estimate is there twice.
     """
-    rows, same = _rows(local, estimator, models, datasets)
+    rows, same, other_clouds = _rows(local, estimator, models, datasets)
     rows = of_layers(at_last_checkpoint(rows), layers)
     clouds = _over_seeds(rows)
     panels = _panels(clouds)
@@ -93,11 +97,13 @@ def draw(
     labels = {shown: _label(shown, *of_panel, inches) for shown, of_panel in panels.items()}
     drawn = style.figure(width, _height(places, panels, labels, clouds) + 0.3)
     grid = drawn.add_gridspec(down, across)
+    points = []
     for (key, of_block), of_places in zip(blocks, places, strict=True):
         first = None
         for place, (shown, (others, held)) in zip(of_places, panels.items(), strict=True):
             axes = drawn.add_subplot(grid[place], sharey=None if shown == TOKENS else first)
             of_panel = [of_block[_equal(of_block, others, values)] for values in held]
+            points += of_panel
             if shown == TOKENS:
                 _boxes(axes, of_panel[0])
             else:
@@ -118,53 +124,67 @@ def draw(
     fewest, seeds = int(clouds["n_seeds"].min()), int(clouds["n_seeds"].max())
     sizes = rows if NEIGHBORS not in panels else rows.drop(columns=NEIGHBORS)
     label = style.local_label("Mean local intrinsic dimension", estimator, sizes)
-    drawn.supylabel(label.replace(" (", "\n(") if down == 1 else label, fontsize=style.NORMAL, multialignment="center")
+    height = drawn.get_figheight()
     style.below(
         drawn,
         f"Mean and standard deviation over {'up to ' if fewest < seeds else ''}{seeds} draws" if seeds > 1 else "",
         "Boxes: quartiles of the points, and from 5 % to 95 % of them" if TOKENS in panels else "",
         style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip(),
+        _fewer(pd.concat(points)),
         f"(estimates of the same settings, not drawn: {', '.join(same)})" if same else "",
+        style.not_drawn(other_clouds, ", of the same settings as those drawn", "cloud"),
         style.not_drawn(list(dict.fromkeys(left_out))),
     )
+    if down == 1:
+        label = label.replace(" intrinsic", "\nintrinsic").replace(" (", "\n(")
+    middle = 1 - height / drawn.get_figheight() / 2  # of the panels, above what is written below
+    drawn.supylabel(label, y=middle, fontsize=style.NORMAL, multialignment="center")
     return drawn
 
 
 def _rows(
     local: pd.DataFrame, estimator: str, models: Sequence[str] | None, datasets: Sequence[str] | None
-) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of all clouds and of all estimates whose label begins so; and the estimates that repeat others' settings."""
+) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """The rows of all estimates whose label begins so; and the estimates and the clouds that repeat others' settings."""
     held = local["estimator"].unique()
     labels = [label for label in held if label == estimator or label.startswith(f"{estimator}-")]
     if not labels:
         require_asked(held, [estimator], "estimator", "the local table")
     chosen = {"models": models, "datasets": datasets, "clouds": list(local["cloud"].unique())}
-    keys = [*IDENTITY, *SETTINGS, *SEEDS]
-    rows, same = pd.DataFrame(), []
+    rows, same, others = pd.DataFrame(), [], []
     for label in labels:
         of_label = rows_of(local, "local", label, **chosen)
         require_one_row_each(of_label, "local", [*IDENTITY, "cloud"])
-        # Without noise the seed of the noise tells nothing apart, and several clouds may be the same points.
+        # Without noise the seed of the noise tells nothing apart.
         of_label = of_label.assign(cloud_noise_seed=of_label["cloud_noise_seed"].mask(of_label[NOISE] == 0))
-        of_label = of_label.drop_duplicates(keys)
-        both = pd.concat([rows, of_label])
-        if both.duplicated(keys).any():
+        both = pd.concat([rows, of_label.drop_duplicates(KEYS)])
+        if both.duplicated(KEYS).any():
             same.append(label)
         else:
-            rows = both
-    return rows, same
+            rows, others = both, others + _others(of_label)
+    return rows, same, list(dict.fromkeys(others))
+
+
+def _others(rows: pd.DataFrame) -> list[str]:
+    """The clouds that share all settings with an earlier one and have other estimates, which those of the same points have not."""
+    repeated = rows[rows.duplicated(KEYS, keep=False)]
+    if repeated.empty:
+        return []
+    first = repeated.groupby(KEYS, sort=False, dropna=False)["mean"].transform(lambda means: means.iloc[0])
+    return list(repeated.loc[~np.isclose(repeated["mean"], first, equal_nan=True), "cloud"].unique())
 
 
 def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """One row for each run, layer and combination of settings.
 
     Columns: `value` and `deviation`, mean and standard deviation (n - 1) of the defined means over the seeds of the cloud;
-    `n_seeds`; the means of `hausdorff`, 0 without noise, and of the quantiles.
+    `n_seeds`; the median of `n_points`; the means of `hausdorff`, 0 without noise, and of the quantiles.
     """
     distance = rows[HAUSDORFF].astype(float)
     rows = rows.assign(hausdorff=distance.mask(rows[NOISE] == 0, 0.0) if distance.notna().any() else distance)
     means = {name: (name, "mean") for name in (HAUSDORFF, *QUANTILES.values())}
     over = {"value": ("mean", "mean"), "deviation": ("mean", "std"), "n_seeds": ("mean", "size")}
+    over["n_points"] = ("n_points", "median")
     return rows.groupby([*IDENTITY, *SETTINGS], sort=False, dropna=False).agg(**over, **means).reset_index()
 
 
@@ -223,6 +243,29 @@ def _equal(rows: pd.DataFrame, settings: list[str], values: tuple) -> np.ndarray
     for setting, value in zip(settings, values, strict=True):
         same &= (rows[setting].isna() if pd.isna(value) else rows[setting] == value).to_numpy()
     return same
+
+
+def _fewer(points: pd.DataFrame) -> str:
+    """In words which of the drawn points stand for clouds of fewer points than asked for, and of how many; empty for none.
+
+    A value of one setting stands for all of its clouds where they all are; other clouds are named by all settings.
+    """
+    points = points[~points.index.duplicated()]
+    few = points["n_points"] < LEAST_SHARE * points[NUMBER]
+    varied = [s for s in (TOKENS, SEQUENCES, NUMBER) if points[s].nunique(dropna=False) > 1] or [NUMBER]
+    said = []
+    for settings in (*([setting] for setting in varied), varied):
+        for values, rows in points.groupby(settings, sort=False, dropna=False):
+            left = rows[few[rows.index]]
+            if len(left) and (len(left) == len(rows) or settings is varied):
+                sizes = [f"{size:,.0f}" for size in sorted({left["n_points"].min(), left["n_points"].max()})]
+                names = [
+                    _named([s], (value,), "" if s == TOKENS else " = ")
+                    for s, value in zip(settings, values, strict=True)
+                ]
+                said.append(f"{', '.join(names)} ({' – '.join(sizes)})")
+                points, few = points.drop(left.index), few.drop(left.index)
+    return f"(fewer points than N: {', '.join(said)})" if said else ""
 
 
 def _named(settings: list[str], values: tuple, equals: str = " = ") -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, prod
 from textwrap import fill
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,15 @@ from matplotlib.patches import Patch
 
 from idsweep.figures import style
 from idsweep.figures import training as over_training
-from idsweep.figures.selection import at_last_checkpoint, n_seeds, require_asked, require_one_row_each, rows_of
+from idsweep.figures.selection import (
+    at_last_checkpoint,
+    by_step,
+    n_seeds,
+    of_checkpoints,
+    require_asked,
+    require_one_row_each,
+    rows_of,
+)
 from idsweep.variants import DATA
 
 MOST_PANELS = 24
@@ -27,7 +36,19 @@ HEADING_HEIGHT = 0.25
 BASE, TUNED = 0, 1
 NAMES = {BASE: "base", TUNED: "fine-tuned"}
 CLOUD = ["dataset", "split"]
+BASES = ["base_model", "base_checkpoint"]
 NUMBERS = ["shift", "lower", "upper", "effect_size"]
+
+
+class Block(NamedTuple):
+    """Panels below one heading, of a model against a base at one layer.
+
+    shown: the rows of one checkpoint, whose estimates are drawn. course: those of all checkpoints, for curves below; None
+    without them.
+    """
+
+    shown: pd.DataFrame
+    course: pd.DataFrame | None
 
 
 @style.styled
@@ -39,20 +60,22 @@ def draw(
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     layers: Sequence[int] | None = None,
+    checkpoints: str | Sequence[str | int] | None = None,
     steps: str = "linear",
     limits: Sequence[float] | None = None,
 ) -> Figure:
     """Violins of the local estimates of a base model (left halves, grey) and of the model fine-tuned from it at its
-    last checkpoint (right halves): a panel per dataset and split, dashes at the median and the quartiles. Below, the
-    mean difference over the tokens that both have, with its 95 % interval, and the effect size, which is that
-    difference by its standard deviation; where a model has several checkpoints, the difference over fine-tuning as
-    well. Where a model has several seeds, halves hold the points of all of them, and numbers are the median of the
-    seeds from the lowest to the highest.
+    last checkpoint, or those asked for (right halves): a panel per dataset and split, dashes at the median and the
+    quartiles. Below, the mean difference over the tokens that both have, with its 95 % interval, and the effect size,
+    which is that difference by its standard deviation; where a model has several checkpoints, the difference over
+    fine-tuning as well. Where a model has several seeds, halves hold the points of all of them, and numbers are the
+    median of the seeds from the lowest to the highest.
 
-    compared: one row per point and layer of the last checkpoints and of their bases, columns as of pointwise. shifts:
-    one row per checkpoint, dataset and layer, with `base_model` and `base_checkpoint`, and `shift`, `lower`, `upper`
-    and `effect_size` (NaN where there is none). `models` are fine-tuned ones. Of `layers` negative numbers count from
-    the last one (None: the last), a block of panels each. `steps` makes the axis of the steps "linear", "log", which
+    compared: one row per point and layer of these checkpoints and of their bases, columns as of pointwise. shifts: one
+    row per checkpoint, base, dataset and layer, with `base_model` and `base_checkpoint`, and `shift`, `lower`, `upper`
+    and `effect_size` (NaN where there is none). `models` are fine-tuned ones. A block of panels is a model against one of
+    its bases, at one of `layers`, counted from the last one where negative (None: the last), and at one of `checkpoints`,
+    "all" or a list of steps or names of them (None: the last). `steps` makes the axis of the steps "linear", "log", which
     has no place for step 0, or "symlog". Estimates that are not finite are left out and counted; `limits` fixes the
     range of the violins' axis, and estimates beyond it are counted too. There are at most 24 panels of violins; models
     beyond are named below.
@@ -68,56 +91,85 @@ def draw(
             "No shifts to draw: no layer of a model is compared with the model that it was fine-tuned from. Measure both "
             "on the same tokens, and name them in the sweep's configuration: comparisons: [{model: NAME, base: NAME}]."
         )
-    require_one_row_each(rows, "shifts", ["model", "checkpoint", "dataset", "split", "layer"])
+    require_one_row_each(rows, "shifts", ["model", "checkpoint", *BASES, "dataset", "split", "layer"])
+    asked = None if checkpoints is None else set(of_checkpoints(rows, checkpoints, "the shifts table")["checkpoint"])
     compared = compared[compared["cloud"].isin(rows["cloud"])]
+    pairs = {name: _blocks(of_pair, layers or [-1], asked, steps) for name, of_pair in _pairs(rows).items()}
+    without = [name for name, of_pair in pairs.items() if not of_pair]
+    pairs = {name: of_pair for name, of_pair in pairs.items() if of_pair}
     n_clouds, n_layers = len(rows[CLOUD].drop_duplicates()), len(layers or [-1])
-    most = MOST_PANELS // (n_clouds * n_layers)
+    counts = {"datasets": n_clouds, "layers": n_layers, "checkpoints": max(map(len, pairs.values())) // n_layers}
+    most = MOST_PANELS // prod(counts.values())
     if not most:
+        several = {option: count for option, count in counts.items() if count > 1}
         raise ValueError(
-            f"{n_clouds} datasets × {n_layers} layers are more than the {MOST_PANELS} panels that can be read: choose "
-            "some with the options datasets and layers."
+            f"{' × '.join(f'{count} {option}' for option, count in several.items())} are more than the {MOST_PANELS} panels "
+            f"that can be read: choose some with the options {' and '.join(several)}."
         )
-    groups = [of_group for _, of_group in rows.groupby("group", sort=False)]
-    blocks = [of_block for of_group in groups[:most] for of_block in _at_layers(of_group, layers or [-1])]
-    left_out = [of_group["group"].iloc[0] for of_group in groups[most:]]
+    blocks = [block for of_pair in list(pairs.values())[:most] for block in of_pair]
     down = ceil(n_clouds / style.columns(n_clouds, LEAST_WIDTH, MARGIN))
     across = ceil(n_clouds / down)
     width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
-    curved = [over_training.on_axis(of_block, steps)["step"].nunique() > 1 for of_block in blocks]
-    heights = [HEADING_HEIGHT + down * (VIOLIN_HEIGHT + CURVE_HEIGHT * curve) for curve in curved]
+    heights = [HEADING_HEIGHT + down * (VIOLIN_HEIGHT + CURVE_HEIGHT * (block.course is not None)) for block in blocks]
     drawn = style.figure(width, sum(heights) + 0.4)
     parts = drawn.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
     inches = (width - MARGIN) / across
     label = style.local_label("Local intrinsic dimension", estimator, compared[compared["estimator"] == estimator])
-    for part, of_block, curve in zip(parts, blocks, curved, strict=True):
-        _block(part, of_block, compared, (down, across), curve, label, inches, steps, limits)
-    style.below(drawn, style.not_drawn(left_out))
+    for part, block in zip(parts, blocks, strict=True):
+        _draw_block(part, block, compared, (down, across), label, inches, steps, limits)
+    style.below(
+        drawn,
+        style.not_drawn(without, ", without a checkpoint that is asked for"),
+        style.not_drawn(list(pairs)[most:]),
+    )
     colours = {NAMES[place]: colour for place, colour in enumerate(_colours())}
     handles = [Patch(facecolor=colour, edgecolor="0.25", linewidth=0.6, label=name) for name, colour in colours.items()]
     drawn.legend(handles=handles, loc="outside upper right", ncols=2, handlelength=1.2)
     return drawn
 
 
-def _block(
+def _pairs(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each group against each of its bases, by a name. Seeds may have bases of their own."""
+    bases = rows[["model", *BASES]].drop_duplicates()
+    bases = bases.assign(place=bases.groupby("model").cumcount())
+    several = bases[bases["place"] > 0]["model"]
+    pairs = {}
+    for (group, _), of_pair in rows.merge(bases).groupby(["group", "place"], sort=False):
+        against = f" against {_base(of_pair)}" if of_pair["model"].isin(several).any() else ""
+        pairs[group + against] = of_pair
+    return pairs
+
+
+def _blocks(rows: pd.DataFrame, layers: Sequence[int], asked: set[str] | None, steps: str) -> list[Block]:
+    """The blocks of one model and base, at each of these layers and of the checkpoints asked for (None: the last)."""
+    blocks = []
+    for of_layer in _at_layers(rows, layers):
+        shown = [at_last_checkpoint(of_layer)]
+        if asked is not None:
+            names = [name for name in by_step(of_layer)["checkpoint"] if name in asked]
+            shown = [of_layer[of_layer["checkpoint"] == name] for name in names]
+        blocks += [Block(of_checkpoint, None) for of_checkpoint in shown]
+        if shown and over_training.on_axis(of_layer, steps)["step"].nunique() > 1:
+            blocks[-1] = Block(shown[-1], of_layer)
+    return blocks
+
+
+def _draw_block(
     part: SubFigure,
-    rows: pd.DataFrame,
+    block: Block,
     compared: pd.DataFrame,
     shape: tuple[int, int],
-    curved: bool,
     label: str,
     inches: float,
     steps: str,
     limits: Sequence[float] | None,
 ) -> None:
-    """The panels of one fine-tuned model at one layer; `curved`: whether there is a curve below each violin."""
     down, across = shape
-    each = 2 if curved else 1
+    each = 1 if block.course is None else 2
     grid = part.add_gridspec(each * down, across, height_ratios=[VIOLIN_HEIGHT, CURVE_HEIGHT][:each] * down)
-    last = at_last_checkpoint(rows)
-    part.suptitle(_heading(last, inches * across), x=0.01, ha="left", fontsize=style.NORMAL, fontweight="bold")
+    part.suptitle(_heading(block.shown, inches * across), x=0.01, ha="left", fontsize=style.NORMAL, fontweight="bold")
     first = first_curve = None
-    on_axis = over_training.on_axis(rows, steps).dropna(subset="step")
-    clouds = list(last.groupby(CLOUD, sort=False))
+    clouds = list(block.shown.groupby(CLOUD, sort=False))
     for place, (cloud, of_cloud) in enumerate(clouds):
         row, column = divmod(place, across)
         axes = part.add_subplot(grid[each * row, column], sharey=first)
@@ -125,7 +177,8 @@ def _block(
         style.title(axes, _name(*cloud), inches)
         style.label_outer(axes, label.replace(" (", "\n("), column == 0)
         first = first or axes
-        if curved:
+        if block.course is not None:
+            on_axis = over_training.on_axis(block.course, steps).dropna(subset="step")
             below = part.add_subplot(grid[each * row + 1, column], sharey=first_curve)
             _curve(below, on_axis[(on_axis[CLOUD] == list(cloud)).all(axis=1)], on_axis["step"], steps)
             style.label_outer(below, "Mean shift", column == 0)
@@ -156,7 +209,7 @@ def _points(compared: pd.DataFrame, of_cloud: pd.DataFrame) -> pd.DataFrame:
         & (compared["layer"] == first["layer"])
     ]
     parts = []
-    for side, columns in ((BASE, ["base_model", "base_checkpoint"]), (TUNED, ["model", "checkpoint"])):
+    for side, columns in ((BASE, BASES), (TUNED, ["model", "checkpoint"])):
         for model, checkpoint in of_cloud[columns].drop_duplicates().itertuples(index=False, name=None):
             values = here.loc[(here["model"] == model) & (here["checkpoint"] == checkpoint), "value"]
             if values.empty:
@@ -228,13 +281,19 @@ def _signed(value: float, decimals: int = 2) -> str:
     return f"{value:+z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _heading(last: pd.DataFrame, inches: float) -> str:
+def _heading(shown: pd.DataFrame, inches: float) -> str:
     """Which models a block compares, and at which layer, broken into lines that fit."""
-    first = last.iloc[0]
-    bases = last["base_model"].nunique()
-    base = f"{first['base_model']} ({first['base_checkpoint']})" if bases == 1 else f"the bases of its {bases} seeds"
-    tuned = f"{first['group']} ({first['checkpoint']}){style.seeds_note(n_seeds(last))}"
-    return fill(f"{tuned} against {base}, layer {first['layer']}", int(inches / style.TITLE_LETTER))
+    first = shown.iloc[0]
+    tuned = f"{first['group']} ({first['checkpoint']}){style.seeds_note(n_seeds(shown))}"
+    return fill(f"{tuned} against {_base(shown)}, layer {first['layer']}", int(inches / style.TITLE_LETTER))
+
+
+def _base(rows: pd.DataFrame) -> str:
+    """What the rows of one group are held against."""
+    bases = rows[BASES].drop_duplicates()
+    if len(bases) > 1:
+        return f"the bases of its {len(bases)} seeds"
+    return "{base_model} ({base_checkpoint})".format(**bases.iloc[0])
 
 
 def _name(dataset: str, split: str) -> str:

@@ -217,22 +217,27 @@ def seeds_note(count: int, before: str = ", ") -> str:
     return f"{before}{count}\N{NO-BREAK SPACE}seeds" if count > 1 else ""
 
 
-def not_drawn(names: Sequence[str], why: str = " for lack of room, see the option models") -> str:
-    """In words which models a figure leaves out and why; empty for none."""
+def not_drawn(names: Sequence[str], why: str = " for lack of room, see the option models", what: str = "model") -> str:
+    """In words which models, or what `what` says, a figure leaves out and why; empty for none."""
     if not names:
         return ""
     listed, rest = names[:NAMED], len(names) - NAMED
     more = f" and {rest} more" if rest > 0 else ""
-    return f"({len(names)} {'model' if len(names) == 1 else 'models'} not drawn{why}: {', '.join(listed)}{more})"
+    return f"({len(names)} {what}{'' if len(names) == 1 else 's'} not drawn{why}: {', '.join(listed)}{more})"
 
 
 def below(drawn: Figure, *lines: str) -> None:
     """Write those of `lines` that are not empty below all panels, broken to fit; the paper grows by all but the first."""
-    fitting = int(drawn.get_figwidth() / TITLE_LETTER)
-    text = "\n".join(fill(line, fitting) for line in lines if line)
+    text = fitting(drawn.get_figwidth(), *lines)
     if text:
         drawn.supxlabel(text, fontsize=NORMAL)
         drawn.set_figheight(drawn.get_figheight() + LINE * text.count("\n"))
+
+
+def fitting(inches: float, *lines: str) -> str:
+    """Those of `lines` that are not empty, broken so that none is longer than `inches`."""
+    letters = int(inches / TITLE_LETTER)
+    return "\n".join(fill(line, letters) for line in lines if line)
 
 
 def colour_bar(drawn: Figure, mappable: ScalarMappable, label: str, inches: float) -> Colorbar:

@@ -12,9 +12,18 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
 from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, at_last_checkpoint, of_layers, require_one_row_each, rows_of
+from idsweep.figures.selection import (
+    at_last_checkpoint,
+    of_layers,
+    require_asked,
+    require_one_row_each,
+    rows_of,
+)
+from idsweep.representations import VOCABULARY
 from idsweep.variants import DATA
 
+SHOWS_LAYERS = False
+BLOCK = ["model", "checkpoint", "dataset", "representation"]
 ROW_HEIGHT = 0.16
 HEAD_HEIGHT = 0.45
 ENDS = 12
@@ -38,31 +47,31 @@ def draw(
     datasets: Sequence[str] | None = None,
     layers: Sequence[int] | None = None,
 ) -> Figure:
-    """Local ID by what tokens are, of one model and dataset at the last checkpoint: whether they begin a word, their class
-    where there is one, how often they occur, where they stand, and their text, of which those with the 12 lowest and the
-    12 highest means among the frequent ones are shown. Dots are medians, lines go from the lower to the upper quartile,
-    ticks are means; n is the number of tokens.
+    """Local ID by what tokens are, of one model and dataset, and of its embedding matrices, at the last checkpoint: whether
+    they begin a word, their class where there is one, how often they occur, where they stand, and their text, of which
+    those with the 12 lowest and the 12 highest means among the frequent ones are shown. Dots are medians, lines go from
+    the lower to the upper quartile, ticks are means; n is the number of tokens.
 
     token_groups: one row per group of tokens: `by` (part, frequency, position, token_class, token), `label`, `place` (its
     order), `n`, `mean`, `q25`, `median`, `q75`. The first run and dataset of the table are shown, or all that are asked
     for by `models` and `datasets`, below each other, up to 6; the rest is named below. `layers` are counted from the last
-    one where they are negative (None: the last one). Of several clouds of points the first one is drawn.
+    one where they are negative (None: the last one). Embedding matrices are left out where datasets are asked for. Of
+    several clouds of points the first one is drawn.
 
     Raises ValueError if what is asked for is not in the table, or a group is there twice.
     """
-    rows = rows_of(token_groups.assign(variant=DATA), "token_groups", estimator, models=models, datasets=datasets)
-    rows = of_layers(at_last_checkpoint(rows), layers)
-    require_one_row_each(rows, "token_groups", [*IDENTITY, "by", "label"])
+    rows = _rows(token_groups.assign(variant=DATA), estimator, models, datasets, layers)
+    require_one_row_each(rows, "token_groups", [*BLOCK, "by", "label"])
     if rows["median"].isna().all():
         return style.statement("No groups of tokens to draw: the table has none with a defined estimate.")
     undefined = int(rows["median"].isna().sum())
     rows = rows[rows["median"].notna()]
-    blocks = dict(list(rows.groupby(IDENTITY, sort=False)))
+    blocks = dict(list(rows.groupby(BLOCK, sort=False)))
     model, _, dataset, _ = next(iter(blocks))
     asked = {
         key: of_block
         for key, of_block in blocks.items()
-        if (models is not None or key[0] == model) and (datasets is not None or key[2] == dataset)
+        if (models is not None or key[0] == model) and (datasets is not None or key[2] in (dataset, VOCABULARY))
     }
     shown = dict(list(asked.items())[:MOST_BLOCKS])
     columns = [_columns(of_block) for of_block in shown.values()]
@@ -71,14 +80,19 @@ def draw(
     width = style.COLUMN_WIDTH + 0.6 if alone else style.TEXT_WIDTH
     drawn = style.figure(width, sum(heights) + 0.8)
     grid = drawn.add_gridspec(len(shown), 1, height_ratios=heights)
-    for place, ((model, checkpoint, dataset, layer), of_block) in enumerate(zip(shown, columns, strict=True)):
+    for place, (key, of_block) in enumerate(zip(shown, columns, strict=True)):
         beside = grid[place].subgridspec(1, len(of_block), wspace=0)
-        head = f"{model} ({checkpoint}), {dataset}, layer\N{NO-BREAK SPACE}{layer}"
+        model, checkpoint, dataset, representation = key
+        of = [representation.replace("_", "\N{NO-BREAK SPACE}")]
+        head = ", ".join([f"{model} ({checkpoint})", *([dataset] if dataset != VOCABULARY else []), *of])
         first = None
         for side, groups in enumerate(of_block):
             inches = width / len(of_block) - 1.0, heights[place]
             first = _column(drawn, beside[side], groups, first, head if side == 0 else "", *inches)
-    left_out = [f"{key[0]} on {key[2]}" for key in blocks if key not in shown]
+    left_out = [
+        f"{model}, {representation}" if dataset == VOCABULARY else f"{model} on {dataset}"
+        for model, _, dataset, representation in (key for key in blocks if key not in shown)
+    ]
     style.below(
         drawn,
         style.local_label("Local intrinsic dimension", estimator, rows),
@@ -89,6 +103,39 @@ def draw(
     )
     drawn.legend(handles=_handles(), loc="outside upper center", ncols=3)
     return drawn
+
+
+def _rows(
+    token_groups: pd.DataFrame,
+    estimator: str,
+    models: Sequence[str] | None,
+    datasets: Sequence[str] | None,
+    layers: Sequence[int] | None,
+) -> pd.DataFrame:
+    """The rows of the layers on texts and, unless datasets are asked for, of the embedding matrices of each model."""
+    require_asked(token_groups["estimator"], [estimator], "estimator", "the token_groups table")
+    rows = token_groups[token_groups["estimator"] == estimator]
+    of_matrix = rows["dataset"] == VOCABULARY
+    texts, matrices = rows[~of_matrix & rows["layer"].notna()], rows[of_matrix & (rows["by"] != "position")]
+    parts = {"layers": texts}
+    if datasets is None:
+        parts["matrices"] = matrices.assign(layer=pd.factorize(matrices["representation"])[0])
+    held = pd.concat(parts.values())
+    runs = set(held["model"])
+    require_asked(held["group"], [name for name in models or [] if name not in runs], "model", "the token_groups table")
+    if datasets is not None:
+        require_asked(texts["dataset"], datasets, "dataset", "the token_groups table")
+    chosen = [held[:0]]
+    for kind, part in parts.items():
+        of_part = None if models is None else [name for name in models if name in {*part["model"], *part["group"]}]
+        if part.empty or of_part == []:
+            continue
+        of_part = at_last_checkpoint(rows_of(part, "token_groups", estimator, models=of_part, datasets=datasets))
+        chosen.append(of_layers(of_part, layers) if kind == "layers" else of_part)
+    found = pd.concat(chosen)
+    order = {name: place for place, name in enumerate(found["model"].unique() if models is None else models)}
+    places = found["model"].map(order).fillna(found["group"].map(order))
+    return found.iloc[places.to_numpy().argsort(kind="stable")]
 
 
 def _columns(rows: pd.DataFrame) -> list[dict[str, pd.DataFrame]]:

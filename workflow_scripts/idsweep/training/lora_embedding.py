@@ -41,7 +41,7 @@ def train_lora_embedding(
     *,
     kind: str,
     rank: int,
-    alpha: float | None = None,
+    alpha: float = 1.0,
     initial: str = "base",
     loading: Mapping[str, Any] | None = None,
     tokenizer_options: Mapping[str, Any] | None = None,
@@ -52,8 +52,8 @@ def train_lora_embedding(
 ) -> pa.Table:
     """Train an update of rank `rank` of the input embedding, with all else frozen, and save checkpoints as `fine_tune` does.
 
-    The embedding (V, D) becomes W0 + (alpha / rank) · (B A)ᵀ, with a frozen W0, B (D, rank) and A (rank, V) (LoRA, Hu et al.
-    2021, by PEFT). B is drawn from a standard normal distribution and A is zero, so that at step 0 the embedding is W0. A
+    The embedding (V, D) becomes W0 + (alpha / √rank) · (B A)ᵀ, with a frozen W0, B (D, rank) and A (rank, V) (LoRA, Hu et al.
+    2021, rank-stabilised, Kalajdzievski 2023, by PEFT). B is drawn from a standard normal distribution and A is zero, so that at step 0 the embedding is W0. A
     checkpoint is a whole model folder with the sum as its input embedding: adapters could not carry another W0.
 
     Output embeddings that are tied to the input's are untied first. They keep the trained matrix, frozen, and checkpoints say
@@ -67,7 +67,9 @@ def train_lora_embedding(
     rank
         1 … min(V, D). With D the embedding can become anything.
     alpha
-        None takes `rank`, so that the update's scale does not depend on it.
+        Scale of the update. Divided by √rank, since a step of Adam moves a sum of `rank` directions by about as much more;
+        perplexity against the rank would else show which rank is faster. Whether all ranks had time enough, only their
+        losses over the steps tell.
     initial
         What W0 is. "base": the trained embedding. The model is whole before any training, so perplexity tells what the texts
         ask beyond the base, not what an embedding needs, and hardly depends on the rank. "zero": no embedding, so that all
@@ -80,7 +82,8 @@ def train_lora_embedding(
         What else `fine_tune` takes: identity, checkpoints, steps or epochs, learning_rate …
 
     Returns a table step int64 | metric string | value float64 with `train_loss`, `validation_loss` (as in
-    `fine_tune_language_model`) and `validation_perplexity`, the exponential of the latter.
+    `fine_tune_language_model`), `validation_perplexity`, the exponential of the latter, and `base_validation_loss`, that of the
+    base with its own embedding, at all steps the same.
 
     Raises ValueError if the kind or `initial` is not known, the rank or alpha is out of bounds, and as
     `fine_tune_language_model` does.
@@ -88,8 +91,8 @@ def train_lora_embedding(
     check_kind(kind)
     if initial not in INITIAL:
         raise ValueError(f"initial: {initial!r} is not known; choose one of {', '.join(INITIAL)}.")
-    if alpha is not None and not 0 < alpha < math.inf:
-        raise ValueError(f"alpha: {alpha} must be positive; leave it out to take the rank, so that the scale is 1.")
+    if not 0 < alpha < math.inf:
+        raise ValueError(f"alpha: {alpha} must be positive; leave it out to take 1.")
     tokenizer = load_tokenizer(tokenizer_folder, **(tokenizer_options or {}))
     collator = PaddedTexts(tokenizer, masking if kind == "masked" else None)
     train = token_rows(texts, tokenizer, max_length, "training")
@@ -102,20 +105,22 @@ def train_lora_embedding(
             f"rank: {rank} must be from 1 to {min(embedding.weight.shape)}: the input embedding of {base_folder} is "
             f"{' x '.join(map(str, embedding.weight.shape))}."
         )
+    losses = evaluation_of_losses(train, validation, collator, seed)
+    with torch.inference_mode():
+        of_base = losses(model.to(settings["device"]).eval())["validation_loss"]
     _untie(model, embedding)
     _set_initial(embedding, initial, seed)
-    losses = evaluation_of_losses(train, validation, collator, seed)
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
         found = losses(model)
-        loss = torch.tensor(found["validation_loss"], dtype=torch.float64)
-        return found | {"validation_perplexity": loss.exp().item()}
+        perplexity = torch.tensor(found["validation_loss"], dtype=torch.float64).exp().item()
+        return found | {"validation_perplexity": perplexity, "base_validation_loss": of_base}
 
     lora = {
         "rank": rank,
-        "alpha": rank if alpha is None else alpha,
+        "alpha": alpha,
         "dropout": 0.0,
-        "rank_stabilized": False,
+        "rank_stabilized": True,
         "target_modules": [next(name for name, module in model.named_modules() if module is embedding)],
     }
     return fine_tune(

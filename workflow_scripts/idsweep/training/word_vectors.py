@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 from sys import intern
 
+from idsweep.corpora import WORD
 from idsweep.store import whole_or_nothing
 
 ALGORITHMS = ("word2vec", "fasttext")
 FEWEST_WORDS = 3
 LONGEST_SEQUENCE = 10_000  # gensim leaves out what a sequence has beyond that
-WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
 def train_word_vectors(
@@ -33,7 +32,7 @@ def train_word_vectors(
 ) -> None:
     """Train a vector for each frequent word of `texts` and write them, the most frequent word first.
 
-    Words are runs of letters in lower case, an apostrophe between letters included (`WORD`); each text is a sequence of
+    Words are runs of letters in lower case, an apostrophe between letters included (`corpora.WORD`); each text is a sequence of
     them, and no context goes beyond it.
 
     file: gets word2vec's binary format, float32 (words, dimension), which `static_vectors.load_vectors` tells from a
