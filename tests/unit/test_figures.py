@@ -151,15 +151,13 @@ def test_an_estimate_that_the_first_cloud_lacks_is_drawn_of_the_first_that_has_i
     np.testing.assert_array_equal(*cells)
     of_points = pd.concat([pointwise.assign(**few, estimator="mle"), pointwise], ignore_index=True)
     assert len(draw_violins(of_points).axes) == len(draw_violins(pointwise).axes)
-    whole = global_table(local).assign(representation="ends")
-    means = both.assign(representation="ends")
-    rows = of_representations(means, pd.concat([whole.assign(**few, estimator="mle"), whole]), ["ends"])
-    first = rows.groupby(["scope", "estimator"])["cloud"].unique().map(list).to_dict()
-    assert first == {
-        (scope, name): [cloud]
-        for scope in ("global", "local")
-        for name, cloud in (("mle", "number500"), ("twonn", "points"))
-    }
+    means, values = (
+        table[table["layer"] == 0].assign(representation="layer_0") for table in (both, global_table(both))
+    )
+    rows = of_representations(means, values, ["layer_0"])
+    clouds = rows.groupby(["estimator", "scope"])["cloud"].unique().map(list).to_dict()
+    assert set(clouds) == {(name, scope) for name in ("mle", "twonn") for scope in ("global", "local")}
+    assert {(name, *of_both) for (name, _), of_both in clouds.items()} == {("mle", "number500"), ("twonn", "points")}
 
 
 def test_heat_map_holds_the_means() -> None:

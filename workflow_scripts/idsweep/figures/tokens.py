@@ -67,7 +67,8 @@ def draw(
     undefined = int(rows["median"].isna().sum())
     rows = rows[rows["median"].notna()]
     blocks = dict(list(rows.groupby(BLOCK, sort=False)))
-    model, _, dataset, _ = next(iter(blocks))
+    model = next(iter(blocks))[0]
+    dataset = next((key[2] for key in blocks if key[2] != VOCABULARY), VOCABULARY)
     asked = {
         key: of_block
         for key, of_block in blocks.items()
