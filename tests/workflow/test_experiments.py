@@ -73,7 +73,7 @@ def embedded(checkout: Path) -> Project:
     return miniature(
         checkout,
         "token_embeddings",
-        models={"minilm": {"layers": ["input_embeddings"]}, "word2vec_news": {}},
+        models={"minilm": {"layers": ["input_embeddings"]}, "word2vec_news": {}, "fasttext_gensim": {}},
         catalog__models__word2vec_news__training=vectors,
         points={"number": 300, "tokens": ["count>=10", "count<10"]},
         scales={"halvings": 0},
@@ -94,7 +94,7 @@ def matrix(project: Project, model: str, cloud: str) -> np.ndarray:
 
 def test_redundancy_is_one_less_the_share_of_the_dimension(embedded: Project) -> None:
     local, global_ = (table(embedded, name).set_index(["model", "cloud"]) for name in ("local", "global"))
-    for model, width in (("minilm", 384), ("word2vec_news", 12)):
+    for model, width in (("minilm", 384), ("word2vec_news", 12), ("fasttext_gensim", 10)):
         cloud = matrix(embedded, model, FREQUENT)
         assert cloud.shape == (300, width)
         expected = skdim.id.MLE().fit(cloud, n_neighbors=20)
@@ -147,8 +147,8 @@ def lora(checkout: Path) -> Project:
         catalog__models__neox_lora__seeds=[0],
         catalog__models__neox_lora__checkpoints="step{2}",
         catalog__models__neox_lora__base_checkpoint="step2",
-        catalog__models__tiny_neox=NEOX,
-        models__tiny_neox__checkpoints=["step2"],
+        catalog__models__small_neox=NEOX,
+        models__small_neox__checkpoints=["step2"],
         points={"number": 200},
         scales={"halvings": 0},
     )
@@ -166,7 +166,7 @@ def test_each_rank_is_a_model_whose_embeddings_have_that_rank(lora: Project) -> 
 def test_only_the_embeddings_of_the_base_are_trained(lora: Project) -> None:
     base, tuned = (
         load_file(lora.results / f"training/{model}/checkpoints/step2/model.safetensors")
-        for model in ("tiny_neox", "neox_lora-rank4-seed0")
+        for model in ("small_neox", "neox_lora-rank4-seed0")
     )
     changed = {name for name in base if not np.array_equal(base[name], tuned[name])}
     assert base.keys() == tuned.keys()
