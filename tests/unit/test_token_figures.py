@@ -415,7 +415,7 @@ def test_one_model_and_dataset_are_shown_or_those_asked_for() -> None:
         axes.get_title("left").split("\n")[0] for axes in draw_tokens(table).axes if "(final)" in axes.get_title("left")
     ]
     assert [" ".join(head.split()) for head in heads] == ["gpt2 (final), news, layer 12"]
-    assert "(not drawn, see the options models and datasets: gpt2 on films, bert on news, bert on films)" in note(
+    assert "(not drawn, see the options models and datasets: gpt2 on films; bert on news; bert on films)" in note(
         draw_tokens(table)
     )
     drawn = draw_tokens(table, models=["bert", "gpt2"], datasets=["films"])
@@ -440,7 +440,7 @@ def test_embedding_matrices_alone_are_drawn_without_positions() -> None:
         rows = table[(table["model"] == "glove") & (table["by"] == "frequency")]
         rows = rows[rows["representation"] == ("input_embeddings", "output_embeddings")[place]].sort_values("place")
         np.testing.assert_array_equal(axes.get_lines()[0].get_xdata(), rows["median"])
-    left_out = "(not drawn, see the options models and datasets: bert, input_embeddings, bert, output_embeddings)"
+    left_out = "(not drawn, see the options models and datasets: bert, input_embeddings; bert, output_embeddings)"
     assert left_out in note(drawn)
     assert layout_faults(drawn) == []
     assert not registry.shows_layers("tokens")

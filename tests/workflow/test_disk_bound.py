@@ -77,7 +77,7 @@ def test_never_more_checkpoints_than_the_disk_may_hold(fresh: Project, hub: HubS
     watch.join()
     assert done.returncode != 0
     assert "layer 1, sequence" in done.stdout and "is NaN or infinite" in done.stdout
-    measured = {path.parent.parent.name for path in (fresh.results / "estimates").rglob("*.parquet")}
+    measured = {path.parents[2].name for path in (fresh.results / "estimates").rglob("*.parquet")}
     assert measured == {f"step{step}" for step in range(STEPS) if step != DIVERGED}
     # Two that are fetched or measured, and the one that failed, which stays.
     assert 2 <= watch.most <= 3

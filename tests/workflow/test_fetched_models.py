@@ -83,7 +83,7 @@ def test_a_missing_revision_fails_alone_and_is_measured_once_it_is_there(fresh, 
 
 def measured(project: Project) -> set[str]:
     """The checkpoints of which there are estimates."""
-    return {path.parent.parent.name for path in (project.results / "estimates").rglob("lee_news/*.parquet")}
+    return {path.parents[2].name for path in (project.results / "estimates").rglob("lee_news/points/*.parquet")}
 
 
 def test_a_fetch_that_failed_goes_on_in_the_next_run(fresh, revisions):

@@ -26,8 +26,10 @@ def test_everything_is_made(finished: Project) -> None:
     expected |= {
         f"tables/{table}.{ending}" for table in ("local", "global", "training") for ending in ("parquet", "csv")
     }
-    expected |= {f"estimates/quick/minilm/final/lee_news/layer_{layer}.parquet" for layer in (0, 6)}
-    expected |= {f"estimates/likelihood/mini_neox/{step}/lee_news/layer_2.parquet" for step in ("step0", "step4")}
+    expected |= {f"estimates/quick/minilm/final/lee_news/points/layer_{layer}.parquet" for layer in (0, 6)}
+    expected |= {
+        f"estimates/likelihood/mini_neox/{step}/lee_news/points/layer_2.parquet" for step in ("step0", "step4")
+    }
     assert expected | {"report.html", "about.html"} <= made
     assert not [name for name in made if "unfinished" in name]
 
@@ -59,7 +61,7 @@ def test_any_file_by_name(project: Project) -> None:
 def test_numbers_are_scikit_dimension_s(finished: Project) -> None:
     """From the stored hidden states alone, scikit-dimension finds the stored estimates."""
     cloud = store.read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
-    estimates = store.read_estimates(finished.results / "estimates/quick/minilm/final/lee_news/layer_6.parquet")
+    estimates = store.read_estimates(finished.results / "estimates/quick/minilm/final/lee_news/points/layer_6.parquet")
     of_data = estimates.filter([variant == "data" for variant in estimates["variant"].to_pylist()])
     local = of_data.filter([scope == "local" for scope in of_data["scope"].to_pylist()])
     points = cloud[local["point"].to_numpy()].astype(np.float64)
@@ -77,7 +79,7 @@ def test_broken_vectors_are_named_by_file_layer_and_count(project: Project) -> N
     made_by = store.provenance(path)
     with store.EmbeddingsWriter(path, lambda: made_by) as file:
         file.write(np.arange(len(vectors["layer_6"])), vectors)
-    done = project.snakemake("results/mini/neighbors/minilm/final/lee_news.parquet")
+    done = project.snakemake("results/mini/neighbors/minilm/final/lee_news/points.parquet")
     assert done.returncode != 0
     expected = "lee_news.parquet, layer_6: vectors has NaN or infinite values in 2 of 300 rows, the first of them row 7"
     assert f"error: results/mini/embeddings/minilm/final/{expected}" in done.stdout
@@ -100,7 +102,7 @@ def test_variants_are_measured_from_the_stored_states(finished: Project) -> None
 
 def test_standard_errors_know_the_sequences(finished: Project) -> None:
     """The stored error is that of the graph with each token's sequence as its group."""
-    graph_file = finished.results / "neighbors/minilm/final/lee_news.parquet"
+    graph_file = finished.results / "neighbors/minilm/final/lee_news/points.parquet"
     points, *graph = store.read_neighbors(graph_file, 6)
     sequences = store.read_table(finished.results / "tokens/minilm/lee_news.parquet")["sequence"].to_numpy()
     expected = estimate_global(None, "mle", graph, sequences[points], n_neighbors=12)
@@ -149,7 +151,7 @@ def test_training_is_recorded(finished: Project) -> None:
 
 
 def test_provenance_tells_the_whole_way(finished: Project) -> None:
-    found = store.provenance(finished.results / "estimates/quick/mini_neox/step4/lee_news/layer_1.parquet")
+    found = store.provenance(finished.results / "estimates/quick/mini_neox/step4/lee_news/points/layer_1.parquet")
     assert found["identity"]["checkpoint"] == "step4"
     way = [found["rule"]]
     while found["from"]:
@@ -187,13 +189,11 @@ def test_a_failing_job_ends_the_screen_with_its_log_and_reason(fresh: Project) -
     done = fresh.snakemake("results/mini/tables/local.parquet", "--directory", str(elsewhere))
     assert done.returncode != 0
     last = done.stdout[done.stdout.rindex("job(s) failed") :]
-    assert "results/mini/logs/find_neighbors/minilm/final/few.log" in last
-    reason = (
-        r"error: results/mini/embeddings/minilm/final/few.parquet, layer_0: k = 16 neighbours .* among N = 5 points"
-    )
+    assert "results/mini/logs/find_neighbors/minilm/final/few/points.log" in last
+    reason = r"error: results/mini/embeddings/minilm/final/few.parquet: .* more than 16 different points, too few"
     assert re.search(reason, last)
     assert "Traceback" not in done.stdout
-    log = (elsewhere / "results/mini/logs/find_neighbors/minilm/final/few.log").read_text()
+    log = (elsewhere / "results/mini/logs/find_neighbors/minilm/final/few/points.log").read_text()
     assert "Traceback" in log
 
 

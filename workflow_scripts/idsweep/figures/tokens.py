@@ -29,6 +29,7 @@ HEAD_HEIGHT = 0.45
 ENDS = 12
 MOST_BLOCKS = 6
 LONGEST = 14
+MOST_NAMED = 4
 KINDS = {
     "part": "Part of a word",
     "token_class": "Class",
@@ -209,8 +210,8 @@ def _not_shown(names: list[str]) -> str:
     """In words what is left out; empty for none."""
     if not names:
         return ""
-    rest = f" and {len(names) - style.NAMED} more" if len(names) > style.NAMED else ""
-    return f"(not drawn, see the options models and datasets: {', '.join(names[: style.NAMED])}{rest})"
+    rest = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"(not drawn, see the options models and datasets: {'; '.join(names[:MOST_NAMED])}{rest})"
 
 
 def _handles() -> list[Line2D]:
