@@ -19,7 +19,8 @@ FIGURES = {"draw_figure": 2, **REPORT}
 COLLECTED = {"collect_estimates": 1, "detect_events": 1, "write_csv": 5, **FIGURES}
 ESTIMATED = {"estimate_dimensions": 16, **COLLECTED}
 SEARCHED = {"find_neighbors": 3, **ESTIMATED}
-EXTRACTED = {"extract_embeddings": 3, **SEARCHED}
+LOSSES = {"collect_losses": 1, "write_csv": 6}
+EXTRACTED = {"extract_embeddings": 3, **SEARCHED, **LOSSES}
 SAMPLED = {"sample_tokens": 2, **EXTRACTED}
 
 TWONN_SET = MINI["estimator_sets"]["quick"]
@@ -81,11 +82,11 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     "nothing": (lambda p: p.configure(), {}),
     "add a checkpoint": (
         lambda p: p.configure(models__mini_neox={"checkpoints": ["step0", "step2", "step4"]}),
-        {"extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 6, **COLLECTED},
+        {"extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 6, **COLLECTED, **LOSSES},
     ),
     "add a dataset": (
         lambda p: p.configure(datasets=["lee_news", "film_reviews"]),
-        {"sample_tokens": 2, "extract_embeddings": 3, "find_neighbors": 3, "estimate_dimensions": 16, **COLLECTED},
+        {"sample_tokens": 2, **EXTRACTED},
     ),
     "add a model": (
         lambda p: p.configure(
@@ -93,7 +94,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
             catalog__models__second_neox=TWIN,
         ),
         {"train_tokenizer": 1, "train_language_model": 1, "sample_tokens": 1, "extract_embeddings": 1}
-        | {"find_neighbors": 1, "estimate_dimensions": 6, "collect_training": 1, **COLLECTED, "write_csv": 6},
+        | {"find_neighbors": 1, "estimate_dimensions": 6, "collect_training": 1, **COLLECTED, **LOSSES, "write_csv": 7},
     ),
     "add a layer": (
         lambda p: p.configure(models__minilm={"layers": [0, 3, -1]}),
@@ -178,9 +179,9 @@ def test_threads_make_nothing_stale(project: Project) -> None:
 @pytest.mark.parametrize(
     ("distribution", "expected"),
     [
-        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 6}),
+        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 7}),
         ("scikit-dimension", {}),
-        ("numba", SEARCHED),
+        ("numba", SEARCHED | LOSSES),
     ],
 )
 def test_another_version_of_a_package(project: Project, distribution: str, expected: dict[str, int]) -> None:
