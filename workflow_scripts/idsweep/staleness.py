@@ -350,12 +350,17 @@ class Staleness:
         return Job({"rows": rows}, upstream)
 
     def _collect_shifts(self) -> Job:
+        pairs = comparisons.pairs(self._sweep)
         compared = [
             {"model": pair.model.name, "base": pair.base.name, "base_checkpoint": pair.checkpoint.name}
-            for pair in comparisons.pairs(self._sweep)
+            for pair in pairs
         ]
-        of_models = {names[key] for names in compared for key in ("model", "base")}
-        return Job({"compared": compared}, self._estimates_of(lambda cloud: cloud.model.name in of_models))
+        models = {pair.model.name for pair in pairs}
+        bases = {(pair.base.name, pair.checkpoint.name) for pair in pairs}
+        read = self._estimates_of(
+            lambda cloud: cloud.model.name in models or (cloud.model.name, cloud.checkpoint.name) in bases
+        )
+        return Job({"compared": compared}, read)
 
     def _collect_estimates(self) -> Job:
         settings = {
