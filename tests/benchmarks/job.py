@@ -15,6 +15,7 @@ PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "workflow_scripts"
 LAYER = 4
 NEIGHBORS = 64
+PARAMETERS = 22_713_216  # of MiniLM
 SWEEP = {
     "sweep": "benchmark",
     "models": {"minilm": {"layers": [LAYER]}},
@@ -43,11 +44,11 @@ def prepare(folder: Path, X: np.ndarray) -> None:
 
     points = np.arange(len(X), dtype=np.int32)
     write_table(folder / "tokens.parquet", pa.table({"point": points, "sequence": points // 50}), {})
-    with EmbeddingsWriter(folder / "embeddings.parquet", dict) as writer:
+    with EmbeddingsWriter(folder / "embeddings.parquet", lambda: {"n_parameters": PARAMETERS}) as writer:
         writer.write(points, {LAYER: X})
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
     staleness = Staleness(expand(load(config, PROJECT / "config")), SCRIPTS, Digests(folder / "digests.json"))
-    cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news"}
+    cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news", "cloud": "points"}
     for rule, names in (("find_neighbors", cloud), ("estimate_dimensions", {"set": "light", **cloud})):
         (folder / f"{rule}.json").write_text(json.dumps(staleness.settings(rule, **names)))
 
@@ -57,7 +58,7 @@ def run(rule: str, folder: Path) -> None:
     files = {name: str(folder / f"{name}.parquet") for name in ("tokens", "embeddings", "neighbors")}
     snakemake = SimpleNamespace(
         rule=rule,
-        wildcards=_Named(representation=f"layer_{LAYER}"),
+        wildcards=_Named(cloud="points", representation=f"layer_{LAYER}"),
         input=_Named(**files),
         output=[str(folder / f"{WRITES[rule]}.parquet")],
         log=[str(folder / f"{rule}.log")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,18 @@ def _only_new_objects_may_be_garbage() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Scripts of the workflow, run within a test, set up the logging of a whole process."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
+    logging.captureWarnings(False)
+    for logger in (logging.root, logging.getLogger("idsweep")):
+        for handler in [handler for handler in logger.handlers if type(handler) is logging.StreamHandler]:
+            logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
