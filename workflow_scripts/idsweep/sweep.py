@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,17 +99,23 @@ class Sweep:
             for cloud in self.config["clouds"]:
                 yield Cloud(model, checkpoint, dataset, cloud)
 
+    @cached_property
+    def _needed(self) -> dict[str, list[int]]:
+        """The neighbours that each estimate of each set looks at, found once: jobs of large sweeps ask thousands of times."""
+        return {set: [*map(neighbors_needed, items)] for set, items in self.config["estimator_sets"].items()}
+
     def neighbors(self, cloud: str) -> int:
         """Neighbours that are stored for each point of a cloud: neighbors.number, but no more than half of the points, so that
         duplicates and halves leave enough, unless an estimate needs more."""
         number, points = self.config["neighbors"]["number"], self.config["clouds"][cloud]["number"]
-        needed = [neighbors_needed(item) for items in self.config["estimator_sets"].values() for item in items]
+        needed = [k for of_set in self._needed.values() for k in of_set]
         return max(min(number, (points - 1) // 2), *(k for k in [1, *needed] if k < points))
 
     def items(self, set: str, cloud: str) -> list[Mapping[str, Any]]:
         """The estimates of a set that a cloud has neighbours enough for."""
         held = self.neighbors(cloud)
-        return [item for item in self.config["estimator_sets"][set] if neighbors_needed(item) <= held]
+        items = self.config["estimator_sets"][set]
+        return [item for item, needed in zip(items, self._needed[set], strict=True) if needed <= held]
 
     def estimates(self, cloud: Cloud) -> Iterator[tuple[str, str]]:
         """Set and representation of every estimates file of a cloud."""
