@@ -23,9 +23,10 @@ if not workflow.overwrite_configfiles:
 report: "report/workflow.rst"
 
 
-from idsweep import jobs
+from idsweep import jobs, preflight
 
 jobs.set_environment(LIBRARY)
+preflight.refuse([preflight.not_writable(".snakemake")])
 
 
 include: "rules/common.smk"
@@ -47,6 +48,11 @@ rule all:
 rule figures:
     input:
         FIGURE_FILES,
+
+
+onstart:
+    if not workflow.touch:
+        preflight.refuse(complaints())
 
 
 onsuccess:
