@@ -204,20 +204,6 @@ def test_more_points_than_tokens_uses_all_and_says_so(fresh: Project) -> None:
     assert re.search(r"points\.number = 100, but there are only 80 vectors: all 80 are used", done.stdout)
 
 
-def test_a_killed_job_leaves_no_file_that_looks_whole(project: Project) -> None:
-    """A script that dies without a word in the middle of writing: its output is absent, a rerun completes."""
-    project.configure(tokens__seed=7)
-    project.edit(
-        "workflow_scripts/extract_embeddings.py",
-        "            file.write,\n",
-        "            lambda *chunk: (file.write(*chunk), __import__('os').kill(__import__('os').getpid(), 9)),\n",
-    )
-    done = project.snakemake("--until", "find_neighbors")
-    assert done.returncode != 0
-    assert "killed without a reason given" in done.stdout
-    assert not list((project.results / "embeddings").rglob("lee_news.parquet"))
-
-
 def test_scripts_use_the_library_of_their_own_checkout(project: Project) -> None:
     """An installed idsweep of another version must not run under signatures of this source."""
     (project.folder / "workflow_scripts/idsweep/version.py").write_text('__version__ = "0.0.test"\n')

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -182,53 +177,6 @@ def test_a_metric_from_elsewhere_stands_beside_those_of_training(trained: Projec
     training = table(project, "training")
     assert training.loc[training["metric"] == "probe", "value"].tolist() == [0.1, 0.3, 0.7] * 2
     assert "train_grokking" not in done.stdout
-
-
-def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    """Everything is killed in the middle of a training; the next run takes up where it was."""
-    killed, whole = check_out(tmp_path / "killed"), check_out(tmp_path / "whole")
-    for project in (killed, whole):
-        long = SUMS | {"training": SUMS["training"] | {"steps": 4000}, "checkpoints": "step{0..4000/50}"}
-        chosen = {"seeds": [0], "vary": {"training.fraction": [0.6]}}
-        configure(project, models={"sums": chosen}, catalog={"models": {"sums": long}, "datasets": {"sums": EQUATIONS}})
-        (project.folder / "reference.csv").write_text(REFERENCE)
-    trained = Path("training/sums-fraction0.6-seed0")
-    kill_during(killed, trained)
-    assert killed.snakemake("--unlock").returncode == 0
-    for project in (killed, whole):
-        done = project.snakemake(f"results/mini/{trained}/metrics.parquet")
-        assert done.returncode == 0, done.stdout
-        log = (project.results / f"logs/train_grokking/{trained.name}.log").read_text()
-        assert ("Going on from step" in log) == (project is killed)
-        assert not list((project.results / trained).glob(".*"))
-    last = trained / "checkpoints/step4000/model.safetensors"
-    assert (killed.results / last).read_bytes() == (whole.results / last).read_bytes()
-    assert read_table(killed.results / trained / "metrics.parquet").equals(
-        read_table(whole.results / trained / "metrics.parquet")
-    )
-
-
-def kill_during(project: Project, trained: Path) -> None:
-    """Start the training and kill snakemake and all of its jobs once some checkpoints are there."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        f"results/mini/{trained}/metrics.parquet",
-        "--profile",
-        "profiles/local",
-    ]
-    command += ["--configfile", "mini.yaml"]
-    run = subprocess.Popen(
-        command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    until = time.monotonic() + 120
-    while not (project.results / trained / ".checkpoints.unfinished/checkpoints/step500").exists():
-        assert run.poll() is None and time.monotonic() < until, "the training ended before it could be killed"
-        time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    assert not (project.results / trained / "checkpoints").exists()
 
 
 def test_a_masked_language_model_is_trained_and_measured(tmp_path: Path) -> None:
