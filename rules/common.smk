@@ -46,7 +46,7 @@ EMBEDDINGS = f"{RESULTS}/embeddings/{{model}}/{{checkpoint}}/{{dataset}}.parquet
 PREDICTIONS = f"{RESULTS}/predictions/{{model}}/{{checkpoint}}/{{dataset}}.parquet"
 LOSSES = f"{RESULTS}/losses/{{model}}/{{checkpoint}}/{{dataset}}.parquet"
 NEIGHBORS = f"{RESULTS}/neighbors/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}.parquet"
-ESTIMATES = f"{RESULTS}/estimates/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}/{{representation}}.parquet"
+ESTIMATES = f"{RESULTS}/estimates/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}/{{layers}}.parquet"
 DESCRIBED = f"{RESULTS}/token_tables/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}"
 TABLE = f"{RESULTS}/tables/{{table}}.parquet"
 CSV = f"{RESULTS}/tables/{{table}}.csv"
@@ -65,6 +65,9 @@ def made_by(rule, made):
     return one_of(name for name, one in made.items() if one.made_by == rule)
 
 
+BLOCKS = {block for model in SWEEP.models.values() for name in ("", VOCABULARY) for block in SWEEP.blocks(model, name)}
+
+
 wildcard_constraints:
     model=one_of(SWEEP.known),
     tokenizer=one_of(SWEEP.tokenizers()),
@@ -72,24 +75,19 @@ wildcard_constraints:
     dataset=one_of([*SWEEP.datasets, VOCABULARY]),
     cloud=one_of(SWEEP.config["clouds"]),
     set=one_of(SWEEP.config["estimator_sets"]),
-    representation="[^/]+",
+    layers=one_of(BLOCKS),
     table=one_of(MADE_BY),
     figure=one_of(SWEEP.config["figures"]),
 
 
-def names_of(wildcards):
-    """The wildcards that name a job; its representations share a signature."""
-    return {key: value for key, value in wildcards.items() if key != "representation"}
-
-
 def settings_of(rule):
     """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names)."""
-    return lambda wildcards: json.dumps(STALENESS.settings(rule, **names_of(wildcards)), sort_keys=True)
+    return lambda wildcards: json.dumps(STALENESS.settings(rule, **dict(wildcards.items())), sort_keys=True)
 
 
 def signature_of(rule):
     """One hash of settings, source, versions and upstream signatures: the job is stale when it changes."""
-    return lambda wildcards: STALENESS.signature(rule, **names_of(wildcards))
+    return lambda wildcards: STALENESS.signature(rule, **dict(wildcards.items()))
 
 
 MADE = {"train": TRAINED, "hub": FETCHED}
@@ -293,17 +291,17 @@ def names_of_pass(model, checkpoint, dataset):
 
 def estimates_of(clouds):
     return [
-        ESTIMATES.format(set=set, representation=representation, cloud=cloud.cloud, **names_of_pass(*cloud[:3]))
+        ESTIMATES.format(set=set, layers=layers, cloud=cloud.cloud, **names_of_pass(*cloud[:3]))
         for cloud in clouds
-        for set, representation in SWEEP.estimates(cloud)
+        for set, layers in SWEEP.estimates(cloud)
     ]
 
 
 def described_of(wildcards):
     """Every representation's estimates of one set and cloud, the tokens and, of texts, what the model makes of them."""
-    names = SWEEP.models[wildcards.model].representations(wildcards.dataset)
+    blocks = SWEEP.blocks(SWEEP.models[wildcards.model], wildcards.dataset)
     given = {
-        "estimates": [ESTIMATES.replace("{representation}", name) for name in names],
+        "estimates": [ESTIMATES.replace("{layers}", layers) for layers in blocks],
         "tokens": tokens_of(wildcards),
     }
     if wildcards.dataset == VOCABULARY:

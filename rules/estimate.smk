@@ -1,4 +1,4 @@
-"""Intrinsic dimension of one representation: one light job for each layer and set of estimators."""
+"""Intrinsic dimension of neighbouring layers: one light job for each block of them and set of estimators."""
 
 
 rule estimate_dimensions:
@@ -7,9 +7,9 @@ rule estimate_dimensions:
     output:
         ESTIMATES,
     log:
-        "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{representation}.log",
+        "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.log",
     benchmark:
-        "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{representation}.tsv"
+        "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.tsv"
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -20,7 +20,7 @@ rule estimate_dimensions:
         settings=settings_of("estimate_dimensions"),
         signature=signature_of("estimate_dimensions"),
     message:
-        "{wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}, {wildcards.representation}"
+        "{wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}, {wildcards.layers}"
     script:
         "../workflow_scripts/estimate_dimensions.py"
 

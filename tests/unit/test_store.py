@@ -149,11 +149,11 @@ def test_damage_is_noticed_and_named(tmp_path: Path, damage: str) -> None:
 def test_files_of_another_version_are_told(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     store.write_table(path, pa.table({"layer": [1], "point": [0]}), {"versions": {"idsweep": "0.0.9"}})
-    for read in (store.read_estimates, lambda path: store.read_embeddings(path, 1)):
+    for read in (store.read_estimates, store.read_embeddings):
         with pytest.raises(
             ValueError, match=r"t\.parquet was written by idsweep 0\.0\.9 with columns layer, point; this"
         ):
-            read(path)
+            read(path, 1)
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(
         ValueError, match=r"written by another program or version with columns a; .*needs representation"

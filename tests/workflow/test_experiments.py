@@ -217,8 +217,8 @@ def tuned(checkout: Path) -> Project:
 
 
 def local_values(project: Project, model: str, checkpoint: str) -> pd.Series:
-    path = f"estimates/standard/{model}/{checkpoint}/reviews--train/points/layer_2"
-    return read(project, path).query("scope == 'local' and variant == 'data'").set_index("point")["value"]
+    path = f"estimates/standard/{model}/{checkpoint}/reviews--train/points/layers_0-2"
+    return read(project, path).query("representation == 'layer_2' and scope == 'local' and variant == 'data'").set_index("point")["value"]
 
 
 def test_shifts_are_means_of_differences_at_the_same_tokens(tuned: Project) -> None:

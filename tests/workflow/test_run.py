@@ -26,9 +26,9 @@ def test_everything_is_made(finished: Project) -> None:
     expected |= {
         f"tables/{table}.{ending}" for table in ("local", "global", "training") for ending in ("parquet", "csv")
     }
-    expected |= {f"estimates/quick/minilm/final/lee_news/points/layer_{layer}.parquet" for layer in (0, 6)}
+    expected |= {"estimates/quick/minilm/final/lee_news/points/layers_0-6.parquet"}
     expected |= {
-        f"estimates/likelihood/mini_neox/{step}/lee_news/points/layer_2.parquet" for step in ("step0", "step4")
+        f"estimates/likelihood/mini_neox/{step}/lee_news/points/layers_0-2.parquet" for step in ("step0", "step4")
     }
     assert expected | {"report.html", "about.html"} <= made
     assert not [name for name in made if "unfinished" in name]
@@ -61,7 +61,8 @@ def test_any_file_by_name(project: Project) -> None:
 def test_numbers_are_scikit_dimension_s(finished: Project) -> None:
     """From the stored hidden states alone, scikit-dimension finds the stored estimates."""
     cloud = store.read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
-    estimates = store.read_estimates(finished.results / "estimates/quick/minilm/final/lee_news/points/layer_6.parquet")
+    file = finished.results / "estimates/quick/minilm/final/lee_news/points/layers_0-6.parquet"
+    estimates = store.read_estimates(file, 6)
     of_data = estimates.filter([variant == "data" for variant in estimates["variant"].to_pylist()])
     local = of_data.filter([scope == "local" for scope in of_data["scope"].to_pylist()])
     points = cloud[local["point"].to_numpy()].astype(np.float64)
@@ -151,8 +152,8 @@ def test_training_is_recorded(finished: Project) -> None:
 
 
 def test_provenance_tells_the_whole_way(finished: Project) -> None:
-    found = store.provenance(finished.results / "estimates/quick/mini_neox/step4/lee_news/points/layer_1.parquet")
-    assert found["identity"]["checkpoint"] == "step4"
+    found = store.provenance(finished.results / "estimates/quick/mini_neox/step4/lee_news/points/layers_0-2.parquet")
+    assert found["identities"]["layer_1"]["checkpoint"] == "step4"
     way = [found["rule"]]
     while found["from"]:
         found = found["from"][0]

@@ -685,7 +685,7 @@ def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str,
     made = {}
     for label, given in config["representations"].items():
         at = f"representations.{label}"
-        if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+", label):
+        if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
             raise ConfigError([f"{at}: this name is taken; choose another"])
         _check(_wrong_layers(given["layers"], name, depth), f"{at}.layers")
         layers = tuple(layer % (depth + 1) for layer in given["layers"])

@@ -270,9 +270,10 @@ class Staleness:
         modules = ("idsweep.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
         return Job(self._cloud(model, dataset, cloud), [made_by], modules)
 
-    def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
+    def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str) -> Job:
         items = self._sweep.items(set, cloud)
         settings = self._cloud(model, dataset, cloud)
+        settings["representations"] = self._sweep.blocks(self._sweep.models[model], dataset)[layers]
         points = settings["points"]
         of_cloud = {key: points[key] for key in ("number", "sequences", "seed", "noise", "noise_seed", "tokens")}
         settings |= {
@@ -323,8 +324,12 @@ class Staleness:
 
     def _describe_tokens(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
         names = {"model": model, "checkpoint": checkpoint, "dataset": dataset}
-        upstream = [self.signature("estimate_dimensions", set=set, cloud=cloud, **names)]
-        return Job({"representations": self._sweep.models[model].representations(dataset)}, upstream)
+        row = self._sweep.models[model]
+        upstream = [
+            self.signature("estimate_dimensions", set=set, cloud=cloud, layers=layers, **names)
+            for layers in self._sweep.blocks(row, dataset)
+        ]
+        return Job({"representations": row.representations(dataset)}, upstream)
 
     def _collect_tokens(self) -> Job:
         described = [
@@ -445,10 +450,10 @@ class Staleness:
 
     def _estimates_of(self, wanted: Callable[[Cloud], bool]) -> tuple[str, ...]:
         return tuple(
-            self.signature("estimate_dimensions", set=set, **_names(cloud))
-            for set in self._sweep.config["estimator_sets"]
+            self.signature("estimate_dimensions", set=set, layers=layers, **_names(cloud))
             for cloud in self._sweep.clouds()
-            if wanted(cloud) and self._sweep.items(set, cloud.cloud)
+            if wanted(cloud)
+            for set, layers in self._sweep.estimates(cloud)
         )
 
     def _representations(self) -> dict[str, list[str]]:

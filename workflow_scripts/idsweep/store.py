@@ -329,11 +329,21 @@ ESTIMATES = pa.schema(
 )
 
 
-def read_estimates(path: str | Path) -> pa.Table:
-    """The estimates of one layer, columns as in `ESTIMATES`; undefined values are NaN.
+def write_estimates(path: str | Path, estimates: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> None:
+    """Write the estimates of several representations: name -> columns as in `ESTIMATES`."""
+    schema = pa.schema([pa.field("representation", pa.string(), nullable=False), *ESTIMATES], _metadata(provenance))
+    with (
+        whole_or_nothing(path) as unfinished,
+        pq.ParquetWriter(unfinished, schema, compression="lz4", write_page_checksum=True) as writer,
+    ):
+        for name, table in estimates.items():
+            named = [constant(name, pa.string(), len(table)), *table.columns]
+            writer.write_table(pa.Table.from_arrays(named, schema=schema))
 
-    Raises ValueError if the file holds other columns.
+
+def read_estimates(path: str | Path, representation: int | str) -> pa.Table:
+    """The estimates of one layer or representation, columns as in `ESTIMATES`; undefined values are NaN.
+
+    Raises FileNotFoundError, or ValueError if the file does not hold it, holds other columns or is damaged.
     """
-    table = read_table(path)
-    _require_columns(path, table.schema, ESTIMATES.names)
-    return table
+    return _read(path, representation, ESTIMATES.names)

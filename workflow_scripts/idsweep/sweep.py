@@ -13,7 +13,7 @@ from idsweep import comparisons, corpora, equations, figure_options
 from idsweep.config import ConfigError, choose, key_path, neighbors_needed
 from idsweep.figures import registry
 from idsweep.models import Checkpoint, Model, Tokenizer, catalog_path, entry_of, make_models, safe
-from idsweep.representations import VOCABULARY
+from idsweep.representations import VOCABULARY, blocks
 
 RELEASE = ("release", "url", "path")
 TRAINED_ON, HELD_OUT = "trained_on", "held_out"
@@ -117,12 +117,17 @@ class Sweep:
         items = self.config["estimator_sets"][set]
         return [item for item, needed in zip(items, self._needed[set], strict=True) if needed <= held]
 
+    def blocks(self, model: Model, dataset: str) -> dict[str, list[str]]:
+        """The representations that one job estimates, by the name of its file: `layers_per_job` neighbouring layers."""
+        return blocks(model.representations(dataset), self.config["compute"]["layers_per_job"], model.depth)
+
     def estimates(self, cloud: Cloud) -> Iterator[tuple[str, str]]:
-        """Set and representation of every estimates file of a cloud."""
+        """Set and block of every estimates file of a cloud."""
+        held = self.blocks(cloud.model, cloud.dataset)
         for set in self.config["estimator_sets"]:
             if self.items(set, cloud.cloud):
-                for representation in cloud.model.representations(cloud.dataset):
-                    yield set, representation
+                for block in held:
+                    yield set, block
 
     def corpus(self, dataset: str, owner: Mapping[str, Any]) -> Dataset:
         """The dataset of that name; for `trained_on` and `held_out` that which the model of an entry is trained on."""
