@@ -2,8 +2,9 @@
 # make test   unit and workflow tests
 # make lint   ruff, snakefmt and snakemake --lint
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
+# make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
-.PHONY: help demo test lint bench accuracy clean
+.PHONY: help demo test lint bench bench-dag accuracy clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -53,6 +54,9 @@ lint: $(VENV)/installed .venv-lint/installed
 bench: $(VENV)/installed
 	-$(MAKE) --no-print-directory --keep-going .venv-bench-torchid/installed .venv-bench-dadapy/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --write docs/benchmarks.md
+
+bench-dag: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.dag --write docs/plans.md
 
 accuracy: $(VENV)/installed
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --write docs/estimators.md

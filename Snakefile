@@ -51,6 +51,8 @@ rule figures:
 
 onsuccess:
     print(jobs.made([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
+    if SWEEP.missing:
+        print(left_out(SWEEP), file=sys.stderr)
 
 
 onerror:

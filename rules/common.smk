@@ -9,21 +9,20 @@ from idsweep import comparisons, figure_options
 from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
 from idsweep.models import safe
+from idsweep.partial import left_out, measured_part
 from idsweep.representations import VOCABULARY
 from idsweep.signature import Digests
 from idsweep.staleness import MADE_BY, Staleness
 from idsweep.sweep import expand as expand_sweep
 
+SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
+DIGESTS = Digests(Path(".snakemake/idsweep/digests.json"))
+
 try:
     SWEEP = expand_sweep(configuration.load(config, Path(workflow.basedir) / "config"))
 except configuration.ConfigError as error:
     sys.exit(str(error))
-
-STALENESS = Staleness(
-    SWEEP,
-    scripts=Path(workflow.basedir) / "workflow_scripts",
-    digests=Digests(Path(".snakemake/idsweep/digests.json")),
-)
+STALENESS = Staleness(SWEEP, SCRIPTS, DIGESTS)
 COMPUTE = SWEEP.config["compute"]
 
 # A sweep is one run of the workflow; its name is no wildcard, so that Snakemake tells the stages apart by how paths begin.
@@ -54,6 +53,13 @@ FIGURE = f"{RESULTS}/figures/{{figure}}.{{ending}}"
 ABOUT = f"{RESULTS}/about.html"
 REPORT = f"{RESULTS}/report.html"
 
+if SWEEP.config["partial"]:
+    try:
+        SWEEP = measured_part(SWEEP, STALENESS, ESTIMATES.format)
+    except configuration.ConfigError as error:
+        sys.exit(str(error))
+    STALENESS = Staleness(SWEEP, SCRIPTS, DIGESTS)
+
 
 def one_of(names):
     """Regular expression of exactly these names; one that matches nothing if there are none."""
@@ -65,7 +71,7 @@ def made_by(rule, made):
     return one_of(name for name, one in made.items() if one.made_by == rule)
 
 
-BLOCKS = {block for model in SWEEP.models.values() for name in ("", VOCABULARY) for block in SWEEP.blocks(model, name)}
+BLOCKS = {block for model, _, dataset in SWEEP.passes() for block in SWEEP.blocks(model, dataset)}
 
 
 wildcard_constraints:
@@ -291,7 +297,7 @@ def names_of_pass(model, checkpoint, dataset):
 
 def estimates_of(clouds):
     return [
-        ESTIMATES.format(set=set, layers=layers, cloud=cloud.cloud, **names_of_pass(*cloud[:3]))
+        ESTIMATES.format(set=set, layers=layers, **cloud.names())
         for cloud in clouds
         for set, layers in SWEEP.estimates(cloud)
     ]
@@ -342,7 +348,7 @@ def tokens_of_pairs():
 
 def token_tables_of(table):
     return [
-        f"{DESCRIBED}/{table}.parquet".format(set=set, cloud=cloud.cloud, **names_of_pass(*cloud[:3]))
+        f"{DESCRIBED}/{table}.parquet".format(set=set, **cloud.names())
         for cloud in CLOUDS
         for set in SWEEP.config["estimator_sets"]
         if SWEEP.items(set, cloud.cloud)

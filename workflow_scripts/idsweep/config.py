@@ -29,7 +29,7 @@ KINDS = {
     "string": "text",
     "integer": "a whole number",
     "number": "a number",
-    "boolean": "true or false",
+    "boolean": "true or false (with --config, True or False)",
     "null": "nothing",
 }
 # Stricter than JSON Schema, for which 200.0 is a whole number and infinity a number.

@@ -138,6 +138,7 @@ def failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     if len(logs) > most:
         lines.append(f"  … and {len(logs) - most} more")
     head = f"{len(logs)} job(s) failed; what is done is kept, run the same command again to go on:"
+    lines.append("Tables and figures of what is measured, with the names of what is not: the same and --config partial=True")
     return "\n".join([head, *lines]) if logs else "The run failed; the messages above say where."
 
 

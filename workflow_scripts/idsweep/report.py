@@ -26,7 +26,7 @@ PAGE = """<!DOCTYPE html>
   th {{ color: #555 }}
 </style>
 <h1>{title}</h1>
-<p>{models}, {clouds} point clouds, {estimates} estimates.</p>
+<p>{models}, {clouds} point clouds, {estimates} estimates.{missing}</p>
 <h2>Command</h2>
 <pre>{command}</pre>
 <h2>Versions</h2>
@@ -44,10 +44,11 @@ def write_about(
     versions: Mapping[str, str],
     command: str,
     tables: Sequence[str | Path],
+    missing: Sequence[str] = (),
 ) -> None:
     """Write the page about a sweep: how large it is, the command, versions and configuration that made it.
 
-    tables: the sweep's tables of estimates, for the counts.
+    tables: the sweep's tables of estimates, for the counts. missing: checkpoints that are not measured.
     """
     own = dict(config)
     catalog = own.pop("catalog")
@@ -63,6 +64,7 @@ def write_about(
         models=html.escape(", ".join(sorted({model for model, _, _ in clouds}))),
         clouds=len(clouds),
         estimates=sum(map(len, estimates)),
+        missing=html.escape(f" Not measured: {', '.join(missing)}.") if missing else "",
         command=html.escape(command),
         versions="".join(rows),
         config=html.escape(yaml.safe_dump(own | {"catalog": catalog}, sort_keys=False, allow_unicode=True)),

@@ -335,7 +335,7 @@ class Staleness:
         described = [
             self.signature("describe_tokens", set=set, **names)
             for cloud in self._sweep.clouds()
-            for names in [_names(cloud)]
+            for names in [cloud.names()]
             for set in self._sweep.config["estimator_sets"]
             if self._sweep.items(set, cloud.cloud)
         ]
@@ -372,6 +372,7 @@ class Staleness:
             "representations": self._representations(),
             "config": self._shaping_config("title", "figures", "reference", "comparisons")
             | {"models": self._chosen_to_measure()},
+            **self._missing(),
         }
         return Job(settings, self._all_estimates())
 
@@ -410,9 +411,8 @@ class Staleness:
         for key in options.keys() & {"models", "static"}:
             options[key] = [model for name in options[key] for model in self._named(safe(name))]
         upstream = [signature for table in figures.tables(figure) for signature in self._tables(table)]
-        return Job(
-            {"options": options, "representations": self._representations()}, upstream, (f"idsweep.figures.{figure}",)
-        )
+        settings = {"options": options, "representations": self._representations(), **self._missing()}
+        return Job(settings, upstream, (f"idsweep.figures.{figure}",))
 
     def _named(self, name: str) -> list[str]:
         """The models that a name in a figure's options stands for: that of an entry or a group for all its runs."""
@@ -422,7 +422,7 @@ class Staleness:
         )
 
     def _describe_sweep(self) -> Job:
-        return Job({"config": self._shaping_config()}, self._all_estimates())
+        return Job({"config": self._shaping_config(), **self._missing()}, self._all_estimates())
 
     def _write_report(self) -> Job:
         figures = [self.signature("draw_figure", figure=figure) for figure in self._sweep.config["figures"]]
@@ -450,11 +450,15 @@ class Staleness:
 
     def _estimates_of(self, wanted: Callable[[Cloud], bool]) -> tuple[str, ...]:
         return tuple(
-            self.signature("estimate_dimensions", set=set, layers=layers, **_names(cloud))
+            self.signature("estimate_dimensions", set=set, layers=layers, **cloud.names())
             for cloud in self._sweep.clouds()
             if wanted(cloud)
             for set, layers in self._sweep.estimates(cloud)
         )
+
+    def _missing(self) -> dict[str, list[str]]:
+        """What tables and figures of a part of the sweep say of the rest."""
+        return {"missing": list(self._sweep.missing)} if self._sweep.missing else {}
 
     def _representations(self) -> dict[str, list[str]]:
         return {
@@ -463,7 +467,7 @@ class Staleness:
         }
 
     def _shaping_config(self, *without: str) -> Mapping[str, Any]:
-        left_out = {"compute", "keep_embeddings", "clouds", *without}
+        left_out = {"compute", "keep_embeddings", "partial", "clouds", *without}
         config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
         labelled = [model for model in self._sweep.known.values() if model.reads_labels]
         labelled = {corpus.name for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}
@@ -502,15 +506,6 @@ class Staleness:
         if corpora.names_count(dataset.entry):
             texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
         return texts | {"content": [self._digests.one(file) for file in files]}
-
-
-def _names(cloud: Cloud) -> dict[str, str]:
-    return {
-        "model": cloud.model.name,
-        "checkpoint": cloud.checkpoint.name,
-        "dataset": cloud.dataset,
-        "cloud": cloud.cloud,
-    }
 
 
 def _run(model: Model) -> dict[str, Any]:

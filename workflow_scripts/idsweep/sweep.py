@@ -69,13 +69,23 @@ class Cloud(NamedTuple):
     dataset: str
     cloud: str
 
+    def names(self) -> dict[str, str]:
+        """The wildcards of its jobs."""
+        return {
+            "model": self.model.name,
+            "checkpoint": self.checkpoint.name,
+            "dataset": self.dataset,
+            "cloud": self.cloud,
+        }
+
 
 @dataclass(frozen=True)
 class Sweep:
     """Everything that the workflow expands over.
 
     models: those that are measured. known: these, and those that adapters build on.
-    corpora: the datasets, and those that models are trained on.
+    corpora: the datasets, and those that models are trained on. missing: checkpoints that it leaves out because they are
+    not measured, as `MODEL @ CHECKPOINT`, and undrawn: why figures are left out with them; see `partial`.
     """
 
     name: str
@@ -84,6 +94,8 @@ class Sweep:
     known: Mapping[str, Model]
     datasets: Mapping[str, Dataset]
     corpora: Mapping[str, Dataset]
+    missing: tuple[str, ...] = ()
+    undrawn: tuple[str, ...] = ()
 
     def passes(self) -> Iterator[tuple[Model, Checkpoint, str]]:
         """Every model × checkpoint × dataset (or vocabulary): one embeddings file each."""
