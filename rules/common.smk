@@ -274,8 +274,8 @@ def sequences_of(wildcards):
     return SEQUENCES.format(tokenizer=tokenizer, dataset=wildcards.dataset)
 
 
-def kept_if_asked(path):
-    return path if SWEEP.config["keep_embeddings"] else temp(path)
+def kept_if_asked(path, kind="embeddings"):
+    return path if SWEEP.config[f"keep_{kind}"] else temp(path)
 
 
 NEEDS_VECTORS = {

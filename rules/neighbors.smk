@@ -6,7 +6,7 @@ rule find_neighbors:
         embeddings=EMBEDDINGS,
         tokens=tokens_of,
     output:
-        NEIGHBORS,
+        kept_if_asked(NEIGHBORS, "neighbors"),
     log:
         "<logs>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.log",
     benchmark:

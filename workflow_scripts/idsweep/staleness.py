@@ -467,7 +467,7 @@ class Staleness:
         }
 
     def _shaping_config(self, *without: str) -> Mapping[str, Any]:
-        left_out = {"compute", "keep_embeddings", "partial", "clouds", *without}
+        left_out = {"compute", "keep_embeddings", "keep_neighbors", "partial", "clouds", *without}
         config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
         labelled = [model for model in self._sweep.known.values() if model.reads_labels]
         labelled = {corpus.name for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}
