@@ -4,7 +4,8 @@
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
-.PHONY: help demo test lint bench bench-dag accuracy clean
+# make storage  what float16 vectors change: docs/files.md
+.PHONY: help demo test lint bench bench-dag accuracy storage clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -60,6 +61,9 @@ bench-dag: $(VENV)/installed
 
 accuracy: $(VENV)/installed
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --write docs/estimators.md
+
+storage: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.storage --write docs/files.md
 
 clean:
 	rm -rf $(VENV) .venv-lint .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -226,17 +226,21 @@ class Staleness:
         sampled = self.signature("sample_tokens", tokenizer=row.tokenizer.name, dataset=dataset)
         if of_pass["masked"]:
             settings["mask"] = {"trust_remote_code": row.tokenizer.owner["trust_remote_code"]}
-        return Job(settings | {"pass": of_pass}, [sampled, *upstream], modules)
+        return Job(settings | {"pass": of_pass} | self._storage(), [sampled, *upstream], modules)
 
     def _extract_vocabulary(self, model: str, checkpoint: str) -> Job:
         row = self._sweep.models[model]
         sampled = self.signature("sample_vocabulary", tokenizer=row.tokenizer.name)
         if row.kind == "static":
             settings, upstream = self._static(row.tokenizer)
-            return Job(settings | {"matrices": row.matrices}, [sampled, *upstream], self._static_modules(row.entry))
+            settings |= {"matrices": row.matrices} | self._storage()
+            return Job(settings, [sampled, *upstream], self._static_modules(row.entry))
         settings, upstream, modules = self._loaded(row, checkpoint)
         settings["model"].pop("attention", None)  # there is no forward pass
-        return Job(settings | {"matrices": row.matrices}, [sampled, *upstream], modules)
+        return Job(settings | {"matrices": row.matrices} | self._storage(), [sampled, *upstream], modules)
+
+    def _storage(self) -> dict[str, str]:
+        return {"storage": self._sweep.config["extraction"]["storage"]}
 
     def _loaded(self, model: Model, checkpoint: str) -> tuple[dict[str, Any], list[str], tuple[str, ...]]:
         """How a checkpoint is loaded and what it is made of, the jobs that make it, and modules that are loaded by name."""

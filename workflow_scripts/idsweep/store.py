@@ -120,16 +120,39 @@ class RepresentationsWriter:
 
 
 class EmbeddingsWriter(RepresentationsWriter):
-    """Stream vectors to an embeddings file: `representation | point | vector[D]`."""
+    """Stream vectors to an embeddings file: `representation | point | vector[D]`.
+
+    storage: the type on the disk, float32 or float16. float16 rounds values to 11 bits, and those below 6e-5 in size to
+    a multiple of 6e-8.
+    """
+
+    def __init__(
+        self, path: str | Path, provenance: Callable[[], Mapping[str, Any]], storage: str = "float32"
+    ) -> None:
+        super().__init__(path, provenance)
+        self._storage = np.dtype(storage)
 
     def write(self, points: np.ndarray, vectors: Mapping[int | str, np.ndarray]) -> None:
         """Append vectors.
 
-        points: int32 (m,), rows of the tokens table. vectors: layer or representation -> float32 or float16 (m, D).
+        points: int32 (m,), rows of the tokens table. vectors: layer or representation -> finite float32 or float16 (m, D).
+
+        Raises ValueError if a value is beyond the range of what it is stored as.
         """
         for key, matrix in vectors.items():
-            columns = {"point": to_arrow(points, pa.int32()), "vector": _fixed_size_lists(matrix)}
+            stored = self._stored(_name(key), matrix)
+            columns = {"point": to_arrow(points, pa.int32()), "vector": _fixed_size_lists(stored)}
             super().write(_name(key), columns)
+
+    def _stored(self, name: str, matrix: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            stored = matrix.astype(self._storage, copy=False)
+        if stored.dtype != matrix.dtype and not np.isfinite(stored).all():
+            raise ValueError(
+                f"{name} holds {matrix.flat[np.abs(matrix).argmax()]:g}, beyond ±{np.finfo(self._storage).max:g}, the "
+                f"largest {self._storage}. Set extraction.storage to float32."
+            )
+        return stored
 
 
 class NeighborsWriter(RepresentationsWriter):
