@@ -376,14 +376,7 @@ FIGURE_FILES = [
     for figure in SWEEP.config["figures"]
     for ending in ("pdf", "png", "svg")
 ]
-TABLES = ["local", "global"]
-TABLES += ["training"] if SWEEP.trained() or SWEEP.brought_metrics() else []
-TABLES += ["events", "leads", "correlations"] if SWEEP.has_dynamics() else []
-TABLES += ["reference"] if "reference" in SWEEP.config else []
-TABLES += ["losses"] if WITH_LOSSES else []
-TABLES += ["shifts"] if PAIRS else []
-TABLES += ["token_groups", "token_extremes", "loss_correlations"] if SWEEP.describes_tokens() else []
-TABLE_FILES = [pattern.format(table=table) for table in TABLES for pattern in (TABLE, CSV)]
+TABLE_FILES = [pattern.format(table=table) for table in SWEEP.tables() for pattern in (TABLE, CSV)]
 
 # Many clouds share the cores, a thread each; a few take several, so that none stands idle.
 CORES = workflow.global_resources.get("_cores").value or 1

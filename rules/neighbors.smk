@@ -13,6 +13,7 @@ rule find_neighbors:
         "<benchmarks>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
     conda:
         "../envs/estimation.yaml"
+    priority: 11  # before further hidden states, so that few are on the disk at one time
     threads: THREADS
     resources:
         mem_mb=4000,

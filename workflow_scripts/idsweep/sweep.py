@@ -173,6 +173,20 @@ class Sweep:
             {"token_groups", "loss_correlations"} & set(registry.tables(name)) for name in self.config["figures"]
         )
 
+    def tables(self) -> list[str]:
+        """Names of the tables that are made, each as Parquet and CSV."""
+        losses = any(name != VOCABULARY and self.has_losses(model) for model, _, name in self.passes())
+        made = {
+            ("local", "global"): True,
+            ("training",): self.trained() or self.brought_metrics(),
+            ("events", "leads", "correlations"): self.has_dynamics(),
+            ("reference",): "reference" in self.config,
+            ("losses",): losses,
+            ("shifts",): comparisons.pairs(self),
+            ("token_groups", "token_extremes", "loss_correlations"): self.describes_tokens(),
+        }
+        return [table for tables, wanted in made.items() if wanted for table in tables]
+
     def releases(self) -> dict[str, Dataset]:
         """Name in the catalog -> one of its splits, of what is prepared from a release."""
         return {corpus.source: corpus for corpus in self.corpora.values() if corpus.prepared}
