@@ -15,7 +15,7 @@ from idsweep.variants import is_null
 
 BENCH = "make bench, docs/benchmarks.md"
 DEMO = "snakemake --profile profiles/local, results/demo/benchmarks"
-GROKKING = "the same with config/experiments/grokking_laptop.yaml"
+FINE_TUNING = "config/experiments/overfitting_small.yaml, fine_tuning_small.yaml, benchmarks/fine_tune_*"
 FLOAT = 4
 
 
@@ -30,6 +30,7 @@ class Value(NamedTuple):
 MEASURED: Mapping[str, Value] = {
     "forward": Value(6.0e10, "floating-point operations a core second", f"{BENCH}, Extraction"),
     "training": Value(4.0e10, "floating-point operations a core second", f"{DEMO}/train_language_model"),
+    "trainer_step": Value(0.02, "s of a step beside its operations, transformers' Trainer", f"{FINE_TUNING}"),
     "search_coordinate": Value(1.5e-11, "s for each pair of points and coordinate", f"{BENCH}, Growth: kNN"),
     "search_pair": Value(3.0e-9, "s for each pair of points", f"{BENCH}, Growth: kNN"),
     "search_neighbor": Value(3.0e-7, "s for each neighbour found", f"{BENCH}, Growth: kNN; {DEMO}/find_neighbors"),
@@ -201,18 +202,30 @@ def estimates(cloud: Cloud, items: Iterable[Mapping[str, Any]], sampled: int, ne
     )
 
 
-def training(shape: Shape, tokens: float, evaluated: float, length: float, batch: float, saved: int) -> Cost:
-    """A training on `tokens` tokens in batches of `batch`, with `evaluated` tokens of evaluations and `saved` checkpoints."""
-    work = TRAINING_PASSES * operations(shape, tokens, length, True) + operations(shape, evaluated, length, True)
-    whole = shape.parameters * FLOAT
+def training(
+    shape: Shape, steps: float, batch: float, evaluated: float, length: float, saved: int, trainer: bool = False
+) -> Cost:
+    """A training of `steps` steps on `batch` tokens each, in sequences of `length`.
+
+    evaluated: tokens of all evaluations. saved: checkpoints. trainer: whether transformers' Trainer goes from step to step.
+    """
+    work = TRAINING_PASSES * operations(shape, steps * batch, length, True) + operations(shape, evaluated, length, True)
+    between = steps * rate("trainer_step") if trainer else 0.0
     activations = batch * FLOAT * (shape.depth * (16 * shape.width + 2 * shape.inner) + 3 * shape.vocabulary)
+    writing, on_gpu = saved * shape.files / rate("write"), between + _on_gpu(shape._replace(loaded=FLOAT), work)
     return Cost(
-        cpu=rate("start_models") + work / rate("training") + saved * shape.files / rate("write"),
-        gpu=_on_gpu(shape._replace(loaded=FLOAT), work),
-        beside=rate("start_models") + _on_gpu(shape._replace(loaded=FLOAT), work) + saved * shape.files / rate("write"),
-        memory=1.2 * rate("memory_models") + OPTIMIZER * whole + activations,
+        cpu=rate("start_models") + between + work / rate("training") + writing,
+        gpu=on_gpu,
+        beside=rate("start_models") + on_gpu + writing,
+        memory=1.2 * rate("memory_models") + OPTIMIZER * FLOAT * shape.parameters + activations,
         written={"training": saved * (shape.files + 2 * rate("file"))},
     )
+
+
+def word_vectors(shape: Shape, words: float, negative: int) -> Cost:
+    """A training of word vectors on `words` words, each told from `negative` others."""
+    seconds = 6 * words * shape.width * (1 + negative) / rate("training")
+    return small("start_models", "memory_models", seconds, training=shape.files)
 
 
 def small(start: str, memory: str, seconds: float = 0.0, **written: float) -> Cost:

@@ -7,10 +7,10 @@ new function in `STAGES`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from idsweep import config
 from idsweep.figures import registry as figures
@@ -26,7 +26,7 @@ from idsweep.variants import DATA
 
 STORAGE = {"float32": 4, "float16": 2}
 REGULAR_EVALUATIONS = 8  # of training/language_model.py and fine_tuning.py
-TOKENS_IN_AN_EVALUATION = 16_384  # at most: training and validation texts
+TOKENS_IN_AN_EVALUATION = 8192  # of training/language_model.py, at most
 CHARACTERS = 5  # bytes of text and of ids are kept for each token
 TOKENIZER_BYTES = 3e6
 POINTWISE_BYTES = 200  # in memory, of a local value in a figure
@@ -181,26 +181,41 @@ def _training(sizes: Sizes) -> Iterator[Work]:
 
 
 def _cost_of_training(sizes: Sizes, model: Model) -> Cost:
-    shape, training = sizes.shape(model), model.entry["training"]
-    texts = of_corpus(sizes.sweep.training_corpus(model.entry), model.tokenizer)
-    saved = len(offered_checkpoints(model.entry))
+    shape, training, saved = sizes.shape(model), model.entry["training"], len(offered_checkpoints(model.entry))
+    corpora = sizes.sweep.training_corpora(model.entry)
+    texts = {key: of_corpus(corpus, model.tokenizer) for key, corpus in corpora.items()}
     if model.entry["train"] == "word_vectors":
-        seconds = texts.number * texts.tokens * training["epochs"] * 6 * shape.width * training["negative"]
-        return costs.small(
-            "start_models", "memory_models", seconds / costs.rate("training"), training=shape.files
-        )  # fmt: skip
-    batch = training["batch_size"]
-    if model.entry["train"] == "grokking":
-        length, evaluated = texts.tokens, 2 * texts.tokens * min(training["evaluated"] or texts.number, texts.number)
-        every = training["steps"] / training["metrics_every"]
-    else:
-        length = training["sequence_length"] if "sequence_length" in training else texts.cut(training["max_length"])
-        number = min(training.get("sequences") or texts.number, texts.number)
-        evaluated = min(TOKENS_IN_AN_EVALUATION, 0.3 * number * length)
-        every = REGULAR_EVALUATIONS + saved
-    tokens = batch * length * training.get("gradient_accumulation", 1)
-    steps = training.get("steps") or training["epochs"] * texts.number / batch
-    return costs.training(shape, steps * tokens, every * evaluated, length, batch * length, saved)
+        words = texts["dataset"].number * texts["dataset"].tokens * training["epochs"]
+        return costs.word_vectors(shape, words, training["negative"])
+    return STEPS.get(model.entry["train"], _of_fine_tuning)(shape, texts, training, saved)
+
+
+def _of_language_model(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+    length, held_out = training["sequence_length"], training["validation_fraction"] * texts["dataset"].number
+    evaluated = 2 * min(held_out * texts["dataset"].tokens, TOKENS_IN_AN_EVALUATION)
+    return costs.training(
+        shape, training["steps"], training["batch_size"] * length, evaluated * (REGULAR_EVALUATIONS + saved), length, saved
+    )
+
+
+def _of_grokking(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+    number, length = texts["dataset"].number, texts["dataset"].tokens
+    evaluated = 2 * length * min(training["evaluated"] or number, number) * training["steps"] / training["metrics_every"]
+    return costs.training(shape, training["steps"], training["batch_size"] * length, evaluated, length, saved)
+
+
+def _of_fine_tuning(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+    """Trainings from a base: evaluated on all texts of `validation`, and on as many to train on."""
+    number = min(training["sequences"] or texts["dataset"].number, texts["dataset"].number)
+    length = texts["dataset"].cut(training["max_length"])
+    steps = training["steps"] if "steps" in training else training["epochs"] * number / training["batch_size"]
+    evaluations = saved + (REGULAR_EVALUATIONS if "steps" in training else 0)
+    read = {key: held.number * held.cut(training["max_length"]) for key, held in texts.items() if key != "dataset"}
+    evaluated = evaluations * (sum(read.values()) + min(read["validation"], number * length))
+    return costs.training(shape, steps, training["batch_size"] * length, evaluated, length, saved, trainer=True)
+
+
+STEPS = {"language_model": _of_language_model, "grokking": _of_grokking}
 
 
 def _sampling(sizes: Sizes) -> Iterator[Work]:

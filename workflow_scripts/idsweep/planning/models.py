@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,25 +65,25 @@ def _in_blocks(depth: int, width: int, inner: int) -> float:
     return depth * (4 * width**2 + 2 * width * inner)
 
 
-def _shape(depth: int, width: int, vocabulary: int, files: float, inner: int | None = None, known: bool = True) -> Shape:
-    """A shape whose files are there: they hold 16 or 32 bits of each parameter, whichever fits its sizes better."""
-    inner = inner or WIDER * width
-    expected = _in_blocks(depth, width, inner) + vocabulary * width
-    parameters = min((files / size for size in (SIXTEEN_BIT, THIRTY_TWO_BIT)), key=lambda n: abs(n - expected))
-    return Shape(depth, width, inner, vocabulary, parameters, files, THIRTY_TWO_BIT, known)
+def _there(model: Model, width: int, vocabulary: int, files: float, known: bool = True) -> Shape:
+    """A shape whose files are there: they hold 16 or 32 bits of each parameter, whichever fits the other sizes better."""
+    matrices = 2 if model.kind == "causal" else 1  # a head of its own, as most but the smallest have
+    expected = _in_blocks(model.depth, width, WIDER * width) + matrices * vocabulary * width
+    parameters = min((files / bits for bits in (SIXTEEN_BIT, THIRTY_TWO_BIT)), key=lambda n: abs(math.log(n / expected)))
+    return Shape(model.depth, width, WIDER * width, vocabulary, parameters, files, THIRTY_TWO_BIT, known)
 
 
 def _published(sweep: Sweep, model: Model) -> Shape:
     files = 1e9 * model.size_gb
     width = model.entry.get("width") or round((files / SIXTEEN_BIT / (12 * model.depth)) ** 0.5)
-    return _shape(model.depth, width, VOCABULARY, files, known="width" in model.entry and "size_gb" in model.entry)
+    return _there(model, width, VOCABULARY, files, known="width" in model.entry and "size_gb" in model.entry)
 
 
 def _local(sweep: Sweep, model: Model) -> Shape:
     folder = model.weights(model.last_checkpoint.name)
     files = sum(path.stat().st_size for path in model_files.weight_files(folder))
     said = _first_said(model_files.read_config(folder), "vocab_size", VOCABULARY)
-    return _shape(model.depth, model_files.read_architecture(folder).width, said, files)
+    return _there(model, model_files.read_architecture(folder).width, said, files)
 
 
 def _trained(sweep: Sweep, model: Model) -> Shape:

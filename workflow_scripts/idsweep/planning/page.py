@@ -46,7 +46,7 @@ def _table(plan: Plan, used: Mapping[str, Usage], on_gpu: bool) -> Iterator[str]
 
 def _totals(plan: Plan, on_gpu: bool) -> Iterator[tuple[str, str]]:
     alone = sum(plan.core_seconds().values()) + plan.overhead
-    said = f"{_hours(alone)} CPU hours without a GPU, {_hours(alone / plan.cores)} hours on {plan.cores} cores"
+    said = f"{_hours(alone)} CPU hours{' without a GPU' if on_gpu else ''}, {_hours(alone / plan.cores)} hours on {plan.cores} cores"
     if on_gpu:
         beside = sum(plan.core_seconds(gpu=True).values()) + plan.overhead
         said += f"; with one {_hours(sum(plan.gpu_seconds().values()))} GPU hours and {_hours(beside)} CPU hours"

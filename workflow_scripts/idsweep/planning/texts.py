@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import exp
+from pathlib import Path
 from typing import NamedTuple
 
 from idsweep import equations
@@ -26,12 +28,8 @@ class Texts(NamedTuple):
     known: bool
 
     def cut(self, length: int) -> float:
-        """Mean tokens of a text that is cut to `length`, lengths taken as exponentially distributed: many short, some long."""
-        return min(length, self.tokens) if self.tokens <= 8 else _mean_cut(self.tokens, length)
-
-
-def _mean_cut(mean: float, length: int) -> float:
-    return mean * (1 - 2.718281828 ** (-length / mean))
+        """Mean tokens of a text that is cut to `length`; lengths are taken as exponentially distributed, many short and some long."""
+        return self.tokens * (1 - exp(-length / self.tokens))
 
 
 def texts_of(sweep: Sweep, dataset: str, tokenizer: Tokenizer) -> Texts:
@@ -64,8 +62,8 @@ def of_corpus(corpus: Dataset, tokenizer: Tokenizer) -> Texts:
     return Texts(max(1, round(number * share)), size / number / per_token, True)
 
 
-def _lines(file) -> int:
-    """Lines of a file, of a large one by those of its beginning."""
+def _lines(file: Path) -> int:
+    """Lines of a file; of a large one as many as its beginning lets expect."""
     with file.open("rb") as opened:
         read = opened.read(READ_AT_MOST)
-    return max(1, round(read.count(b"\n") * file.stat().st_size / max(1, len(read))))
+    return max(1, round(len(read.splitlines()) * file.stat().st_size / max(1, len(read))))

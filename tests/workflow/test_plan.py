@@ -1,0 +1,89 @@
+"""Plans beside what Snakemake and finished sweeps say: numbers of jobs, time, disk and memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from idsweep.planning.command import opened
+from idsweep.planning.measured import usage
+from idsweep.planning.plan import plan
+from workflow.checkout import MINI, PROJECT, Project, check_out
+
+CONFIGS = ["config/config.yaml", "config/experiments/grokking_laptop.yaml", "config/experiments/token_embeddings_small.yaml"]
+CORES = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_jobs_are_those_of_a_dry_run(tmp_path: Path, config: str) -> None:
+    checkout = check_out(tmp_path / "idsweep")
+    done = Project(checkout.folder, Path(config).stem)
+    (done.folder / f"{done.sweep}.yaml").write_text((PROJECT / config).read_text())
+    assert done.stale("-q", "rules") == plan(opened(config if config in CONFIGS[:1] else Path(config).stem)).jobs
+
+
+def within(factor: float, planned: float, measured: float) -> None:
+    assert measured / factor < planned < measured * factor, f"{planned:g} planned, {measured:g} measured"
+
+
+def test_a_plan_is_less_than_twice_off(finished: Project) -> None:
+    made = plan(opened(str(finished.configfile)), cores=CORES)
+    used = usage(finished.results)
+    assert {rule: each.jobs for rule, each in used.items()} == made.jobs
+    within(2, sum(made.core_seconds().values()), sum(each.core_seconds for each in used.values()))
+    within(2, max(made.memory().values()), max(each.memory for each in used.values()))
+    files = [path for path in finished.results.rglob("*") if path.is_file()]
+    within(2, made.peak(), sum(path.stat().st_size for path in files))
+    written = made.written()
+    for folder in ("embeddings", "neighbors", "estimates", "training"):
+        sizes = [path.stat().st_size for path in files if path.is_relative_to(finished.results / folder)]
+        within(2, written[folder], sum(sizes))
+
+
+def test_make_prints_the_plan(fresh: Project) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "idsweep.cli", "plan", fresh.configfile.name],
+        cwd=fresh.folder,
+        env=os.environ | {"PYTHONPATH": str(fresh.folder / "workflow_scripts")},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("mini: ")
+
+
+class Watch(threading.Thread):
+    """Looks how many files of hidden states are there at one time for as long as it runs."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.most, self.running, self._folder = 0, True, folder
+
+    def run(self) -> None:
+        while self.running:
+            self.most = max(self.most, len(list(self._folder.rglob("*.parquet"))))
+            time.sleep(0.02)
+
+
+def test_no_more_hidden_states_are_there_than_jobs_run(fresh: Project) -> None:
+    fresh.configure(
+        models={"mini_neox": {"checkpoints": ["step0", "step1", "step2", "step4"], "layers": [0, -1]}},
+        estimator_sets={"quick": MINI["estimator_sets"]["quick"]},
+        keep_embeddings=False,
+        scales={"halvings": 0},
+        nulls=[],
+        figures={},
+    )
+    watch = Watch(fresh.results / "embeddings")
+    watch.start()
+    done = fresh.snakemake("--cores", "1")
+    watch.running = False
+    watch.join()
+    assert done.returncode == 0, done.stdout
+    # The last one's files are deleted while the next is written.
+    assert watch.most == 1
