@@ -1,11 +1,12 @@
 # make demo   the default sweep, end to end
+# make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
 # make test   unit and workflow tests
 # make lint   ruff, snakefmt and snakemake --lint
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo test lint bench bench-dag accuracy storage clean
+.PHONY: help demo test lint bench bench-dag accuracy storage plan clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -24,6 +25,11 @@ $(VENV)/installed: envs/requirements.txt pyproject.toml
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile profiles/local
+
+# A path, or a name in config/experiments.
+EXPERIMENT ?= config/config.yaml
+plan: $(VENV)/installed
+	@$(BIN)/python -m idsweep.cli plan $(EXPERIMENT)
 
 test: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

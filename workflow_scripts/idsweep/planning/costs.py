@@ -30,7 +30,7 @@ class Value(NamedTuple):
 MEASURED: Mapping[str, Value] = {
     "forward": Value(6.0e10, "floating-point operations a core second", f"{BENCH}, Extraction"),
     "training": Value(4.0e10, "floating-point operations a core second", f"{DEMO}/train_language_model"),
-    "trainer_step": Value(0.02, "s of a step beside its operations, transformers' Trainer", f"{FINE_TUNING}"),
+    "trainer_step": Value(0.02, "s of a step beside its operations, transformers' Trainer", FINE_TUNING),
     "search_coordinate": Value(1.5e-11, "s for each pair of points and coordinate", f"{BENCH}, Growth: kNN"),
     "search_pair": Value(3.0e-9, "s for each pair of points", f"{BENCH}, Growth: kNN"),
     "search_neighbor": Value(3.0e-7, "s for each neighbour found", f"{BENCH}, Growth: kNN; {DEMO}/find_neighbors"),
@@ -209,12 +209,12 @@ def training(
 
     evaluated: tokens of all evaluations. saved: checkpoints. trainer: whether transformers' Trainer goes from step to step.
     """
-    work = TRAINING_PASSES * operations(shape, steps * batch, length, True) + operations(shape, evaluated, length, True)
+    trained, forward = TRAINING_PASSES * operations(shape, steps * batch, length, True), operations(shape, evaluated, length, True)
     between = steps * rate("trainer_step") if trainer else 0.0
     activations = batch * FLOAT * (shape.depth * (16 * shape.width + 2 * shape.inner) + 3 * shape.vocabulary)
-    writing, on_gpu = saved * shape.files / rate("write"), between + _on_gpu(shape._replace(loaded=FLOAT), work)
+    writing, on_gpu = saved * shape.files / rate("write"), between + _on_gpu(shape._replace(loaded=FLOAT), trained + forward)
     return Cost(
-        cpu=rate("start_models") + between + work / rate("training") + writing,
+        cpu=rate("start_models") + between + trained / rate("training") + forward / rate("forward") + writing,
         gpu=on_gpu,
         beside=rate("start_models") + on_gpu + writing,
         memory=1.2 * rate("memory_models") + OPTIMIZER * FLOAT * shape.parameters + activations,
