@@ -11,9 +11,9 @@ rule find_neighbors:
         "<logs>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.log",
     benchmark:
         "<benchmarks>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
+    priority: 11  # before further hidden states, so that few are on the disk at one time
     conda:
         "../envs/estimation.yaml"
-    priority: 11  # before further hidden states, so that few are on the disk at one time
     threads: THREADS
     resources:
         mem_mb=4000,

@@ -2,7 +2,8 @@
 
 python -m benchmarks.storage [--number N] [--write PAGE]; `make storage` writes docs/files.md, between its markers.
 
-Vectors go through `store.EmbeddingsWriter` once as float32 and once as float16; each file is then measured as the workflow would.
+Vectors go through `store.EmbeddingsWriter` once as float32 and once as float16; each file is then measured as the
+workflow would.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ def table(number: int) -> list[str]:
             lines.append(f"| {' | '.join([*cells, *differences(one, other)])} |")
         sizes = [path.stat().st_size / 1e6 for path in (whole, half)]
     about = (
-        f"{number:,} tokens of news, {NEIGHBORS} neighbours; relative differences of float16 from float32, of local estimates that "
-        "of the mean over the points, and in brackets the median over points of its size. "
+        f"{number:,} tokens of news, {NEIGHBORS} neighbours; relative differences of float16 from float32, of local "
+        "estimates that of the mean over the points, and in brackets the median over points of its size. "
         f"The files: {sizes[0]:.1f} MB and {sizes[1]:.1f} MB."
     )
     return [*lines, "", about]

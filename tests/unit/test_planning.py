@@ -20,7 +20,13 @@ from idsweep.planning.plan import Plan, corrected, plan
 from idsweep.sweep import Sweep, expand
 
 PROJECT = Path(__file__).parents[2]
-PUBLISHED = {"pythia-70m": 70e6, "pythia-410m": 405e6, "pythia-12b": 11.8e9, "bert-base-uncased": 110e6, "olmo-1b-hf": 1.18e9}
+PUBLISHED = {
+    "pythia-70m": 70e6,
+    "pythia-410m": 405e6,
+    "pythia-12b": 11.8e9,
+    "bert-base-uncased": 110e6,
+    "olmo-1b-hf": 1.18e9,
+}
 
 
 def sweep_of(models: dict[str, Any], datasets: list[str] = ["lee_news"], **given: Any) -> Sweep:  # noqa: B006
@@ -92,7 +98,9 @@ def test_layers_that_are_not_stored_cost_nothing() -> None:
 
 def test_neighbours_grow_with_the_square_of_points() -> None:
     few, many = (
-        plan(sweep_of({"pythia-70m": None}, ["wikitext-103"], tokens={"number": n, "sequences": n}, points={"number": n}))
+        plan(
+            sweep_of({"pythia-70m": None}, ["wikitext-103"], tokens={"number": n, "sequences": n}, points={"number": n})
+        )
         for n in (20_000, 40_000)
     )
     grown = many.core_seconds()["find_neighbors"] / few.core_seconds()["find_neighbors"]
@@ -158,7 +166,12 @@ def used(folder: Path, **rows: str) -> Path:
 
 def test_what_jobs_took_is_read_from_benchmarks(tmp_path: Path) -> None:
     """Snakemake looks at a job of 20 s last after 15 s, at one of 100 s after 75 s, and never at the shortest."""
-    rows = {"short": "4.0\t100\t50\t2.0", "long": "20.0\t300\t50\t9.0", "longer": "100.0\t200\t50\t75.0", "none": "0.1\tNA\tNA\tNA"}
+    rows = {
+        "short": "4.0\t100\t50\t2.0",
+        "long": "20.0\t300\t50\t9.0",
+        "longer": "100.0\t200\t50\t75.0",
+        "none": "0.1\tNA\tNA\tNA",
+    }
     found = measured.usage(used(tmp_path, **rows))
     assert found == {"find_neighbors": (4, pytest.approx(2 + 12 + 100), 300 * 2**20)}
     assert measured.usage(tmp_path / "nothing") == {}
@@ -192,7 +205,9 @@ def test_all_cores_are_those_of_this_machine(monkeypatch: pytest.MonkeyPatch) ->
     assert profiles.bounds(PROJECT / "profiles/local") == (3, 100)
 
 
-def test_the_command_prints_a_plan(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_a_plan(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local = str(PROJECT / "profiles/local")
     monkeypatch.chdir(tmp_path)
     assert main(["plan", str(PROJECT / "config/config.yaml"), "--profile", local, "--cores", "3"]) == 0

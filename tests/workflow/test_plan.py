@@ -15,7 +15,11 @@ from idsweep.planning.measured import usage
 from idsweep.planning.plan import plan
 from workflow.checkout import MINI, PROJECT, Project, check_out
 
-CONFIGS = ["config/config.yaml", "config/experiments/grokking_laptop.yaml", "config/experiments/token_embeddings_small.yaml"]
+CONFIGS = [
+    "config/config.yaml",
+    "config/experiments/grokking_laptop.yaml",
+    "config/experiments/token_embeddings_small.yaml",
+]
 CORES = len(os.sched_getaffinity(0))
 
 

@@ -26,7 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan.add_argument("sweep", nargs="?", default="config/config.yaml", help="a file, or a name in config/experiments")
     plan.add_argument("--profile", default="profiles/local", type=Path, help="whose bounds hold (default: %(default)s)")
     plan.add_argument("--cores", type=int, help="instead of the profile's")
-    plan.add_argument("--measured", metavar="SWEEP", help="another sweep that was run here: how long its jobs took tells how long these will")
+    plan.add_argument(
+        "--measured",
+        metavar="SWEEP",
+        help="another sweep that was run here: how long its jobs took tells how long these will",
+    )
     given = parser.parse_args(arguments)
     try:
         if given.command == "plan":

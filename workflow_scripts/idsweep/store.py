@@ -126,9 +126,7 @@ class EmbeddingsWriter(RepresentationsWriter):
     a multiple of 6e-8.
     """
 
-    def __init__(
-        self, path: str | Path, provenance: Callable[[], Mapping[str, Any]], storage: str = "float32"
-    ) -> None:
+    def __init__(self, path: str | Path, provenance: Callable[[], Mapping[str, Any]], storage: str = "float32") -> None:
         super().__init__(path, provenance)
         self._storage = np.dtype(storage)
 

@@ -20,8 +20,8 @@ RESULTS = Path("results")
 def planned(sweep: str, profile: Path, cores: int | None = None, measured: str | None = None) -> str:
     """The page about a sweep.
 
-    sweep, measured: files, or names in config/experiments. profile: whose bounds hold. cores: instead of its. measured: a
-    sweep that was run here, by whose jobs the core seconds are corrected.
+    sweep, measured: files, or names in config/experiments. profile: whose bounds hold. cores: instead of its.
+    measured: a sweep that was run here, by whose jobs the core seconds are corrected.
 
     Raises ValueError for a file or profile that is not there, and ConfigError for a wrong configuration.
     """

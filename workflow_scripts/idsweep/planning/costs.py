@@ -1,7 +1,7 @@
 """What one job costs, from the sizes of what it handles and from throughput.
 
-Throughput stands in one table, `MEASURED`, with the command that each value was measured by. Times on a GPU are none of it: no
-GPU was at hand, and `ASSUMED` says what is assumed instead.
+Throughput stands in one table, `MEASURED`, with the command that each value was measured by. Times on a GPU are none of
+it: no GPU was at hand, and `ASSUMED` says what is assumed instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from idsweep.planning.models import Shape
 from idsweep.variants import is_null
 
 BENCH = "make bench, docs/benchmarks.md"
-DEMO = "snakemake --profile profiles/local, results/demo/benchmarks"
+RUN = "snakemake --profile profiles/local, results/demo"
+DEMO = f"{RUN}/benchmarks"
 FINE_TUNING = "config/experiments/overfitting_small.yaml, fine_tuning_small.yaml, benchmarks/fine_tune_*"
 FLOAT = 4
 
@@ -39,7 +40,8 @@ MEASURED: Mapping[str, Value] = {
     "lpca": Value(2.6e-8, "s for each point and squared neighbour", f"{BENCH}, Local: lPCA FO, from the graph"),
     "mle": Value(2.0e-8, "s for each point and neighbour", f"{BENCH}, Local: MLE, from the graph"),
     "global": Value(1.0e-6, "s for each point", f"{BENCH}, Global: GRIDE and TwoNN, from the graph"),
-    "describe": Value(2.0e-3, "s for each sampled token and representation", "token_embeddings_small.yaml/describe_tokens"),
+    "describe": Value(1.6e-4, "s for each local value described", "token_groups and token_extremes on results/demo"),
+    "describe_losses": Value(3.7e-4, "s for each local value set against a loss", "loss_correlations on results/demo"),
     "write": Value(5.0e8, "bytes a second", "pyarrow, lz4, design of store.py"),
     "start_models": Value(4.5, "s of a process with torch, transformers and datasets", f"{DEMO}/sample_tokens"),
     "start_estimation": Value(1.0, "s of a process with numpy, numba and pyarrow", f"{BENCH}, Job"),
@@ -54,20 +56,22 @@ MEASURED: Mapping[str, Value] = {
     "memory_job": Value(2.3e4, "bytes of Snakemake itself for each job", f"{BENCH}, Plan: its memory"),
     "file": Value(1.2e4, "bytes of what a file carries beside its rows", "provenance: idsweep show results/demo/estimates/…"),
     "records": Value(9.0e3, "bytes of a job's log, benchmark and Snakemake's record", f"{DEMO}, logs and .snakemake/metadata"),
-    "estimate_row": Value(12.0, "bytes of a local value", f"{DEMO[:-11]}, estimates"),
-    "neighbor": Value(10.5, "bytes of a neighbour and its distance, compressed", f"{DEMO[:-11]}, neighbors"),
-    "token_row": Value(16.0, "bytes of a sampled token", f"{DEMO[:-11]}, tokens"),
-    "prediction_row": Value(12.0, "bytes of a log-probability", f"{DEMO[:-11]}, predictions"),
+    "estimate_row": Value(12.0, "bytes of a local value", f"{RUN}, estimates"),
+    "neighbor": Value(10.5, "bytes of a neighbour and its distance, compressed", f"{RUN}, neighbors"),
+    "token_row": Value(16.0, "bytes of a sampled token", f"{RUN}, tokens"),
+    "prediction_row": Value(12.0, "bytes of a log-probability", f"{RUN}, predictions"),
 }  # fmt: skip
 
 CARD = "an A100"
 ASSUMED: Mapping[str, Value] = {
     "gpu_16_bit": Value(0.3 * 312e12, "floating-point operations a second", f"30 % of {CARD}'s 312 TFLOP/s in 16 bits"),
-    "gpu_32_bit": Value(0.3 * 19.5e12, "floating-point operations a second", f"30 % of {CARD}'s 19.5 TFLOP/s in 32 bits"),
+    "gpu_32_bit": Value(
+        0.3 * 19.5e12, "floating-point operations a second", f"30 % of {CARD}'s 19.5 TFLOP/s in 32 bits"
+    ),
     "gpu_start": Value(10.0, "s in which a job holds the card before and after its work", "a guess"),
     "load": Value(1.0e9, "bytes of weights a second, from the disk to the card", "a guess"),
 }
-BUFFER_BYTES, STATES_BYTES = 64 * 2**20, 256 * 2**20  # of extraction.py
+BUFFER_BYTES, STATES_BYTES, BATCH_TOKENS = 64 * 2**20, 256 * 2**20, 1024  # of extraction.py, on a CPU
 TRAINING_PASSES = 3  # a training step is a forward pass and twice as much backwards
 OPTIMIZER = 4  # weights, gradients and two moments of each
 
@@ -111,7 +115,11 @@ def operations(shape: Shape, tokens: float, length: float, head: bool) -> float:
 
 
 def _on_gpu(shape: Shape, operations: float) -> float:
-    return rate("gpu_start") + shape.files / rate("load") + operations / rate("gpu_16_bit" if shape.loaded == 2 else "gpu_32_bit")
+    return (
+        rate("gpu_start")
+        + shape.files / rate("load")
+        + operations / rate("gpu_16_bit" if shape.loaded == 2 else "gpu_32_bit")
+    )
 
 
 def extraction(shape: Shape, tokens: float, length: float, points: int, layers: int, head: bool, storage: int) -> Cost:
@@ -119,7 +127,8 @@ def extraction(shape: Shape, tokens: float, length: float, points: int, layers: 
     work = operations(shape, tokens, length, head)
     rows = points * layers * (shape.width * storage + FLOAT) + rate("file")
     loaded = shape.parameters * shape.loaded
-    buffers = 2 * min(BUFFER_BYTES, points * layers * shape.width * FLOAT) + min(STATES_BYTES, layers * shape.width * 8192)
+    states = layers * shape.width * FLOAT
+    buffers = 2 * min(BUFFER_BYTES, points * states) + min(STATES_BYTES, BATCH_TOKENS * states)
     return Cost(
         cpu=rate("start_models") + loaded / rate("load") + work / rate("forward") + rows / rate("write"),
         gpu=_on_gpu(shape, work),
@@ -209,10 +218,16 @@ def training(
 
     evaluated: tokens of all evaluations. saved: checkpoints. trainer: whether transformers' Trainer goes from step to step.
     """
-    trained, forward = TRAINING_PASSES * operations(shape, steps * batch, length, True), operations(shape, evaluated, length, True)
+    trained, forward = (
+        TRAINING_PASSES * operations(shape, steps * batch, length, True),
+        operations(shape, evaluated, length, True),
+    )
     between = steps * rate("trainer_step") if trainer else 0.0
     activations = batch * FLOAT * (shape.depth * (16 * shape.width + 2 * shape.inner) + 3 * shape.vocabulary)
-    writing, on_gpu = saved * shape.files / rate("write"), between + _on_gpu(shape._replace(loaded=FLOAT), trained + forward)
+    writing, on_gpu = (
+        saved * shape.files / rate("write"),
+        between + _on_gpu(shape._replace(loaded=FLOAT), trained + forward),
+    )
     return Cost(
         cpu=rate("start_models") + between + trained / rate("training") + forward / rate("forward") + writing,
         gpu=on_gpu,

@@ -1,7 +1,7 @@
 """The jobs of a sweep by rule, and what each costs.
 
-The numbers are those of `snakemake -n -q rules` in a folder without results. One function for each stage; a new rule is a
-new function in `STAGES`.
+The numbers are those of `snakemake -n -q rules` in a folder without results. One function for each stage; a new rule is
+a new function in `STAGES`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Sizes:
 
     @cached_property
     def measured(self) -> list[tuple[Model, str, int]]:
-        """Model, dataset (or vocabulary) and number of checkpoints of all passes: checkpoints of a model cost the same."""
+        """Model, dataset (or vocabulary) and number of checkpoints of all passes; those of a model cost the same."""
         passes = Counter((model.name, dataset) for model, _, dataset in self.sweep.passes())
         return [(self.sweep.models[name], dataset, number) for (name, dataset), number in passes.items()]
 
@@ -132,7 +132,10 @@ def assumptions(sizes: Sizes) -> Iterator[str]:
     """What of this sweep is not known before it runs, and what is taken instead."""
     texts = {dataset: sizes.texts(model, dataset) for model, dataset, _ in sizes.measured if dataset != VOCABULARY}
     if unknown := [name for name, held in texts.items() if not held.known]:
-        yield f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} of them where no number is asked for."
+        yield (
+            f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} of "
+            "them where no number is asked for."
+        )
     if unknown := [model.name for model in sizes.sweep.models.values() if not sizes.shape(model).known]:
         yield f"Sizes of {', '.join(unknown)}: the catalog does not tell width and size_gb, or nothing can."
     items = [item for of_set in sizes.sweep.config["estimator_sets"].values() for item in of_set]
@@ -194,13 +197,20 @@ def _of_language_model(shape: Shape, texts: Mapping[str, Texts], training: Mappi
     length, held_out = training["sequence_length"], training["validation_fraction"] * texts["dataset"].number
     evaluated = 2 * min(held_out * texts["dataset"].tokens, TOKENS_IN_AN_EVALUATION)
     return costs.training(
-        shape, training["steps"], training["batch_size"] * length, evaluated * (REGULAR_EVALUATIONS + saved), length, saved
+        shape,
+        training["steps"],
+        training["batch_size"] * length,
+        evaluated * (REGULAR_EVALUATIONS + saved),
+        length,
+        saved,
     )
 
 
 def _of_grokking(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
     number, length = texts["dataset"].number, texts["dataset"].tokens
-    evaluated = 2 * length * min(training["evaluated"] or number, number) * training["steps"] / training["metrics_every"]
+    evaluated = (
+        2 * length * min(training["evaluated"] or number, number) * training["steps"] / training["metrics_every"]
+    )
     return costs.training(shape, training["steps"], training["batch_size"] * length, evaluated, length, saved)
 
 
@@ -229,9 +239,7 @@ def _sampling(sizes: Sizes) -> Iterator[Work]:
             continue
         texts = sizes.run(model, dataset) * CHARACTERS + costs.rate("file")
         read = sizes.texts(model, dataset).number * 1e-4
-        yield Work(
-            "sample_tokens", 1, costs.small("start_models", "memory_models", read, tokens=rows, sequences=texts)
-        )
+        yield Work("sample_tokens", 1, costs.small("start_models", "memory_models", read, tokens=rows, sequences=texts))
 
 
 def _extraction(sizes: Sizes) -> Iterator[Work]:
@@ -267,19 +275,26 @@ def _estimates(sizes: Sizes) -> Iterator[Work]:
         sampled = sizes.sampled(cloud.model, cloud.dataset)
         for set, of_set in jobs.items():
             items = sweep.items(set, cloud.cloud)
-            asked = [{**item, **config.all_parameters(item)} for item in items]
-            asked = [item | {"n_neighbors": item.get("n_neighbors", config.neighbors_needed(item))} for item in asked]
+            asked = [item | {"n_neighbors": config.neighbors_needed(item)} for item in items]
             vectors = any(map(config.needs_vectors, items))
             each = [costs.estimates(sizes.cloud(cloud, name), asked, sampled, vectors) for name in names]
             cost = costs.together(each, of_set)
             cost = replace(cost, cpu=cost.cpu + costs.rate("start_estimation"))
             yield Work("estimate_dimensions", of_set * number, cost)
-            if sweep.describes_tokens():
-                rows = sampled * len(names)
-                cost = costs.small(
-                    "start_tables", "memory_estimation", rows * costs.rate("describe"), token_tables=3 * costs.rate("file")
-                )
-                yield Work("describe_tokens", number, cost)
+
+
+def _description(sizes: Sizes) -> Iterator[Work]:
+    sweep = sizes.sweep
+    for cloud, number in sizes.clouds if sweep.describes_tokens() else ():
+        losses = cloud.dataset != VOCABULARY and sweep.has_losses(cloud.model)
+        each = costs.rate("describe") + (costs.rate("describe_losses") if losses else 0.0)
+        for set in dict.fromkeys(set for set, _ in sweep.estimates(cloud)):
+            local = sum(item["scope"] == "local" for item in sweep.items(set, cloud.cloud))
+            names = cloud.model.representations(cloud.dataset)
+            seconds = each * local * sum(sizes.cloud(cloud, name).variants[DATA] for name in names)
+            written = 3 * costs.rate("file") * local * len(names)
+            cost = costs.small("start_tables", "memory_estimation", seconds, token_tables=written)
+            yield Work("describe_tokens", number, cost)
 
 
 def _collecting(sizes: Sizes) -> Iterator[Work]:
@@ -306,7 +321,9 @@ def _reporting(sizes: Sizes) -> Iterator[Work]:
         cost = costs.small("start_figures", "memory_figures", rows * 1e-6, figures=5e5)
         yield Work("draw_figure", 1, replace(cost, memory=cost.memory + rows * POINTWISE_BYTES))
     yield Work("describe_sweep", 1, costs.small("start_tables", "memory_estimation"))
-    yield Work("write_report", 1, costs.small("start_report", "memory_figures", **{"report.html": 2e6 + 1e6 * len(drawn)}))
+    yield Work(
+        "write_report", 1, costs.small("start_report", "memory_figures", **{"report.html": 2e6 + 1e6 * len(drawn)})
+    )
 
 
 def _pointwise(sizes: Sizes) -> int:
@@ -319,5 +336,5 @@ def _pointwise(sizes: Sizes) -> int:
 
 
 STAGES = (
-    _fetching, _training, _sampling, _extraction, _neighbors, _estimates, _collecting, _reporting,
+    _fetching, _training, _sampling, _extraction, _neighbors, _estimates, _description, _collecting, _reporting,
 )  # fmt: skip

@@ -12,7 +12,9 @@ from idsweep.models import Model
 from idsweep.sweep import Sweep
 
 VOCABULARY = 50_000  # of models that are not here yet
-FAMILY_WIDTH = 768  # of static vectors and of models whose width nobody says
+FAMILY_WIDTH = 768  # of models to be trained whose width nobody says
+STATIC_WIDTH, WORDS = 300, 10_000  # of static vectors whose file says nothing, or that are to be trained
+CHARACTERS = 9  # of a value written as text
 SIXTEEN_BIT, THIRTY_TWO_BIT = 2, 4
 WIDER = 4  # an MLP's inner width by that of the hidden states
 MANY_PARAMETERS = 10**9  # from here on `dtype: auto` is bfloat16
@@ -22,9 +24,9 @@ ADAPTED_MATRICES = 4  # of each block, as those of attention
 class Shape(NamedTuple):
     """Sizes of one checkpoint.
 
-    depth: blocks. width: D. inner: width inside the MLPs. vocabulary: tokens, or words of static vectors. parameters: of all
-    of it. files: bytes of one checkpoint (of adapters, theirs alone). loaded: bytes of each parameter in memory. known: False
-    where the catalog says no width, which is then told from the size of the files.
+    depth: blocks. width: D. inner: width inside the MLPs. vocabulary: tokens, or words of static vectors. parameters: of
+    all of it. files: bytes of one checkpoint (of adapters, theirs alone). loaded: bytes of each parameter in memory.
+    known: False where the catalog says no width, which is then told from the size of the files.
     """
 
     depth: int
@@ -69,7 +71,9 @@ def _there(model: Model, width: int, vocabulary: int, files: float, known: bool 
     """A shape whose files are there: they hold 16 or 32 bits of each parameter, whichever fits the other sizes better."""
     matrices = 2 if model.kind == "causal" else 1  # a head of its own, as most but the smallest have
     expected = _in_blocks(model.depth, width, WIDER * width) + matrices * vocabulary * width
-    parameters = min((files / bits for bits in (SIXTEEN_BIT, THIRTY_TWO_BIT)), key=lambda n: abs(math.log(n / expected)))
+    parameters = min(
+        (files / bits for bits in (SIXTEEN_BIT, THIRTY_TWO_BIT)), key=lambda n: abs(math.log(n / expected))
+    )
     return Shape(model.depth, width, WIDER * width, vocabulary, parameters, files, THIRTY_TWO_BIT, known)
 
 
@@ -117,15 +121,15 @@ def _of_adapters(model: Model, base: Shape) -> float:
 
 
 def _static(model: Model) -> Shape:
-    """Static vectors: those that are there count as text or binary by their size, those that are trained by the width asked for."""
+    """Static vectors: of a file that says no size, as many as fit into it as text or binary, of a usual width."""
     if model.source == "train":
-        width, words = model.entry["training"]["dimension"], 10_000
+        width, words = model.entry["training"]["dimension"], WORDS
         return Shape(0, width, 0, words, words * width, THIRTY_TWO_BIT * words * width, THIRTY_TWO_BIT, False)
     file = Path(model.folder)
     words, width = _said_size(file)
     if not words:
-        width = 300
-        words = round(file.stat().st_size / (THIRTY_TWO_BIT if ".bin" in file.suffixes else 9) / width)
+        size = THIRTY_TWO_BIT if ".bin" in file.suffixes else CHARACTERS
+        width, words = STATIC_WIDTH, round(file.stat().st_size / size / STATIC_WIDTH)
     return Shape(0, width, 0, words, words * width, file.stat().st_size, THIRTY_TWO_BIT, True)
 
 

@@ -10,8 +10,8 @@ from idsweep.planning.plan import FETCHED, VECTORS, Plan
 
 HOUR, GB = 3600.0, 1e9
 LEFT_OUT = (
-    "Not counted: datasets from the hub and their caches, the states of trainings under way (up to three times the weights), "
-    "retries, and jobs that wait for each other. Taken as empty: the results folder."
+    "Not counted: datasets from the hub and their caches, the states of trainings under way (up to three times the "
+    "weights), retries, and jobs that wait for each other. Taken as empty: the results folder."
 )
 
 
@@ -46,7 +46,8 @@ def _table(plan: Plan, used: Mapping[str, Usage], on_gpu: bool) -> Iterator[str]
 
 def _totals(plan: Plan, on_gpu: bool) -> Iterator[tuple[str, str]]:
     alone = sum(plan.core_seconds().values()) + plan.overhead
-    said = f"{_hours(alone)} CPU hours{' without a GPU' if on_gpu else ''}, {_hours(alone / plan.cores)} hours on {plan.cores} cores"
+    said = f"{_hours(alone)} CPU hours{' without a GPU' if on_gpu else ''}, "
+    said += f"{_hours(alone / plan.cores)} hours on {plan.cores} cores"
     if on_gpu:
         beside = sum(plan.core_seconds(gpu=True).values()) + plan.overhead
         said += f"; with one {_hours(sum(plan.gpu_seconds().values()))} GPU hours and {_hours(beside)} CPU hours"
@@ -63,7 +64,10 @@ def _totals(plan: Plan, on_gpu: bool) -> Iterator[tuple[str, str]]:
     )
     if FETCHED in written:
         bound = "unbounded" if plan.checkpoint_disk is None else f"checkpoint_disk_gb {plan.checkpoint_disk / GB:g}"
-        yield "", f"fetched checkpoints {_gb(written[FETCHED])} in all, at one time {_gb(plan.checkpoints_at_once())} ({bound})"
+        yield (
+            "",
+            f"fetched checkpoints {_gb(written[FETCHED])} in all, at one time {_gb(plan.checkpoints_at_once())} ({bound})",
+        )
     yield "Download", _gb(plan.download)
     memory = plan.memory() | {"snakemake": plan.memory_of_snakemake}
     largest_of = max(memory, key=memory.__getitem__)

@@ -19,9 +19,9 @@ FETCHED, VECTORS = "checkpoints", "embeddings"  # folders of results/ whose file
 class Plan:
     """What a sweep takes in a folder without results.
 
-    work: its jobs. keeps: whether hidden states are kept. cores: that jobs share, or jobs that a cluster runs at a time.
-    checkpoint_disk: bytes that fetched checkpoints may take at one time; None without a bound. device: of
-    the configuration. assumed: what is not known beforehand, in words.
+    work: its jobs. keeps: whether hidden states are kept. cores: that jobs share, or jobs that a cluster runs at a
+    time. checkpoint_disk: bytes that fetched checkpoints may take at one time; None without a bound. device: of the
+    configuration. assumed: what is not known beforehand, in words.
     """
 
     name: str
@@ -95,8 +95,8 @@ class Plan:
     def vectors_at_once(self) -> float:
         """Bytes of hidden states that are there at one time, where they are deleted.
 
-        Their neighbours and estimates come before further hidden states (`priority` of the rules), so that no more files
-        are there than jobs run at a time.
+        Their neighbours and estimates come before further hidden states (`priority` of the rules), so that no more
+        files are there than jobs run at a time.
         """
         return self._largest(VECTORS, self.cores)
 
@@ -124,7 +124,7 @@ class Plan:
 def plan(sweep: Sweep, *, cores: int = 1, checkpoint_disk_gb: float | None = None) -> Plan:
     """The plan of a sweep.
 
-    cores: that the jobs share, or jobs that a cluster runs at a time. checkpoint_disk_gb: the bound on fetched checkpoints.
+    cores: that the jobs share, or jobs that a cluster runs at a time. checkpoint_disk_gb: what fetched checkpoints may take.
     """
     bound = None if checkpoint_disk_gb is None else 1e9 * checkpoint_disk_gb
     sizes = Sizes(sweep)
@@ -141,7 +141,5 @@ def plan(sweep: Sweep, *, cores: int = 1, checkpoint_disk_gb: float | None = Non
 
 def corrected(planned: Plan, factors: Mapping[str, float]) -> Plan:
     """The plan with the core seconds of each rule multiplied by its factor (1 if it has none)."""
-    work = [
-        one._replace(cost=replace(one.cost, cpu=one.cost.cpu * factors.get(one.rule, 1.0))) for one in planned.work
-    ]
+    work = [one._replace(cost=replace(one.cost, cpu=one.cost.cpu * factors.get(one.rule, 1.0))) for one in planned.work]
     return replace(planned, work=work)

@@ -28,7 +28,7 @@ class Texts(NamedTuple):
     known: bool
 
     def cut(self, length: int) -> float:
-        """Mean tokens of a text that is cut to `length`; lengths are taken as exponentially distributed, many short and some long."""
+        """Mean tokens of a text that is cut to `length`; lengths are taken as exponentially distributed."""
         return self.tokens * (1 - exp(-length / self.tokens))
 
 
@@ -47,7 +47,7 @@ def texts_of(sweep: Sweep, dataset: str, tokenizer: Tokenizer) -> Texts:
 
 
 def of_corpus(corpus: Dataset, tokenizer: Tokenizer) -> Texts:
-    """All texts of one split: lines of local files are counted, texts from the hub and in other formats are taken as unknown."""
+    """All texts of one split: lines of local files are counted; texts from the hub and in other formats are unknown."""
     entry = corpus.entry
     if entry["loader"] == "equations":
         return Texts(len(equations.of_entry(entry).answer), EQUATION_TOKENS, True)
