@@ -13,6 +13,7 @@ import pytest
 from idsweep.planning.command import opened
 from idsweep.planning.measured import usage
 from idsweep.planning.plan import plan
+from idsweep.store import provenance
 from workflow.checkout import MINI, PROJECT, Project, check_out
 
 CONFIGS = [
@@ -78,6 +79,7 @@ def test_no_more_hidden_states_are_there_than_jobs_run(fresh: Project) -> None:
         models={"mini_neox": {"checkpoints": ["step0", "step1", "step4"], "layers": [-1]}},
         estimator_sets={"quick": MINI["estimator_sets"]["quick"]},
         keep_embeddings=False,
+        extraction={"storage": "float16"},
         scales={"halvings": 0},
         nulls=[],
         figures={},
@@ -89,3 +91,6 @@ def test_no_more_hidden_states_are_there_than_jobs_run(fresh: Project) -> None:
     watch.join()
     assert done.returncode == 0, done.stdout
     assert watch.most == 1
+    graphs = list((fresh.results / "neighbors").rglob("*.parquet"))
+    assert len(graphs) == 3
+    assert all(provenance(path)["from"][0]["settings"]["storage"] == "float16" for path in graphs)
