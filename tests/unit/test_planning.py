@@ -16,7 +16,7 @@ from idsweep.planning.command import opened
 from idsweep.planning.jobs import Sizes
 from idsweep.planning.models import shape_of
 from idsweep.planning.page import page
-from idsweep.planning.plan import Plan, corrected, plan
+from idsweep.planning.plan import DELETED, Plan, corrected, plan
 from idsweep.sweep import Sweep, expand
 
 PROJECT = Path(__file__).parents[2]
@@ -112,15 +112,24 @@ def test_the_disk_is_bounded_by_cores_and_by_checkpoint_disk() -> None:
     one, four = (plan(pythia, cores=cores, checkpoint_disk_gb=100) for cores in (1, 4))
     # The largest file of hidden states: 37 layers of 20,000 vectors of 5,120 float32.
     largest = 37 * 20_000 * (5120 * 4 + 4)
-    assert one.vectors_at_once() == pytest.approx(largest, rel=1e-3)
-    assert four.vectors_at_once() == pytest.approx(4 * largest, rel=1e-3)
+    assert one.at_once("embeddings") == pytest.approx(largest, rel=1e-3)
+    assert four.at_once("embeddings") == pytest.approx(4 * largest, rel=1e-3)
     assert one.checkpoints_at_once() == 100e9
     assert plan(pythia, checkpoint_disk_gb=10).checkpoints_at_once() == pytest.approx(23.8e9)  # one comes alone
     assert plan(pythia).checkpoints_at_once() == pytest.approx(one.download, rel=1e-3)
-    assert one.peak(keeps=True) - one.peak(keeps=False) == pytest.approx(
-        one.written()["embeddings"] - one.vectors_at_once()
-    )
-    assert one.peak() == one.peak(keeps=False) > one.kept() + 100e9
+
+
+def test_the_peak_counts_what_is_kept_in_all_and_what_is_deleted_at_one_time() -> None:
+    made = plan(opened("pythia"), cores=2, checkpoint_disk_gb=100)
+    whole = made.written()
+    rest = sum(whole.values()) - whole["embeddings"] - whole["neighbors"] - whole["checkpoints"] + 100e9
+    vectors, graphs = made.at_once("embeddings"), made.at_once("neighbors")
+    assert made.peak(()) == pytest.approx(rest + vectors + graphs)
+    assert made.peak(["neighbors"]) == pytest.approx(rest + vectors + whole["neighbors"])
+    assert made.peak(["embeddings", "neighbors"]) == pytest.approx(rest + whole["embeddings"] + whole["neighbors"])
+    assert made.peak() == made.peak(["neighbors"])  # as configured
+    both = plan(demo(keep_embeddings=False, keep_neighbors=False))
+    assert both.peak() == both.peak(()) < both.peak(["neighbors"]) < plan(demo()).peak()
 
 
 def test_downloads_are_the_catalogs_sizes() -> None:
@@ -142,7 +151,7 @@ def test_every_experiment_has_a_plan(file: Path, monkeypatch: pytest.MonkeyPatch
     made = plan(opened(file.stem), cores=2, checkpoint_disk_gb=100)
     assert made.jobs["write_report"] == 1
     assert all(work.cost.cpu > 0 and work.cost.memory > 0 for work in made.work)
-    assert made.peak(keeps=False) <= made.peak(keeps=True)
+    assert made.peak(()) <= made.peak(DELETED)
     assert made.name in page(made)
 
 
@@ -151,7 +160,7 @@ def test_a_page_tells_what_is_assumed() -> None:
     assert said.startswith("pythia: ") and " jobs\n" in said
     assert "Texts of wikitext-103, bookcorpus: 128 tokens each" in said
     assert "GPU hours are assumed, not measured: 30 % of an A100" in said
-    assert "checkpoint_disk_gb 100" in said
+    assert "checkpoint_disk_gb=100" in said
     on_cpu = page(plan(demo(compute={"device": "cpu"})))
     assert "GPU" not in on_cpu and "Texts of" not in on_cpu
 
@@ -247,4 +256,4 @@ def test_a_new_stage_shows_in_every_sum() -> None:
     assert isinstance(made, Plan)
     assert made.number == sum(made.jobs.values())
     assert set(made.core_seconds()) == set(made.memory()) == set(made.jobs)
-    assert sum(made.written().values()) >= made.peak(keeps=True)
+    assert sum(made.written().values()) >= made.peak(DELETED)

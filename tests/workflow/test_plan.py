@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from idsweep.planning.command import opened
 from idsweep.planning.measured import usage
-from idsweep.planning.plan import plan
+from idsweep.planning.plan import DELETED, plan
 from idsweep.store import provenance
 from workflow.checkout import MINI, PROJECT, Project, check_out
 
@@ -62,35 +62,38 @@ def test_the_command_finds_its_project_by_itself(fresh: Project) -> None:
 
 
 class Watch(threading.Thread):
-    """Looks how many files of hidden states are there at one time for as long as it runs."""
+    """Looks how many files folders hold at one time for as long as it runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folders: list[Path]) -> None:
         super().__init__()
-        self.most, self.running, self._folder = 0, True, folder
+        self.most, self.running = dict.fromkeys(folders, 0), True
 
     def run(self) -> None:
         while self.running:
-            self.most = max(self.most, len(list(self._folder.rglob("*.parquet"))))
+            for folder, most in self.most.items():
+                self.most[folder] = max(most, len(list(folder.rglob("*.parquet"))))
             time.sleep(0.02)
 
 
-def test_no_more_hidden_states_are_there_than_jobs_run(fresh: Project) -> None:
+def test_no_more_files_are_there_than_jobs_run(fresh: Project) -> None:
     fresh.configure(
         models={"mini_neox": {"checkpoints": ["step0", "step1", "step4"], "layers": [-1]}},
         estimator_sets={"quick": MINI["estimator_sets"]["quick"]},
         keep_embeddings=False,
+        keep_neighbors=False,
         extraction={"storage": "float16"},
         scales={"halvings": 0},
         nulls=[],
         figures={},
     )
-    watch = Watch(fresh.results / "embeddings")
+    watch = Watch([fresh.results / folder for folder in DELETED])
     watch.start()
     done = fresh.snakemake("--cores", "1")
     watch.running = False
     watch.join()
     assert done.returncode == 0, done.stdout
-    assert watch.most == 1
-    graphs = list((fresh.results / "neighbors").rglob("*.parquet"))
-    assert len(graphs) == 3
-    assert all(provenance(path)["from"][0]["settings"]["storage"] == "float16" for path in graphs)
+    assert set(watch.most.values()) == {1}
+    files = list((fresh.results / "estimates").rglob("*.parquet"))
+    assert len(files) == 3
+    made_by = [provenance(file)["from"][0]["from"][0] for file in files]
+    assert {made["settings"]["storage"] for made in made_by} == {"float16"}

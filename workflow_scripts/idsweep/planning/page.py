@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from idsweep.planning.costs import ASSUMED
 from idsweep.planning.measured import Usage
-from idsweep.planning.plan import FETCHED, VECTORS, Plan
+from idsweep.planning.plan import DELETED, FETCHED, Plan
 
 HOUR, GB = 3600.0, 1e9
 LEFT_OUT = (
@@ -52,22 +52,22 @@ def _totals(plan: Plan, on_gpu: bool) -> Iterator[tuple[str, str]]:
         beside = sum(plan.core_seconds(gpu=True).values()) + plan.overhead
         said += f"; with one {_hours(sum(plan.gpu_seconds().values()))} GPU hours and {_hours(beside)} CPU hours"
     yield "Time", said
-    kept, deleted = (plan.peak(keeps) for keeps in (True, False))
+    every, none = (_gb(plan.peak(keeps)) for keeps in (DELETED, ()))
+    keys = " and ".join(f"keep_{folder}" for folder in DELETED)
+    yield "Disk", f"at most {_gb(plan.peak())} at one time; {every} with {keys}, {none} with neither"
     written = plan.written()
-    yield "Disk", f"at most {_gb(plan.peak())}: {_gb(kept)} with keep_embeddings, {_gb(deleted)} without"
-    largest = {folder: size for folder, size in list(written.items())[:5] if folder not in (FETCHED, VECTORS)}
-    yield "", f"for good {_gb(plan.kept())}, most of it " + ", ".join(f"{name} {_gb(n)}" for name, n in largest.items())
-    yield (
-        "",
-        f"hidden states {_gb(written.get(VECTORS, 0.0))} in all, at one time {_gb(plan.vectors_at_once())} without "
-        f"keep_embeddings (the largest {plan.cores}, one a core)",
-    )
+    for folder in DELETED:
+        here = "kept" if folder in plan.keeps else "deleted after use"
+        bound = f"the {plan.cores} largest files, one a core, if deleted after use"
+        said = f"{folder} {_gb(written.get(folder, 0.0))} in all ({here}), {_gb(plan.at_once(folder))} at one time"
+        yield "", f"{said} ({bound})"
     if FETCHED in written:
-        bound = "unbounded" if plan.checkpoint_disk is None else f"checkpoint_disk_gb {plan.checkpoint_disk / GB:g}"
-        yield (
-            "",
-            f"fetched checkpoints {_gb(written[FETCHED])} in all, at one time {_gb(plan.checkpoints_at_once())} ({bound})",
-        )
+        disk = plan.checkpoint_disk
+        bound = "no bound is given" if disk is None else f"checkpoint_disk_gb={disk / GB:g}"
+        said = f"checkpoints {_gb(written[FETCHED])} fetched in all, {_gb(plan.checkpoints_at_once())} at one time"
+        yield "", f"{said} ({bound})"
+    others = [f"{folder} {_gb(size)}" for folder, size in written.items() if folder not in (FETCHED, *DELETED)]
+    yield "", f"for good {_gb(plan.left(plan.keeps))}; of the rest most is {', '.join(others[:3])}"
     yield "Download", _gb(plan.download)
     memory = plan.memory() | {"snakemake": plan.memory_of_snakemake}
     largest_of = max(memory, key=memory.__getitem__)

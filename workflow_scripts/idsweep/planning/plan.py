@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from idsweep.planning import costs
@@ -12,21 +12,22 @@ from idsweep.planning.costs import Cost
 from idsweep.planning.jobs import Sizes, Work, assumptions, work_of
 from idsweep.sweep import Sweep
 
-FETCHED, VECTORS = "checkpoints", "embeddings"  # folders of results/ whose files are deleted when nothing needs them
+FETCHED, VECTORS, GRAPHS = "checkpoints", "embeddings", "neighbors"
+DELETED = (VECTORS, GRAPHS)  # folders of results/ whose files are deleted when nothing needs them, unless keep_* is set
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a sweep takes in a folder without results.
 
-    work: its jobs. keeps: whether hidden states are kept. cores: that jobs share, or jobs that a cluster runs at a
+    work: its jobs. keeps: of `DELETED`, those that are kept. cores: that jobs share, or jobs that a cluster runs at a
     time. checkpoint_disk: bytes that fetched checkpoints may take at one time; None without a bound. device: of the
     configuration. assumed: what is not known beforehand, in words.
     """
 
     name: str
     work: Sequence[Work]
-    keeps: bool
+    keeps: frozenset[str]
     cores: int
     checkpoint_disk: float | None
     device: str
@@ -81,10 +82,6 @@ class Plan:
                 sizes[folder] += work.number * size
         return dict(sizes.most_common())
 
-    def kept(self) -> float:
-        """Bytes of what is never deleted, hidden states aside."""
-        return sum(size for folder, size in self.written().items() if folder not in (FETCHED, VECTORS))
-
     def checkpoints_at_once(self) -> float:
         """Bytes of fetched checkpoints that are there at one time, at most."""
         whole = self.written().get(FETCHED, 0.0)
@@ -92,19 +89,24 @@ class Plan:
             return whole
         return min(whole, max(self.checkpoint_disk, self._largest(FETCHED, 1)))
 
-    def vectors_at_once(self) -> float:
-        """Bytes of hidden states that are there at one time, where they are deleted.
+    def at_once(self, folder: str) -> float:
+        """Bytes of a folder of `DELETED` that are there at one time, at most, where its files are deleted.
 
-        Their neighbours and estimates come before further hidden states (`priority` of the rules), so that no more
-        files are there than jobs run at a time.
+        What reads a file comes before what makes another (`priority` of the rules), so that no more files are there than
+        jobs run at a time.
         """
-        return self._largest(VECTORS, self.cores)
+        return self._largest(folder, self.cores)
 
-    def peak(self, keeps: bool | None = None) -> float:
-        """Most bytes on the disk at one time, with hidden states kept or deleted; as configured if None."""
+    def left(self, keeps: Collection[str]) -> float:
+        """Bytes that stay, where of `DELETED` those in `keeps` are kept."""
+        gone = {FETCHED, *DELETED} - set(keeps)
+        return sum(size for folder, size in self.written().items() if folder not in gone)
+
+    def peak(self, keeps: Collection[str] | None = None) -> float:
+        """Most bytes on the disk at one time, where of `DELETED` those in `keeps` are kept; as configured if None."""
         keeps = self.keeps if keeps is None else keeps
-        vectors = self.written().get(VECTORS, 0.0) if keeps else self.vectors_at_once()
-        return self.kept() + self.checkpoints_at_once() + vectors
+        passing = sum(self.at_once(folder) for folder in DELETED if folder not in keeps)
+        return self.left(keeps) + self.checkpoints_at_once() + passing
 
     def _largest(self, folder: str, number: int) -> float:
         """Bytes of the `number` largest files of a folder."""
@@ -131,7 +133,7 @@ def plan(sweep: Sweep, *, cores: int = 1, checkpoint_disk_gb: float | None = Non
     return Plan(
         name=sweep.name,
         work=work_of(sizes),
-        keeps=sweep.config["keep_embeddings"],
+        keeps=frozenset(folder for folder in DELETED if sweep.config[f"keep_{folder}"]),
         cores=cores,
         checkpoint_disk=bound,
         device=sweep.config["compute"]["device"],
