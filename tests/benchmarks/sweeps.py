@@ -92,7 +92,7 @@ def _raced(bench: Bench) -> dict[str, float]:
     if not bench.size.passages:
         raise Unavailable("left out at this size")
     if "race" not in bench.remembered:
-        project = check_out(bench.folder / "race")
+        project = check_out(bench.folder / "race", compiled=False)
         (project.folder / "race.yaml").write_text(yaml.safe_dump(RACE))
         with (project.folder / "passages.jsonl").open("w") as file:
             file.writelines(json.dumps({"text": text}) + "\n" for text in _passages(bench.size.passages))
