@@ -23,6 +23,11 @@ if not workflow.overwrite_configfiles:
 report: "report/workflow.rst"
 
 
+# Jobs with serial=1 come one after the other in their submission, where a profile says `resources: serial=1`.
+resource_scopes:
+    serial="local",
+
+
 from idsweep import jobs
 
 jobs.set_environment(LIBRARY)

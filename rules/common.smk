@@ -382,8 +382,31 @@ TABLE_FILES = [pattern.format(table=table) for table in SWEEP.tables() for patte
 CORES = workflow.global_resources.get("_cores").value or 1
 THREADS = max(1, min(8, CORES // len(PASSES)))
 
-# What a device request means to a scheduler; `auto` takes a GPU only where one happens to be.
-GPUS = int(COMPUTE["device"] == "cuda")
+
+def gpus_of(wildcards):
+    """What a device means to a scheduler. `auto` takes a GPU where one happens to be; a submitted job gets what it asks for."""
+    return int(COMPUTE["device"] == "cuda" or (COMPUTE["device"] == "auto" and workflow.non_local_exec))
+
+
+def growing(amount):
+    """Memory or minutes (a number, or a function of the wildcards), and as much again at every further attempt."""
+    return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
+
+
+# With `resources: serial=1` and `group-components: estimates=N`, as in profiles/slurm, N estimates are one submission.
+# Left to itself, Snakemake takes any N; these are neighbours in the sweep, so that none waits for (or is lost with) a
+# checkpoint far away.
+SERIAL = workflow.global_resources.get("serial").value
+PLACES = {file: place for place, file in enumerate(ALL_ESTIMATES)} if SERIAL else {}
+
+
+def submission_of(wildcards):
+    """The group with which an estimate is submitted."""
+    together = workflow.group_settings.group_components.get("estimates", 1)
+    submission = f"estimates_{PLACES.get(ESTIMATES.format(**dict(wildcards.items())), 0) // together}"
+    workflow.parent_groupids[submission] = "estimates"  # whose components are counted
+    return submission
+
 
 # Report captions are the figures' own descriptions; they reach the caption file through the config.
 config["captions"] = {figure: figure_registry.description(figure) for figure in figure_registry.names()}

@@ -11,11 +11,14 @@ rule estimate_dimensions:
     benchmark:
         "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.tsv"
     priority: 12
+    group:
+        submission_of if SERIAL else None
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(10),
+        serial=1,
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("estimate_dimensions"),
@@ -40,8 +43,8 @@ rule describe_tokens:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("describe_tokens"),

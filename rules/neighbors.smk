@@ -16,9 +16,9 @@ rule find_neighbors:
         "../envs/estimation.yaml"
     threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=60,
-        gpu=GPUS,
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=gpus_of,
         device=COMPUTE["device"],
         gpu_memory=COMPUTE["gpu_memory"],
         log_level=COMPUTE["log_level"],
