@@ -28,9 +28,10 @@ resource_scopes:
     serial="local",
 
 
-from idsweep import jobs
+from idsweep import jobs, preflight
 
 jobs.set_environment(LIBRARY)
+preflight.refuse([preflight.not_writable(".snakemake")])
 
 
 include: "rules/common.smk"
@@ -52,6 +53,11 @@ rule all:
 rule figures:
     input:
         FIGURE_FILES,
+
+
+onstart:
+    if not workflow.touch:
+        preflight.refuse(complaints())
 
 
 onsuccess:

@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from idsweep import comparisons, figure_options
+from idsweep import comparisons, figure_options, preflight
 from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
 from idsweep.models import safe
@@ -406,6 +406,31 @@ def submission_of(wildcards):
     submission = f"estimates_{PLACES.get(ESTIMATES.format(**dict(wildcards.items())), 0) // together}"
     workflow.parent_groupids[submission] = "estimates"  # whose components are counted
     return submission
+
+
+
+def hub_datasets_of(job):
+    """The datasets of the hub that a job reads."""
+    if "corpora" in job.rule.resources:
+        read = training_corpora_of(job.wildcards).values()
+    else:
+        reads_one = ("sample_tokens", "train_tokenizer", "train_language_model", "train_word_vectors")
+        read = [corpus_named(job.wildcards)] if job.rule.name in reads_one else []
+    return [corpus.entry["hub"] for corpus in read if corpus.remote]
+
+
+def complaints():
+    """What keeps the jobs that are to run on this machine from doing so."""
+    here = preflight.local_jobs(workflow)
+    fetched = [
+        json.loads(job.params.settings) for job in here if job.rule.name in ("fetch_checkpoint", "fetch_tokenizer")
+    ]
+    yield preflight.not_writable(RESULTS)
+    yield preflight.no_gpu() if GPUS and preflight.asks_for_a_gpu(workflow, here) else None
+    yield preflight.no_hub(
+        [(model["hub"], model["revision"]) for model in fetched],
+        [dataset for job in here for dataset in hub_datasets_of(job)],
+    )
 
 
 # Report captions are the figures' own descriptions; they reach the caption file through the config.

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from idsweep.atomic import is_running, whole_or_nothing
 from idsweep.model_files import PARTIAL
-from idsweep.store import whole_or_nothing
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def _held(ledger: Path) -> tuple[float, float]:
     for path in ledger.glob("*.json"):
         entry = json.loads(path.read_text())
         fetched = Path(entry["folder"])
-        if (entry["fetching"] is not None and _runs(entry["fetching"])) or (
+        if (entry["fetching"] is not None and is_running(entry["fetching"])) or (
             fetched.exists() and entry["run"] == _run() and not entry["failed"]
         ):
             live += entry["gb"]
@@ -111,16 +111,6 @@ def _held(ledger: Path) -> tuple[float, float]:
         else:
             path.unlink(missing_ok=True)
     return live, left
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _entry(ledger: Path, folder: Path) -> Path:

@@ -190,7 +190,7 @@ def fetch_release(url: str, file: str | Path, *, attempts: int = 5, pause: float
 
     Raises ValueError if the URL is not of HTTP(S) or the file cannot be had.
     """
-    from idsweep.store import whole_or_nothing
+    from idsweep.atomic import whole_or_nothing
 
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"url: {url!r} does not start with http:// or https://. Name a local file by 'path'.")

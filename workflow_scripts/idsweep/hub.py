@@ -106,6 +106,53 @@ def fetch(
     return commit
 
 
+def is_offline() -> bool:
+    """Whether the environment (HF_HUB_OFFLINE) forbids to ask the hub."""
+    from huggingface_hub import constants
+
+    return constants.is_offline_mode()
+
+
+def unreachable() -> str | None:
+    """Why the hub, or the mirror that HF_ENDPOINT names, does not answer; None if it does, whatever the answer."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import get_session
+
+    with _quiet_clients():
+        for wait in (*WAITS[:2], None):
+            try:
+                get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+                return None
+            except HTTPError as error:
+                failure = error
+            if wait is not None:
+                time.sleep(wait)
+    return _without_token(_no_connection(failure))
+
+
+def not_cached(models: Iterable[tuple[str, str]], datasets: Iterable[str]) -> str | None:
+    """Why none of `models` (hub id, revision) and `datasets` can be had from the cache; None if one of them may."""
+    missing = None
+    for hub_id, revision in models:
+        try:
+            _find_in_cache(hub_id, revision)
+            return None
+        except ValueError as error:
+            missing = f"{hub_id} at revision {revision} {error}{_told_offline(f'{hub_id} --revision {revision}')}"
+    for hub_id in () if has_cached_datasets() else datasets:
+        missing = f"{hub_id} is not in the cache of datasets.{_told_offline(f'--repo-type dataset {hub_id}')}"
+    return missing
+
+
+def has_cached_datasets() -> bool:
+    """Whether there is any dataset in the caches of `datasets` and `huggingface_hub`."""
+    from huggingface_hub import constants
+
+    prepared = Path(os.environ.get("HF_DATASETS_CACHE", Path(constants.HF_HOME) / "datasets"))
+    return any(prepared.glob("*")) or any(Path(constants.HF_HUB_CACHE).glob("datasets--*"))
+
+
 def _is_code(name: str) -> bool:
     return name.endswith(".py") and "/" not in name
 
@@ -395,23 +442,30 @@ def _told(error: Exception, hub_id: str, revision: str) -> str:
     if answer is not None:
         return _told_by_hub(answer, hub_id, revision)
     if isinstance(error, errors.HTTPError):
-        return (
-            f"cannot be fetched: {constants.ENDPOINT} cannot be reached ({type(error).__name__}: {error}). Is there a "
-            "network, and is HF_ENDPOINT right? With HF_HUB_OFFLINE=1 models are taken from the Hugging Face cache."
-        )
+        return f"cannot be fetched: {_no_connection(error)}"
     if isinstance(error, errors.HFValidationError):
         return f"cannot be fetched: {error}"
     if isinstance(error, json.JSONDecodeError):
         return f"cannot be fetched: what answers at {constants.ENDPOINT} is not the hub."
     if isinstance(error, OSError):
         return f"cannot be stored: {error}. What is there already is kept; the same call goes on from it."
-    offline = (
-        " HF_HUB_OFFLINE is set, so nothing but the Hugging Face cache was asked: unset it, or run once where there is "
-        f"a network: hf download {hub_id} --revision {revision}"
-        if constants.is_offline_mode()
-        else ""
+    return f"{error}{_told_offline(f'{hub_id} --revision {revision}') if constants.is_offline_mode() else ''}"
+
+
+def _no_connection(error: Exception) -> str:
+    from huggingface_hub import constants
+
+    return (
+        f"{constants.ENDPOINT} cannot be reached ({type(error).__name__}: {error}). Is there a network, and is HF_ENDPOINT "
+        "right? With HF_HUB_OFFLINE=1 models are taken from the Hugging Face cache."
     )
-    return f"{error}{offline}"
+
+
+def _told_offline(wanted: str) -> str:
+    return (
+        " HF_HUB_OFFLINE is set, so nothing but the Hugging Face cache was asked: unset it, or run once where there is "
+        f"a network: hf download {wanted}"
+    )
 
 
 def _told_by_hub(error: Any, hub_id: str, revision: str) -> str:

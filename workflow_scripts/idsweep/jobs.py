@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import platform
 import re
 import shlex
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -18,10 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from idsweep import store
+from idsweep import memory, store
+from idsweep.atomic import FULL
 from idsweep.version import __version__
 
 REASON = "error: "
+SECONDS_BETWEEN_LOOKS = 1.0
 VERSIONS_OF = ("numpy", "pyarrow", "numba", "torch", "transformers", "datasets", "scikit-dimension", "snakemake")
 
 
@@ -87,19 +91,65 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
     reads: input files whose provenance the outputs carry on.
     """
     screen = sys.stderr
-    with Path(snakemake.log[0]).open("w", encoding="utf-8", buffering=1) as log:
+    with _opened(snakemake.log[0]) as log, _ending_with_snakemake(log):
         _configure_logging(log, screen, snakemake.resources.get("log_level", "INFO"), _title(snakemake))
         sys.stdout = sys.stderr = log
         try:
             yield Job(snakemake, reads)
         except Exception as error:
             traceback.print_exc(file=log)
-            reason = f"{REASON}{str(error) or type(error).__name__}"
+            reason = f"{REASON}{_told(error, snakemake)}"
             print(reason, file=log)
             print(f"{_title(snakemake)}: {reason} (log: {snakemake.log[0]})", file=screen)
             sys.exit(1)
         finally:
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+class _Log(io.FileIO):
+    """A file that goes without what a full disk has no room for: that is no reason for a job to fail."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return len(data)
+
+
+def _opened(log: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedWriter(_Log(log, "w")), encoding="utf-8", line_buffering=True)
+
+
+@contextmanager
+def _ending_with_snakemake(log: io.TextIOWrapper) -> Iterator[None]:
+    """End this process when the one that started it is gone.
+
+    Where Snakemake was killed, its jobs would go on, and the next run would start them once more beside them.
+    """
+    parent, done = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(SECONDS_BETWEEN_LOOKS):
+            if os.getppid() != parent:
+                print(f"{REASON}the snakemake that ran this job was killed, so the job ends.", file=log)
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _told(error: Exception, snakemake: Any) -> str:
+    """What an error says and, where it does not say so itself, what to do."""
+    if (cause := memory.ran_out(error)) is not None:
+        return memory.told(cause, snakemake.rule, snakemake.resources.get("mem_mb"))
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"the disk is full ({error}). Make room, then run the same command again."
+    return str(error) or type(error).__name__
 
 
 @contextmanager
@@ -133,16 +183,32 @@ def failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     snakemake_logs: the files that Snakemake itself logs the run to.
     """
     text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs)
-    logs = dict.fromkeys(re.findall(r"^\s+log: (.+?) \(check log file", text, flags=re.MULTILINE))
-    lines = [f"  {path}\n    {_reason(Path(path))}" for path in list(logs)[:most]]
-    if len(logs) > most:
-        lines.append(f"  … and {len(logs) - most} more")
-    head = f"{len(logs)} job(s) failed; what is done is kept, run the same command again to go on:"
+    failed = _failed(text)
+    lines = [f"  {path}\n    {_reason(Path(path), rule)}" for path, rule in list(failed.items())[:most]]
+    if len(failed) > most:
+        lines.append(f"  … and {len(failed) - most} more")
+    head = f"{len(failed)} job(s) failed; what is done is kept, run the same command again to go on:"
     lines.append("Tables and figures of what is measured, with the names of what is not: the same and --config partial=True")
-    return "\n".join([head, *lines]) if logs else "The run failed; the messages above say where."
+    return "\n".join([head, *lines]) if failed else "The run failed; the messages above say where."
 
 
-def _reason(log: Path) -> str:
+def _failed(text: str) -> dict[str, str]:
+    """Log -> rule of the jobs that failed for good, as Snakemake tells."""
+    failed: dict[str, tuple[str, str | None]] = {}  # log -> rule and number of the job
+    rule, number = "", None
+    for line in text.splitlines():
+        if found := re.match(r"Error in rule (\w+)", line):
+            rule, number = found[1], None
+        elif found := re.match(r"\s+jobid: (\d+)", line):
+            number = found[1]
+        elif found := re.match(r"\s+log: (.+?) \(check log file", line):
+            failed[found[1]] = rule, number
+        elif found := re.match(r"Trying to restart job (\d+)", line):
+            failed = {log: of for log, of in failed.items() if of[1] != found[1]}
+    return {log: rule for log, (rule, _) in failed.items()}
+
+
+def _reason(log: Path, rule: str) -> str:
     """The reason a job gave, or the last line it wrote where it was killed."""
     if not log.is_file():
         return "(no log was written: the job was stopped before it began)"
@@ -150,7 +216,10 @@ def _reason(log: Path) -> str:
     given = [i for i, line in enumerate(lines) if line.startswith(REASON)]
     if given:
         return "\n    ".join(lines[given[-1] :])
-    return f"killed without a reason given; its last line: {lines[-1] if lines else '(empty)'}"
+    return (
+        f"killed without a reason given; its last line: {lines[-1] if lines else '(empty)'}\n    Most often the system or "
+        f"the cluster kills for want of memory. {memory.advice(rule)}"
+    )
 
 
 def made(files: Iterable[str]) -> str:

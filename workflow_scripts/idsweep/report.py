@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from idsweep.store import read_table, whole_or_nothing
+from idsweep.atomic import whole_or_nothing
+from idsweep.store import read_table
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">

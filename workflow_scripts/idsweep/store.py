@@ -1,55 +1,91 @@
 """Parquet in and out: hidden states, neighbour graphs, tidy tables and the provenance they carry.
 
 Every file is written under a temporary name and renamed when it is whole, so that a killed job
-leaves nothing that looks finished. The provenance is one JSON object in the schema's metadata.
+leaves nothing that looks finished. The provenance is one JSON object in the file's metadata.
+
+What a disk has changed is noticed: pages carry Parquet's own checksums, and the footer, which has none in Parquet,
+one that stands in its metadata.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from idsweep.atomic import whole_or_nothing
 from idsweep.representations import in_order, of_layer
 from idsweep.version import __version__
 
 PROVENANCE_KEY = b"idsweep"
+FOOTER_KEY = b"idsweep.footer"
+NO_DIGEST = b"0" * 64  # stands for the footer's digest while that is computed
+MEND = "Delete it and run snakemake again: it is made anew."
+FOOTER_END = 8  # bytes: the footer's length, and the letters PAR1
 ROWS_PER_GROUP = 65536
 
 
-@contextmanager
-def whole_or_nothing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` on success, delete it on failure."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def _metadata(provenance: Mapping[str, Any]) -> dict[bytes, bytes]:
-    return {PROVENANCE_KEY: json.dumps(provenance, sort_keys=True).encode()}
+    return {PROVENANCE_KEY: json.dumps(provenance, sort_keys=True).encode(), FOOTER_KEY: NO_DIGEST}
+
+
+def _footer(file: BinaryIO) -> tuple[bytes, int | None]:
+    """The last bytes of a Parquet file, from its footer on, and where among them the footer's digest stands."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - FOOTER_END))
+    length = int.from_bytes(file.read(4), "little") + FOOTER_END
+    file.seek(max(0, size - length))
+    footer = file.read()
+    before = FOOTER_KEY + b"\x18" + bytes([len(NO_DIGEST)])  # as Thrift writes a string after another
+    found = footer.rfind(before)
+    return footer, found + len(before) if found >= 0 else None
+
+
+def _digest(footer: bytes, place: int) -> bytes:
+    """The digest of a footer in which none stands at its place yet."""
+    without = footer[:place] + NO_DIGEST + footer[place + len(NO_DIGEST) :]
+    return hashlib.sha256(without).hexdigest().encode()
+
+
+def _seal(path: Path) -> None:
+    """Write the footer's digest into the footer of a finished file."""
+    with path.open("r+b") as file:
+        footer, place = _footer(file)
+        file.seek(place - len(footer), os.SEEK_END)
+        file.write(_digest(footer, place))
 
 
 def _open(path: str | Path) -> pq.ParquetFile:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file.")
+    with Path(path).open("rb") as file:
+        footer, place = _footer(file)
+    if place is not None and footer[place : place + len(NO_DIGEST)] != _digest(footer, place):
+        raise ValueError(f"{path} is damaged (its footer is not what was written). {MEND}")
+    with _damage_told(path):
+        opened = pq.ParquetFile(path, page_checksum_verification=True)
+        if place is None and PROVENANCE_KEY in (opened.metadata.metadata or {}):
+            raise pa.ArrowInvalid("its footer has no checksum, as this version of idsweep writes it")
+        return opened
+
+
+@contextmanager
+def _damage_told(path: str | Path) -> Iterator[None]:
+    """Raise what pyarrow says of a damaged file as a ValueError that names the file and says what to do."""
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True)
-    except pa.ArrowInvalid as error:
-        raise ValueError(
-            f"{path} is not a readable Parquet file ({error}). Delete it and run snakemake again."
-        ) from error
+        yield
+    except (MemoryError, PermissionError):
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({str(error).strip()}). {MEND}") from error
 
 
 def provenance(path: str | Path) -> dict[str, Any]:
@@ -108,15 +144,24 @@ class RepresentationsWriter:
         self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
     def __exit__(self, kind, error, trace) -> bool | None:
-        if self._writer is not None:
-            if kind is None:
-                self._writer.add_key_value_metadata(_metadata(self._provenance()))
-            self._writer.close()
-        elif kind is None:
-            kind, error = ValueError, ValueError("nothing was written: no representation held any rows.")
-            self._final.__exit__(kind, error, None)
-            raise error
-        return self._final.__exit__(kind, error, trace)
+        if kind is not None:
+            if self._writer is not None:
+                with suppress(OSError):  # what could not be written often can not be closed either
+                    self._writer.close()
+            return self._final.__exit__(kind, error, trace)
+        try:
+            self._finish()
+        except Exception as failure:
+            self._final.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        return self._final.__exit__(None, None, None)
+
+    def _finish(self) -> None:
+        if self._writer is None:
+            raise ValueError("nothing was written: no representation held any rows.")
+        self._writer.add_key_value_metadata(_metadata(self._provenance()))
+        self._writer.close()
+        _seal(self._path)
 
 
 class EmbeddingsWriter(RepresentationsWriter):
@@ -241,7 +286,7 @@ def _row_groups(file: pq.ParquetFile) -> list[tuple[int, str, str | None]]:
 
 def _read(path: str | Path, representation: int | str, columns: list[str], variant: str | None = None) -> pa.Table:
     file = _open(path)
-    _require_columns(path, file.schema_arrow, ["representation", *(["variant"] if variant else []), *columns])
+    _require_columns(path, file.schema_arrow.names, ["representation", *(["variant"] if variant else []), *columns])
     held = _row_groups(file)
     wanted = [i for i, of, name in held if of == _name(representation) and name == variant]
     if not wanted:
@@ -250,20 +295,21 @@ def _read(path: str | Path, representation: int | str, columns: list[str], varia
             f"{path} holds no {what}; it holds {', '.join(_held(file))}"
             + (f", variants {list(dict.fromkeys(name for *_, name in held))}." if variant else ".")
         )
-    try:
-        return file.read_row_groups(wanted, columns=columns, use_threads=False)
-    except OSError as error:
-        raise ValueError(f"{path} is damaged ({error}). Delete it and run snakemake again.") from error
+    with _damage_told(path):
+        table = file.read_row_groups(wanted, columns=columns, use_threads=False)
+        table.validate(full=True)
+        return table
 
 
-def _require_columns(path: str | Path, schema: pa.Schema, needed: Iterable[str]) -> None:
-    """Raise ValueError if a file lacks columns, naming the version of idsweep that wrote it."""
-    if missing := [name for name in needed if name not in schema.names]:
-        made = json.loads((schema.metadata or {}).get(PROVENANCE_KEY, b"{}")).get("versions", {}).get("idsweep")
+def _require_columns(path: str | Path, names: list[str], needed: Iterable[str]) -> None:
+    """Raise ValueError if a file with columns `names` lacks some, naming the version of idsweep that wrote it."""
+    if missing := [name for name in needed if name not in names]:
+        known = json.loads((_open(path).metadata.metadata or {}).get(PROVENANCE_KEY, b"{}"))
+        made = known.get("versions", {}).get("idsweep")
         writer = f"idsweep {made}" if made else "another program or version"
         raise ValueError(
-            f"{path} was written by {writer} with columns {', '.join(schema.names)}; this is idsweep {__version__}, "
-            f"which needs {', '.join(missing)}. Delete it and run snakemake again."
+            f"{path} was written by {writer} with columns {', '.join(names)}; this is idsweep {__version__}, "
+            f"which needs {', '.join(missing)}. {MEND}"
         )
 
 
@@ -297,20 +343,30 @@ def read_neighbors(
 
 
 def write_table(path: str | Path, table: pa.Table, provenance: Mapping[str, Any]) -> None:
-    """Write a tidy table; its provenance goes into the schema's metadata."""
-    table = table.replace_schema_metadata(_metadata(provenance))
+    """Write a tidy table with its provenance."""
+    table = table.replace_schema_metadata(None)
+    _write_groups(path, table.schema, [table], provenance)
+
+
+def _write_groups(
+    path: str | Path, schema: pa.Schema, tables: Iterable[pa.Table], provenance: Mapping[str, Any]
+) -> None:
+    """Write tables of one schema, each as row groups of its own."""
     with whole_or_nothing(path) as unfinished:
-        pq.write_table(table, unfinished, compression="lz4", write_page_checksum=True)
+        with pq.ParquetWriter(unfinished, schema, compression="lz4", write_page_checksum=True) as file:
+            for table in tables:
+                file.write_table(table)
+            file.add_key_value_metadata(_metadata(provenance))
+        _seal(unfinished)
 
 
 def read_table(path: str | Path) -> pa.Table:
     """A tidy table written by `write_table`. Raises FileNotFoundError, or ValueError if damaged."""
-    try:
-        return _open(path).read(use_threads=False)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path} is damaged ({error}). Delete it and run snakemake again.") from error
+    file = _open(path)
+    with _damage_told(path):
+        table = file.read(use_threads=False)
+        table.validate(full=True)
+        return table
 
 
 POINTS = pa.schema(
@@ -352,14 +408,12 @@ ESTIMATES = pa.schema(
 
 def write_estimates(path: str | Path, estimates: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> None:
     """Write the estimates of several representations: name -> columns as in `ESTIMATES`."""
-    schema = pa.schema([pa.field("representation", pa.string(), nullable=False), *ESTIMATES], _metadata(provenance))
-    with (
-        whole_or_nothing(path) as unfinished,
-        pq.ParquetWriter(unfinished, schema, compression="lz4", write_page_checksum=True) as writer,
-    ):
-        for name, table in estimates.items():
-            named = [constant(name, pa.string(), len(table)), *table.columns]
-            writer.write_table(pa.Table.from_arrays(named, schema=schema))
+    schema = pa.schema([pa.field("representation", pa.string(), nullable=False), *ESTIMATES])
+    named = (
+        pa.Table.from_arrays([constant(name, pa.string(), len(table)), *table.columns], schema=schema)
+        for name, table in estimates.items()
+    )
+    _write_groups(path, schema, named, provenance)
 
 
 def read_estimates(path: str | Path, representation: int | str) -> pa.Table:

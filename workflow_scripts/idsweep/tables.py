@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from idsweep.store import provenance, read_estimates, read_table, representations, whole_or_nothing
+from idsweep.atomic import whole_or_nothing
+from idsweep.store import provenance, read_estimates, read_table, representations
 from idsweep.variants import DATA
 
 if TYPE_CHECKING:

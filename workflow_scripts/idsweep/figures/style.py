@@ -25,7 +25,7 @@ from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
-from idsweep.store import whole_or_nothing
+from idsweep.atomic import whole_or_nothing
 
 COLUMN_WIDTH = 3.4
 TEXT_WIDTH = 6.9

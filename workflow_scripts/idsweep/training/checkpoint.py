@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from idsweep.atomic import whole_or_nothing
 from idsweep.quiet import quiet_transformers
 
 
 def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save a whole model folder under a temporary name and rename it: half a folder never looks whole."""
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with quiet_transformers():
+    """Save a model folder: half a folder never looks whole."""
+    with quiet_transformers(), whole_or_nothing(folder) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.replace(folder)

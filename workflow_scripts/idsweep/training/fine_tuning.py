@@ -9,7 +9,6 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -29,6 +28,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from idsweep.atomic import whole_or_nothing
 from idsweep.progress import Progress
 from idsweep.quiet import quiet_transformers
 from idsweep.training.checkpoint import save_checkpoint
@@ -442,20 +442,10 @@ def _whole_model(tokenizer: PreTrainedTokenizerBase) -> Callable[[torch.nn.Modul
 
 
 def _save_adapter(model: PeftModel, folder: Path) -> None:
-    with _whole_folder(folder) as unfinished:
+    with whole_or_nothing(folder) as unfinished:
         # Otherwise PEFT asks the hub whether the base's vocabulary is another.
         model.save_pretrained(unfinished, save_embedding_layers=False)
         (unfinished / "README.md").unlink(missing_ok=True)  # a model card to be filled in
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary name for a folder that is to be there as a whole or not at all."""
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    yield unfinished
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.replace(folder)
 
 
 def _last_state(folder: Path) -> Path | None:

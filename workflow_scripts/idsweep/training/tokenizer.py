@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from idsweep.atomic import whole_or_nothing
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT = "<|endoftext|>"
 PADDING = "<|padding|>"
@@ -44,13 +50,14 @@ def train_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    PreTrainedTokenizerFast(
+    trained = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END_OF_TEXT,
         pad_token=PADDING if mask else END_OF_TEXT,
         mask_token=MASK if mask else None,
         clean_up_tokenization_spaces=False,
-    ).save_pretrained(output_folder)
+    )
+    _save(trained, output_folder)
 
 
 def word_tokenizer(words: Sequence[str], output_folder: str | Path) -> None:
@@ -74,6 +81,14 @@ def word_tokenizer(words: Sequence[str], output_folder: str | Path) -> None:
         raise ValueError(f"words: {twice!r} comes twice; each word is one token.")
     tokenizer = Tokenizer(models.WordLevel(ids))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False).save_pretrained(
-        output_folder
-    )
+    whole = PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)
+    _save(whole, output_folder)
+
+
+def _save(tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> None:
+    """Save as a folder that is whole or not there; to a folder that is there, a model's, files are added."""
+    if Path(folder).is_dir():
+        tokenizer.save_pretrained(folder)
+        return
+    with whole_or_nothing(folder) as unfinished:
+        tokenizer.save_pretrained(unfinished)

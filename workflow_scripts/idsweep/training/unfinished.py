@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
+import platform
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
-from idsweep.store import whole_or_nothing
+from idsweep.atomic import whole_or_nothing
+
+PATIENCE = 60.0  # seconds; a job whose Snakemake was killed stops within two
+LOCK = "lock"
+logger = logging.getLogger(__name__)
 
 
 class Unfinished:
@@ -22,17 +31,21 @@ class Unfinished:
     checkpoints: the folder to write checkpoints to.
     folder: where a training that keeps more than one file of state may put it, in whole or under a name like
         `.NAME.unfinished`, which is deleted when a training begins or goes on.
+    patience: seconds to wait for another process that trains here.
+
+    Raises ValueError if another process still trains here then: two would spoil each other's state.
     """
 
-    def __init__(self, output_folder: str | Path, identity: str) -> None:
+    def __init__(self, output_folder: str | Path, identity: str, patience: float = PATIENCE) -> None:
         self._output = Path(output_folder)
         self.folder = self._output.with_name(f".{self._output.name}.unfinished")
         self.checkpoints = self.folder / "checkpoints"
         self._identity, self._state = self.folder / "identity", self.folder / "state.pt"
+        self._lock = _locked(self.folder, patience)
         known = self._identity.exists() and self._identity.read_text(encoding="utf-8") == identity
         # A training that was killed while it finished has given its checkpoints away.
         if not known or not self.checkpoints.is_dir():
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._delete_all()
         self._delete_halves()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         with whole_or_nothing(self._identity) as unfinished:
@@ -54,7 +67,15 @@ class Unfinished:
         shutil.rmtree(self._output, ignore_errors=True)
         self._output.parent.mkdir(parents=True, exist_ok=True)
         self.checkpoints.replace(self._output)
+        self._lock.close()  # before its file goes, which network file systems keep while it is open
         shutil.rmtree(self.folder)
+
+    def _delete_all(self) -> None:
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
 
     def _delete_halves(self) -> None:
         """Delete what a killed process was writing, under temporary names."""
@@ -64,3 +85,44 @@ class Unfinished:
                     shutil.rmtree(half)
                 else:
                     half.unlink()
+
+
+def _locked(folder: Path, patience: float) -> TextIO:
+    """The lock of a folder, held until it is closed or the process ends."""
+    path, until = folder / LOCK, time.monotonic() + patience
+    told = False
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip()
+            lock.close()
+        except OSError:  # a file system without locks
+            return lock
+        else:
+            if _is_same(lock, path):
+                lock.truncate(0)
+                lock.write(f"process {os.getpid()} on {platform.node()}\n")
+                lock.flush()
+                return lock
+            lock.close()  # the other has finished and deleted the folder meanwhile
+            continue
+        if time.monotonic() > until:
+            raise ValueError(
+                f"{folder.parent}: {owner} trains this model already, perhaps for a run that was killed. Wait until it is "
+                "done, or end it, then run snakemake again."
+            )
+        if not told:
+            logger.warning("waiting for %s, which trains this model", owner)
+            told = True
+        time.sleep(0.5)
+
+
+def _is_same(lock: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
