@@ -22,6 +22,8 @@ from idsweep.sweep import PARTS, Cloud, Dataset, Sweep
 
 # Keys of a catalog entry that change no number: places, and what serves planning.
 SHAPES_NOTHING = ("package", "path", "size_gb", "width")
+# Options of figures that name models and datasets; null is all of them, as where the option is left out.
+NAMING = ("datasets", "base", "models", "static")
 MADE_BY = {
     "local": "collect_estimates",
     "global": "collect_estimates",
@@ -402,7 +404,8 @@ class Staleness:
         return Job({}, [self._table(table)])
 
     def _draw_figure(self, figure: str) -> Job:
-        options = dict(self._sweep.config["figures"].get(figure) or {})
+        given = self._sweep.config["figures"].get(figure) or {}
+        options = {key: value for key, value in given.items() if value is not None or key not in NAMING}
         if "static" in figures.options(figure):
             options.setdefault(
                 "static", [model.name for model in self._sweep.models.values() if model.kind == "static"]

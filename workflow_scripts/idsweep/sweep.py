@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep import comparisons, corpora, equations, figure_options
-from idsweep.config import ConfigError, choose, key_path, neighbors_needed
+from idsweep.config import LONGEST_NAME, ConfigError, choose, key_path, neighbors_needed
 from idsweep.figures import registry
 from idsweep.models import Checkpoint, Model, Tokenizer, catalog_path, entry_of, make_models, safe
-from idsweep.representations import VOCABULARY, blocks
+from idsweep.representations import VOCABULARY, blocks, of_layer
 
 RELEASE = ("release", "url", "path")
 TRAINED_ON, HELD_OUT = "trained_on", "held_out"
 PARTS_OF_TRAINING = ("dataset", "validation", "test")
 PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
 NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors is
-SAME_PATH = "two names become {!r} as a path; rename one of them in the catalog"
+SAME_PATH = "catalog: two names become {!r} as a path; rename one of them"
 
 
 @dataclass(frozen=True)
@@ -306,6 +306,7 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
         yield "datasets: no model of this sweep reads text (embedding matrices need none); leave datasets out"
     if config["extraction"]["masked"] and not any(model.kind == "masked" for model in models.values()):
         yield "extraction.masked: no model of this sweep is of kind `masked`; set it to false, or add one"
+    yield from _check_names(sweep)
     yield from comparisons.complaints(sweep)
     yield from _check_tokens(sweep)
     yield from _check_trainings(sweep)
@@ -317,6 +318,28 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
         yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; expected `figures: {{}}`, or of {others}"
     else:
         yield from figure_options.complaints(sweep)
+
+
+def _check_names(sweep: Sweep) -> Iterator[str]:
+    """Complaints about names that are too long for a file, or that differ in case alone."""
+    named: dict[str, Iterable[str]] = {
+        "catalog.models": [*sweep.known, *sweep.tokenizers().keys() - sweep.known.keys()],
+        "catalog.datasets": {**sweep.datasets, **sweep.corpora, VOCABULARY: None},
+        "estimator_sets": sweep.config["estimator_sets"],
+        "points": sweep.config["clouds"],
+    }
+    for model in sweep.known.values():
+        named[f"{catalog_path('models', model.catalogued)}.checkpoints"] = model.checkpoints
+        named["representations"] = [*map(of_layer, model.layers), *model.combinations]
+    for at, names in named.items():
+        held: dict[str, str] = {}
+        for name in names:
+            if len(name) > LONGEST_NAME:
+                yield f"{at}: {name[:40]}… is too long for a file, {len(name)} characters; expected at most {LONGEST_NAME}"
+            if (other := held.setdefault(name.lower(), name)) != name:
+                yield (
+                    f"{at}: {other!r} and {name!r} differ in case alone, which not all file systems tell apart; rename one"
+                )
 
 
 def _check_labels(sweep: Sweep) -> Iterator[str]:
