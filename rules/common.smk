@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from idsweep import comparisons, figure_options
+from idsweep import comparisons, figure_options, report as sweep_report
 from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
 from idsweep.models import safe
@@ -83,8 +83,13 @@ def names_of(wildcards):
 
 
 def settings_of(rule):
-    """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names)."""
-    return lambda wildcards: json.dumps(STALENESS.settings(rule, **names_of(wildcards)), sort_keys=True)
+    """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names).
+
+    Snakemake's report holds it within a script of the page, which a `<` in it could end.
+    """
+    return lambda wildcards: json.dumps(STALENESS.settings(rule, **names_of(wildcards)), sort_keys=True).replace(
+        "<", r"\u003c"
+    )
 
 
 def signature_of(rule):
@@ -388,5 +393,6 @@ THREADS = max(1, min(8, CORES // len(PASSES)))
 # What a device request means to a scheduler; `auto` takes a GPU only where one happens to be.
 GPUS = int(COMPUTE["device"] == "cuda")
 
-# Report captions are the figures' own descriptions; they reach the caption file through the config.
+# Report captions are the figures' own descriptions; they reach the caption files through the config, as what heads the report.
 config["captions"] = {figure: figure_registry.description(figure) for figure in figure_registry.names()}
+config["heading"] = sweep_report.heading(SWEEP.config)
