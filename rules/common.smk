@@ -5,7 +5,11 @@ import math
 import sys
 from pathlib import Path
 
+<<<<<<< HEAD
 from idsweep import comparisons, figure_options, preflight
+=======
+from idsweep import comparisons, figure_options, report as sweep_report
+>>>>>>> fuzz
 from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
 from idsweep.models import safe
@@ -87,8 +91,18 @@ wildcard_constraints:
 
 
 def settings_of(rule):
+<<<<<<< HEAD
     """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names)."""
     return lambda wildcards: json.dumps(STALENESS.settings(rule, **dict(wildcards.items())), sort_keys=True)
+=======
+    """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names).
+
+    Snakemake's report holds it within a script of the page, which a `<` in it could end.
+    """
+    return lambda wildcards: json.dumps(STALENESS.settings(rule, **names_of(wildcards)), sort_keys=True).replace(
+        "<", r"\u003c"
+    )
+>>>>>>> fuzz
 
 
 def signature_of(rule):
@@ -433,5 +447,6 @@ def complaints():
     )
 
 
-# Report captions are the figures' own descriptions; they reach the caption file through the config.
+# Report captions are the figures' own descriptions; they reach the caption files through the config, as what heads the report.
 config["captions"] = {figure: figure_registry.description(figure) for figure in figure_registry.names()}
+config["heading"] = sweep_report.heading(SWEEP.config)

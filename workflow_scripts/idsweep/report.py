@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,20 @@ PAGE = """<!DOCTYPE html>
 <pre>{config}</pre>
 </html>
 """
+
+
+def heading(config: Mapping[str, Any]) -> dict[str, str]:
+    """Title, models and datasets of a sweep for the head of the report, whose language, reStructuredText, they are kept from."""
+    return {
+        "title": _words(config["title"]),
+        "models": ", ".join(map(_words, config["models"])),
+        "datasets": ", ".join(map(_words, config["datasets"])),
+    }
+
+
+def _words(text: str) -> str:
+    """The text in one line, in which nothing is markup: no directive that would include a file or a script."""
+    return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
 
 
 def write_about(
