@@ -5,11 +5,8 @@ import math
 import sys
 from pathlib import Path
 
-<<<<<<< HEAD
 from idsweep import comparisons, figure_options, preflight
-=======
-from idsweep import comparisons, figure_options, report as sweep_report
->>>>>>> fuzz
+from idsweep import report as sweep_report
 from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
 from idsweep.models import safe
@@ -91,18 +88,13 @@ wildcard_constraints:
 
 
 def settings_of(rule):
-<<<<<<< HEAD
-    """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names)."""
-    return lambda wildcards: json.dumps(STALENESS.settings(rule, **dict(wildcards.items())), sort_keys=True)
-=======
     """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names).
 
     Snakemake's report holds it within a script of the page, which a `<` in it could end.
     """
-    return lambda wildcards: json.dumps(STALENESS.settings(rule, **names_of(wildcards)), sort_keys=True).replace(
+    return lambda wildcards: json.dumps(STALENESS.settings(rule, **dict(wildcards.items())), sort_keys=True).replace(
         "<", r"\u003c"
     )
->>>>>>> fuzz
 
 
 def signature_of(rule):
@@ -420,7 +412,6 @@ def submission_of(wildcards):
     submission = f"estimates_{PLACES.get(ESTIMATES.format(**dict(wildcards.items())), 0) // together}"
     workflow.parent_groupids[submission] = "estimates"  # whose components are counted
     return submission
-
 
 
 def hub_datasets_of(job):

@@ -80,7 +80,9 @@ def plans(estimates: int, layers_per_job: int | None, folder: Path, finished: bo
 def _touch_into_being(folder: Path) -> None:
     """Make empty files of all that the sweep makes and keeps, and let Snakemake take them for made."""
     call = [sys.executable, "-m", "snakemake", "--configfile", "plan.yaml", "--profile", "profiles/local"]
-    told = subprocess.run([*call, "--summary"], cwd=folder, env=environment(), capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [*call, "--summary"], cwd=folder, env=environment(), capture_output=True, text=True, check=True
+    )
     files = {line.split("\t")[0] for line in told.stdout.splitlines()[1:]}
     for file in sorted(files):
         path = folder / file

@@ -50,7 +50,10 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
     staleness = Staleness(expand(load(config, PROJECT / "config")), SCRIPTS, Digests(folder / "digests.json"))
     cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news", "cloud": "points"}
-    for rule, names in (("find_neighbors", cloud), ("estimate_dimensions", {"set": "light", "layers": LAYERS, **cloud})):
+    for rule, names in (
+        ("find_neighbors", cloud),
+        ("estimate_dimensions", {"set": "light", "layers": LAYERS, **cloud}),
+    ):
         (folder / f"{rule}.json").write_text(json.dumps(staleness.settings(rule, **names)))
 
 

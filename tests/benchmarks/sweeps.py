@@ -130,10 +130,10 @@ def _rate(bench: Bench, row: Row, compute: dict[str, Any]) -> None:
         project = check_out(bench.folder / "throughput")
         bench.remembered["neighbors"] = project.folder
         (project.folder / "many.yaml").write_text(yaml.safe_dump(_many(bench.size.clouds)))
-        runrun_snakemake(project.folder, "--until", "find_neighbors", "--configfile", "many.yaml")
+        run_snakemake(project.folder, "--until", "find_neighbors", "--configfile", "many.yaml")
     folder = bench.remembered["neighbors"]
     (folder / "many.yaml").write_text(yaml.safe_dump(_many(bench.size.clouds) | compute))
-    found = runrun_snakemake(folder, "--until", "estimate_dimensions", "--configfile", "many.yaml")
+    found = run_snakemake(folder, "--until", "estimate_dimensions", "--configfile", "many.yaml")
     row.ours, row.figure = found["seconds"], LAYERS * bench.size.clouds / found["seconds"]
 
 

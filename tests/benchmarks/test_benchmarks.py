@@ -19,7 +19,18 @@ def test_a_tiny_run_fills_the_table_and_the_page(tmp_path, capsys):
     page = tmp_path / "benchmarks.md"
     assert command.main(["--size", "tiny", "--without-peers", "--write", str(page)]) == 0
     shown = capsys.readouterr().out
-    for group in ("Neighbours", "Local", "Global", "Growth", "Job", "GPU", "Extraction", "Training", "Sweep", "Throughput"):
+    for group in (
+        "Neighbours",
+        "Local",
+        "Global",
+        "Growth",
+        "Job",
+        "GPU",
+        "Extraction",
+        "Training",
+        "Sweep",
+        "Throughput",
+    ):
         assert f"{group}: " in shown
     table = page.read_text().split("|---|---|---|---:")[1]
     written = [line for line in table.splitlines()[1:] if line.startswith("|")]

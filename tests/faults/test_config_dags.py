@@ -11,7 +11,6 @@ import os
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,7 +81,7 @@ def test_generated_configurations_give_a_plan_or_a_message(kind: str, project: P
             outcomes["no YAML"] += 1
             return
         said = plan(project)
-        assert said is None or said.startswith((REFUSED, "")) and REFUSED in said and "Traceback" not in said, said
+        assert said is None or (said.startswith((REFUSED, "")) and REFUSED in said and "Traceback" not in said), said
         outcomes["planned" if said is None else "refused"] += 1
         if outcomes.total() <= PROCESSES:
             done = project.snakemake("--dry-run")

@@ -44,7 +44,10 @@ def measured_part(sweep: Sweep, staleness: Staleness, path_of: Callable[..., str
 
 def left_out(part: Sweep) -> str:
     """What a part of a sweep leaves out, for the last lines on the screen."""
-    lines = [f"{len(part.missing)} checkpoint(s) are not measured and left out:", *(f"  {name}" for name in part.missing)]
+    lines = [
+        f"{len(part.missing)} checkpoint(s) are not measured and left out:",
+        *(f"  {name}" for name in part.missing),
+    ]
     if part.undrawn:
         lines += ["Figures that need them are not drawn:", *(f"  {complaint}" for complaint in part.undrawn)]
     return "\n".join(lines)
