@@ -1,9 +1,14 @@
 # make demo   the default sweep, end to end
+# make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
 # make test   unit and workflow tests
+# make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
+# make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
 # make lint   ruff, snakefmt and snakemake --lint
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
+# make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
-.PHONY: help demo test lint bench accuracy clean
+# make storage  what float16 vectors change: docs/files.md
+.PHONY: help demo plan test test-slurm install-profiles lint bench bench-dag accuracy storage clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -23,8 +28,36 @@ $(VENV)/installed: envs/requirements.txt pyproject.toml
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile profiles/local
 
+# A path, or a name in config/experiments.
+EXPERIMENT ?= config/config.yaml
+plan: $(VENV)/installed
+	@$(BIN)/python -m idsweep.cli plan $(EXPERIMENT)
+
 test: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+$(VENV)/slurm: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --progress-bar off --constraint envs/requirements.txt --editable ".[slurm]"
+	touch $@
+
+test-slurm: $(VENV)/slurm
+	@command -v sbatch munge > /dev/null || test "$$(id -u)" = 0 \
+		|| { echo "SLURM is missing: as root, apt-get install slurm-wlm munge" >&2; exit 1; }
+	@command -v sbatch munge > /dev/null || { apt-get update -q && apt-get install -q -y slurm-wlm munge; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest tests/slurm
+
+install-profiles: $(VENV)/installed
+	@folder="$$($(BIN)/python -c 'from snakemake.common import get_appdirs; print(get_appdirs().user_config_dir)')"; \
+	mkdir -p "$$folder"; \
+	for name in local slurm; do \
+		from="$$folder/$$name"; to="$(CURDIR)/profiles/$$name"; \
+		if [ "$$(readlink "$$from")" = "$$to" ]; then continue; fi; \
+		if [ -e "$$from" ] || [ -L "$$from" ]; then \
+			echo "$$from is there already and is not a link to $$to: move it away, or go on with --profile profiles/$$name" >&2; \
+			exit 1; \
+		fi; \
+		ln -s "$$to" "$$from" && echo "$$from -> $$to"; \
+	done
 
 .venv-lint/installed: .pre-commit-config.yaml
 	$(PYTHON) -m venv .venv-lint
@@ -54,8 +87,14 @@ bench: $(VENV)/installed
 	-$(MAKE) --no-print-directory --keep-going .venv-bench-torchid/installed .venv-bench-dadapy/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --write docs/benchmarks.md
 
+bench-dag: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.dag --write docs/plans.md
+
 accuracy: $(VENV)/installed
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --write docs/estimators.md
+
+storage: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.storage --write docs/files.md
 
 clean:
 	rm -rf $(VENV) .venv-lint .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis

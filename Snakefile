@@ -23,6 +23,11 @@ if not workflow.overwrite_configfiles:
 report: "report/workflow.rst"
 
 
+# Jobs with serial=1 come one after the other in their submission, where a profile says `resources: serial=1`.
+resource_scopes:
+    serial="local",
+
+
 from idsweep import jobs, preflight
 
 jobs.set_environment(LIBRARY)
@@ -57,6 +62,8 @@ onstart:
 
 onsuccess:
     print(jobs.made([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
+    if SWEEP.missing:
+        print(left_out(SWEEP), file=sys.stderr)
 
 
 onerror:

@@ -21,8 +21,8 @@ rule collect_estimates:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("collect_estimates"),
@@ -45,8 +45,8 @@ rule collect_training:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
         brought=json.dumps([str(file) for *_, file in SWEEP.brought_metrics()]),
         log_level=COMPUTE["log_level"],
     params:
@@ -68,8 +68,8 @@ rule collect_reference:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
         reference=SWEEP.config.get("reference", ""),
         log_level=COMPUTE["log_level"],
     params:
@@ -94,8 +94,8 @@ rule collect_losses:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("collect_losses"),
@@ -119,8 +119,8 @@ rule collect_shifts:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("collect_shifts"),
@@ -147,8 +147,8 @@ rule collect_tokens:
     conda:
         "../envs/figures.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("collect_tokens"),
@@ -174,8 +174,8 @@ rule detect_events:
     conda:
         "../envs/figures.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("detect_events"),
@@ -203,8 +203,8 @@ rule write_csv:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("write_csv"),

@@ -6,24 +6,24 @@ import sys
 from pathlib import Path
 
 from idsweep import comparisons, figure_options, preflight
+from idsweep import report as sweep_report
 from idsweep import config as configuration
 from idsweep.figures import registry as figure_registry
 from idsweep.models import safe
+from idsweep.partial import left_out, measured_part
 from idsweep.representations import VOCABULARY
 from idsweep.signature import Digests
 from idsweep.staleness import MADE_BY, Staleness
 from idsweep.sweep import expand as expand_sweep
 
+SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
+DIGESTS = Digests(Path(".snakemake/idsweep/digests.json"))
+
 try:
     SWEEP = expand_sweep(configuration.load(config, Path(workflow.basedir) / "config"))
 except configuration.ConfigError as error:
     sys.exit(str(error))
-
-STALENESS = Staleness(
-    SWEEP,
-    scripts=Path(workflow.basedir) / "workflow_scripts",
-    digests=Digests(Path(".snakemake/idsweep/digests.json")),
-)
+STALENESS = Staleness(SWEEP, SCRIPTS, DIGESTS)
 COMPUTE = SWEEP.config["compute"]
 
 # A sweep is one run of the workflow; its name is no wildcard, so that Snakemake tells the stages apart by how paths begin.
@@ -46,13 +46,20 @@ EMBEDDINGS = f"{RESULTS}/embeddings/{{model}}/{{checkpoint}}/{{dataset}}.parquet
 PREDICTIONS = f"{RESULTS}/predictions/{{model}}/{{checkpoint}}/{{dataset}}.parquet"
 LOSSES = f"{RESULTS}/losses/{{model}}/{{checkpoint}}/{{dataset}}.parquet"
 NEIGHBORS = f"{RESULTS}/neighbors/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}.parquet"
-ESTIMATES = f"{RESULTS}/estimates/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}/{{representation}}.parquet"
+ESTIMATES = f"{RESULTS}/estimates/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}/{{layers}}.parquet"
 DESCRIBED = f"{RESULTS}/token_tables/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}"
 TABLE = f"{RESULTS}/tables/{{table}}.parquet"
 CSV = f"{RESULTS}/tables/{{table}}.csv"
 FIGURE = f"{RESULTS}/figures/{{figure}}.{{ending}}"
 ABOUT = f"{RESULTS}/about.html"
 REPORT = f"{RESULTS}/report.html"
+
+if SWEEP.config["partial"]:
+    try:
+        SWEEP = measured_part(SWEEP, STALENESS, ESTIMATES.format)
+    except configuration.ConfigError as error:
+        sys.exit(str(error))
+    STALENESS = Staleness(SWEEP, SCRIPTS, DIGESTS)
 
 
 def one_of(names):
@@ -65,6 +72,9 @@ def made_by(rule, made):
     return one_of(name for name, one in made.items() if one.made_by == rule)
 
 
+BLOCKS = {block for model, _, dataset in SWEEP.passes() for block in SWEEP.blocks(model, dataset)}
+
+
 wildcard_constraints:
     model=one_of(SWEEP.known),
     tokenizer=one_of(SWEEP.tokenizers()),
@@ -72,24 +82,24 @@ wildcard_constraints:
     dataset=one_of([*SWEEP.datasets, VOCABULARY]),
     cloud=one_of(SWEEP.config["clouds"]),
     set=one_of(SWEEP.config["estimator_sets"]),
-    representation="[^/]+",
+    layers=one_of(BLOCKS),
     table=one_of(MADE_BY),
     figure=one_of(SWEEP.config["figures"]),
 
 
-def names_of(wildcards):
-    """The wildcards that name a job; its representations share a signature."""
-    return {key: value for key, value in wildcards.items() if key != "representation"}
-
-
 def settings_of(rule):
-    """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names)."""
-    return lambda wildcards: json.dumps(STALENESS.settings(rule, **names_of(wildcards)), sort_keys=True)
+    """What shapes the numbers of a job, as canonical JSON (Snakemake compares `repr`, not names).
+
+    Snakemake's report holds it within a script of the page, which a `<` in it could end.
+    """
+    return lambda wildcards: json.dumps(STALENESS.settings(rule, **dict(wildcards.items())), sort_keys=True).replace(
+        "<", r"\u003c"
+    )
 
 
 def signature_of(rule):
     """One hash of settings, source, versions and upstream signatures: the job is stale when it changes."""
-    return lambda wildcards: STALENESS.signature(rule, **names_of(wildcards))
+    return lambda wildcards: STALENESS.signature(rule, **dict(wildcards.items()))
 
 
 MADE = {"train": TRAINED, "hub": FETCHED}
@@ -270,8 +280,8 @@ def sequences_of(wildcards):
     return SEQUENCES.format(tokenizer=tokenizer, dataset=wildcards.dataset)
 
 
-def kept_if_asked(path):
-    return path if SWEEP.config["keep_embeddings"] else temp(path)
+def kept_if_asked(path, kind="embeddings"):
+    return path if SWEEP.config[f"keep_{kind}"] else temp(path)
 
 
 NEEDS_VECTORS = {
@@ -293,17 +303,17 @@ def names_of_pass(model, checkpoint, dataset):
 
 def estimates_of(clouds):
     return [
-        ESTIMATES.format(set=set, representation=representation, cloud=cloud.cloud, **names_of_pass(*cloud[:3]))
+        ESTIMATES.format(set=set, layers=layers, **cloud.names())
         for cloud in clouds
-        for set, representation in SWEEP.estimates(cloud)
+        for set, layers in SWEEP.estimates(cloud)
     ]
 
 
 def described_of(wildcards):
     """Every representation's estimates of one set and cloud, the tokens and, of texts, what the model makes of them."""
-    names = SWEEP.models[wildcards.model].representations(wildcards.dataset)
+    blocks = SWEEP.blocks(SWEEP.models[wildcards.model], wildcards.dataset)
     given = {
-        "estimates": [ESTIMATES.replace("{representation}", name) for name in names],
+        "estimates": [ESTIMATES.replace("{layers}", layers) for layers in blocks],
         "tokens": tokens_of(wildcards),
     }
     if wildcards.dataset == VOCABULARY:
@@ -344,7 +354,7 @@ def tokens_of_pairs():
 
 def token_tables_of(table):
     return [
-        f"{DESCRIBED}/{table}.parquet".format(set=set, cloud=cloud.cloud, **names_of_pass(*cloud[:3]))
+        f"{DESCRIBED}/{table}.parquet".format(set=set, **cloud.names())
         for cloud in CLOUDS
         for set in SWEEP.config["estimator_sets"]
         if SWEEP.items(set, cloud.cloud)
@@ -372,21 +382,36 @@ FIGURE_FILES = [
     for figure in SWEEP.config["figures"]
     for ending in ("pdf", "png", "svg")
 ]
-TABLES = ["local", "global"]
-TABLES += ["training"] if SWEEP.trained() or SWEEP.brought_metrics() else []
-TABLES += ["events", "leads", "correlations"] if SWEEP.has_dynamics() else []
-TABLES += ["reference"] if "reference" in SWEEP.config else []
-TABLES += ["losses"] if WITH_LOSSES else []
-TABLES += ["shifts"] if PAIRS else []
-TABLES += ["token_groups", "token_extremes", "loss_correlations"] if SWEEP.describes_tokens() else []
-TABLE_FILES = [pattern.format(table=table) for table in TABLES for pattern in (TABLE, CSV)]
+TABLE_FILES = [pattern.format(table=table) for table in SWEEP.tables() for pattern in (TABLE, CSV)]
 
 # Many clouds share the cores, a thread each; a few take several, so that none stands idle.
 CORES = workflow.global_resources.get("_cores").value or 1
 THREADS = max(1, min(8, CORES // len(PASSES)))
 
-# What a device request means to a scheduler; `auto` takes a GPU only where one happens to be.
-GPUS = int(COMPUTE["device"] == "cuda")
+
+def gpus_of(wildcards):
+    """What a device means to a scheduler. `auto` takes a GPU where one happens to be; a submitted job gets what it asks for."""
+    return int(COMPUTE["device"] == "cuda" or (COMPUTE["device"] == "auto" and workflow.non_local_exec))
+
+
+def growing(amount):
+    """Memory or minutes (a number, or a function of the wildcards), and as much again at every further attempt."""
+    return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
+
+
+# With `resources: serial=1` and `group-components: estimates=N`, as in profiles/slurm, N estimates are one submission.
+# Left to itself, Snakemake takes any N; these are neighbours in the sweep, so that none waits for (or is lost with) a
+# checkpoint far away.
+SERIAL = workflow.global_resources.get("serial").value
+PLACES = {file: place for place, file in enumerate(ALL_ESTIMATES)} if SERIAL else {}
+
+
+def submission_of(wildcards):
+    """The group with which an estimate is submitted."""
+    together = workflow.group_settings.group_components.get("estimates", 1)
+    submission = f"estimates_{PLACES.get(ESTIMATES.format(**dict(wildcards.items())), 0) // together}"
+    workflow.parent_groupids[submission] = "estimates"  # whose components are counted
+    return submission
 
 
 def hub_datasets_of(job):
@@ -413,5 +438,6 @@ def complaints():
     )
 
 
-# Report captions are the figures' own descriptions; they reach the caption file through the config.
+# Report captions are the figures' own descriptions; they reach the caption files through the config, as what heads the report.
 config["captions"] = {figure: figure_registry.description(figure) for figure in figure_registry.names()}
+config["heading"] = sweep_report.heading(SWEEP.config)

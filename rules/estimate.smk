@@ -1,4 +1,4 @@
-"""Intrinsic dimension of one representation: one light job for each layer and set of estimators."""
+"""Intrinsic dimension of neighbouring layers: one light job for each block of them and set of estimators."""
 
 
 rule estimate_dimensions:
@@ -7,20 +7,24 @@ rule estimate_dimensions:
     output:
         ESTIMATES,
     log:
-        "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{representation}.log",
+        "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.log",
     benchmark:
-        "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{representation}.tsv"
+        "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.tsv"
+    priority: 12
+    group:
+        submission_of if SERIAL else None
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(10),
+        serial=1,
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("estimate_dimensions"),
         signature=signature_of("estimate_dimensions"),
     message:
-        "{wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}, {wildcards.representation}"
+        "{wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}, {wildcards.layers}"
     script:
         "../workflow_scripts/estimate_dimensions.py"
 
@@ -39,8 +43,8 @@ rule describe_tokens:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("describe_tokens"),

@@ -23,8 +23,8 @@ rule sample_tokens:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         corpus=corpus_of,
         tokenizer=tokenizer_folder,
         log_level=COMPUTE["log_level"],
@@ -50,8 +50,8 @@ rule sample_vocabulary:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
         corpus=counted_file,
         tokenizer=tokenizer_folder,
         log_level=COMPUTE["log_level"],
@@ -86,9 +86,9 @@ rule extract_embeddings:
         "../envs/models.yaml"
     threads: THREADS
     resources:
-        mem_mb=memory_of,
-        runtime=120,
-        gpu=GPUS,
+        mem_mb=growing(memory_of),
+        runtime=growing(120),
+        gpu=gpus_of,
         device=COMPUTE["device"],
         batch_tokens=COMPUTE["batch_tokens"],
         weights=weights_folder,
@@ -120,8 +120,8 @@ rule extract_vocabulary:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=memory_of,
-        runtime=30,
+        mem_mb=growing(memory_of),
+        runtime=growing(30),
         weights=weights_folder,
         adapter=adapter_folder,
         log_level=COMPUTE["log_level"],

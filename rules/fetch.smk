@@ -23,8 +23,8 @@ rule fetch_checkpoint:
         "../envs/models.yaml"
     threads: 0 if DISK_BOUND else 1  # one that waits for room must not keep a core from those that make it
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
         downloads=1,
         checkpoint_disk_gb=disk_of,
         size_gb=size_of,
@@ -51,8 +51,8 @@ rule fetch_tokenizer:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("fetch_tokenizer"),
@@ -75,8 +75,8 @@ rule prepare_dataset:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
         release=lambda wildcards: str(SWEEP.releases()[wildcards.release].file or ""),
         log_level=COMPUTE["log_level"],
     params:

@@ -25,8 +25,8 @@ rule draw_figure:
     conda:
         "../envs/figures.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("draw_figure"),
@@ -54,8 +54,8 @@ rule describe_sweep:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("describe_sweep"),
@@ -80,8 +80,8 @@ rule write_report:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("write_report"),

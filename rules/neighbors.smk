@@ -6,18 +6,19 @@ rule find_neighbors:
         embeddings=EMBEDDINGS,
         tokens=tokens_of,
     output:
-        NEIGHBORS,
+        kept_if_asked(NEIGHBORS, "neighbors"),
     log:
         "<logs>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.log",
     benchmark:
         "<benchmarks>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
+    priority: 11  # before further hidden states, so that few are on the disk at one time
     conda:
         "../envs/estimation.yaml"
     threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=60,
-        gpu=GPUS,
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=gpus_of,
         device=COMPUTE["device"],
         gpu_memory=COMPUTE["gpu_memory"],
         log_level=COMPUTE["log_level"],

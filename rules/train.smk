@@ -17,8 +17,8 @@ rule train_tokenizer:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
         corpus=corpus_of,
         log_level=COMPUTE["log_level"],
     params:
@@ -42,8 +42,8 @@ rule write_tokenizer:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("write_tokenizer"),
@@ -71,11 +71,11 @@ rule train_language_model:
         "../envs/models.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=growing(8000),
+        runtime=growing(240),
         corpus=corpus_of,
         tokenizer=tokenizer_folder,
-        gpu=GPUS,
+        gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
     params:
@@ -104,10 +104,10 @@ rule train_grokking:
         "../envs/models.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         tokenizer=tokenizer_folder,
-        gpu=GPUS,
+        gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
     params:
@@ -135,8 +135,8 @@ rule train_word_vectors:
         "../envs/models.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         corpus=corpus_of,
         log_level=COMPUTE["log_level"],
     params:
@@ -166,12 +166,12 @@ rule fine_tune_language_model:
         "../envs/models.yaml"
     threads: 2
     resources:
-        mem_mb=memory_of_training,
-        runtime=720,
+        mem_mb=growing(memory_of_training),
+        runtime=growing(720),
         corpora=training_corpora_files,
         weights=start_folder,
         tokenizer=tokenizer_folder,
-        gpu=GPUS,
+        gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
     params:
@@ -201,12 +201,12 @@ rule fine_tune_classifier:
         "../envs/models.yaml"
     threads: 2
     resources:
-        mem_mb=memory_of_training,
-        runtime=720,
+        mem_mb=growing(memory_of_training),
+        runtime=growing(720),
         corpora=training_corpora_files,
         weights=start_folder,
         tokenizer=tokenizer_folder,
-        gpu=GPUS,
+        gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
     params:
@@ -236,12 +236,12 @@ rule train_lora_embedding:
         "../envs/models.yaml"
     threads: 2
     resources:
-        mem_mb=memory_of_training,
-        runtime=720,
+        mem_mb=growing(memory_of_training),
+        runtime=growing(720),
         corpora=training_corpora_files,
         weights=start_folder,
         tokenizer=tokenizer_folder,
-        gpu=GPUS,
+        gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
     params:

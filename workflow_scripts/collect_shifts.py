@@ -15,9 +15,9 @@ SAME = ("set", "dataset", "representation", "cloud")
 with job(snakemake) as run:
     measured = {}
     for file, tokens in zip(snakemake.input.estimates, snakemake.input.tokens, strict=True):
-        identity = provenance(file)["identity"]
-        key = (identity["model"], identity["checkpoint"], *(identity[name] for name in SAME))
-        measured[key] = identity, file, tokens
+        for identity in provenance(file)["identities"].values():
+            key = (identity["model"], identity["checkpoint"], *(identity[name] for name in SAME))
+            measured[key] = identity, file, tokens
     shifts = []
     compared = run.settings["compared"]
     progress = Progress("comparing", len(compared), "pairs of models")
@@ -33,9 +33,8 @@ with job(snakemake) as run:
                         f"their vectors have {one} and {other} coordinates: {model} was not fine-tuned from {pair['base']}; "
                         "name what it was made of under `comparisons:`, or as its `base` in the catalog."
                     )
-                table = compare_estimates(
-                    read_estimates(base_file), read_estimates(file), read_table(base_tokens), read_table(tokens)
-                )
+                estimates = [read_estimates(path, identity["representation"]) for path in (base_file, file)]
+                table = compare_estimates(*estimates, read_table(base_tokens), read_table(tokens))
             against = {"base_model": pair["base"], "base_checkpoint": pair["base_checkpoint"]}
             shifts.append((identity | against, table))
         progress.report(done)

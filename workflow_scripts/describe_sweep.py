@@ -16,4 +16,5 @@ with job(snakemake) as run:
         versions=versions(),
         command=os.environ["IDSWEEP_COMMAND"],
         tables=snakemake.input,
+        missing=run.settings.get("missing", ()),
     )

@@ -8,8 +8,8 @@ token_extremes.parquet and loss_correlations.parquet.
 
 from idsweep.jobs import job
 from idsweep.progress import Progress
-from idsweep.store import provenance, read_estimates, read_table, write_table
-from idsweep.tables import identified
+from idsweep.store import read_table, write_table
+from idsweep.tables import each_representation, identified
 from idsweep.token_tables import loss_correlations, token_extremes, token_groups
 
 with job(snakemake) as run:
@@ -18,9 +18,8 @@ with job(snakemake) as run:
     sequences = read_table(snakemake.input.sequences) if of_text else None
     predictions = read_table(snakemake.input.predictions) if of_text else None
     parts = {"token_groups": [], "token_extremes": [], "loss_correlations": []}
-    progress = Progress("describing tokens", len(snakemake.input.estimates), "representations")
-    for done, file in enumerate(snakemake.input.estimates, start=1):
-        estimates, identity = read_estimates(file), provenance(file)["identity"]
+    progress = Progress("describing tokens", len(run.settings["representations"]), "representations")
+    for done, (identity, estimates) in enumerate(each_representation(snakemake.input.estimates), start=1):
         made = {
             "token_groups": token_groups(estimates, tokens),
             "token_extremes": token_extremes(estimates, tokens, sequences, predictions),

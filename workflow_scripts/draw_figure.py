@@ -11,4 +11,5 @@ from idsweep.tables import read_frame
 with job(snakemake) as run:
     figure = snakemake.wildcards.figure
     frames = [read_frame(table, snakemake.input[table]) for table in registry.tables(figure)]
-    style.save(registry.get(figure)(*frames, **run.settings["options"]), snakemake.output)
+    drawn = registry.get(figure)(*frames, **run.settings["options"])
+    style.save(drawn, snakemake.output, missing=run.settings.get("missing", ()))

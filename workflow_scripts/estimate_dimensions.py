@@ -1,7 +1,7 @@
-"""Estimate the intrinsic dimension of one representation with every estimator of one set.
+"""Estimate the intrinsic dimension of one block of representations with every estimator of one set.
 
 Reads: the neighbours file, the sampled tokens (for their sequences) and, for estimators that need vectors, the embeddings.
-Writes: results/{sweep}/estimates/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{representation}.parquet.
+Writes: results/{sweep}/estimates/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.parquet.
 """
 
 from idsweep import clouds, variants
@@ -9,16 +9,16 @@ from idsweep.estimation import Cloud, estimate_layer
 from idsweep.jobs import about, job
 from idsweep.neighbors import NeighborGraph
 from idsweep.representations import layer_of
-from idsweep.store import provenance, read_neighbors, read_table, to_numpy, write_table
+from idsweep.store import provenance, read_neighbors, read_table, to_numpy, write_estimates
 from idsweep.store import variants as held_variants
 
 with job(snakemake, reads=[snakemake.input.neighbors]) as run:
-    neighbors, name = snakemake.input.neighbors, snakemake.wildcards.representation
+    neighbors, wanted = snakemake.input.neighbors, run.settings["representations"]
     tokens = read_table(snakemake.input.tokens)
     sequences = to_numpy(tokens["sequence"])
     k = run.settings["neighbors"]["number"]
 
-    def measured():
+    def measured(name):
         made = None
         if hasattr(snakemake.input, "embeddings"):
             points = clouds.read_points(
@@ -30,13 +30,18 @@ with job(snakemake, reads=[snakemake.input.neighbors]) as run:
             groups = None if variants.is_null(variant) else sequences[ids]
             yield Cloud(variant, ids, groups, NeighborGraph(*graph), next(made).vectors if made else None)
 
-    with about(f"{neighbors}, {name}"):
-        if not held_variants(neighbors, name):
-            raise ValueError(
-                f"there are no more than {k} different points, too few for {k} neighbours. Leave {name} out of `layers`, raise "
-                "points.number and tokens.number, or lower neighbors.number."
-            )
-        table = estimate_layer(measured(), run.settings["estimates"], run.settings["tolerance"])
-    identity = run.settings["identity"] | {"representation": name, "layer": layer_of(name)}
-    identity |= provenance(neighbors)["clouds"][name]
-    write_table(snakemake.output[0], table, run.provenance(identity=identity))
+    facts = provenance(neighbors)["clouds"]
+    if missing := ", ".join(name for name in wanted if name not in facts):
+        raise ValueError(
+            f"{neighbors}, {missing}: there are no more than {k} different points, too few for {k} neighbours. Leave "
+            f"{missing} out of `layers`, raise points.number and tokens.number, or lower neighbors.number."
+        )
+    estimates = {}
+    for name in wanted:
+        with about(f"{neighbors}, {name}"):
+            estimates[name] = estimate_layer(measured(name), run.settings["estimates"], run.settings["tolerance"])
+    identities = {
+        name: run.settings["identity"] | {"representation": name, "layer": layer_of(name)} | facts[name]
+        for name in wanted
+    }
+    write_estimates(snakemake.output[0], estimates, run.provenance(identities=identities))

@@ -31,7 +31,7 @@ with (
         commits = {"commit": commit_of(given.weights), "adapter_commit": commit_of(given.adapter)}
         return run.provenance(device=device, n_parameters=number_of_parameters(model), **commits)
 
-    with EmbeddingsWriter(output.embeddings, provenance) as file:
+    with EmbeddingsWriter(output.embeddings, provenance, run.settings["storage"]) as file:
         losses = extract_hidden_states(
             model,
             read_table(snakemake.input.tokens),

@@ -4,6 +4,7 @@ Reads: the sampled entries of the vocabulary, the checkpoint's weights (or a fil
 Writes: results/{sweep}/embeddings/{model}/{checkpoint}/vocabulary.parquet.
 """
 
+from functools import partial
 from importlib import import_module
 
 from idsweep.checkpoint_disk import measuring
@@ -30,6 +31,7 @@ with (
         matrices = {name: embedding_rows(model, name) for name in run.settings["matrices"]}
         n_parameters = number_of_parameters(model)
     commits = {"commit": commit_of(given.weights), "adapter_commit": commit_of(given.adapter)}
-    with EmbeddingsWriter(snakemake.output[0], lambda: run.provenance(n_parameters=n_parameters, **commits)) as file:
+    provenance = partial(run.provenance, n_parameters=n_parameters, **commits)
+    with EmbeddingsWriter(snakemake.output[0], provenance, run.settings["storage"]) as file:
         for name, matrix in matrices.items():
             file.write(points, {name: take_rows(matrix, ids)})

@@ -14,6 +14,6 @@ with job(snakemake):
         snakemake.output[0],
         python=os.environ["IDSWEEP_PYTHON"],
         snakefile=Path(snakemake.scriptdir).parent / "Snakefile",
-        config={key: value for key, value in snakemake.config.items() if key != "captions"},
+        config={key: value for key, value in snakemake.config.items() if key not in ("captions", "heading")},
         contents=snakemake.input,
     )

@@ -36,7 +36,7 @@ class Failed(Exception):
 class Size:
     """How large a run is: neighbours, points of each cloud, runs of each call, seconds after which a row is not
     repeated, and seconds between the calls of two processes, until the threads of the first have stopped spinning;
-    passages of the sweep that is run (0 for none) and checkpoints of each model in the plan (all if None)."""
+    passages of the sweep that is run (0 for none) and clouds whose estimates are timed."""
 
     k: int
     real: int
@@ -47,7 +47,7 @@ class Size:
     gpu: Cloud
     matmul: int
     passages: int
-    checkpoints: str | None
+    clouds: int
     runs: int
     seconds: float
     pause: float
@@ -64,7 +64,7 @@ SIZES = {
         gpu=Cloud("synthetic", 100_000, 4096),
         matmul=16_384,
         passages=512,
-        checkpoints=None,
+        clouds=16,
         runs=5,
         seconds=60,
         pause=0.3,
@@ -79,7 +79,7 @@ SIZES = {
         gpu=Cloud("synthetic", 10_000, 1024),
         matmul=4_096,
         passages=512,
-        checkpoints="step{1000..10000/1000}",
+        clouds=4,
         runs=3,
         seconds=5,
         pause=0.2,
@@ -94,7 +94,7 @@ SIZES = {
         gpu=Cloud("synthetic", 1_000, 256),
         matmul=512,
         passages=0,
-        checkpoints="step{1000}",
+        clouds=0,
         runs=1,
         seconds=1,
         pause=0,

@@ -14,6 +14,7 @@ import numpy as np
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "workflow_scripts"
 LAYER = 4
+LAYERS = "layers_0-6"  # the block of it
 NEIGHBORS = 64
 PARAMETERS = 22_713_216  # of MiniLM
 SWEEP = {
@@ -49,7 +50,10 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
     staleness = Staleness(expand(load(config, PROJECT / "config")), SCRIPTS, Digests(folder / "digests.json"))
     cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news", "cloud": "points"}
-    for rule, names in (("find_neighbors", cloud), ("estimate_dimensions", {"set": "light", **cloud})):
+    for rule, names in (
+        ("find_neighbors", cloud),
+        ("estimate_dimensions", {"set": "light", "layers": LAYERS, **cloud}),
+    ):
         (folder / f"{rule}.json").write_text(json.dumps(staleness.settings(rule, **names)))
 
 
@@ -58,7 +62,7 @@ def run(rule: str, folder: Path) -> None:
     files = {name: str(folder / f"{name}.parquet") for name in ("tokens", "embeddings", "neighbors")}
     snakemake = SimpleNamespace(
         rule=rule,
-        wildcards=_Named(cloud="points", representation=f"layer_{LAYER}"),
+        wildcards=_Named(cloud="points", layers=LAYERS),
         input=_Named(**files),
         output=[str(folder / f"{WRITES[rule]}.parquet")],
         log=[str(folder / f"{rule}.log")],

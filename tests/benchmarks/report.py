@@ -35,7 +35,7 @@ GROUPS = {
     "Sweep": "A whole run of Snakemake from texts to the table of estimates, in a fresh checkout, on 2 cores. Memory is that of "
     "Snakemake and all its processes together, pages that they share counted once, looked at five times a second. Written is "
     "what lies in results/ at the end.",
-    "Plan": "A dry run of a large sweep: what Snakemake needs before the first job begins.",
+    "Throughput": "How many layers' estimates (local and global TwoNN and MLE) a run of Snakemake makes in a second.",
     "GPU": "The search on one GPU. Its rate counts 2 N² D operations, whatever else the search does.",
 }
 

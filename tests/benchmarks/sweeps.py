@@ -1,4 +1,4 @@
-"""Whole runs of Snakemake: a small sweep beside another pipeline's published figures, and how long large plans take."""
+"""Whole runs of Snakemake: a small sweep beside another pipeline's published figures, and how many estimates it makes a second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 from idsweep.packages import path_in_package
-from workflow.checkout import check_out
+from workflow.checkout import PROJECT, check_out
 
 from benchmarks.bench import THREADS, Bench, Failed, Size, Unavailable, environment
 from benchmarks.rows import Row
@@ -26,6 +26,7 @@ Measure = Callable[[Bench, Row], None]
 TOPO_LLM_SAID = "Topo_LLM on one layer: 239.6 s, 3.5 GB, 377 MB (given)"
 TOPO_LLM = {"seconds": 239.6, "memory": 3.5e9, "written": 377e6}
 PASSAGE_WORDS = 60
+LAYERS = 7  # of MiniLM, its embedding output among them
 RACE: dict[str, Any] = {
     "sweep": "race",
     "models": {"minilm": None},
@@ -52,9 +53,9 @@ class Run:
 
 
 def sweep_rows(size: Size) -> list[Row]:
-    """A sweep that is run, beside another pipeline's figures, and the plan of a large one."""
+    """A sweep that is run, beside another pipeline's figures, and the rate of light jobs."""
     race = Run(f"MiniLM, {size.passages} passages of about {PASSAGE_WORDS} words, 3,000 tokens, N = 500, L = 128")
-    plan = Run("config/experiments/pythia.yaml")
+    many = Run(f"MiniLM, {LAYERS} layers × {size.clouds} clouds of N = 2,000, k = 64, the estimates of pythia.yaml")
 
     def row(group: str, what: str, run: Run, against: str, measure: Measure, **target: Any) -> Row:
         return Row(group, what, run, 0, against, measure, **target)
@@ -63,8 +64,8 @@ def sweep_rows(size: Size) -> list[Row]:
         row("Sweep", "local TwoNN of all 7 layers", race, TOPO_LLM_SAID, _race, unit="s", at_most=40),
         row("Sweep", "its memory", race, TOPO_LLM_SAID, _of("race", "memory", 1e-9), unit="GB", at_most=1.5),
         row("Sweep", "its files", race, TOPO_LLM_SAID, _of("race", "written", 1e-6), unit="MB", at_most=40),
-        row("Plan", "58,520 estimates", plan, "", _plan, unit="s", at_most=90),
-        row("Plan", "its memory", plan, "", _of("plan", "memory", 1e-9), unit="GB", at_most=2),
+        row("Throughput", "estimates of layers on 2 cores", many, "", _throughput, unit="a second", at_least=4),
+        row("Throughput", "the same, a job for each layer", many, "", _throughput_of_layers, unit="a second"),
     ]
 
 
@@ -81,7 +82,7 @@ def _race(bench: Bench, row: Row) -> None:
 
 def _of(run: str, what: str, unit: float) -> Measure:
     def measure(bench: Bench, row: Row) -> None:
-        row.figure = unit * {"race": _raced, "plan": _planned}[run](bench)[what]
+        row.figure = unit * {"race": _raced}[run](bench)[what]
 
     return measure
 
@@ -91,11 +92,11 @@ def _raced(bench: Bench) -> dict[str, float]:
     if not bench.size.passages:
         raise Unavailable("left out at this size")
     if "race" not in bench.remembered:
-        project = check_out(bench.folder / "race")
+        project = check_out(bench.folder / "race", compiled=False)
         (project.folder / "race.yaml").write_text(yaml.safe_dump(RACE))
         with (project.folder / "passages.jsonl").open("w") as file:
             file.writelines(json.dumps({"text": text}) + "\n" for text in _passages(bench.size.passages))
-        found = _snakemake(project.folder, "results/race/tables/local.parquet", "--configfile", "race.yaml")
+        found = run_snakemake(project.folder, "results/race/tables/local.parquet", "--configfile", "race.yaml")
         written = sum(path.stat().st_size for path in (project.folder / "results").rglob("*") if path.is_file())
         bench.remembered["race"] = found | {"written": written}
     return bench.remembered["race"]
@@ -113,27 +114,49 @@ def _passages(number: int) -> list[str]:
     return [" ".join(words) for words in passages[:number]]
 
 
-def _plan(bench: Bench, row: Row) -> None:
-    found = _planned(bench)
-    row.ours = row.figure = found["seconds"]
-    row.note = f"The plan of {found['jobs']:,.0f} jobs, with a first look at everything that decides what is stale."
+def _throughput(bench: Bench, row: Row) -> None:
+    _rate(bench, row, {})
+    row.note = "Whole runs of Snakemake over neighbours that are there, its start included."
 
 
-def _planned(bench: Bench) -> dict[str, float]:
-    if not bench.size.passages:
+def _throughput_of_layers(bench: Bench, row: Row) -> None:
+    _rate(bench, row, {"compute": {"layers_per_job": 1}})
+
+
+def _rate(bench: Bench, row: Row, compute: dict[str, Any]) -> None:
+    if not bench.size.clouds:
         raise Unavailable("left out at this size")
-    if "plan" not in bench.remembered:
-        project = check_out(bench.folder / "plan")
-        config = yaml.safe_load((project.folder / "config/experiments/pythia.yaml").read_text())
-        if bench.size.checkpoints is not None:
-            config["models"] = {name: {"checkpoints": bench.size.checkpoints} for name in config["models"]}
-        (project.folder / "plan.yaml").write_text(yaml.safe_dump(config))
-        found = _snakemake(project.folder, "-n", "-q", "rules", "--configfile", "plan.yaml")
-        bench.remembered["plan"] = found
-    return bench.remembered["plan"]
+    if "neighbors" not in bench.remembered:
+        project = check_out(bench.folder / "throughput")
+        bench.remembered["neighbors"] = project.folder
+        (project.folder / "many.yaml").write_text(yaml.safe_dump(_many(bench.size.clouds)))
+        run_snakemake(project.folder, "--until", "find_neighbors", "--configfile", "many.yaml")
+    folder = bench.remembered["neighbors"]
+    (folder / "many.yaml").write_text(yaml.safe_dump(_many(bench.size.clouds) | compute))
+    found = run_snakemake(folder, "--until", "estimate_dimensions", "--configfile", "many.yaml")
+    row.ours, row.figure = found["seconds"], LAYERS * bench.size.clouds / found["seconds"]
 
 
-def _snakemake(folder: Path, *arguments: str) -> dict[str, float]:
+def _many(clouds: int) -> dict[str, Any]:
+    """Clouds that differ in their seed alone."""
+    sets = yaml.safe_load((PROJECT / "config/experiments/pythia.yaml").read_text())["estimator_sets"]
+    for item in sets["standard"]:
+        item |= {"n_neighbors": 64} if item["scope"] == "local" and item["estimator"] == "twonn" else {}
+    return {
+        "sweep": "many",
+        "models": {"minilm": None},
+        "datasets": ["lee_news"],
+        "tokens": {"number": 4000, "max_length": 128},
+        "points": {"number": 2000, "seed": list(range(clouds))},
+        "neighbors": {"number": 64},
+        "scales": {"halvings": 0},
+        "estimator_sets": sets,
+        "figures": {},
+        "keep_embeddings": True,
+    }
+
+
+def run_snakemake(folder: Path, *arguments: str) -> dict[str, float]:
     """Seconds, and the highest memory of Snakemake and all its processes together, in bytes; jobs if it tells them."""
     command = [sys.executable, "-m", "snakemake", *arguments, "--profile", "profiles/local", "--cores", str(THREADS)]
     log = folder / "snakemake.log"

@@ -10,6 +10,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks.bench import SIZES
 from benchmarks.clouds import Cloud
+from benchmarks.dag import CHECKPOINTS, sweep_of
 from benchmarks.rows import Row, largest_difference
 from benchmarks.table import rows
 
@@ -18,7 +19,18 @@ def test_a_tiny_run_fills_the_table_and_the_page(tmp_path, capsys):
     page = tmp_path / "benchmarks.md"
     assert command.main(["--size", "tiny", "--without-peers", "--write", str(page)]) == 0
     shown = capsys.readouterr().out
-    for group in ("Neighbours", "Local", "Global", "Growth", "Job", "GPU", "Extraction", "Training", "Sweep", "Plan"):
+    for group in (
+        "Neighbours",
+        "Local",
+        "Global",
+        "Growth",
+        "Job",
+        "GPU",
+        "Extraction",
+        "Training",
+        "Sweep",
+        "Throughput",
+    ):
         assert f"{group}: " in shown
     table = page.read_text().split("|---|---|---|---:")[1]
     written = [line for line in table.splitlines()[1:] if line.startswith("|")]
@@ -51,3 +63,12 @@ def test_values_that_disagree_fail_the_run(difference, status, monkeypatch, caps
 def test_the_largest_difference_is_relative_and_minds_undefined_values(theirs, difference):
     ours = {"value": np.array([1.0, np.nan]), "indices": np.array([3])}
     assert largest_difference(ours, {"value": np.array(theirs), "indices": np.array([4])}) == difference
+
+
+@pytest.mark.parametrize("estimates", CHECKPOINTS)
+def test_the_plans_are_of_as_many_estimates_as_they_say(estimates):
+    _, sweep = sweep_of(estimates)
+    files = sum(1 for cloud in sweep.clouds() for _ in sweep.estimates(cloud))
+    assert estimates / 8 < files < estimates / 4
+    _, sweep = sweep_of(estimates, layers_per_job=1)
+    assert sum(1 for cloud in sweep.clouds() for _ in sweep.estimates(cloud)) == estimates

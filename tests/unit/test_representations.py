@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from idsweep import clouds, store
-from idsweep.representations import Combination, combine, in_order, layer_of, of_layer
+from idsweep.representations import Combination, blocks, combine, in_order, layer_of, of_layer
 from idsweep.store import POINTS
 
 RNG = np.random.default_rng(3)
@@ -22,6 +22,23 @@ def test_names_and_numbers() -> None:
     assert layer_of(of_layer(12)) == 12
     assert layer_of("input_embeddings") is None
     assert in_order(["wide", "layer_10", "layer_9", "average"]) == ["layer_9", "layer_10", "average", "wide"]
+
+
+def test_blocks_are_ranges_of_numbers() -> None:
+    names = [*map(of_layer, (0, 3, 7, 8, 20)), "average"]
+    assert blocks(names, 8, depth=20) == {
+        "layers_0-7": ["layer_0", "layer_3", "layer_7"],
+        "layers_8-15": ["layer_8"],
+        "layers_16-20": ["layer_20"],
+        "average": ["average"],
+    }
+    assert blocks(names, 1, depth=20) == {name: [name] for name in names}
+    assert blocks(["layer_8"], 8, depth=8) == {"layer_8": ["layer_8"]}
+
+
+def test_one_more_layer_changes_no_other_block() -> None:
+    few, more = (blocks([*map(of_layer, layers)], 4, depth=11) for layers in ((1, 5, 9), (1, 5, 6, 9)))
+    assert {name for name in more if more[name] != few[name]} == {"layers_4-7"}
 
 
 def test_combinations_are_numpy_s() -> None:

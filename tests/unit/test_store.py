@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from idsweep import store
 from idsweep.cli import main
+from idsweep.points import prepare_points
 
 RNG = np.random.default_rng(0)
 PROVENANCE = {"rule": "test", "settings": {"b": 1, "a": [2.5, None]}}
@@ -37,6 +38,41 @@ def test_embeddings_come_back_in_the_order_of_points(tmp_path: Path, dtype: type
         assert read.dtype == np.float32
         np.testing.assert_array_equal(read, vectors[layer].astype(np.float32))
         np.testing.assert_array_equal(store.read_points(path, layer), np.arange(300))
+
+
+def test_float16_halves_the_file_and_rounds(tmp_path: Path) -> None:
+    vectors = RNG.normal(size=(2000, 64)).astype(np.float32)
+    sizes = []
+    for storage in ("float32", "float16"):
+        with store.EmbeddingsWriter(path := tmp_path / storage, dict, storage) as file:
+            file.write(np.arange(2000, dtype=np.int32), {0: vectors})
+        sizes.append(path.stat().st_size)
+        read = store.read_embeddings(path, 0)
+        assert read.dtype == np.float32
+        np.testing.assert_allclose(read, vectors, rtol=2**-11 if storage == "float16" else 0, atol=2**-25)
+    assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.05)
+
+
+def test_points_that_rounding_makes_equal_are_seen(tmp_path: Path) -> None:
+    vectors = np.array([[1, 2], [1.0001, 2], [1.01, 2], [-1e-9, 2], [0, 2]], np.float32)
+    kept = {}
+    for storage in ("float32", "float16"):
+        with store.EmbeddingsWriter(path := tmp_path / storage, dict, storage) as file:
+            file.write(np.arange(5, dtype=np.int32), {0: vectors})
+        kept[storage] = prepare_points(store.read_embeddings(path, 0), number=5, seed=0).rows.tolist()
+    assert kept == {"float32": [0, 1, 2, 3, 4], "float16": [0, 2, 3]}
+
+
+def test_values_beyond_float16_are_refused_and_named(tmp_path: Path) -> None:
+    vectors = np.zeros((3, 2), np.float32)
+    vectors[1, 0] = -65536
+    message = r"layer_5 holds -65536, beyond ±65504, the largest float16\. Set extraction\.storage to float32"
+    with (
+        pytest.raises(ValueError, match=message),
+        store.EmbeddingsWriter(tmp_path / "e.parquet", dict, "float16") as file,
+    ):
+        file.write(np.arange(3, dtype=np.int32), {4: np.full((3, 2), 65504, np.float32), 5: vectors})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_embeddings_are_plain_parquet_for_others(tmp_path: Path) -> None:
@@ -149,11 +185,11 @@ def test_damage_is_noticed_and_named(tmp_path: Path, damage: str) -> None:
 def test_files_of_another_version_are_told(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     store.write_table(path, pa.table({"layer": [1], "point": [0]}), {"versions": {"idsweep": "0.0.9"}})
-    for read in (store.read_estimates, lambda path: store.read_embeddings(path, 1)):
+    for read in (store.read_estimates, store.read_embeddings):
         with pytest.raises(
             ValueError, match=r"t\.parquet was written by idsweep 0\.0\.9 with columns layer, point; this"
         ):
-            read(path)
+            read(path, 1)
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(
         ValueError, match=r"written by another program or version with columns a; .*needs representation"

@@ -467,7 +467,7 @@ def test_a_change_goes_down_the_chain_and_not_up(tmp_path: Path) -> None:
         ("sample_tokens", {"tokenizer": "minilm", "dataset": "lee_news"}, True),
         ("extract_embeddings", CLOUD, True),
         ("find_neighbors", CLOUD | {"cloud": "points"}, False),
-        ("estimate_dimensions", CLOUD | {"cloud": "points", "set": "standard"}, False),
+        ("estimate_dimensions", CLOUD | {"cloud": "points", "set": "standard", "layers": "layers_0-6"}, False),
         ("collect_estimates", {}, False),
         ("draw_figure", {"figure": "violins"}, False),
         ("write_report", {}, False),
@@ -578,3 +578,12 @@ def test_keys_of_an_entry_make_stale_what_they_shape(tmp_path: Path, change: dic
     expected = stale | ({"extract_vocabulary"} if "sample_vocabulary" in stale else set())
     assert {rule for rule, names in jobs.items() if changed(one, two, rule, **names)} == expected
     assert changed(one, two, "collect_estimates") is bool(stale)
+
+
+def test_the_type_that_vectors_are_stored_as_makes_them_stale(tmp_path: Path) -> None:
+    chosen = {"minilm": {"layers": [0, "input_embeddings"]}}
+    one, two = (staleness(tmp_path, models=chosen, extraction={"storage": name}) for name in ("float32", "float16"))
+    at = {"model": "minilm", "checkpoint": "final"}
+    assert changed(one, two, "extract_embeddings", **at, dataset="lee_news")
+    assert changed(one, two, "extract_vocabulary", **at)
+    assert not changed(one, two, "sample_tokens", tokenizer="minilm", dataset="lee_news")

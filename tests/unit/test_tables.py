@@ -40,8 +40,10 @@ def write_estimates(path: Path, values: list[float], layer: int = 3) -> str:
         mean = factor * np.mean([value for value in values if value == value] or [np.nan])
         rows.append(cloud | stable | {"scope": "mean", "value": mean, "standard_error": factor * 0.125})
         rows.append(cloud | stable | {"scope": "global", "value": factor * 7.5, "standard_error": 0.25})
-    table = pa.Table.from_pylist(rows, schema=store.ESTIMATES)
-    store.write_table(path, table, {"identity": IDENTITY | {"representation": f"layer_{layer}", "layer": layer}})
+    table, name = pa.Table.from_pylist(rows, schema=store.ESTIMATES), f"layer_{layer}"
+    store.write_estimates(
+        path, {name: table}, {"identities": {name: IDENTITY | {"representation": name, "layer": layer}}}
+    )
     return str(path)
 
 

@@ -63,6 +63,13 @@ def read(project: Project, path: str) -> pd.DataFrame:
     return store.read_table(project.results / f"{path}.parquet").to_pandas()
 
 
+def values_of(project: Project, of_pass: str, representation: str) -> pd.Series:
+    """Point -> its local estimate; of_pass: model/checkpoint/dataset."""
+    (file,) = (project.results / f"estimates/standard/{of_pass}/points").iterdir()
+    estimates = store.read_estimates(file, representation).to_pandas()
+    return estimates.query("scope == 'local' and variant == 'data'").set_index("point")["value"]
+
+
 # --- token_embeddings
 
 
@@ -216,19 +223,15 @@ def tuned(checkout: Path) -> Project:
     )
 
 
-def local_values(project: Project, model: str, checkpoint: str) -> pd.Series:
-    path = f"estimates/standard/{model}/{checkpoint}/reviews--train/points/layer_2"
-    return read(project, path).query("scope == 'local' and variant == 'data'").set_index("point")["value"]
-
-
 def test_shifts_are_means_of_differences_at_the_same_tokens(tuned: Project) -> None:
     shifts = table(tuned, "shifts").set_index(["model", "checkpoint"])
     assert set(shifts.index) == {("neox_reviews", "step0"), ("neox_reviews_lora", "step2")}
-    base = local_values(tuned, "tiny_neox", "step2")
+    base = values_of(tuned, "tiny_neox/step2/reviews--train", "layer_2")
     tokens = read(tuned, "tokens/tiny_neox/reviews--train")
     for (model, checkpoint), row in shifts.iterrows():
         assert (row["base_model"], row["base_checkpoint"]) == ("tiny_neox", "step2")
-        both = pd.concat([base, local_values(tuned, model, checkpoint)], axis=1, join="inner", keys=["base", "tuned"])
+        of_tuned = values_of(tuned, f"{model}/{checkpoint}/reviews--train", "layer_2")
+        both = pd.concat([base, of_tuned], axis=1, join="inner", keys=["base", "tuned"])
         both = both.dropna()
         difference = both["tuned"] - both["base"]
         assert row["n_pairs"] == len(both) > 150
@@ -240,7 +243,7 @@ def test_shifts_are_means_of_differences_at_the_same_tokens(tuned: Project) -> N
         assert row["lower"] <= row["shift"] <= row["upper"]
     assert shifts.loc[("neox_reviews", "step0"), "shift"] == 0
     tuned_by = shifts.loc[("neox_reviews_lora", "step2")]
-    difference = local_values(tuned, "neox_reviews_lora", "step2") - base
+    difference = values_of(tuned, "neox_reviews_lora/step2/reviews--train", "layer_2") - base
     assert tuned_by["effect_size"] == pytest.approx(difference.mean() / difference.std(), rel=1e-9)
     assert tuned_by["shift"] != 0
 
@@ -424,8 +427,7 @@ def test_correlations_with_the_loss_are_scipy_s(predicted: Project) -> None:
     assert len(found) == 3
     oracles = {"pearson": scipy.stats.pearsonr, "spearman": scipy.stats.spearmanr, "kendall": scipy.stats.kendalltau}
     for (model, checkpoint, coefficient), row in found.iterrows():
-        estimates = read(predicted, f"estimates/standard/{model}/{checkpoint}/lee_news/points/{row['representation']}")
-        values = estimates.query("scope == 'local' and variant == 'data'").set_index("point")["value"]
+        values = values_of(predicted, f"{model}/{checkpoint}/lee_news", row["representation"])
         of_tokens = read(predicted, f"predictions/{model}/{checkpoint}/lee_news").set_index("point")["log_probability"]
         both = pd.concat([values, of_tokens], axis=1, join="inner").dropna()
         assert row["n_tokens"] == len(both) > 150
@@ -436,8 +438,7 @@ def test_correlations_with_the_loss_are_scipy_s(predicted: Project) -> None:
 def test_tables_of_tokens_name_the_tokens_behind_the_extremes(predicted: Project) -> None:
     extremes, groups = table(predicted, "token_extremes"), table(predicted, "token_groups")
     lowest = extremes.query("end == 'lowest' and rank == 1").iloc[0]
-    path = f"estimates/standard/tiny_modernbert/step2/lee_news/points/{lowest['representation']}"
-    values = read(predicted, path).query("scope == 'local' and variant == 'data'").set_index("point")["value"]
+    values = values_of(predicted, "tiny_modernbert/step2/lee_news", lowest["representation"])
     assert (lowest["point"], lowest["value"]) == (values.idxmin(), values.min())
     assert lowest["token"] == read(predicted, "tokens/tiny_modernbert/lee_news")["token"][lowest["point"]]
     of_part = groups.query("by == 'part'")
@@ -445,10 +446,13 @@ def test_tables_of_tokens_name_the_tokens_behind_the_extremes(predicted: Project
     assert (of_part["mean"] * of_part["n"]).sum() / of_part["n"].sum() == pytest.approx(values.mean(), rel=1e-9)
 
 
-def test_a_layer_whose_vectors_are_all_the_same_fails_alone(predicted: Project) -> None:
+def test_a_layer_whose_vectors_are_all_the_same_fails_with_its_block(predicted: Project) -> None:
     """What a masked token becomes before attention, where positions come in only there."""
-    estimates = "estimates/standard/tiny_modernbert/step2/lee_news/points/layer_{}.parquet"
-    assert (predicted.results / estimates.format(4)).exists()
-    done = predicted.snakemake(f"results/{predicted.sweep}/{estimates.format(0)}")
+    given = yaml.safe_load(predicted.configfile.read_text())
+    predicted.configure(given, layers=[0, 4], compute={"layers_per_job": 4})
+    done = predicted.snakemake("--until", "estimate_dimensions")
     assert done.returncode != 0
     assert "layer_0: there are no more than 16 different points" in done.stdout
+    made = predicted.results / "estimates/standard/tiny_modernbert/step2/lee_news/points"
+    assert (made / "layer_4.parquet").exists()
+    assert not (made / "layers_0-3.parquet").exists()

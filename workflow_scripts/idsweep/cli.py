@@ -1,4 +1,4 @@
-"""The command `idsweep`: look into a file that a sweep has written, list the keys of a configuration."""
+"""The command `idsweep`: what a sweep will take, what a file holds that it has written, the keys of a configuration."""
 
 from __future__ import annotations
 
@@ -22,8 +22,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show.add_argument("file", help="a Parquet file below results/")
     keys = commands.add_parser("keys", help="print all keys of a configuration as Markdown")
     keys.add_argument("--schema", default="config/schema.yaml", type=Path, help="default: %(default)s")
+    plan = commands.add_parser("plan", help="print what a sweep will take, before anything runs")
+    plan.add_argument("sweep", nargs="?", default="config/config.yaml", help="a file, or a name in config/experiments")
+    plan.add_argument("--profile", default="profiles/local", type=Path, help="whose bounds hold (default: %(default)s)")
+    plan.add_argument("--cores", type=int, help="instead of the profile's")
+    plan.add_argument(
+        "--measured",
+        metavar="SWEEP",
+        help="another sweep that was run here: how long its jobs took tells how long these will",
+    )
     given = parser.parse_args(arguments)
     try:
+        if given.command == "plan":
+            from idsweep.planning.command import planned
+
+            print(planned(given.sweep, given.profile, given.cores, given.measured), end="")
+            return 0
         if given.command == "keys":
             print(page(given.schema), end="")
             return 0

@@ -144,7 +144,12 @@ def _listed(numbers: Sequence[int]) -> str:
 def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
     from idsweep.user_tables import read_reference
 
-    if not file.is_file():
+    try:
+        there = file.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        yield f"{str(file)!r} cannot be looked for: {error}"
+        return
+    if not there:
         yield f"there is no file {str(file)!r}; relative paths start at the working directory"
         return
     try:

@@ -10,7 +10,7 @@ import copy
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,17 @@ from idsweep.variations import runs, wrong_seeds
 
 REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
 MOST_SHOWN = 10
+MOST_COMBINATIONS = 1000  # of lists of values
+DEEPEST, MOST_ITEMS = 50, 1_000_000  # of what a config file holds, whose aliases may stand for ever more
+LARGEST = 2**63  # whole numbers that tables can hold are below
+LONGEST_NAME = 200  # characters of a name that becomes part of a path; file systems take 255, endings included
 KINDS = {
     "object": "a mapping (as `name:` below it)",
     "array": "a list",
     "string": "text",
     "integer": "a whole number",
     "number": "a number",
-    "boolean": "true or false",
+    "boolean": "true or false (with --config, True or False)",
     "null": "nothing",
 }
 # Stricter than JSON Schema, for which 200.0 is a whole number and infinity a number.
@@ -59,6 +63,7 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     Raises ConfigError.
     """
     schema = _with_registries(_read_yaml(folder / "schema.yaml"))
+    _check_size(given)
     config = _plain(given)
     _check_plain(config)
     _check_options(config.get("figures"))
@@ -129,6 +134,8 @@ def _take_lists(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list
             ]
             for i, key, values in lists:
                 complaints += _wrong_list(values, key_path(["estimator_sets", name, i, key]))
+            for i, item in enumerate(items):
+                complaints += _too_many(item, key_path(["estimator_sets", name, i]))
             if lists and not complaints:
                 sets[name] = expansion.estimates(items, label="estimator")
     if complaints:
@@ -154,9 +161,17 @@ def _wrong_points(settings: Any, schema: Mapping[str, Any], at: str) -> Iterator
         for i, value in enumerate(values):
             for error in Validator(schema).iter_errors({key: value}):
                 yield from (line.replace(f"{at}.{key}", f"{at}.{key}[{i}]", 1) for line in _complaints(error, at))
+    yield from _too_many(lists, at)
     alone = {key: value for key, value in settings.items() if key not in lists} if lists else settings
     for error in Validator(schema).iter_errors(alone):
         yield from _complaints(error, at)
+
+
+def _too_many(settings: Mapping[str, Any], at: str) -> Iterator[str]:
+    """Complaints about lists of values whose combinations nobody can want."""
+    number = prod(len(values) for values in settings.values() if isinstance(values, list))
+    if number > MOST_COMBINATIONS:
+        yield f"{at}: its lists have {number:,} combinations of values; expected at most {MOST_COMBINATIONS:,}"
 
 
 def _wrong_list(values: list[Any], at: str) -> Iterator[str]:
@@ -181,6 +196,8 @@ def _complete_varied(entries: Any, schema: Mapping[str, Any], prefix: str) -> No
         vary = entry.get("vary")
         if wrong := list(Validator(schema["$defs"]["vary"]).iter_errors(vary)) if "vary" in entry else []:
             complaints += [line for error in wrong for line in _complaints(error, f"{at}.vary")]
+        elif too_many := [*_too_many(vary or {}, f"{at}.vary")]:
+            complaints += too_many
         elif "vary" in entry and all(isinstance(entry.get(key.split(".")[0], {}), dict) for key in vary):
             made = runs(name, {key: value for key, value in entry.items() if key != "seeds"})
             for run in made:
@@ -197,6 +214,28 @@ def _about(complaint: str, at: str, keys: Iterable[str]) -> bool:
     return any(re.match(re.escape(f"{at}.{key}") + r"[:.\[]", complaint) for key in keys)
 
 
+def _check_size(given: Any) -> None:
+    """Raise ConfigError for what aliases of YAML make endless, or far larger than its file."""
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), given)]
+    seen = 0
+    while waiting:
+        at, value = waiting.pop()
+        seen += 1
+        if len(at) > DEEPEST or seen > MOST_ITEMS:
+            raise ConfigError(
+                [
+                    f"{key_path(at[:3])}: it holds itself or far too much (aliases &name, *name?); write out what is meant"
+                ]
+            )
+        waiting += [((*at, key), item) for key, item in _inside(value)]
+
+
+def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, list | tuple) else ()
+
+
 def _plain(value: Any) -> Any:
     """Deep copy into plain dicts and lists (Snakemake hands over an OrderedDict)."""
     if isinstance(value, Mapping):
@@ -207,7 +246,8 @@ def _plain(value: Any) -> Any:
 
 
 def _check_plain(value: Any, prefix: str = "") -> None:
-    """Raise ConfigError for keys that are no text and values that JSON has not (dates, NaN), which YAML makes unasked."""
+    """Raise ConfigError for keys that are no text and values that JSON has not (dates, NaN), which YAML makes unasked, and for
+    text and numbers that files cannot hold."""
     if complaints := [prefix + complaint for complaint in _not_plain(value, [])]:
         raise ConfigError(complaints)
 
@@ -217,12 +257,29 @@ def _not_plain(value: Any, at: list[Any]) -> Iterator[str]:
         for key, item in value.items():
             if not isinstance(key, str):
                 yield f"{key_path(at)}: the key {key!r} is no text; put it in quotes"
+            elif wrong := _no_character(key):
+                yield f"{key_path(at)}: the key {_short(key)} has the character {wrong!r}, which no file holds; remove it"
             yield from _not_plain(item, [*at, key])
     elif isinstance(value, list):
         for i, item in enumerate(value):
             yield from _not_plain(item, [*at, i])
     elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not isfinite(value)):
-        yield f"{key_path(at)}: {value!r} is not allowed; expected a number or text (put it in quotes if it is text)"
+        yield f"{key_path(at)}: {_short(value)} is not allowed; expected a number or text (put it in quotes if it is text)"
+    elif isinstance(value, str) and (wrong := _no_character(value)):
+        yield f"{key_path(at)}: {_short(value)} has the character {wrong!r}, which no file holds; remove it"
+    elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        yield f"{key_path(at)}: {_short(value)} is out of range; whole numbers must be below 2^63"
+
+
+def _no_character(text: str) -> str | None:
+    """The first character that is in no file or path: NUL, or half of a pair of UTF-16."""
+    found = re.search("[\0\ud800-\udfff]", text)
+    return found and found[0]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
 
 
 def _with_registries(schema: Any) -> Any:
@@ -268,8 +325,7 @@ def _complaints(error: jsonschema.ValidationError, at: str = "") -> Iterator[str
         return key_path([*([at] if at else []), *error.absolute_path, *keys])
 
     path = below()
-    given = repr(error.instance)
-    given = given if len(given) <= 80 else given[:77] + "…"
+    given = _short(error.instance)
     match error.validator:
         case "additionalProperties":
             allowed = sorted(error.schema.get("properties", {}))
@@ -291,6 +347,8 @@ def _complaints(error: jsonschema.ValidationError, at: str = "") -> Iterator[str
             yield f"{path}: {given} is of the wrong type; expected {' or '.join(KINDS[kind] for kind in wanted)}"
         case "oneOf":
             yield f"{path}: {given} is not allowed; expected {error.schema['description']}"
+        case "maxLength":
+            yield f"{path}: {given} is too long; expected at most {error.validator_value} characters"
         case "pattern":
             yield f"{path}: {given} is not allowed; it must match {error.validator_value}"
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
@@ -312,7 +370,7 @@ def key_path(parts: Any) -> str:
     text = ""
     for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".") or "(top level)"
+    return text.removeprefix(".") or "(top level)"
 
 
 def choose(given: Any, allowed: Any) -> str:
@@ -352,6 +410,19 @@ def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [item for items in config["estimator_sets"].values() for item in items]
 
 
+def _wrong_types(given: Mapping[str, Any], defaults: Mapping[str, Any], at: list[Any]) -> Iterator[str]:
+    """Complaints about parameters that are of another kind than their defaults; a default of None says nothing."""
+    for key in given.keys() & defaults.keys():
+        wanted = _kind(defaults[key])
+        if wanted is not None and _kind(given[key]) != wanted:
+            yield f"{key_path([*at, key])}: {_short(given[key])} is of the wrong type; expected {KINDS[wanted]}"
+
+
+def _kind(value: Any) -> str | None:
+    kinds = {"boolean": bool, "number": int | float, "string": str}
+    return next((name for name, kind in kinds.items() if isinstance(value, kind)), None)
+
+
 def _check_estimators(config: Mapping[str, Any]) -> None:
     complaints = []
     k = config["neighbors"]["number"]
@@ -380,7 +451,11 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
                     f"{key_path([*at, key])}: unknown parameter of {item['estimator']} ({item['scope']}); "
                     f"{choose(key, sorted(allowed))}"
                 )
+            wrong = [*_wrong_types(parameters(item), allowed, at)]
+            complaints += wrong
             used = allowed | parameters(item)
+            if wrong:
+                continue
             if not unknown and estimator.check is not None:
                 try:
                     estimator.check(used)

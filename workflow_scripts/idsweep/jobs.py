@@ -188,6 +188,9 @@ def failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     if len(failed) > most:
         lines.append(f"  … and {len(failed) - most} more")
     head = f"{len(failed)} job(s) failed; what is done is kept, run the same command again to go on:"
+    lines.append(
+        "Tables and figures of what is measured, with the names of what is not: the same and --config partial=True"
+    )
     return "\n".join([head, *lines]) if failed else "The run failed; the messages above say where."
 
 

@@ -228,7 +228,7 @@ def checkpoint_folders(folder: str | Path, pattern: str) -> list[tuple[str, int]
         )
     if not folder.is_dir():
         raise ValueError(f"There is no folder {str(folder)!r}.")
-    step_in_name = re.compile("([0-9]+)".join(map(re.escape, pattern.split("*"))))
+    step_in_name = re.compile("([0-9]{1,18})".join(map(re.escape, pattern.split("*"))))
     named = ((path, step_in_name.fullmatch(path.name)) for path in folder.iterdir() if path.is_dir())
     found = [(path.name, int(match[1])) for path, match in named if match and _is_whole(path)]
     if not found:

@@ -297,8 +297,13 @@ def _metrics(named: Mapping[str, str], run: Run, at: str) -> dict[str, Path]:
             raise ConfigError([f"{at}.{metric}: this name is taken ({', '.join(taken)}); choose another"])
         if "{seed}" in name and run.seed is None:
             raise ConfigError([f"{at}.{metric}: {name!r} has a {{seed}}, but the model has no `seeds` in the catalog"])
-        path = Path(name.replace("{seed}", str(run.seed)).replace("{run}", safe(run.name))).expanduser()
-        if path.suffix not in METRIC_ENDINGS or not path.is_file():
+        path = Path(name.replace("{seed}", str(run.seed)).replace("{run}", safe(run.name)))
+        try:
+            path = path.expanduser()
+            there = path.suffix in METRIC_ENDINGS and path.is_file()
+        except (OSError, RuntimeError) as error:  # a name that is too long, ~nobody
+            raise ConfigError([f"{at}.{metric}: {name!r} cannot be looked for: {error}"]) from error
+        if not there:
             raise ConfigError(
                 [f"{at}.{metric}: there is no file {str(path)!r} that ends in {' or '.join(METRIC_ENDINGS)}"]
             )
@@ -685,7 +690,7 @@ def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str,
     made = {}
     for label, given in config["representations"].items():
         at = f"representations.{label}"
-        if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+", label):
+        if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
             raise ConfigError([f"{at}: this name is taken; choose another"])
         _check(_wrong_layers(given["layers"], name, depth), f"{at}.layers")
         layers = tuple(layer % (depth + 1) for layer in given["layers"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ PAGE = """<!DOCTYPE html>
   th {{ color: #555 }}
 </style>
 <h1>{title}</h1>
-<p>{models}, {clouds} point clouds, {estimates} estimates.</p>
+<p>{models}, {clouds} point clouds, {estimates} estimates.{missing}</p>
 <h2>Command</h2>
 <pre>{command}</pre>
 <h2>Versions</h2>
@@ -38,6 +39,20 @@ PAGE = """<!DOCTYPE html>
 """
 
 
+def heading(config: Mapping[str, Any]) -> dict[str, str]:
+    """Title, models and datasets of a sweep for the head of the report, whose language, reStructuredText, they are kept from."""
+    return {
+        "title": _words(config["title"]),
+        "models": ", ".join(map(_words, config["models"])),
+        "datasets": ", ".join(map(_words, config["datasets"])),
+    }
+
+
+def _words(text: str) -> str:
+    """The text in one line, in which nothing is markup: no directive that would include a file or a script."""
+    return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
+
+
 def write_about(
     path: str | Path,
     *,
@@ -45,10 +60,11 @@ def write_about(
     versions: Mapping[str, str],
     command: str,
     tables: Sequence[str | Path],
+    missing: Sequence[str] = (),
 ) -> None:
     """Write the page about a sweep: how large it is, the command, versions and configuration that made it.
 
-    tables: the sweep's tables of estimates, for the counts.
+    tables: the sweep's tables of estimates, for the counts. missing: checkpoints that are not measured.
     """
     own = dict(config)
     catalog = own.pop("catalog")
@@ -64,6 +80,7 @@ def write_about(
         models=html.escape(", ".join(sorted({model for model, _, _ in clouds}))),
         clouds=len(clouds),
         estimates=sum(map(len, estimates)),
+        missing=html.escape(f" Not measured: {', '.join(missing)}.") if missing else "",
         command=html.escape(command),
         versions="".join(rows),
         config=html.escape(yaml.safe_dump(own | {"catalog": catalog}, sort_keys=False, allow_unicode=True)),

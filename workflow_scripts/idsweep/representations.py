@@ -39,6 +39,22 @@ def in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (layer_of(name) is None, layer_of(name) or 0, name))
 
 
+def blocks(names: Sequence[str], size: int, depth: int) -> dict[str, list[str]]:
+    """Name of a block -> the representations that one job estimates, in their order.
+
+    A block holds the layers of `names` among `size` neighbouring numbers, 0 … size - 1, size … and so on up to `depth`, the
+    number of the last layer, and is named after that range: `layers_0-7`. One more layer changes no other block. Ranges of
+    one layer, and what is no single layer, are blocks by themselves, of the same name.
+    """
+    held: dict[str, list[str]] = {}
+    for name in names:
+        layer = layer_of(name)
+        first = None if layer is None else layer // size * size
+        last = None if first is None else min(first + size - 1, depth)
+        held.setdefault(name if first == last else f"layers_{first}-{last}", []).append(name)
+    return held
+
+
 def combine(combination: Combination, read: Callable[[int], np.ndarray]) -> np.ndarray:
     """Vectors float32 (N, D) or (N, layers × D) of a combination; `read` gives one layer's, float32 (N, D).
 

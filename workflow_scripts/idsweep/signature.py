@@ -24,9 +24,10 @@ from typing import Any
 
 LIBRARY = Path(__file__).parent
 
-# Modules that cannot change a number: waiting for room, logging, progress, provenance, the version, the choice of a device.
+# Modules that cannot change a number: whole files, waiting for room, logging, progress, provenance, the version, the choice of a device.
 NEUTRAL = {
     "idsweep",
+    "idsweep.atomic",
     "idsweep.checkpoint_disk",
     "idsweep.devices",
     "idsweep.jobs",

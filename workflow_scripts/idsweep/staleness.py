@@ -22,6 +22,8 @@ from idsweep.sweep import PARTS, Cloud, Dataset, Sweep
 
 # Keys of a catalog entry that change no number: places, and what serves planning.
 SHAPES_NOTHING = ("package", "path", "size_gb", "width")
+# Options of figures that name models and datasets; null is all of them, as where the option is left out.
+NAMING = ("datasets", "base", "models", "static")
 MADE_BY = {
     "local": "collect_estimates",
     "global": "collect_estimates",
@@ -226,17 +228,21 @@ class Staleness:
         sampled = self.signature("sample_tokens", tokenizer=row.tokenizer.name, dataset=dataset)
         if of_pass["masked"]:
             settings["mask"] = {"trust_remote_code": row.tokenizer.owner["trust_remote_code"]}
-        return Job(settings | {"pass": of_pass}, [sampled, *upstream], modules)
+        return Job(settings | {"pass": of_pass} | self._storage(), [sampled, *upstream], modules)
 
     def _extract_vocabulary(self, model: str, checkpoint: str) -> Job:
         row = self._sweep.models[model]
         sampled = self.signature("sample_vocabulary", tokenizer=row.tokenizer.name)
         if row.kind == "static":
             settings, upstream = self._static(row.tokenizer)
-            return Job(settings | {"matrices": row.matrices}, [sampled, *upstream], self._static_modules(row.entry))
+            settings |= {"matrices": row.matrices} | self._storage()
+            return Job(settings, [sampled, *upstream], self._static_modules(row.entry))
         settings, upstream, modules = self._loaded(row, checkpoint)
         settings["model"].pop("attention", None)  # there is no forward pass
-        return Job(settings | {"matrices": row.matrices}, [sampled, *upstream], modules)
+        return Job(settings | {"matrices": row.matrices} | self._storage(), [sampled, *upstream], modules)
+
+    def _storage(self) -> dict[str, str]:
+        return {"storage": self._sweep.config["extraction"]["storage"]}
 
     def _loaded(self, model: Model, checkpoint: str) -> tuple[dict[str, Any], list[str], tuple[str, ...]]:
         """How a checkpoint is loaded and what it is made of, the jobs that make it, and modules that are loaded by name."""
@@ -270,9 +276,10 @@ class Staleness:
         modules = ("idsweep.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
         return Job(self._cloud(model, dataset, cloud), [made_by], modules)
 
-    def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
+    def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str) -> Job:
         items = self._sweep.items(set, cloud)
         settings = self._cloud(model, dataset, cloud)
+        settings["representations"] = self._sweep.blocks(self._sweep.models[model], dataset)[layers]
         points = settings["points"]
         of_cloud = {key: points[key] for key in ("number", "sequences", "seed", "noise", "noise_seed", "tokens")}
         settings |= {
@@ -323,14 +330,18 @@ class Staleness:
 
     def _describe_tokens(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
         names = {"model": model, "checkpoint": checkpoint, "dataset": dataset}
-        upstream = [self.signature("estimate_dimensions", set=set, cloud=cloud, **names)]
-        return Job({"representations": self._sweep.models[model].representations(dataset)}, upstream)
+        row = self._sweep.models[model]
+        upstream = [
+            self.signature("estimate_dimensions", set=set, cloud=cloud, layers=layers, **names)
+            for layers in self._sweep.blocks(row, dataset)
+        ]
+        return Job({"representations": row.representations(dataset)}, upstream)
 
     def _collect_tokens(self) -> Job:
         described = [
             self.signature("describe_tokens", set=set, **names)
             for cloud in self._sweep.clouds()
-            for names in [_names(cloud)]
+            for names in [cloud.names()]
             for set in self._sweep.config["estimator_sets"]
             if self._sweep.items(set, cloud.cloud)
         ]
@@ -367,6 +378,7 @@ class Staleness:
             "representations": self._representations(),
             "config": self._shaping_config("title", "figures", "reference", "comparisons")
             | {"models": self._chosen_to_measure()},
+            **self._missing(),
         }
         return Job(settings, self._all_estimates())
 
@@ -392,7 +404,8 @@ class Staleness:
         return Job({}, [self._table(table)])
 
     def _draw_figure(self, figure: str) -> Job:
-        options = dict(self._sweep.config["figures"].get(figure) or {})
+        given = self._sweep.config["figures"].get(figure) or {}
+        options = {key: value for key, value in given.items() if value is not None or key not in NAMING}
         if "static" in figures.options(figure):
             options.setdefault(
                 "static", [model.name for model in self._sweep.models.values() if model.kind == "static"]
@@ -405,9 +418,8 @@ class Staleness:
         for key in options.keys() & {"models", "static"}:
             options[key] = [model for name in options[key] for model in self._named(safe(name))]
         upstream = [signature for table in figures.tables(figure) for signature in self._tables(table)]
-        return Job(
-            {"options": options, "representations": self._representations()}, upstream, (f"idsweep.figures.{figure}",)
-        )
+        settings = {"options": options, "representations": self._representations(), **self._missing()}
+        return Job(settings, upstream, (f"idsweep.figures.{figure}",))
 
     def _named(self, name: str) -> list[str]:
         """The models that a name in a figure's options stands for: that of an entry or a group for all its runs."""
@@ -417,7 +429,7 @@ class Staleness:
         )
 
     def _describe_sweep(self) -> Job:
-        return Job({"config": self._shaping_config()}, self._all_estimates())
+        return Job({"config": self._shaping_config(), **self._missing()}, self._all_estimates())
 
     def _write_report(self) -> Job:
         figures = [self.signature("draw_figure", figure=figure) for figure in self._sweep.config["figures"]]
@@ -445,11 +457,15 @@ class Staleness:
 
     def _estimates_of(self, wanted: Callable[[Cloud], bool]) -> tuple[str, ...]:
         return tuple(
-            self.signature("estimate_dimensions", set=set, **_names(cloud))
-            for set in self._sweep.config["estimator_sets"]
+            self.signature("estimate_dimensions", set=set, layers=layers, **cloud.names())
             for cloud in self._sweep.clouds()
-            if wanted(cloud) and self._sweep.items(set, cloud.cloud)
+            if wanted(cloud)
+            for set, layers in self._sweep.estimates(cloud)
         )
+
+    def _missing(self) -> dict[str, list[str]]:
+        """What tables and figures of a part of the sweep say of the rest."""
+        return {"missing": list(self._sweep.missing)} if self._sweep.missing else {}
 
     def _representations(self) -> dict[str, list[str]]:
         return {
@@ -458,7 +474,7 @@ class Staleness:
         }
 
     def _shaping_config(self, *without: str) -> Mapping[str, Any]:
-        left_out = {"compute", "keep_embeddings", "clouds", *without}
+        left_out = {"compute", "keep_embeddings", "keep_neighbors", "partial", "clouds", *without}
         config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
         labelled = [model for model in self._sweep.known.values() if model.reads_labels]
         labelled = {corpus.name for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}
@@ -497,15 +513,6 @@ class Staleness:
         if corpora.names_count(dataset.entry):
             texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
         return texts | {"content": [self._digests.one(file) for file in files]}
-
-
-def _names(cloud: Cloud) -> dict[str, str]:
-    return {
-        "model": cloud.model.name,
-        "checkpoint": cloud.checkpoint.name,
-        "dataset": cloud.dataset,
-        "cloud": cloud.cloud,
-    }
 
 
 def _run(model: Model) -> dict[str, Any]:

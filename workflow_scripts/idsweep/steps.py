@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-EXPECTED = 'numbers, "first..last" (doubling) or "first..last/stride", separated by commas'
+MOST = 100_000
+NUMBER = "[0-9]{1,18}"  # tables hold no longer ones
+EXPECTED = 'numbers of at most 18 digits, "first..last" (doubling) or "first..last/stride", separated by commas'
 
 
 def expand(pattern: str) -> dict[str, int]:
@@ -25,7 +27,7 @@ def expand(pattern: str) -> dict[str, int]:
 
 
 def _steps(item: str, pattern: str) -> list[int]:
-    match = re.fullmatch(r"(\d+)(?:\.\.(\d+)(?:/([1-9]\d*))?)?", item)
+    match = re.fullmatch(rf"({NUMBER})(?:\.\.({NUMBER})(?:/([1-9][0-9]{{0,17}}))?)?", item)
     if match and re.search(r"(?<!\d)0\d", item):
         raise ValueError(f"{pattern!r}: the zeros before {item} would be lost; write a mapping from names to steps")
     if match is None:
@@ -33,6 +35,8 @@ def _steps(item: str, pattern: str) -> list[int]:
     first, last, stride = (None if part is None else int(part) for part in match.groups())
     if last is None:
         return [first]
+    if stride is not None and (last - first) // stride >= MOST:
+        raise ValueError(f"{pattern!r}: {item} are more than {MOST:,} steps; take a larger stride")
     if stride is not None:
         steps = list(range(first, last + 1, stride))
     else:

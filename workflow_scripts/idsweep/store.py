@@ -165,16 +165,37 @@ class RepresentationsWriter:
 
 
 class EmbeddingsWriter(RepresentationsWriter):
-    """Stream vectors to an embeddings file: `representation | point | vector[D]`."""
+    """Stream vectors to an embeddings file: `representation | point | vector[D]`.
+
+    storage: the type on the disk, float32 or float16. float16 rounds values to 11 bits, and those below 6e-5 in size to
+    a multiple of 6e-8.
+    """
+
+    def __init__(self, path: str | Path, provenance: Callable[[], Mapping[str, Any]], storage: str = "float32") -> None:
+        super().__init__(path, provenance)
+        self._storage = np.dtype(storage)
 
     def write(self, points: np.ndarray, vectors: Mapping[int | str, np.ndarray]) -> None:
         """Append vectors.
 
-        points: int32 (m,), rows of the tokens table. vectors: layer or representation -> float32 or float16 (m, D).
+        points: int32 (m,), rows of the tokens table. vectors: layer or representation -> finite float32 or float16 (m, D).
+
+        Raises ValueError if a value is beyond the range of what it is stored as.
         """
         for key, matrix in vectors.items():
-            columns = {"point": to_arrow(points, pa.int32()), "vector": _fixed_size_lists(matrix)}
+            stored = self._stored(_name(key), matrix)
+            columns = {"point": to_arrow(points, pa.int32()), "vector": _fixed_size_lists(stored)}
             super().write(_name(key), columns)
+
+    def _stored(self, name: str, matrix: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            stored = matrix.astype(self._storage, copy=False)
+        if stored.dtype != matrix.dtype and not np.isfinite(stored).all():
+            raise ValueError(
+                f"{name} holds {matrix.flat[np.abs(matrix).argmax()]:g}, beyond ±{np.finfo(self._storage).max:g}, the "
+                f"largest {self._storage}. Set extraction.storage to float32."
+            )
+        return stored
 
 
 class NeighborsWriter(RepresentationsWriter):
@@ -275,7 +296,9 @@ def _read(path: str | Path, representation: int | str, columns: list[str], varia
             + (f", variants {list(dict.fromkeys(name for *_, name in held))}." if variant else ".")
         )
     with _damage_told(path):
-        return file.read_row_groups(wanted, columns=columns, use_threads=False)
+        table = file.read_row_groups(wanted, columns=columns, use_threads=False)
+        table.validate(full=True)
+        return table
 
 
 def _require_columns(path: str | Path, names: list[str], needed: Iterable[str]) -> None:
@@ -322,9 +345,17 @@ def read_neighbors(
 def write_table(path: str | Path, table: pa.Table, provenance: Mapping[str, Any]) -> None:
     """Write a tidy table with its provenance."""
     table = table.replace_schema_metadata(None)
+    _write_groups(path, table.schema, [table], provenance)
+
+
+def _write_groups(
+    path: str | Path, schema: pa.Schema, tables: Iterable[pa.Table], provenance: Mapping[str, Any]
+) -> None:
+    """Write tables of one schema, each as row groups of its own."""
     with whole_or_nothing(path) as unfinished:
-        with pq.ParquetWriter(unfinished, table.schema, compression="lz4", write_page_checksum=True) as file:
-            file.write_table(table)
+        with pq.ParquetWriter(unfinished, schema, compression="lz4", write_page_checksum=True) as file:
+            for table in tables:
+                file.write_table(table)
             file.add_key_value_metadata(_metadata(provenance))
         _seal(unfinished)
 
@@ -375,11 +406,19 @@ ESTIMATES = pa.schema(
 )
 
 
-def read_estimates(path: str | Path) -> pa.Table:
-    """The estimates of one layer, columns as in `ESTIMATES`; undefined values are NaN.
+def write_estimates(path: str | Path, estimates: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> None:
+    """Write the estimates of several representations: name -> columns as in `ESTIMATES`."""
+    schema = pa.schema([pa.field("representation", pa.string(), nullable=False), *ESTIMATES])
+    named = (
+        pa.Table.from_arrays([constant(name, pa.string(), len(table)), *table.columns], schema=schema)
+        for name, table in estimates.items()
+    )
+    _write_groups(path, schema, named, provenance)
 
-    Raises ValueError if the file holds other columns.
+
+def read_estimates(path: str | Path, representation: int | str) -> pa.Table:
+    """The estimates of one layer or representation, columns as in `ESTIMATES`; undefined values are NaN.
+
+    Raises FileNotFoundError, or ValueError if the file does not hold it, holds other columns or is damaged.
     """
-    table = read_table(path)
-    _require_columns(path, table.column_names, ESTIMATES.names)
-    return table
+    return _read(path, representation, ESTIMATES.names)

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep import comparisons, corpora, equations, figure_options
-from idsweep.config import ConfigError, choose, key_path, neighbors_needed
+from idsweep.config import LONGEST_NAME, ConfigError, choose, key_path, neighbors_needed
 from idsweep.figures import registry
 from idsweep.models import Checkpoint, Model, Tokenizer, catalog_path, entry_of, make_models, safe
-from idsweep.representations import VOCABULARY
+from idsweep.representations import VOCABULARY, blocks, of_layer
 
 RELEASE = ("release", "url", "path")
 TRAINED_ON, HELD_OUT = "trained_on", "held_out"
 PARTS_OF_TRAINING = ("dataset", "validation", "test")
 PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
 NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors is
-SAME_PATH = "two names become {!r} as a path; rename one of them in the catalog"
+SAME_PATH = "catalog: two names become {!r} as a path; rename one of them"
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,23 @@ class Cloud(NamedTuple):
     dataset: str
     cloud: str
 
+    def names(self) -> dict[str, str]:
+        """The wildcards of its jobs."""
+        return {
+            "model": self.model.name,
+            "checkpoint": self.checkpoint.name,
+            "dataset": self.dataset,
+            "cloud": self.cloud,
+        }
+
 
 @dataclass(frozen=True)
 class Sweep:
     """Everything that the workflow expands over.
 
     models: those that are measured. known: these, and those that adapters build on.
-    corpora: the datasets, and those that models are trained on.
+    corpora: the datasets, and those that models are trained on. missing: checkpoints that it leaves out because they are
+    not measured, as `MODEL @ CHECKPOINT`, and undrawn: why figures are left out with them; see `partial`.
     """
 
     name: str
@@ -84,6 +94,8 @@ class Sweep:
     known: Mapping[str, Model]
     datasets: Mapping[str, Dataset]
     corpora: Mapping[str, Dataset]
+    missing: tuple[str, ...] = ()
+    undrawn: tuple[str, ...] = ()
 
     def passes(self) -> Iterator[tuple[Model, Checkpoint, str]]:
         """Every model × checkpoint × dataset (or vocabulary): one embeddings file each."""
@@ -117,12 +129,17 @@ class Sweep:
         items = self.config["estimator_sets"][set]
         return [item for item, needed in zip(items, self._needed[set], strict=True) if needed <= held]
 
+    def blocks(self, model: Model, dataset: str) -> dict[str, list[str]]:
+        """The representations that one job estimates, by the name of its file: `layers_per_job` neighbouring layers."""
+        return blocks(model.representations(dataset), self.config["compute"]["layers_per_job"], model.depth)
+
     def estimates(self, cloud: Cloud) -> Iterator[tuple[str, str]]:
-        """Set and representation of every estimates file of a cloud."""
+        """Set and block of every estimates file of a cloud."""
+        held = self.blocks(cloud.model, cloud.dataset)
         for set in self.config["estimator_sets"]:
             if self.items(set, cloud.cloud):
-                for representation in cloud.model.representations(cloud.dataset):
-                    yield set, representation
+                for block in held:
+                    yield set, block
 
     def corpus(self, dataset: str, owner: Mapping[str, Any]) -> Dataset:
         """The dataset of that name; for `trained_on` and `held_out` that which the model of an entry is trained on."""
@@ -155,6 +172,20 @@ class Sweep:
         return any(
             {"token_groups", "loss_correlations"} & set(registry.tables(name)) for name in self.config["figures"]
         )
+
+    def tables(self) -> list[str]:
+        """Names of the tables that are made, each as Parquet and CSV."""
+        losses = any(name != VOCABULARY and self.has_losses(model) for model, _, name in self.passes())
+        made = {
+            ("local", "global"): True,
+            ("training",): self.trained() or self.brought_metrics(),
+            ("events", "leads", "correlations"): self.has_dynamics(),
+            ("reference",): "reference" in self.config,
+            ("losses",): losses,
+            ("shifts",): comparisons.pairs(self),
+            ("token_groups", "token_extremes", "loss_correlations"): self.describes_tokens(),
+        }
+        return [table for tables, wanted in made.items() if wanted for table in tables]
 
     def releases(self) -> dict[str, Dataset]:
         """Name in the catalog -> one of its splits, of what is prepared from a release."""
@@ -275,6 +306,7 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
         yield "datasets: no model of this sweep reads text (embedding matrices need none); leave datasets out"
     if config["extraction"]["masked"] and not any(model.kind == "masked" for model in models.values()):
         yield "extraction.masked: no model of this sweep is of kind `masked`; set it to false, or add one"
+    yield from _check_names(sweep)
     yield from comparisons.complaints(sweep)
     yield from _check_tokens(sweep)
     yield from _check_trainings(sweep)
@@ -286,6 +318,28 @@ def _check_whole(sweep: Sweep) -> Iterator[str]:
         yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; expected `figures: {{}}`, or of {others}"
     else:
         yield from figure_options.complaints(sweep)
+
+
+def _check_names(sweep: Sweep) -> Iterator[str]:
+    """Complaints about names that are too long for a file, or that differ in case alone."""
+    named: dict[str, Iterable[str]] = {
+        "catalog.models": [*sweep.known, *sweep.tokenizers().keys() - sweep.known.keys()],
+        "catalog.datasets": {**sweep.datasets, **sweep.corpora, VOCABULARY: None},
+        "estimator_sets": sweep.config["estimator_sets"],
+        "points": sweep.config["clouds"],
+    }
+    for model in sweep.known.values():
+        named[f"{catalog_path('models', model.catalogued)}.checkpoints"] = model.checkpoints
+        named["representations"] = [*map(of_layer, model.layers), *model.combinations]
+    for at, names in named.items():
+        held: dict[str, str] = {}
+        for name in names:
+            if len(name) > LONGEST_NAME:
+                yield f"{at}: {name[:40]}… is too long for a file, {len(name)} characters; expected at most {LONGEST_NAME}"
+            if (other := held.setdefault(name.lower(), name)) != name:
+                yield (
+                    f"{at}: {other!r} and {name!r} differ in case alone, which not all file systems tell apart; rename one"
+                )
 
 
 def _check_labels(sweep: Sweep) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from idsweep.atomic import whole_or_nothing
-from idsweep.store import provenance, read_estimates, read_table
+from idsweep.store import provenance, read_estimates, read_table, representations
 from idsweep.variants import DATA
 
 if TYPE_CHECKING:
@@ -95,12 +95,20 @@ def collect_estimates(files: Iterable[str]) -> Estimates:
     """The tables of many estimates files, each of which is read once."""
     summaries: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
-    for identity, estimates in _estimates(files):
+    for identity, estimates in each_representation(files):
         width = identity["extrinsic_dimension"]
         of_cloud = estimates.filter(pc.equal(estimates["scope"], "global")).to_pylist()
         summaries += [identity | row | {"redundancy": 1 - row["mean"] / width} for row in _summaries(estimates)]
         values += [identity | row | {"redundancy": 1 - row["value"] / width} for row in of_cloud]
     return Estimates(pa.Table.from_pylist(summaries, schema=LOCAL), pa.Table.from_pylist(values, schema=GLOBAL))
+
+
+def each_representation(files: Iterable[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """What identifies each representation in estimates files, and its estimates, columns of store.ESTIMATES."""
+    for file in files:
+        identities = provenance(file)["identities"]
+        for name in representations(file):
+            yield identities[name], read_estimates(file, name)
 
 
 def _summaries(estimates: pa.Table) -> Iterator[dict[str, Any]]:
@@ -171,7 +179,7 @@ def read_frame(table: str, files: str | Sequence[str]) -> pd.DataFrame:
     if table not in ("pointwise", "compared"):
         return read_table(files).to_pandas()
     parts = []
-    for identity, estimates in _estimates(_listed(files)):
+    for identity, estimates in each_representation(_listed(files)):
         of_data = pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA))
         parts.append((identity, estimates.filter(of_data)))
     return identified(parts).to_pandas()
@@ -185,8 +193,3 @@ def write_csv(source: str, target: str) -> None:
     """Copy a Parquet table to CSV; numbers keep all their digits."""
     with whole_or_nothing(target) as unfinished:
         pyarrow.csv.write_csv(read_table(source), unfinished, pyarrow.csv.WriteOptions(quoting_style="needed"))
-
-
-def _estimates(files: Iterable[str]) -> Iterable[tuple[dict[str, Any], pa.Table]]:
-    for file in files:
-        yield provenance(file)["identity"], read_estimates(file)

@@ -93,9 +93,10 @@ def statement(text: str) -> Figure:
 
 
 @styled
-def save(drawn: Figure, paths: Iterable[str | Path]) -> None:
+def save(drawn: Figure, paths: Iterable[str | Path], missing: Sequence[str] = ()) -> None:
     """Write `drawn` to every path, in the format of its ending: .pdf, .png (200 dpi) or .svg.
 
+    missing: checkpoints that are not measured; below the figure a line says so.
     The bytes depend on the figure and on the version of matplotlib alone: no dates, fixed ids. Each
     file appears under its name when it is whole. Raises ValueError for another ending.
     """
@@ -103,9 +104,23 @@ def save(drawn: Figure, paths: Iterable[str | Path]) -> None:
     for path in paths:
         if path.suffix not in METADATA:
             raise ValueError(f"{path}: a figure is written as {', '.join(METADATA)}, not as {path.suffix!r}.")
+    if missing:
+        _say_missing(drawn, missing)
     for path in paths:
         with whole_or_nothing(path) as unfinished:
             drawn.savefig(unfinished, format=path.suffix[1:], dpi=PNG_DPI, metadata=METADATA[path.suffix])
+
+
+def _say_missing(drawn: Figure, missing: Sequence[str]) -> None:
+    """Write below the figure which checkpoints are not measured, of many the first."""
+    more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
+    width, height = drawn.get_size_inches()
+    text = fill(f"Not measured: {', '.join(missing[:NAMED])}{more}", int(width / TITLE_LETTER))
+    room = LINE * (text.count("\n") + 2)
+    drawn.set_size_inches(width, height + room)
+    share = room / (height + room)
+    drawn.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+    drawn.text(0.05 / width, share / 2, text, fontsize=SMALL, color=GREY, va="center")
 
 
 def categories(count: int) -> list[tuple[float, float, float]]:

@@ -1,0 +1,95 @@
+"""Generated configurations and the real Snakemake: one that can be run gives a plan, any other a message without a traceback.
+
+Plans are made in this process, a second or two each; `make fuzz` makes 500 of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, ExecutionSettings, OutputSettings, Quietness, ResourceSettings
+from unit.generated_configs import broken, plausible, valid_by_schema
+from workflow.checkout import Project, check_out
+
+KINDS = {"plausible": plausible(), "valid by the schema": valid_by_schema(), "broken": broken()}
+CONFIGURATIONS = int(os.environ.get("CONFIGURATIONS", 60))
+PROCESSES = 4  # of each kind are also given to `snakemake` as users start it
+REFUSED = "The configuration cannot be run:"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A checkout in which plans are made; nothing is run in it."""
+    project = check_out(tmp_path_factory.mktemp("plans") / "idsweep")
+    with contextlib.chdir(project.folder), pytest.MonkeyPatch.context() as patch:
+        for name in ("PYTHONPATH", "IDSWEEP_PYTHON", "IDSWEEP_RUN", "IDSWEEP_COMMAND", "OMP_WAIT_POLICY"):
+            patch.setenv(name, os.environ.get(name, ""))  # the workflow sets them for a whole process
+        patch.setenv("IDSWEEP_COMMAND", "snakemake")
+        yield project
+
+
+def write(project: Project, config: dict[str, Any]) -> bool:
+    """Whether YAML can hold a configuration; if so it is the project's."""
+    try:
+        project.configfile.write_text(yaml.dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        return yaml.full_load(project.configfile.read_text(encoding="utf-8")) is not None
+    except (yaml.YAMLError, ValueError):
+        return False
+
+
+def plan(project: Project) -> str | None:
+    """Make the plan of the project's configuration. What Snakemake says if it cannot be run; None if it can."""
+    said = io.StringIO()
+    output = OutputSettings(dryrun=True, quiet={Quietness.ALL}, enable_file_logging=False)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), SnakemakeApi(output) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=1),
+                config_settings=ConfigSettings(configfiles=[project.configfile]),
+                snakefile=project.folder / "Snakefile",
+                workdir=project.folder,
+            )
+            workflow.dag().execute_workflow(executor="dryrun", execution_settings=ExecutionSettings(lock=False))
+    except SystemExit as end:
+        return str(end.code)
+    except Exception:
+        return f"{said.getvalue()}\n{traceback.format_exc()}"
+    return None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_generated_configurations_give_a_plan_or_a_message(kind: str, project: Project) -> None:
+    outcomes: Counter[str] = Counter()
+
+    @settings(
+        max_examples=CONFIGURATIONS // len(KINDS), derandomize=True, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck), phases=[Phase.generate],
+    )  # fmt: skip
+    @given(config=KINDS[kind])
+    def check(config: dict[str, Any]) -> None:
+        if not write(project, config):
+            outcomes["no YAML"] += 1
+            return
+        said = plan(project)
+        assert said is None or (said.startswith((REFUSED, "")) and REFUSED in said and "Traceback" not in said), said
+        outcomes["planned" if said is None else "refused"] += 1
+        if outcomes.total() <= PROCESSES:
+            done = project.snakemake("--dry-run")
+            assert "Traceback" not in done.stdout
+            assert (done.returncode == 0) == (said is None), done.stdout
+            assert said is None or REFUSED in done.stdout
+
+    check()
+    print(f"{kind}: {dict(outcomes)}")
+    assert outcomes["planned"] + outcomes["refused"] >= CONFIGURATIONS // len(KINDS) // 2
+    assert not list(project.folder.glob("results/*/*")), "a dry run made something"

@@ -1,0 +1,88 @@
+"""Hundreds of generated configurations: one that can be run gives jobs with signatures, any other is refused with complaints."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from idsweep import config as configuration
+from idsweep.signature import Digests
+from idsweep.staleness import MADE_BY, Staleness
+from idsweep.sweep import Sweep, expand
+from unit.generated_configs import PROJECT, SCHEMA, broken, plausible, valid_by_schema
+
+KINDS = {"plausible": plausible(), "valid by the schema": valid_by_schema(), "broken": broken()}
+EXAMPLES = 250  # of each kind
+
+
+@pytest.fixture(scope="module")
+def digests(tmp_path_factory: pytest.TempPathFactory) -> Digests:
+    return Digests(tmp_path_factory.mktemp("digests") / "digests.json")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _catalog_is_parsed_once() -> Any:
+    """YAML of the catalog takes longer than all else."""
+    read, held = configuration._read_yaml, {}
+
+    def once(path: Path) -> Any:
+        if path not in held:
+            held[path] = read(path)
+        return copy.deepcopy(held[path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(configuration, "_read_yaml", once)
+        yield
+
+
+def signed(sweep: Sweep, digests: Digests) -> list[str]:
+    """The signatures of the jobs that nothing else reads, and through them of all others."""
+    staleness = Staleness(sweep, PROJECT / "workflow_scripts", digests)
+    made = [staleness.signature("write_report"), *(staleness.signature("write_csv", table=name) for name in MADE_BY)]
+    return [
+        *made,
+        *(staleness.signature(model.made_by, model=name) for name, model in sweep.known.items() if model.made_by),
+    ]
+
+
+def complaints_of(given: dict[str, Any], digests: Digests) -> list[str]:
+    """What is wrong about a configuration; nothing where its jobs can be told."""
+    before = repr(given)
+    try:
+        sweep = expand(configuration.load(given, PROJECT / "config"))
+        assert all(len(signature) == 64 for signature in signed(sweep, digests))
+        found = []
+    except configuration.ConfigError as error:
+        assert str(error).startswith("The configuration cannot be run:\n  - ")
+        found = error.complaints
+    assert repr(given) == before, "what Snakemake read is changed"
+    return found
+
+
+def _names_a_key(complaint: str, given: dict[str, Any]) -> bool:
+    return complaint.startswith(("(top level)", *SCHEMA["properties"], *(key for key in given if isinstance(key, str))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_generated_configurations(kind: str, digests: Digests) -> None:
+    outcomes: Counter[bool] = Counter()
+
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )  # fmt: skip
+    @given(config=KINDS[kind])
+    def check(config: dict[str, Any]) -> None:
+        complaints = complaints_of(config, digests)
+        outcomes[not complaints] += 1
+        assert all(_names_a_key(complaint, config) for complaint in complaints), complaints
+
+    check()
+    assert outcomes.total() >= EXAMPLES
+    print(kind, outcomes)
+    if kind == "plausible":
+        assert outcomes[True] >= EXAMPLES // 4, f"too few can be run: {outcomes}"

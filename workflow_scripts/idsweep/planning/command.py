@@ -1,0 +1,51 @@
+"""`idsweep plan`: from a sweep's file to the page about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from idsweep.config import load
+from idsweep.planning.measured import factors, usage
+from idsweep.planning.page import page
+from idsweep.planning.plan import corrected, plan
+from idsweep.planning.profiles import bounds
+from idsweep.sweep import Sweep, expand
+
+CONFIG = Path(__file__).parents[3] / "config"
+RESULTS = Path("results")
+
+
+def planned(sweep: str, profile: Path, cores: int | None = None, measured: str | None = None) -> str:
+    """The page about a sweep.
+
+    sweep, measured: files, or names in config/experiments. profile: whose bounds hold. cores: instead of its.
+    measured: a sweep that was run here, by whose jobs the core seconds are corrected.
+
+    Raises ValueError for a file or profile that is not there, and ConfigError for a wrong configuration.
+    """
+    given = bounds(profile)
+    made = plan(opened(sweep), cores=cores or given.cores, checkpoint_disk_gb=given.checkpoint_disk_gb)
+    if measured is not None:
+        other = plan(opened(measured))
+        if not (used := usage(RESULTS / other.name)):
+            raise ValueError(f"{measured} was not run here: {RESULTS / other.name} holds no benchmarks.")
+        made = corrected(made, factors(other, used))
+    return page(made, usage(RESULTS / made.name))
+
+
+def opened(sweep: str) -> Sweep:
+    """The sweep of a file, or of a name in config/experiments. Raises ValueError if there is none, or it is wrong."""
+    places = (Path(sweep), CONFIG / "experiments" / f"{sweep}.yaml")
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        names = ", ".join(sorted(path.stem for path in places[1].parent.glob("*.yaml")))
+        raise ValueError(f"There is no file {sweep!r}, and no experiment of that name; the experiments are {names}.")
+    try:
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(given, dict):
+        raise ValueError(f"{file} holds no mapping of keys.")
+    return expand(load(given, CONFIG))
