@@ -431,7 +431,8 @@ def complaints():
         json.loads(job.params.settings) for job in here if job.rule.name in ("fetch_checkpoint", "fetch_tokenizer")
     ]
     yield preflight.not_writable(RESULTS)
-    yield preflight.no_gpu() if GPUS and preflight.asks_for_a_gpu(workflow, here) else None
+    wanted = COMPUTE["device"] == "cuda"
+    yield preflight.no_gpu() if wanted and preflight.asks_for_a_gpu(workflow, here) else None
     yield preflight.no_hub(
         [(model["hub"], model["revision"]) for model in fetched],
         [dataset for job in here for dataset in hub_datasets_of(job)],
