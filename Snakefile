@@ -56,8 +56,7 @@ rule figures:
 
 
 onstart:
-    if not workflow.touch:
-        preflight.refuse(complaints())
+    preflight.refuse(complaints())
 
 
 onsuccess:

@@ -425,12 +425,16 @@ def hub_datasets_of(job):
 
 
 def complaints():
-    """What keeps the jobs that are to run on this machine from doing so."""
-    here = preflight.local_jobs(workflow)
+    """What keeps this run from its work, or the jobs of it that are to run on this machine."""
+    jobs = list(workflow.dag.needrun_jobs())
+    yield preflight.not_writable(RESULTS)
+    yield preflight.from_the_future(jobs)
+    if workflow.touch:
+        return
+    here = [job for job in jobs if workflow.is_local(job.rule)]
     fetched = [
         json.loads(job.params.settings) for job in here if job.rule.name in ("fetch_checkpoint", "fetch_tokenizer")
     ]
-    yield preflight.not_writable(RESULTS)
     wanted = COMPUTE["device"] == "cuda"
     yield preflight.no_gpu() if wanted and preflight.asks_for_a_gpu(workflow, here) else None
     yield preflight.no_hub(

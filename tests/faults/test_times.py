@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -56,5 +57,14 @@ def test_times_in_the_future(project: Project) -> None:
     assert project.stale() == {}
     os.utime(project.results / LARGE, (hour, hour))
     assert project.stale()["find_neighbors"] == 1
+    made_of_it = project.results / "neighbors/minilm/final/lee_news/points.parquet"
+    for mode in ((), ("--touch",)):
+        refused = project.snakemake(*mode)
+        assert refused.returncode != 0
+        assert f"results/mini/{LARGE} was written in the future" in refused.stdout
+        assert "Traceback" not in refused.stdout
+        assert made_of_it.exists(), "by itself, snakemake deletes it"
+    mend = re.search(r"find results -newermt now -exec touch {} \+", refused.stdout)[0]
+    subprocess.run(mend.split(), cwd=project.folder, check=True)
     assert project.snakemake("--touch").returncode == 0
     assert project.stale() == {}

@@ -25,6 +25,10 @@ PARTIAL = ".partial"  # what the name of a folder ends with while its files come
 # Model weights, their shards and the shards' index.
 SAFETENSORS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
+AGAIN = (
+    "Fetch or copy the model again; if it was trained by this workflow, delete the folder `checkpoints` that holds it and "
+    "run snakemake again."
+)
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.")
 
 # The names that tokenizers of transformers 5.23 read; those of SentencePiece and tiktoken vary.
@@ -118,11 +122,13 @@ def read_architecture(folder: str | Path) -> Architecture:
     return Architecture(_first_number(config, LAYER_KEYS), _first_number(config, WIDTH_KEYS), positions)
 
 
-def weight_files(folder: str | Path) -> list[Path]:
+def weight_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
     """The files that hold a model's weights, sorted by name; safetensors if there are any.
 
-    Raises ValueError if the folder is no model folder, holds no weights, lacks a shard or the shards' index,
-    or holds a file that was cut short, as one that a trainer is still writing.
+    whole: look whether each of them is.
+
+    Raises ValueError if the folder is no model folder, holds no weights, lacks a shard or the shards' index, or, if
+    `whole`, holds a file that was cut short, as one that a trainer is still writing.
     """
     folder = Path(folder)
     read_config(folder)
@@ -132,7 +138,7 @@ def weight_files(folder: str | Path) -> list[Path]:
         weights = [path for path in files if path not in indices]
         if weights or indices:
             _check_shards(folder, indices, {path.name for path in weights})
-            for path in weights:
+            for path in weights if whole else ():
                 _check_whole(path)
             return weights
     raise ValueError(
@@ -141,28 +147,29 @@ def weight_files(folder: str | Path) -> list[Path]:
     )
 
 
-def adapter_files(folder: str | Path) -> list[Path]:
+def adapter_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
     """adapter_config.json and the weights of a PEFT adapter: what determines it.
 
-    Raises ValueError if the folder is no adapter folder, or if its weights are absent or were cut short.
+    Raises ValueError if the folder is no adapter folder or if its weights are absent or, if `whole`, were cut short.
     """
     folder = Path(folder)
     _read_json(folder, ADAPTER_CONFIG, "an adapter")
     weights = next((path for name in ADAPTER_WEIGHTS if (path := folder / name).is_file()), None)
     if weights is None:
         raise ValueError(f"{folder} holds no weights of an adapter: neither {' nor '.join(ADAPTER_WEIGHTS)}.")
-    _check_whole(weights)
+    if whole:
+        _check_whole(weights)
     return [folder / ADAPTER_CONFIG, weights]
 
 
-def model_files(folder: str | Path, *, trust_remote_code: bool = False) -> list[Path]:
+def model_files(folder: str | Path, *, trust_remote_code: bool = False, whole: bool = True) -> list[Path]:
     """What determines a model: config.json, the weight files, and its own code if that is run.
 
     Raises ValueError as `weight_files` does.
     """
     folder = Path(folder)
     code = sorted(folder.glob("*.py")) if trust_remote_code else []
-    return [folder / CONFIG, *weight_files(folder), *code]
+    return [folder / CONFIG, *weight_files(folder, whole=whole), *code]
 
 
 def is_tokenizer_file(name: str) -> bool:
@@ -295,7 +302,7 @@ def _check_pickle(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(2)
     if not start or (start == b"PK" and not zipfile.is_zipfile(path)):
-        raise ValueError(f"{path} is cut short: it ends before its table of contents. Fetch the model again.")
+        raise ValueError(f"{path} is cut short: it ends before its table of contents. {AGAIN}")
 
 
 def _check_safetensors(path: Path) -> None:
@@ -310,6 +317,6 @@ def _check_safetensors(path: Path) -> None:
         tensors = [entry for name, entry in header.items() if name != "__metadata__"]
         needed = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0)
     except (ValueError, KeyError, struct.error) as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}). Fetch the model again.") from error
+        raise ValueError(f"{path} is no whole safetensors file ({error}). {AGAIN}") from error
     if size != needed:
-        raise ValueError(f"{path} has {size} bytes where its header promises {needed}. Fetch the model again.")
+        raise ValueError(f"{path} has {size} bytes where its header promises {needed}. {AGAIN}")

@@ -600,9 +600,11 @@ def _shape(
     if source == "hub":
         return (base[0].depth, base[0].positions) if base else (entry["layers"], None)
     folders = [_inside(root, entry, checkpoint) for checkpoint in picked]
+    files = model_files.adapter_files if base else model_files.model_files
     try:
         for folder in folders:
-            model_files.adapter_files(folder) if base else model_files.model_files(folder)
+            # One that is not whole fails in its own job, beside others; alone it is told at once.
+            files(folder, whole=len(folders) == 1)
         if base:
             return base[0].depth, base[0].positions
         shape = model_files.read_architecture(folders[0])

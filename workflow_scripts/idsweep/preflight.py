@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from idsweep.atomic import NO_ROOM, free
+
+SKEW = 10  # seconds by which clocks of machines that share a disk may differ
 
 ASK_FOR_A_GPU = """
 import sys
@@ -66,9 +69,23 @@ def no_hub(models: Sequence[tuple[str, str]], datasets: Sequence[str]) -> str | 
     return hub.not_cached(models, datasets) if hub.is_offline() else hub.unreachable()
 
 
-def local_jobs(workflow: Any) -> list[Any]:
-    """The jobs of Snakemake's plan that are to run on this machine."""
-    return [job for job in workflow.dag.needrun_jobs() if workflow.is_local(job.rule)]
+def from_the_future(jobs: Sequence[Any]) -> str | None:
+    """A complaint if what these jobs of Snakemake's plan read was written later than now, by the clock of this machine.
+
+    Snakemake would throw away what is made of it, and `snakemake --touch` what was made of it.
+    """
+    made = {path for job in jobs for path in job.output}
+    limit = time.time() + SKEW
+    for path in dict.fromkeys(path for job in jobs for path in job.input if path not in made):
+        # Of folders, Snakemake looks at the time of a file that it puts there.
+        for place in (Path(path), Path(path, ".snakemake_timestamp")):
+            if place.is_file() and place.stat().st_mtime > limit:
+                return (
+                    f"{path} was written in the future: a clock is, or was, wrong. Set the clock right, then give such files "
+                    "the present time and tell Snakemake that all is well: find results -newermt now -exec touch {} +, "
+                    "then the same snakemake command with --touch added."
+                )
+    return None
 
 
 def asks_for_a_gpu(workflow: Any, jobs: Iterable[Any]) -> bool:

@@ -262,9 +262,9 @@ class Staleness:
             return {"hub": hub, "revision": revision}, [fetched]
         folder = model.weights(checkpoint)
         if model.base is not None:
-            files = model_files.adapter_files(folder)
+            files = model_files.adapter_files(folder, whole=False)
         else:
-            files = model_files.model_files(folder, trust_remote_code=model.entry["trust_remote_code"])
+            files = model_files.model_files(folder, trust_remote_code=model.entry["trust_remote_code"], whole=False)
         return {"files": self._digests.of(files)}, []
 
     def _find_neighbors(self, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
