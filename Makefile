@@ -1,6 +1,7 @@
 # make demo   the default sweep, end to end
 # make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
 # make test   unit and workflow tests
+# make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
 # make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
 # make lint   ruff, snakefmt and snakemake --lint
@@ -8,7 +9,7 @@
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan test test-slurm install-profiles lint bench bench-dag accuracy storage clean
+.PHONY: help demo plan test test-faults test-slurm install-profiles lint bench bench-dag accuracy storage clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -35,6 +36,9 @@ plan: $(VENV)/installed
 
 test: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+test-faults: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses auto --dist loadfile tests/faults
 
 $(VENV)/slurm: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --progress-bar off --constraint envs/requirements.txt --editable ".[slurm]"

@@ -149,8 +149,9 @@ def test_the_profile_by_its_name(project: SubmittedProject, tmp_path: Path) -> N
     for _ in range(2):  # again is no error
         done = install_profiles(project, tmp_path)
         assert done.returncode == 0, done.stderr
-    (project.results / "figures/violins.pdf").unlink()
-    jobs = project.submit(profile="slurm", XDG_CONFIG_HOME=str(tmp_path))
+    figure = project.results / "figures/violins.pdf"
+    figure.unlink()
+    jobs = project.submit(str(figure.relative_to(project.folder)), profile="slurm", XDG_CONFIG_HOME=str(tmp_path))
     assert [rule_of(job) for job in jobs] == ["draw_figure"]
 
 

@@ -26,7 +26,7 @@ def measured_part(sweep: Sweep, staleness: Staleness, path_of: Callable[..., str
     missing = []
     complete = _complete(sweep, staleness, path_of)
     for model in sweep.models.values():
-        checkpoints = {name: made for name, made in model.checkpoints.items() if complete[model.name, name]}
+        checkpoints = {name: made for name, made in model.checkpoints.items() if complete.get((model.name, name), True)}
         missing += [f"{model.name} @ {name}" for name in model.checkpoints if name not in checkpoints]
         if checkpoints:
             held[model.name] = replace(model, checkpoints=checkpoints)

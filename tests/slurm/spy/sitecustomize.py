@@ -4,5 +4,7 @@ import os
 import sys
 
 if any("/.snakemake/scripts/" in argument for argument in sys.orig_argv):
-    with open(os.environ["IDSWEEP_TEST_NOTES"], "a") as notes:  # one short line each: whole, whoever else writes
+    from pathlib import Path
+
+    with Path(os.environ["IDSWEEP_TEST_NOTES"]).open("a") as notes:  # one short line: whole, whoever else writes
         notes.write(f"{os.environ.get('SLURM_JOB_ID')} {os.environ.get('CUDA_VISIBLE_DEVICES', 'none')}\n")
