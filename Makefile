@@ -1,9 +1,10 @@
 # make demo   the default sweep, end to end
 # make test   unit and workflow tests
+# make fuzz   plans of 500 generated configs, by the real Snakemake
 # make lint   ruff, snakefmt and snakemake --lint
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
-.PHONY: help demo test lint bench accuracy clean
+.PHONY: help demo test fuzz lint bench accuracy clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -25,6 +26,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+fuzz: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" CONFIGURATIONS=500 python -m pytest -s tests/faults/test_config_dags.py
 
 .venv-lint/installed: .pre-commit-config.yaml
 	$(PYTHON) -m venv .venv-lint

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from idsweep.model_files import why_unreadable
 from idsweep.store import whole_or_nothing
 
 
@@ -39,10 +43,22 @@ class Unfinished:
             Path(unfinished).write_text(identity, encoding="utf-8")
 
     def state(self) -> dict[str, Any] | None:
-        """What was saved last, on the CPU; None at a training's beginning."""
+        """What was saved last, on the CPU; None at a training's beginning. Raises ValueError if it cannot be read."""
         if not self._state.exists():
             return None
-        return torch.load(self._state, map_location="cpu", weights_only=True)
+        with self.readable(self._state):
+            return torch.load(self._state, map_location="cpu", weights_only=True)
+
+    @contextmanager
+    def readable(self, state: Path) -> Iterator[None]:
+        """Say of a state that cannot be loaded in the block how to begin anew."""
+        try:
+            yield
+        except (pickle.UnpicklingError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{state}, from which the training would go on, cannot be read: {why_unreadable(error)}. Delete "
+                f"{self.folder}, and the training begins anew."
+            ) from error
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep tensors, numbers, text, and lists and dictionaries of these. Either all of it is on the disk or the last."""
