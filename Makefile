@@ -2,6 +2,7 @@
 # make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
 # make test   unit and workflow tests
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
+# make fuzz   plans of 500 generated configs, by the real Snakemake
 # make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
 # make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
 # make lint   ruff, snakefmt and snakemake --lint
@@ -9,7 +10,7 @@
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan test test-faults test-slurm install-profiles lint bench bench-dag accuracy storage clean
+.PHONY: help demo plan test test-faults test-slurm fuzz install-profiles lint bench bench-dag accuracy storage clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -62,6 +63,9 @@ install-profiles: $(VENV)/installed
 		fi; \
 		ln -s "$$to" "$$from" && echo "$$from -> $$to"; \
 	done
+
+fuzz: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" CONFIGURATIONS=500 python -m pytest -s tests/faults/test_config_dags.py
 
 .venv-lint/installed: .pre-commit-config.yaml
 	$(PYTHON) -m venv .venv-lint

@@ -48,7 +48,9 @@ def content(kind: str, path: Path) -> str:
         if kind == "embeddings":
             found += [store.read_embeddings(path, name).tolist(), store.read_points(path, name).tolist()]
         else:
-            found += [[array.tolist() for array in store.read_neighbors(path, name, v)] for v in store.variants(path, name)]
+            found += [
+                [array.tolist() for array in store.read_neighbors(path, name, v)] for v in store.variants(path, name)
+            ]
     return repr(found)
 
 

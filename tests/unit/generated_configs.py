@@ -273,7 +273,7 @@ def plausible(draw: st.DrawFn) -> dict[str, Any]:
             }),
         )
     )  # fmt: skip
-    config["neighbors"] = {"number": draw(st.sampled_from((16, 64)))}
+    config["neighbors"] = {"number": draw(st.sampled_from((64, 128)))}
     if draw(st.booleans()):
         sets = st.lists(_estimate(), min_size=1, max_size=3)
         config["estimator_sets"] = {name: draw(sets) for name in draw(st.sampled_from((["a"], ["a", "b"])))}

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from idsweep.model_files import ADAPTER_CONFIG, read_config
+from idsweep.model_files import ADAPTER_CONFIG, read_config, why_unreadable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -101,4 +101,4 @@ def merge(
     except KeyError as error:  # of a module that the adapter replaces as a whole
         raise ValueError(f"{problem}: its weight {error} is absent.") from error
     except Exception as error:
-        raise ValueError(f"{problem}: {error}.") from error
+        raise ValueError(f"{problem}: {why_unreadable(error)}.") from error

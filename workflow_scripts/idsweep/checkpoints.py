@@ -19,6 +19,7 @@ from idsweep.model_files import (
     read_architecture,
     read_config,
     weight_files,
+    why_unreadable,
 )
 from idsweep.quiet import quiet_transformers
 
@@ -120,7 +121,7 @@ def load_model(
                 **options,
             )
         except Exception as error:
-            raise ValueError(f"{folder} cannot be loaded as a model of kind {kind}: {error}") from error
+            raise ValueError(f"{folder} cannot be loaded as a model of kind {kind}: {why_unreadable(error)}") from error
         wanted = _wanted_part(model, kind)
         _check_nothing_missing(folder, kind, model, wanted, loading, prefix)
         if adapter is not None:
@@ -211,7 +212,7 @@ def _weights_under(prefix: str, files: list[Path], folder: str | Path) -> dict[s
     try:
         weights = {name: tensor for path in files for name, tensor in load_state_dict(path, weights_only=True).items()}
     except Exception as error:
-        raise ValueError(f"{folder}: the weights cannot be read: {error}") from error
+        raise ValueError(f"{folder}: the weights cannot be read: {why_unreadable(error)}") from error
     start = f"{prefix.removesuffix('.')}."
     taken = {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
     if not taken:

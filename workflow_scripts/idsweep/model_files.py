@@ -214,6 +214,17 @@ def names_own_code(path: str | Path) -> bool:
         return False
 
 
+def why_unreadable(error: Exception) -> str:
+    """What kept weights from being loaded. Of a pickle with more than weights torch says how to run it nevertheless; this does not."""
+    if "Weights only load failed" not in str(error):
+        return str(error)
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return (
+        f"it holds more than weights{f' ({found[1]})' if found else ''}, or is damaged. Such a pickle can run any code, so it is "
+        "never loaded: get the weights as safetensors, or fetch them again"
+    )
+
+
 def commit_of(folder: str | Path) -> str | None:
     """The commit on the hub that a fetched model folder holds; None for any other folder."""
     path = Path(folder) / COMMIT_FILE

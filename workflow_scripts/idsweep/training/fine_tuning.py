@@ -9,6 +9,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -230,7 +231,8 @@ def fine_tune(
             batch_size * gradient_accumulation,
             "" if state is None else f" Going on from step {done}.",
         )
-        trainer.train(resume_from_checkpoint=None if state is None else str(state))
+        with nullcontext() if state is None else unfinished.readable(state):
+            trainer.train(resume_from_checkpoint=None if state is None else str(state))
     unfinished.finish()
     return pa.Table.from_pylist(recorder.metrics, schema=METRICS)
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import pickle
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 
 from idsweep.atomic import whole_or_nothing
+from idsweep.model_files import why_unreadable
 
 PATIENCE = 60.0  # seconds; a job whose Snakemake was killed stops within two
 LOCK = "lock"
@@ -52,10 +56,22 @@ class Unfinished:
             Path(unfinished).write_text(identity, encoding="utf-8")
 
     def state(self) -> dict[str, Any] | None:
-        """What was saved last, on the CPU; None at a training's beginning."""
+        """What was saved last, on the CPU; None at a training's beginning. Raises ValueError if it cannot be read."""
         if not self._state.exists():
             return None
-        return torch.load(self._state, map_location="cpu", weights_only=True)
+        with self.readable(self._state):
+            return torch.load(self._state, map_location="cpu", weights_only=True)
+
+    @contextmanager
+    def readable(self, state: Path) -> Iterator[None]:
+        """Say of a state that cannot be loaded in the block how to begin anew."""
+        try:
+            yield
+        except (pickle.UnpicklingError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{state}, from which the training would go on, cannot be read: {why_unreadable(error)}. Delete "
+                f"{self.folder}, and the training begins anew."
+            ) from error
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep tensors, numbers, text, and lists and dictionaries of these. Either all of it is on the disk or the last."""
