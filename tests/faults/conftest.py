@@ -18,7 +18,7 @@ from workflow.conftest import finished, fresh, project  # noqa: F401 - fixtures
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 
 
-def start(project: Project, *targets: str, before: tuple[str, ...] = ()) -> subprocess.Popen:
+def start(project: Project, *targets: str, before: tuple[str, ...] = ()) -> subprocess.Popen:  # noqa: F811
     """Start snakemake as the leader of its own process group; `before` is put before the command (unshare …)."""
     command = [*before, sys.executable, "-m", "snakemake", *targets, "--profile", "profiles/local"]
     command += ["--configfile", project.configfile.name]
