@@ -9,11 +9,11 @@ import contextlib
 import gc
 import io
 import os
+import sys
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +24,11 @@ from snakemake.settings.types import ConfigSettings, ExecutionSettings, OutputSe
 from unit.generated_configs import broken, plausible, valid_by_schema
 from workflow.checkout import Project, check_out
 
-KINDS = {"plausible": (plausible(), 1 / 2), "valid by the schema": (valid_by_schema(), 1 / 4), "broken": (broken(), 1 / 4)}
+KINDS = {
+    "plausible": (plausible(), 1 / 2),
+    "valid by the schema": (valid_by_schema(), 1 / 4),
+    "broken": (broken(), 1 / 4),
+}
 CONFIGURATIONS = int(os.environ.get("CONFIGURATIONS", 60))
 PROCESSES = 4  # of each kind are also given to `snakemake` as users start it
 REFUSED = "The configuration cannot be run:"
@@ -34,11 +38,14 @@ REFUSED = "The configuration cannot be run:"
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A checkout in which plans are made; nothing is run in it."""
     project = check_out(tmp_path_factory.mktemp("plans") / "idsweep")
-    with contextlib.chdir(project.folder), pytest.MonkeyPatch.context() as patch:
-        for name in ("PYTHONPATH", "IDSWEEP_PYTHON", "IDSWEEP_RUN", "IDSWEEP_COMMAND", "OMP_WAIT_POLICY"):
-            patch.setenv(name, os.environ.get(name, ""))  # the workflow sets them for a whole process
-        patch.setenv("IDSWEEP_COMMAND", "snakemake")
+    environment, path, thresholds = dict(os.environ), [*sys.path], gc.get_threshold()
+    with contextlib.chdir(project.folder):
         yield project
+    # What the workflow sets for a whole process.
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = path
+    gc.set_threshold(*thresholds)
 
 
 def write(project: Project, config: dict[str, Any]) -> bool:

@@ -27,7 +27,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, set[Path
     project = check_out(tmp_path_factory.mktemp("hostile") / "idsweep")
     (project.folder / "secret.txt").write_text(SECRET)
     (project.folder / FILE).write_text("step,value\n0,0.5\n2,0.75\n")
-    (project.folder / f"reference {FILE}").write_text(f"model,quantity,step,value\n{safe(TRAINED)},local_dimension,2,3.0\n")
+    (project.folder / f"reference {FILE}").write_text(
+        f"model,quantity,step,value\n{safe(TRAINED)},local_dimension,2,3.0\n"
+    )
     news = Path(find_spec("gensim").submodule_search_locations[0]) / "test/test_data/lee_background.cor"
     (project.folder / f"{FILE}.txt").write_text(news.read_text(encoding="latin-1"))
     entries = MINI["catalog"]["models"]

@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 from hypothesis import strategies as st
-
 from idsweep import config as configuration
 from idsweep import estimators, steps
 from idsweep.figures import registry as figures
@@ -65,7 +64,10 @@ def by_schema(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def _numbers(schema: Mapping[str, Any], whole: bool) -> st.SearchStrategy[Any]:
-    least, most = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum", schema.get("exclusiveMaximum"))
+    least, most = (
+        schema.get("minimum", schema.get("exclusiveMinimum")),
+        schema.get("maximum", schema.get("exclusiveMaximum")),
+    )
     if whole:
         usual = st.integers(-3 if least is None else least, min((least or 0) + 300, most or 300))
         return st.one_of(usual, usual, usual, st.integers(least, most), st.just(2**63 if most is None else most))
@@ -240,7 +242,9 @@ def plausible(draw: st.DrawFn) -> dict[str, Any]:
     own = draw(_own_models())
     pool = {**MEASURABLE, **own}
     usual = st.sampled_from(("minilm", "tiny_neox", *own))
-    names = draw(st.lists(st.one_of(usual, usual, st.sampled_from(sorted(MEASURABLE))), min_size=1, max_size=2, unique=True))
+    names = draw(
+        st.lists(st.one_of(usual, usual, st.sampled_from(sorted(MEASURABLE))), min_size=1, max_size=2, unique=True)
+    )
     config: dict[str, Any] = {
         "sweep": draw(by_schema(SCHEMA["$defs"]["name"])),
         "models": {name: draw(_chosen_of(pool[name])) for name in names},

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from unit.generated_configs import PROJECT, SCHEMA, broken, plausible, valid_by_schema
-
 from idsweep import config as configuration
 from idsweep.signature import Digests
 from idsweep.staleness import MADE_BY, Staleness
 from idsweep.sweep import Sweep, expand
+from unit.generated_configs import PROJECT, SCHEMA, broken, plausible, valid_by_schema
 
 KINDS = {"plausible": plausible(), "valid by the schema": valid_by_schema(), "broken": broken()}
 EXAMPLES = 250  # of each kind
@@ -50,7 +49,10 @@ def signed(sweep: Sweep, digests: Digests) -> list[str]:
     """The signatures of the jobs that nothing else reads, and through them of all others."""
     staleness = Staleness(sweep, PROJECT / "workflow_scripts", digests)
     made = [staleness.signature("write_report"), *(staleness.signature("write_csv", table=name) for name in MADE_BY)]
-    return [*made, *(staleness.signature(model.made_by, model=name) for name, model in sweep.known.items() if model.made_by)]
+    return [
+        *made,
+        *(staleness.signature(model.made_by, model=name) for name, model in sweep.known.items() if model.made_by),
+    ]
 
 
 def complaints_of(given: dict[str, Any], digests: Digests) -> list[str]:

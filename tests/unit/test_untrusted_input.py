@@ -99,7 +99,9 @@ def test_a_pickle_of_an_adapter_runs_nothing(trap: Path, neox: Path, tmp_path: P
 def test_the_state_of_a_training_runs_nothing(trap: Path, tmp_path: Path) -> None:
     unfinished = Unfinished(tmp_path / "run", "identity")
     torch.save({"step": Hostile(trap)}, unfinished.folder / "state.pt")
-    with pytest.raises(ValueError, match=rf"state\.pt, from which .* {NEVER_RUN}.*\.run\.unfinished, and the training begins anew"):
+    with pytest.raises(
+        ValueError, match=rf"state\.pt, from which .* {NEVER_RUN}.*\.run\.unfinished, and the training begins anew"
+    ):
         unfinished.state()
     assert not trap.exists()
 
@@ -182,7 +184,11 @@ def test_no_rule_has_a_shell_command() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["title: !!python/object/apply:os.mkdir [TRAP]", "title: !!python/object/new:os.mkdir [TRAP]", "title: !!python/module:os"],
+    [
+        "title: !!python/object/apply:os.mkdir [TRAP]",
+        "title: !!python/object/new:os.mkdir [TRAP]",
+        "title: !!python/module:os",
+    ],
 )
 def test_yaml_makes_no_objects(trap: Path, tmp_path: Path, text: str) -> None:
     file = tmp_path / "sweep.yaml"

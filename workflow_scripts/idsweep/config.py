@@ -223,7 +223,9 @@ def _check_size(given: Any) -> None:
         seen += 1
         if len(at) > DEEPEST or seen > MOST_ITEMS:
             raise ConfigError(
-                [f"{key_path(at[:3])}: it holds itself or far too much (aliases &name, *name?); write out what is meant"]
+                [
+                    f"{key_path(at[:3])}: it holds itself or far too much (aliases &name, *name?); write out what is meant"
+                ]
             )
         waiting += [((*at, key), item) for key, item in _inside(value)]
 
