@@ -9,6 +9,7 @@ import contextlib
 import gc
 import io
 import os
+import sys
 import traceback
 import warnings
 from collections import Counter
@@ -37,11 +38,14 @@ REFUSED = "The configuration cannot be run:"
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A checkout in which plans are made; nothing is run in it."""
     project = check_out(tmp_path_factory.mktemp("plans") / "idsweep")
-    with contextlib.chdir(project.folder), pytest.MonkeyPatch.context() as patch:
-        for name in ("PYTHONPATH", "IDSWEEP_PYTHON", "IDSWEEP_RUN", "IDSWEEP_COMMAND", "OMP_WAIT_POLICY"):
-            patch.setenv(name, os.environ.get(name, ""))  # the workflow sets them for a whole process
-        patch.setenv("IDSWEEP_COMMAND", "snakemake")
+    environment, path, thresholds = dict(os.environ), [*sys.path], gc.get_threshold()
+    with contextlib.chdir(project.folder):
         yield project
+    # What the workflow sets for a whole process.
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = path
+    gc.set_threshold(*thresholds)
 
 
 def write(project: Project, config: dict[str, Any]) -> bool:
