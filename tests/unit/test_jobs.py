@@ -90,6 +90,31 @@ def test_the_last_lines_name_logs_and_reasons(tmp_path: Path) -> None:
     assert "and 2 more" in jobs.failures([str(run)], most=1)
 
 
+def test_a_job_that_a_retry_has_done_did_not_fail(tmp_path: Path) -> None:
+    run = tmp_path / "snakemake.log"
+    error = "Error in rule {rule}:\n    jobid: {id}\n    log: {rule}.log (check log file(s) for error details)\n"
+    run.write_text(
+        error.format(rule="a", id=1)
+        + error.format(rule="b", id=2)
+        + "Trying to restart job 1.\nTrying to restart job 2.\n"
+        + error.format(rule="b", id=2)
+    )
+    said = jobs.failures([str(run)])
+    assert said.startswith("1 job(s) failed")
+    assert "b.log" in said and "a.log" not in said
+
+
+def test_a_log_on_a_full_disk_is_no_failure() -> None:
+    with jobs._opened("/dev/full") as log:
+        print("what there is no room for", file=log)
+
+
+def test_memory_that_ran_out_is_told(snakemake: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit), jobs.job(snakemake):
+        raise MemoryError
+    assert "error: memory ran out in find_neighbors: MemoryError. Run fewer jobs" in capsys.readouterr().err
+
+
 def test_what_was_made_is_listed_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("a.pdf", "a.png", "t.csv", "report.html"):

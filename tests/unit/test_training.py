@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from idsweep.tokens import sample_tokens
 from idsweep.training.language_model import MaskedTokens, batches, next_tokens, schedule, train_language_model
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import END_OF_TEXT, MASK, PADDING, train_tokenizer
+from idsweep.training.unfinished import Unfinished
 from safetensors.torch import load_file
 
 SUBJECTS = ("the dog", "the cat", "a bird", "my friend")
@@ -447,3 +449,27 @@ def test_a_training_that_diverges_is_told(tokenizer_folder, tmp_path):
     with pytest.raises(ValueError, match=r"learning_rate: 1e.35 is too high: at step .* is (nan|inf)"):
         train(tokenizer_folder, tmp_path / "run", learning_rate=1e35)
     assert not (tmp_path / "run").exists()
+
+
+def test_two_trainings_of_one_model_do_not_spoil_each_other(tmp_path: Path) -> None:
+    """The second waits for the first, and takes over when that is killed; while it lives, it is refused."""
+    code = (
+        "import sys, time; from idsweep.training.unfinished import Unfinished; "
+        "first = Unfinished(sys.argv[1], 'same'); (first.checkpoints / 'step1').mkdir(); print('held', flush=True); time.sleep(60)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match=f"process {first.pid} on .* trains this model already"):
+            Unfinished(tmp_path / "run", "same", patience=0.1)
+        assert (tmp_path / ".run.unfinished/checkpoints/step1").exists()
+    finally:
+        first.kill()
+        first.communicate()
+    second = Unfinished(tmp_path / "run", "same", patience=5)
+    assert (second.checkpoints / "step1").exists()
+    second.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
