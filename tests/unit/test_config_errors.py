@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a scale that is no number": (
         {"estimator_sets__quick": [{"estimator": "gride", "scope": "global", "n1": "one"}]},
-        ["estimator_sets.quick[0].n1: 'one'", "expected a number"],
+        ["estimator_sets.quick[0]: n1 = 'one'", "whole number"],
     ),
     "an estimator without that scope": (
         {"estimator_sets__quick": [{"estimator": "corrint", "scope": "local"}]},
