@@ -452,16 +452,17 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
                     f"{choose(key, sorted(allowed))}"
                 )
             wrong = [*_wrong_types(parameters(item), allowed, at)]
-            complaints += wrong
             used = allowed | parameters(item)
-            if wrong:
-                continue
             if not unknown and estimator.check is not None:
                 try:
                     estimator.check(used)
-                except (TypeError, ValueError) as error:
-                    complaints.append(f"{key_path(at)}: {error}")
-                    continue
+                except ValueError as error:
+                    wrong = [f"{key_path(at)}: {error}"]
+                except TypeError as error:  # Python's own words say less
+                    wrong = wrong or [f"{key_path(at)}: {error}"]
+            if wrong:
+                complaints += wrong
+                continue
             if (needed := estimator.neighbors_needed(used)) > k:
                 where = [*at, "n_neighbors"] if "n_neighbors" in used else at
                 complaints.append(
