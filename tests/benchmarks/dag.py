@@ -28,6 +28,7 @@ from benchmarks.sweeps import run_snakemake
 EXPERIMENT = PROJECT / "config/experiments/pythia.yaml"
 CHECKPOINTS = {4_940: "step{1000..13000/1000}", 15_200: "step{1000..40000/1000}", 58_520: None}
 WHOLE = max(CHECKPOINTS)
+SHIPPED = 8  # layers per job, as the schema has it
 TARGETS = {False: 90.0, True: 120.0}  # seconds for the whole suite: of nothing, of a finished copy
 MOST_MEMORY = 2e9
 DELETED_AFTER_USE = ("embeddings", "checkpoints")
@@ -45,14 +46,13 @@ class Plan:
     memory: float
 
 
-def sweep_of(estimates: int, layers_per_job: int | None = None) -> tuple[dict[str, Any], Sweep]:
+def sweep_of(estimates: int, layers_per_job: int = SHIPPED) -> tuple[dict[str, Any], Sweep]:
     """The configuration of a sweep of so many estimates (layers × checkpoints × datasets × estimator sets), and the sweep."""
     config = yaml.safe_load(EXPERIMENT.read_text())
     if (checkpoints := CHECKPOINTS[estimates]) is not None:
         config["models"] = {name: {"checkpoints": checkpoints} for name in config["models"]}
         config["figures"] = {"heatmap": {}}
-    if layers_per_job is not None:
-        config["compute"] = {"layers_per_job": layers_per_job}
+    config["compute"] = {"layers_per_job": layers_per_job}
     sweep = expand(load(config, PROJECT / "config"))
     of_sets = [len(model.representations(dataset)) for model, _, dataset in sweep.passes()]
     if (held := len(sweep.config["estimator_sets"]) * sum(of_sets)) != estimates:
@@ -60,7 +60,7 @@ def sweep_of(estimates: int, layers_per_job: int | None = None) -> tuple[dict[st
     return config, sweep
 
 
-def plans(estimates: int, layers_per_job: int | None, folder: Path, finished: bool = True) -> list[Plan]:
+def plans(estimates: int, layers_per_job: int, folder: Path, finished: bool = True) -> list[Plan]:
     """The plan of a sweep of so many estimates, and of a finished copy of it if that is asked for."""
     given, sweep = sweep_of(estimates, layers_per_job)
     project = check_out(folder)
@@ -139,20 +139,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the table and write the page; returns 1 if a target is missed with the shipped layers_per_job."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dag", description="Time plans of large sweeps.")
     parser.add_argument("--estimates", type=int, nargs="+", choices=CHECKPOINTS, default=list(CHECKPOINTS))
+    parser.add_argument("--layers-per-job", type=int, nargs="+", default=[SHIPPED, 1])
     parser.add_argument("--write", metavar="PAGE", type=Path)
     given = parser.parse_args(arguments)
     about, found = machine(), []
     for estimates in given.estimates:
-        for layers_per_job in (None, 1):
+        for layers_per_job in given.layers_per_job:
             with tempfile.TemporaryDirectory(prefix="idsweep-dag-") as folder:
-                new = plans(estimates, layers_per_job, Path(folder) / "idsweep", finished=layers_per_job is None)
+                new = plans(estimates, layers_per_job, Path(folder) / "idsweep", finished=layers_per_job == SHIPPED)
             print(*new, sep="\n", file=sys.stderr, flush=True)
             found += new
     command = " ".join(["python", "-m", "benchmarks.dag", *(sys.argv[1:] if arguments is None else arguments)])
     page = given.write or Path(os.devnull)
     write_page(page, found, command, about)
-    shipped = found[0].layers_per_job
-    return int(any(_target(plan).endswith("no") for plan in found if plan.layers_per_job == shipped))
+    return int(any(_target(plan).endswith("no") for plan in found if plan.layers_per_job == SHIPPED))
 
 
 if __name__ == "__main__":
