@@ -93,7 +93,11 @@ def _touch_into_being(folder: Path) -> None:
             path.touch()
         else:
             path.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([*call, "--touch", "--quiet"], cwd=folder, env=environment(), capture_output=True, text=True)
+    # All that may go at once goes at once: two jobs at a time, each looked for among thousands, take the better part of an hour.
+    together = ["--cores", "10000", "--resources", "downloads=10000", "checkpoint_disk_gb=1000000"]
+    done = subprocess.run(
+        [*call, "--touch", "--quiet", *together], cwd=folder, env=environment(), capture_output=True, text=True
+    )
     if done.returncode:
         raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
 

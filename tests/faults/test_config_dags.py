@@ -97,7 +97,7 @@ def test_generated_configurations_give_a_plan_or_a_message(kind: str, project: P
             outcomes["no YAML"] += 1
             return
         said = plan(project)
-        assert said is None or (said.startswith((REFUSED, "")) and REFUSED in said and "Traceback" not in said), said
+        assert said is None or said.startswith(REFUSED), said
         outcomes["planned" if said is None else "refused"] += 1
         if outcomes.total() <= PROCESSES:
             done = project.snakemake("--dry-run")
