@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
 )
+
 from unit.model_folders import TINY, adapt, encoder_decoder, save_adapter, save_neox, tiny
 
 # Where the tests make adapters.

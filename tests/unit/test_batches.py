@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from idsweep.batches import next_batch, rows_to_run
-from tiny_models import MASK, tables
+
+from unit.tiny_models import MASK, tables
 
 
 def batches(rows, batch_tokens, padding_side):

@@ -13,6 +13,7 @@ from idsweep.model_files import model_files, weight_files
 from idsweep.packages import path_in_package
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+
 from unit.model_folders import MINILM, encoder_decoder, save_neox, tiny
 
 

@@ -14,6 +14,7 @@ from idsweep import config as configuration
 from idsweep.signature import Digests
 from idsweep.staleness import MADE_BY, Staleness
 from idsweep.sweep import Sweep, expand
+
 from unit.generated_configs import PROJECT, SCHEMA, broken, plausible, valid_by_schema
 
 KINDS = {"plausible": plausible(), "valid by the schema": valid_by_schema(), "broken": broken()}

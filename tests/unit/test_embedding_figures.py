@@ -11,6 +11,7 @@ from idsweep.elbow import elbow
 from idsweep.figures import ranks, redundancy, registry
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
 from unit.figure_checks import layout_faults
 
 SIZES = {  # parameters and width

@@ -19,7 +19,9 @@ from idsweep.extraction import BUFFER_BYTES, extract_hidden_states
 from idsweep.packages import path_in_package
 from idsweep.store import SEQUENCES
 from idsweep.tokenizers import load_tokenizer
-from tiny_models import (
+from transformers import AutoConfig, AutoModel
+
+from unit.tiny_models import (
     FAMILIES,
     LAYERS,
     LONGEST,
@@ -33,7 +35,6 @@ from tiny_models import (
     tables,
     tiny,
 )
-from transformers import AutoConfig, AutoModel
 
 TESTS = Path(__file__).parent
 

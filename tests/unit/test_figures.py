@@ -16,6 +16,7 @@ from idsweep.figures.selection import at_last_checkpoint, by_step, of_representa
 from idsweep.figures.violins import draw as draw_violins
 from idsweep.models import offered_checkpoints
 from matplotlib.collections import PolyCollection, QuadMesh
+
 from unit.figure_checks import draw_dynamics, layout_faults, panels
 
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]

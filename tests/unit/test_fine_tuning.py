@@ -26,6 +26,7 @@ from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, get_scheduler
+
 from unit.tiny_models import tiny
 
 SUBJECTS = ("the dog", "the cat", "a bird", "my friend")

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from idsweep.checkpoints import load_model
 from idsweep.model_files import commit_of, tokenizer_files, weight_files
+
 from unit.hub_server import SIGNATURE, HubServer, names_of, serving
 
 # Fetches as a job does: everything is logged, an error is logged with its traceback and told.

@@ -18,6 +18,7 @@ from idsweep.figures.violins import draw as draw_violins
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
+
 from unit.figure_checks import layout_faults, panels
 
 PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)]

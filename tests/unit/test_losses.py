@@ -9,8 +9,9 @@ import pytest
 import torch
 from idsweep import losses
 from idsweep.losses import SEQUENCE_LOSSES, TOKEN_LOSSES
-from tiny_models import CAUSAL, MASK, MASKED, assert_close, extract, plain_loop, tables, tiny
 from transformers import AutoConfig, AutoModel, GPTNeoXForCausalLM
+
+from unit.tiny_models import CAUSAL, MASK, MASKED, assert_close, extract, plain_loop, tables, tiny
 
 
 def ids_of(sequences) -> dict[int, list[int]]:

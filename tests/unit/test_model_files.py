@@ -14,6 +14,7 @@ from idsweep.checkpoints import load_model
 from idsweep.model_files import Architecture, checkpoint_folders, model_files, read_architecture
 from idsweep.packages import path_in_package
 from transformers import AutoConfig, AutoModelForCausalLM
+
 from unit.model_folders import MINILM, TINY, save_adapter, save_neox, tiny
 
 # Where the tests make adapters.

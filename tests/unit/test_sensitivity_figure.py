@@ -11,6 +11,7 @@ from idsweep.figures.sensitivity import draw
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+
 from unit.figure_checks import layout_faults
 
 NOISE = {0.0: None, 0.01: 0.3, 0.1: 3.0, 1.0: 30.0}

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+
 from unit.figure_checks import layout_faults, panels
 
 LAYERS = (0, 11, 12)

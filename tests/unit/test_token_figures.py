@@ -16,6 +16,7 @@ from idsweep.figures.tokens import printable
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.figure import Figure
+
 from unit.figure_checks import layout_faults, panels
 
 PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 4000)]

@@ -12,6 +12,7 @@ from idsweep.packages import path_in_package
 from idsweep.tokenizers import load_tokenizer, mask_token_id
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
 from unit.model_folders import MINILM, save_neox
 
 

@@ -14,6 +14,7 @@ from idsweep.user_tables import REFERENCE, read_reference
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+
 from unit.figure_checks import NO_EVENTS, NO_REFERENCE, draw_dynamics, layout_faults, panels
 
 FRACTIONS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)

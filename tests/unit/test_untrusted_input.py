@@ -31,6 +31,7 @@ from idsweep.training.unfinished import Unfinished
 from jinja2 import Environment
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+
 from unit.generated_configs import NASTY, PROJECT, SCHEMA
 from unit.model_folders import save_adapter, save_neox
 
