@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 
-from faults.conftest import mounted, needs_root
 from workflow.checkout import Project
+
+from faults.conftest import mounted, needs_root
 
 # A sweep whose large file does not fit, beside a small one that does.
 FAILS = "results/mini/embeddings/minilm/final/lee_news.parquet"

@@ -7,10 +7,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from faults.conftest import kill, processes_of, start, wait_until
 from idsweep.store import read_table, representations
 from workflow.checkout import Project, check_out
 from workflow.test_trainings import EQUATIONS, REFERENCE, SUMS, configure
+
+from faults.conftest import kill, processes_of, start, wait_until
 
 TRAINED = Path("training/sums-fraction0.6-seed0")
 METRICS = f"results/mini/{TRAINED}/metrics.parquet"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from faults.conftest import kill, start, wait_until
 from workflow.checkout import Project
+
+from faults.conftest import kill, start, wait_until
 
 TARGET = "results/mini/tables/local.parquet"
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.conftest import start
 from workflow.checkout import Project
+
+from faults.conftest import start
 
 TARGET = "results/mini/embeddings/minilm/final/lee_news.parquet"
 CGROUPS = Path("/sys/fs/cgroup")

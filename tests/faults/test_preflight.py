@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from faults.conftest import mounted, needs_root, start
 from unit.hub_server import HubServer
 from workflow.checkout import PROJECT, Project
 from workflow.test_fetched_models import TOKEN, configure, environment, revisions, served  # noqa: F401 - a fixture
+
+from faults.conftest import mounted, needs_root, start
 
 FETCHED = "results/mini/checkpoints/served/step0"
 

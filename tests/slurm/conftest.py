@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from workflow.checkout import check_out
+
 from slurm.cluster import Cluster, running
 from slurm.submitted import CANCELLED, SHORT_OF_MEMORY, SubmittedProject, rule_of
-from workflow.checkout import check_out
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from slurm.cluster import Cluster
 from workflow.checkout import Project
+
+from slurm.cluster import Cluster
 
 # The profile looks at the queue every 20 seconds and more, as is polite; here nobody else is in it.
 QUICK_LOOKS = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1")

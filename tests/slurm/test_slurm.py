@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from slurm.cluster import Cluster, wait_until
-from slurm.submitted import CANCELLED, SHORT_OF_MEMORY, SubmittedProject, rule_of
 from snakemake.profiles import ProfileConfigFileParser
 from workflow.checkout import PROJECT, check_out
+
+from slurm.cluster import Cluster, wait_until
+from slurm.submitted import CANCELLED, SHORT_OF_MEMORY, SubmittedProject, rule_of
 
 ON_A_GPU = {"extract_embeddings", "find_neighbors", "train_language_model"}
 LOCAL = {"collect_estimates", "collect_reference", "collect_training", "describe_sweep", "write_csv", "write_report"}

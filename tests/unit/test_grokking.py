@@ -440,7 +440,8 @@ def test_states_are_kept_between_checkpoints_too(run, tokenizer_folder, tmp_path
 
 def test_a_training_goes_on_from_a_state_without_random_numbers_of_a_gpu(tokenizer_folder, tmp_path):
     interrupted(tokenizer_folder, tmp_path / "run")
-    state = Unfinished(tmp_path / "run", SETTINGS["identity"]).state()
+    with Unfinished(tmp_path / "run", SETTINGS["identity"]) as unfinished:
+        state = unfinished.state()
     assert "random_cuda" not in state
     model = AutoModelForCausalLM.from_config(model_config(ARCHITECTURE, vocab_size=9, sequence_length=4))
     # Stands for sequences on a GPU, of which the state's restoring asks this alone.

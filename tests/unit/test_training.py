@@ -458,6 +458,13 @@ def test_a_training_that_diverges_is_told(tokenizer_folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_training_that_failed_can_be_tried_again_in_one_process(tokenizer_folder, tmp_path):
+    with pytest.raises(ValueError, match="too high") as held:
+        train(tokenizer_folder, tmp_path / "run", learning_rate=1e35)
+    with Unfinished(tmp_path / "run", "another", patience=0):
+        assert held.tb  # whoever holds the error holds all that its training held
+
+
 def test_two_trainings_of_one_model_do_not_spoil_each_other(tmp_path: Path) -> None:
     """The second waits for the first, and takes over when that is killed; while it lives, it is refused."""
     code = (
@@ -476,7 +483,7 @@ def test_two_trainings_of_one_model_do_not_spoil_each_other(tmp_path: Path) -> N
     finally:
         first.kill()
         first.communicate()
-    second = Unfinished(tmp_path / "run", "same", patience=5)
-    assert (second.checkpoints / "step1").exists()
-    second.finish()
+    with Unfinished(tmp_path / "run", "same", patience=5) as second:
+        assert (second.checkpoints / "step1").exists()
+        second.finish()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -98,12 +98,12 @@ def test_a_pickle_of_an_adapter_runs_nothing(trap: Path, neox: Path, tmp_path: P
 
 
 def test_the_state_of_a_training_runs_nothing(trap: Path, tmp_path: Path) -> None:
-    unfinished = Unfinished(tmp_path / "run", "identity")
-    torch.save({"step": Hostile(trap)}, unfinished.folder / "state.pt")
-    with pytest.raises(
-        ValueError, match=rf"state\.pt, from which .* {NEVER_RUN}.*\.run\.unfinished, and the training begins anew"
-    ):
-        unfinished.state()
+    with Unfinished(tmp_path / "run", "identity") as unfinished:
+        torch.save({"step": Hostile(trap)}, unfinished.folder / "state.pt")
+        with pytest.raises(
+            ValueError, match=rf"state\.pt, from which .* {NEVER_RUN}.*\.run\.unfinished, and the training begins anew"
+        ):
+            unfinished.state()
     assert not trap.exists()
 
 

@@ -12,6 +12,7 @@ import torch
 from idsweep.training.tokenizer import train_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM
 from unit.hub_server import HubServer
+
 from workflow.checkout import MINI, Project
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}

@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 from scipy.spatial.distance import directed_hausdorff
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestNeighbors
+
 from workflow.checkout import MINI, PROJECT, Project, check_out
 
 NEOX = MINI["catalog"]["models"]["mini_neox"] | {"checkpoints": "step{2}"}

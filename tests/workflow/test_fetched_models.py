@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from idsweep import store
 from unit.hub_server import SIGNATURE, HubServer
+
 from workflow.checkout import MINI, Project
 
 TOKEN = "hf_secretOfTheUser"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from idsweep import store
 from safetensors.numpy import load_file, save_file
+
 from workflow.checkout import Project
 
 STEPS = (10, 20, 30)

@@ -20,6 +20,7 @@ from idsweep.estimators import estimate_global
 from idsweep.points import prepare_points
 from idsweep.sweep import expand
 from idsweep.variants import of_cloud
+
 from workflow.checkout import MINI, PROJECT, Project
 
 

@@ -15,6 +15,7 @@ from idsweep import store
 from idsweep.packages import path_in_package
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig
+
 from workflow.checkout import MINI, Project, check_out
 
 TINY = BertConfig(vocab_size=30522, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+
 from workflow.checkout import MINI, Project, check_out
 
 REPORT = {"describe_sweep": 1, "write_report": 1}

@@ -12,6 +12,7 @@ import skdim
 from idsweep.events import CORRELATIONS, EVENTS, LEADS
 from idsweep.store import provenance, read_embeddings, read_table
 from sklearn.neighbors import NearestNeighbors
+
 from workflow.checkout import MINI, Project, check_out
 
 GPT2 = {"model_type": "gpt2", "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}

@@ -167,73 +167,75 @@ def fine_tune(
     between_evaluations = max(1, steps // REGULAR_EVALUATIONS) if epochs is None else 1
     evaluated = {*numbers, *range(0, length + 1, between_evaluations), length}
 
-    unfinished = Unfinished(output_folder, identity)
-    state = _last_state(unfinished.folder)
-    done = 0 if state is None else _number(state)
-    epochs_done, updates_since = divmod(done, updates_in_epoch)
-    batches_done = epochs_done * batches_in_epoch + updates_since * gradient_accumulation
-    with quiet_transformers(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # accelerate and peft ask others for what will have another name
-        arguments = TrainingArguments(
-            output_dir=str(unfinished.folder / ".trainer.unfinished"),
-            max_steps=length * updates_in_unit,
-            per_device_train_batch_size=batch_size,
-            gradient_accumulation_steps=gradient_accumulation,
-            learning_rate=learning_rate,
-            lr_scheduler_type=schedule,
-            warmup_steps=warmup_steps,
-            weight_decay=weight_decay,
-            max_grad_norm=gradient_clipping,
-            bf16=precision == "bfloat16",
-            fp16=precision == "float16",
-            seed=seed,
-            data_seed=seed,
-            use_cpu=device == "cpu",
-            dataloader_pin_memory=device != "cpu",
-            remove_unused_columns=False,
-            logging_nan_inf_filter=False,
-            eval_strategy="no",
-            save_strategy="no",
-            logging_strategy="no",
-            log_level="error",
-            report_to="none",
-            disable_tqdm=True,
-        )
-        if arguments.n_gpu > 1:
-            arguments._n_gpu = 1  # otherwise the Trainer divides each batch among all GPUs that it sees
-        recorder = _Recorder(
-            unfinished,
-            evaluate=evaluate,
-            save=save,
-            unit=unit,
-            updates_in_unit=updates_in_unit,
-            saved=set(numbers),
-            evaluated=evaluated,
-            metrics=[] if state is None else json.loads((state / METRICS_OF_STATE).read_text(encoding="utf-8")),
-            advice=f"learning_rate: {learning_rate} is too high",
-            seed=seed,
-        )
-        trainer = _Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=train_dataset,
-            data_collator=_SeededCollator(collator, seed, batches_done),
-            callbacks=[recorder],
-        )
-        trainer.remove_callback(PrinterCallback)
-        logger.info(
-            "%s: %d of %d parameters are trained on %d examples, %d updates of %d.%s",
-            type(model).__name__,
-            sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-            sum(parameter.numel() for parameter in model.parameters()),
-            len(train_dataset),
-            arguments.max_steps,
-            batch_size * gradient_accumulation,
-            "" if state is None else f" Going on from step {done}.",
-        )
-        with nullcontext() if state is None else unfinished.readable(state):
-            trainer.train(resume_from_checkpoint=None if state is None else str(state))
-    unfinished.finish()
+    with Unfinished(output_folder, identity) as unfinished:
+        state = _last_state(unfinished.folder)
+        done = 0 if state is None else _number(state)
+        epochs_done, updates_since = divmod(done, updates_in_epoch)
+        batches_done = epochs_done * batches_in_epoch + updates_since * gradient_accumulation
+        with quiet_transformers(), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # accelerate and peft ask others for what will have another name
+            arguments = TrainingArguments(
+                output_dir=str(unfinished.folder / ".trainer.unfinished"),
+                max_steps=length * updates_in_unit,
+                per_device_train_batch_size=batch_size,
+                gradient_accumulation_steps=gradient_accumulation,
+                learning_rate=learning_rate,
+                lr_scheduler_type=schedule,
+                warmup_steps=warmup_steps,
+                weight_decay=weight_decay,
+                max_grad_norm=gradient_clipping,
+                bf16=precision == "bfloat16",
+                fp16=precision == "float16",
+                seed=seed,
+                data_seed=seed,
+                use_cpu=device == "cpu",
+                dataloader_pin_memory=device != "cpu",
+                remove_unused_columns=False,
+                logging_nan_inf_filter=False,
+                eval_strategy="no",
+                save_strategy="no",
+                logging_strategy="no",
+                log_level="error",
+                report_to="none",
+                disable_tqdm=True,
+            )
+            if arguments.n_gpu > 1:
+                arguments._n_gpu = 1  # otherwise the Trainer divides each batch among all GPUs that it sees
+            recorder = _Recorder(
+                unfinished,
+                evaluate=evaluate,
+                save=save,
+                unit=unit,
+                updates_in_unit=updates_in_unit,
+                saved=set(numbers),
+                evaluated=evaluated,
+                metrics=[] if state is None else json.loads((state / METRICS_OF_STATE).read_text(encoding="utf-8")),
+                advice=f"learning_rate: {learning_rate} is too high",
+                seed=seed,
+            )
+            trainer = _Trainer(
+                model=model,
+                args=arguments,
+                train_dataset=train_dataset,
+                data_collator=_SeededCollator(collator, seed, batches_done),
+                callbacks=[recorder],
+            )
+            trainer.remove_callback(PrinterCallback)
+            logger.info(
+                "%s: %d of %d parameters are trained on %d examples, %d updates of %d.%s",
+                type(model).__name__,
+                sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+                sum(parameter.numel() for parameter in model.parameters()),
+                len(train_dataset),
+                arguments.max_steps,
+                batch_size * gradient_accumulation,
+                "" if state is None else f" Going on from step {done}.",
+            )
+            with nullcontext() if state is None else unfinished.readable(state):
+                trainer.train(resume_from_checkpoint=None if state is None else str(state))
+        unfinished.finish()
     return pa.Table.from_pylist(recorder.metrics, schema=METRICS)
 
 

@@ -171,39 +171,39 @@ def train_grokking(
             "train": _drawn(train, evaluated, seed, device),
             "validation": _drawn(validation, evaluated, seed, device),
         }
-        unfinished = Unfinished(output_folder, identity)
-        state = unfinished.state()
-        if state is not None:
-            training.restore(state)
-            logger.info("Going on from step %d.", state["step"])
-        first, metrics = (0, []) if state is None else (state["step"], state["metrics"])
-        progress = Progress("training", steps, "steps")
-        kept_at, detail = time.monotonic(), ""
+        with Unfinished(output_folder, identity) as unfinished:
+            state = unfinished.state()
+            if state is not None:
+                training.restore(state)
+                logger.info("Going on from step %d.", state["step"])
+            first, metrics = (0, []) if state is None else (state["step"], state["metrics"])
+            progress = Progress("training", steps, "steps")
+            kept_at, detail = time.monotonic(), ""
 
-        def keep(step: int) -> None:
-            """What is to be evaluated and saved at a step."""
-            nonlocal kept_at, detail
-            save = step in steps_to_save
-            if save or step % metrics_every == 0 or step == steps:
-                values = training.evaluate(parts)
-                _check_finite(values, step, learning_rate)
-                metrics.extend([step, metric, value] for metric, value in values.items())
-                detail = "training accuracy {train_accuracy:.2f}, validation accuracy {validation_accuracy:.2f}"
-                detail = detail.format(**values)
-            if save:
-                save_checkpoint(model, tokenizer, unfinished.checkpoints / f"step{step}")
-            if save or time.monotonic() - kept_at > SECONDS_BETWEEN_STATES:
-                unfinished.save({"step": step, "metrics": metrics} | training.state())
-                kept_at = time.monotonic()
-            progress.report(step, detail)
+            def keep(step: int) -> None:
+                """What is to be evaluated and saved at a step."""
+                nonlocal kept_at, detail
+                save = step in steps_to_save
+                if save or step % metrics_every == 0 or step == steps:
+                    values = training.evaluate(parts)
+                    _check_finite(values, step, learning_rate)
+                    metrics.extend([step, metric, value] for metric, value in values.items())
+                    detail = "training accuracy {train_accuracy:.2f}, validation accuracy {validation_accuracy:.2f}"
+                    detail = detail.format(**values)
+                if save:
+                    save_checkpoint(model, tokenizer, unfinished.checkpoints / f"step{step}")
+                if save or time.monotonic() - kept_at > SECONDS_BETWEEN_STATES:
+                    unfinished.save({"step": step, "metrics": metrics} | training.state())
+                    kept_at = time.monotonic()
+                progress.report(step, detail)
 
-        if state is None:
-            keep(0)
-        batches = _batches(train, batch_size, seed, first, device)
-        for step, batch in zip(range(first + 1, steps + 1), batches, strict=False):
-            training.step(batch, learning_rate * _rate_factor(step - 1, warmup_steps, decay_steps))
-            keep(step)
-    unfinished.finish()
+            if state is None:
+                keep(0)
+            batches = _batches(train, batch_size, seed, first, device)
+            for step, batch in zip(range(first + 1, steps + 1), batches, strict=False):
+                training.step(batch, learning_rate * _rate_factor(step - 1, warmup_steps, decay_steps))
+                keep(step)
+            unfinished.finish()
     return pa.Table.from_arrays(
         [pa.array(column, field.type) for column, field in zip(zip(*metrics, strict=True), METRICS, strict=True)],
         schema=METRICS,

@@ -126,41 +126,41 @@ def train_language_model(
     optimizer = _optimizer(model, weight_decay)
     metrics: list[dict[str, Any]] = []
     done = -1
-    unfinished = Unfinished(output_folder, identity)
-    if (state := unfinished.state()) is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        metrics, done = state["metrics"], state["step"]
-        logger.info("Going on from step %d.", done)
-    kept = time.monotonic()
-    progress = Progress("training", steps, "steps")
-    coming = batches(train, batch_size, seed, max(0, done))
-    for step in range(done + 1, steps + 1):
-        if step > 0:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * schedule(step - 1, warmup_steps, steps)
-            _seed_step(seed, step)
-            _update(model, optimizer, *objective(next(coming)))
-        save = step in steps_to_save
-        if save:
-            save_checkpoint(model, tokenizer, unfinished.checkpoints / f"step{step}")
-        if save or step % max(1, steps // REGULAR_EVALUATIONS) == 0:
-            for metric, blocks in evaluated.items():
-                value = _mean_loss(model, *blocks)
-                if not math.isfinite(value):
-                    raise ValueError(
-                        f"learning_rate: {learning_rate} is too high: at step {step} the {metric} is {value}. "
-                        "Lower it, or raise warmup_steps."
-                    )
-                metrics.append({"step": step, "metric": metric, "value": value})
-        if save or time.monotonic() - kept > SECONDS_BETWEEN_STATES:
-            unfinished.save(
-                {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "metrics": metrics}
-            )
-            kept = time.monotonic()
-        if step > 0:
-            progress.report(step, f"validation loss {metrics[-1]['value']:.3f}")
-    unfinished.finish()
+    with Unfinished(output_folder, identity) as unfinished:
+        if (state := unfinished.state()) is not None:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            metrics, done = state["metrics"], state["step"]
+            logger.info("Going on from step %d.", done)
+        kept = time.monotonic()
+        progress = Progress("training", steps, "steps")
+        coming = batches(train, batch_size, seed, max(0, done))
+        for step in range(done + 1, steps + 1):
+            if step > 0:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate * schedule(step - 1, warmup_steps, steps)
+                _seed_step(seed, step)
+                _update(model, optimizer, *objective(next(coming)))
+            save = step in steps_to_save
+            if save:
+                save_checkpoint(model, tokenizer, unfinished.checkpoints / f"step{step}")
+            if save or step % max(1, steps // REGULAR_EVALUATIONS) == 0:
+                for metric, blocks in evaluated.items():
+                    value = _mean_loss(model, *blocks)
+                    if not math.isfinite(value):
+                        raise ValueError(
+                            f"learning_rate: {learning_rate} is too high: at step {step} the {metric} is {value}. "
+                            "Lower it, or raise warmup_steps."
+                        )
+                    metrics.append({"step": step, "metric": metric, "value": value})
+            if save or time.monotonic() - kept > SECONDS_BETWEEN_STATES:
+                unfinished.save(
+                    {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "metrics": metrics}
+                )
+                kept = time.monotonic()
+            if step > 0:
+                progress.report(step, f"validation loss {metrics[-1]['value']:.3f}")
+        unfinished.finish()
     return pa.Table.from_pylist(metrics, schema=METRICS)
 
 

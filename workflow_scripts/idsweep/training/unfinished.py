@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import torch
 
@@ -29,7 +29,8 @@ class Unfinished:
     """A training under way: the checkpoints that it has written and the state from which it can go on.
 
     It lies beside `output_folder`, since Snakemake deletes what an interrupted job was to make, and becomes
-    `output_folder` when the training is finished: half a training never looks whole.
+    `output_folder` when the training is finished: half a training never looks whole. Its `with` block holds the folder,
+    so that two processes do not spoil each other's state.
 
     identity: what shapes the training (its signature). What another identity left there is deleted.
     checkpoints: the folder to write checkpoints to.
@@ -37,7 +38,7 @@ class Unfinished:
         `.NAME.unfinished`, which is deleted when a training begins or goes on.
     patience: seconds to wait for another process that trains here.
 
-    Raises ValueError if another process still trains here then: two would spoil each other's state.
+    Raises ValueError if another process still trains here then.
     """
 
     def __init__(self, output_folder: str | Path, identity: str, patience: float = PATIENCE) -> None:
@@ -54,6 +55,12 @@ class Unfinished:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         with whole_or_nothing(self._identity) as unfinished:
             Path(unfinished).write_text(identity, encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.close()
 
     def state(self) -> dict[str, Any] | None:
         """What was saved last, on the CPU; None at a training's beginning. Raises ValueError if it cannot be read."""
