@@ -61,7 +61,7 @@ def test_times_in_the_future(project: Project) -> None:
     for mode in ((), ("--touch",)):
         refused = project.snakemake(*mode)
         assert refused.returncode != 0
-        assert f"results/mini/{LARGE} was written in the future" in refused.stdout
+        assert f"results/mini/{LARGE} was written in the future (one of 2 such files)" in refused.stdout
         assert "Traceback" not in refused.stdout
         assert made_of_it.exists(), "by itself, snakemake deletes it"
     mend = re.search(r"find results -newermt now -exec touch {} \+", refused.stdout)[0]

@@ -7,6 +7,7 @@ for one, the hub where something is fetched here.
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -76,16 +77,25 @@ def from_the_future(jobs: Sequence[Any]) -> str | None:
     """
     made = {path for job in jobs for path in job.output}
     limit = time.time() + SKEW
-    for path in dict.fromkeys(path for job in jobs for path in job.input if path not in made):
-        # Of folders, Snakemake looks at the time of a file that it puts there.
-        for place in (Path(path), Path(path, ".snakemake_timestamp")):
-            if place.is_file() and place.stat().st_mtime > limit:
-                return (
-                    f"{path} was written in the future: a clock is, or was, wrong. Set the clock right, then give such files "
-                    "the present time and tell Snakemake that all is well: find results -newermt now -exec touch {} +, "
-                    "then the same snakemake command with --touch added."
-                )
-    return None
+    late = sorted({path for job in jobs for path in job.input if path not in made and _written(path) > limit})
+    if not late:
+        return None
+    others = f" (one of {len(late)} such files)" if late[1:] else ""
+    return (
+        f"{late[0]} was written in the future{others}: a clock is, or was, wrong. Set the clock right, then give such files "
+        "the present time and tell Snakemake that all is well: find results -newermt now -exec touch {} +, then the same snakemake command with --touch added."
+    )
+
+
+def _written(path: str) -> float:
+    """When a file was written, 0.0 if it does not exist; of folders, Snakemake looks at the time of a file of its own."""
+    try:
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            status = Path(path, ".snakemake_timestamp").stat()
+    except FileNotFoundError:
+        return 0.0
+    return status.st_mtime
 
 
 def asks_for_a_gpu(workflow: Any, jobs: Iterable[Any]) -> bool:
