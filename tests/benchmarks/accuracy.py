@@ -31,8 +31,9 @@ from idsweep import signature
 from idsweep.estimators import Estimate, estimate_global, estimate_local, estimate_mean, module_of
 from idsweep.neighbors import NeighborGraph, nearest_neighbors
 
+from benchmarks.markers import write_between
+
 TOLERANCE = 1e-6
-BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 KEPT = Path(__file__).with_name("accuracy_results")
 OTHERS = ("scikit-dimension", "scikit-learn", "scipy", "numpy")
 NEIGHBORS = 100
@@ -894,16 +895,6 @@ def _cpu() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
-def write(page: Path, lines: Sequence[str]) -> None:
-    """Put the lines between the markers of the page. Raises ValueError if it has none."""
-    text = page.read_text(encoding="utf-8")
-    before, begun, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not (begun and ended):
-        raise ValueError(f"{page} holds no {BEGIN} … {END}, between which the tables belong.")
-    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
-
-
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -935,7 +926,7 @@ def main(arguments: list[str] | None = None) -> int:
     lines = report(size, known, with_noise, with_effect, *others, searched)
     print("\n".join(lines))
     if given.write:
-        write(given.write, lines)
+        write_between(given.write, "accuracy", lines)
     return 0
 
 

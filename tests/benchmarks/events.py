@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,8 @@ import pandas as pd
 from idsweep.events import LOCAL_COLUMNS, LOCAL_DIMENSION, TRAINING_COLUMNS, detect_events
 from scipy.signal import lfilter
 
-BEGIN, END = "<!-- events: begin -->", "<!-- events: end -->"
+from benchmarks.markers import write_between
+
 LAST_STEP = 10_000.0
 TIME = np.linspace(0, 1, 200_001)  # on which the true events are found
 NOISE_POINTS = (6, 11, 20, 40, 63, 154, 600)
@@ -240,16 +241,6 @@ def page(curves: int) -> list[str]:
     ]
 
 
-def write(path: Path, lines: Sequence[str]) -> None:
-    """Put the lines between the markers of the page. Raises ValueError if it has none."""
-    text = path.read_text(encoding="utf-8")
-    before, begun, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not (begun and ended):
-        raise ValueError(f"{path} holds no {BEGIN} … {END}, between which the tables belong.")
-    path.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.events", description="Measure the detection of events.")
     parser.add_argument("--curves", type=int, default=400, help="curves of each kind (default: 400)")
@@ -260,7 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     lines = page(given.curves)
     print("\n".join(lines))
     if given.write:
-        write(given.write, lines)
+        write_between(given.write, "events", lines)
     return 0
 
 

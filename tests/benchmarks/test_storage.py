@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 from benchmarks import storage
+from benchmarks.markers import markers
 
 
 def test_a_small_run_fills_the_page(tmp_path: Path) -> None:
     page = tmp_path / "files.md"
-    page.write_text(f"before\n{storage.BEGIN}\nold\n{storage.END}\nafter\n")
+    page.write_text("before\n{}\nold\n{}\nafter\n".format(*markers("storage")))
     assert storage.main(["--number", "200", "--write", str(page)]) == 0
     text = page.read_text()
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text

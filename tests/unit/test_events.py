@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks import events as benchmark
+from benchmarks.markers import markers
 from idsweep import change_points, events
 from idsweep.events import detect_events
 from scipy import signal, stats
 
+MARKERS = markers("events")
 LINEAR = np.linspace(0, 1000, 60)
 PYTHIA = np.concatenate([[0], 2.0 ** np.arange(10), np.arange(1000, 143001, 1000)])
 NO_TRAINING = pd.DataFrame(columns=["model", "group", "seed", "step", "metric", "value"])
@@ -553,14 +555,14 @@ def test_percentages_and_too_few_samples_are_refused() -> None:
 
 def test_the_page_s_tables_are_those_that_the_command_prints(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     page = tmp_path / "events.md"
-    page.write_text(f"before\n{benchmark.BEGIN}\nreplaced\n{benchmark.END}\nafter\n", encoding="utf-8")
+    page.write_text("before\n{}\nreplaced\n{}\nafter\n".format(*MARKERS), encoding="utf-8")
     assert benchmark.main(["--curves", "2", "--write", str(page)]) == 0
     written = page.read_text(encoding="utf-8")
     assert capsys.readouterr().out.strip() in written
     assert written.startswith("before\n") and written.endswith("\nafter\n") and "replaced" not in written
 
     def labels(text: str) -> list[str]:
-        tables = text.partition(benchmark.BEGIN)[2].partition(benchmark.END)[0]
+        tables = text.partition(MARKERS[0])[2].partition(MARKERS[1])[0]
         return [re.split(r" \| (?=[\d–])", line)[0] for line in tables.splitlines() if line.startswith("|")]
 
     published = (Path(__file__).parents[2] / "docs/events.md").read_text(encoding="utf-8")
@@ -571,7 +573,7 @@ def test_a_page_without_the_tables_place_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "events.md"
     page.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match=r"events\.md holds no <!-- events: begin -->"):
-        benchmark.write(page, [])
+        benchmark.main(["--curves", "2", "--write", str(page)])
 
 
 def test_known_events_of_the_benchmark_are_those_of_closed_forms() -> None:
