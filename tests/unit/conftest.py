@@ -17,10 +17,12 @@ def _inside(package: str, *parts: str) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_blas_thread():
-    """Small matrices everywhere: BLAS threads that wait for each other cost more than they bring."""
+def _one_thread_for_matrices() -> Iterator[None]:
+    """Small matrices everywhere: threads of BLAS and torch that wait for each other cost more than they bring."""
     import threadpoolctl
+    import torch
 
+    torch.set_num_threads(1)
     with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
         yield
 
