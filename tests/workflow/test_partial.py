@@ -31,7 +31,7 @@ def broken(fresh: Project) -> Project:
             weights["encoder.layer.3.output.dense.weight"][:] = np.nan
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     fresh.configure(
-        models={"runs": {"layers": [0, 6]}},
+        models={"runs": {"layers": [0, 6]}, "mini_neox": {"checkpoints": ["step4"]}},
         catalog__models__runs={"path": "runs", "kind": "encoder", "checkpoints": "checkpoint-*"},
         nulls=[],
         scales={"halvings": 0},
@@ -55,7 +55,7 @@ def test_what_is_measured_is_drawn_and_says_what_is_missing(broken: Project) -> 
     assert done.returncode == 0, done.stdout
     assert f"runs @ {BROKEN}" in done.stdout.split("not measured and left out")[1]
     local = pd.read_parquet(broken.results / "tables/local.parquet")
-    assert set(local["checkpoint"]) == {"checkpoint-10", "checkpoint-30"}
+    assert set(local["checkpoint"]) == {"checkpoint-10", "checkpoint-30", "step4"}
     assert store.provenance(broken.results / "tables/local.parquet")["settings"]["missing"] == [f"runs @ {BROKEN}"]
     for figure in ("violins", "dynamics"):
         assert f"Not measured: runs @ {BROKEN}" in (broken.results / f"figures/{figure}.svg").read_text()
@@ -71,3 +71,4 @@ def test_what_is_measured_is_drawn_and_says_what_is_missing(broken: Project) -> 
         "estimate_dimensions": 1,
     }
     assert stale["draw_figure"] == 2
+    assert "train_language_model" not in stale

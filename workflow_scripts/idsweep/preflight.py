@@ -83,7 +83,8 @@ def from_the_future(jobs: Sequence[Any]) -> str | None:
     others = f" (one of {len(late)} such files)" if late[1:] else ""
     return (
         f"{late[0]} was written in the future{others}: a clock is, or was, wrong. Set the clock right, then give such files "
-        "the present time and tell Snakemake that all is well: find results -newermt now -exec touch {} +, then the same snakemake command with --touch added."
+        "the present time and tell Snakemake that all is well: find results -newermt now -exec touch {} +, "
+        "then the same snakemake command with --touch added."
     )
 
 
@@ -93,7 +94,7 @@ def _written(path: str) -> float:
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
             status = Path(path, ".snakemake_timestamp").stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0.0
     return status.st_mtime
 

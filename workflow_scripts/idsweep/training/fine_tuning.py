@@ -173,9 +173,8 @@ def fine_tune(
         epochs_done, updates_since = divmod(done, updates_in_epoch)
         batches_done = epochs_done * batches_in_epoch + updates_since * gradient_accumulation
         with quiet_transformers(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", FutureWarning
-            )  # accelerate and peft ask others for what will have another name
+            # accelerate and peft ask others for what will have another name
+            warnings.simplefilter("ignore", FutureWarning)
             arguments = TrainingArguments(
                 output_dir=str(unfinished.folder / ".trainer.unfinished"),
                 max_steps=length * updates_in_unit,
