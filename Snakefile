@@ -28,9 +28,10 @@ resource_scopes:
     serial="local",
 
 
-from idsweep import jobs, preflight
+from idsweep.workflow import preflight
+from idsweep.workflow.script import failures, made, set_environment
 
-jobs.set_environment(LIBRARY)
+set_environment(LIBRARY)
 preflight.refuse([preflight.not_writable(".snakemake")])
 
 
@@ -60,11 +61,11 @@ onstart:
 
 
 onsuccess:
-    print(jobs.made([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
+    print(made([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
     if SWEEP.missing:
         print(left_out(SWEEP), file=sys.stderr)
 
 
 onerror:
     # At exit, since Snakemake itself still has a few lines to say.
-    atexit.register(print, jobs.failures(log), file=sys.stderr)
+    atexit.register(print, failures(log), file=sys.stderr)

@@ -5,23 +5,24 @@ import math
 import sys
 from pathlib import Path
 
-from idsweep import comparisons, figure_options, preflight
-from idsweep import report as sweep_report
-from idsweep import config as configuration
+from idsweep.config.load import ConfigError, load, needs_vectors
 from idsweep.figures import registry as figure_registry
-from idsweep.models import safe
-from idsweep.partial import left_out, measured_part
-from idsweep.representations import VOCABULARY
-from idsweep.signature import Digests
-from idsweep.staleness import MADE_BY, Staleness
-from idsweep.sweep import expand as expand_sweep
+from idsweep.files.representations import VOCABULARY
+from idsweep.sweep import comparisons, figure_checks
+from idsweep.sweep.models import safe
+from idsweep.sweep.sweep import expand as expand_sweep
+from idsweep.workflow import preflight
+from idsweep.workflow import report as sweep_report
+from idsweep.workflow.job_graph import MADE_BY, Staleness
+from idsweep.workflow.partial import left_out, measured_part
+from idsweep.workflow.signature import Digests
 
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 DIGESTS = Digests(Path(".snakemake/idsweep/digests.json"))
 
 try:
-    SWEEP = expand_sweep(configuration.load(config, Path(workflow.basedir) / "config"))
-except configuration.ConfigError as error:
+    SWEEP = expand_sweep(load(config, Path(workflow.basedir) / "config"))
+except ConfigError as error:
     sys.exit(str(error))
 STALENESS = Staleness(SWEEP, SCRIPTS, DIGESTS)
 COMPUTE = SWEEP.config["compute"]
@@ -57,7 +58,7 @@ REPORT = f"{RESULTS}/report.html"
 if SWEEP.config["partial"]:
     try:
         SWEEP = measured_part(SWEEP, STALENESS, ESTIMATES.format)
-    except configuration.ConfigError as error:
+    except ConfigError as error:
         sys.exit(str(error))
     STALENESS = Staleness(SWEEP, SCRIPTS, DIGESTS)
 
@@ -285,7 +286,7 @@ def kept_if_asked(path, kind="embeddings"):
 
 
 NEEDS_VECTORS = {
-    set: any(configuration.needs_vectors(item) for item in items)
+    set: any(needs_vectors(item) for item in items)
     for set, items in SWEEP.config["estimator_sets"].items()
 }
 
@@ -333,7 +334,7 @@ def of_pairs(drawn):
     """The clouds of models that are compared and of their bases; drawn: of each model only checkpoints that `shifts` draws."""
     wanted = {(pair.base.name, pair.checkpoint.name) for pair in PAIRS}
     for pair in PAIRS:
-        held = figure_options.shifted(SWEEP, pair.model) if drawn else pair.model.checkpoints.values()
+        held = figure_checks.shifted(SWEEP, pair.model) if drawn else pair.model.checkpoints.values()
         wanted |= {(pair.model.name, checkpoint.name) for checkpoint in held}
     return [c for c in CLOUDS if (c.model.name, c.checkpoint.name) in wanted and c.dataset != VOCABULARY]
 

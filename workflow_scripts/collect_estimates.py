@@ -4,9 +4,9 @@ Reads: every results/{sweep}/estimates/**/*.parquet.
 Writes: results/{sweep}/tables/local.parquet (summaries of the pointwise estimates) and global.parquet.
 """
 
-from idsweep.jobs import job
-from idsweep.store import write_table
-from idsweep.tables import collect_estimates
+from idsweep.files.parquet import write_table
+from idsweep.tables.collect import collect_estimates
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     tables = collect_estimates(snakemake.input)

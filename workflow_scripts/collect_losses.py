@@ -4,10 +4,10 @@ Reads: every results/{sweep}/predictions/**/*.parquet, and the sampled tokens.
 Writes: results/{sweep}/tables/losses.parquet.
 """
 
-from idsweep.jobs import job
-from idsweep.store import read_table, write_table
-from idsweep.tables import PASS, identified
-from idsweep.token_tables import mean_loss
+from idsweep.files.parquet import read_table, write_table
+from idsweep.tables.collect import PASS, identified
+from idsweep.tables.token_tables import mean_loss
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     read = zip(run.settings["rows"], snakemake.input.predictions, snakemake.input.tokens, strict=True)

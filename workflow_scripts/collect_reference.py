@@ -3,9 +3,9 @@
 Writes: results/{sweep}/tables/reference.parquet.
 """
 
-from idsweep.jobs import job
-from idsweep.store import write_table
-from idsweep.user_tables import REFERENCE, read_reference
+from idsweep.files.parquet import write_table
+from idsweep.tables.brought import REFERENCE, read_reference
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     file = snakemake.resources.reference

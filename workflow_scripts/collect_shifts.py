@@ -4,11 +4,11 @@ Reads: the estimates of both, and the sampled tokens.
 Writes: results/{sweep}/tables/shifts.parquet.
 """
 
-from idsweep.jobs import about, job
-from idsweep.progress import Progress
-from idsweep.shifts import compare_estimates
-from idsweep.store import provenance, read_estimates, read_table, write_table
-from idsweep.tables import SHIFTED, identified
+from idsweep.files.parquet import provenance, read_estimates, read_table, write_table
+from idsweep.machine.progress import Progress
+from idsweep.tables.collect import SHIFTED, identified
+from idsweep.tables.shifts import compare_estimates
+from idsweep.workflow.script import about, job
 
 SAME = ("set", "dataset", "representation", "cloud")
 

@@ -5,8 +5,8 @@ Writes: results/{sweep}/tables/token_groups.parquet, token_extremes.parquet and 
 """
 
 import pyarrow as pa
-from idsweep.jobs import job
-from idsweep.store import read_table, write_table
+from idsweep.files.parquet import read_table, write_table
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     for name in ("token_groups", "token_extremes", "loss_correlations"):

@@ -6,10 +6,10 @@ Writes: results/{sweep}/tables/training.parquet.
 
 import json
 
-from idsweep.jobs import job
-from idsweep.store import read_table, write_table
-from idsweep.tables import training_curves
-from idsweep.user_tables import read_metric
+from idsweep.files.parquet import read_table, write_table
+from idsweep.tables.brought import read_metric
+from idsweep.tables.collect import training_curves
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     trained = zip(run.settings["trained"], map(read_table, snakemake.input), strict=True)

@@ -6,8 +6,8 @@ Writes: results/{sweep}/about.html, a page of the report.
 
 import os
 
-from idsweep.jobs import job, versions
-from idsweep.report import write_about
+from idsweep.workflow.report import write_about
+from idsweep.workflow.script import job, versions
 
 with job(snakemake) as run:
     write_about(

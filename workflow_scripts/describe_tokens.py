@@ -6,11 +6,11 @@ Writes: results/{sweep}/token_tables/{set}/{model}/{checkpoint}/{dataset}/{cloud
 token_extremes.parquet and loss_correlations.parquet.
 """
 
-from idsweep.jobs import job
-from idsweep.progress import Progress
-from idsweep.store import read_table, write_table
-from idsweep.tables import each_representation, identified
-from idsweep.token_tables import loss_correlations, token_extremes, token_groups
+from idsweep.files.parquet import read_table, write_table
+from idsweep.machine.progress import Progress
+from idsweep.tables.collect import each_representation, identified
+from idsweep.tables.token_tables import loss_correlations, token_extremes, token_groups
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     tokens = read_table(snakemake.input.tokens)

@@ -4,10 +4,10 @@ Reads: the tables of local estimates and of training curves.
 Writes: results/{sweep}/tables/events.parquet, leads.parquet and correlations.parquet.
 """
 
-from idsweep.events import detect_events
-from idsweep.jobs import job
-from idsweep.store import write_table
-from idsweep.tables import read_frame
+from idsweep.files.parquet import write_table
+from idsweep.tables.collect import read_frame
+from idsweep.tables.events import detect_events
+from idsweep.workflow.script import job
 
 with job(snakemake, reads=snakemake.input) as run:
     found = detect_events(read_frame("local", snakemake.input.local), read_frame("training", snakemake.input.training))

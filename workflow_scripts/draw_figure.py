@@ -4,9 +4,10 @@ Reads: the tables that the figure names, or for violins the last checkpoints' es
 Writes: results/{sweep}/figures/{figure}.pdf, .png and .svg.
 """
 
-from idsweep.figures import registry, style
-from idsweep.jobs import job
-from idsweep.tables import read_frame
+from idsweep.drawing import style
+from idsweep.figures import registry
+from idsweep.tables.collect import read_frame
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     figure = snakemake.wildcards.figure

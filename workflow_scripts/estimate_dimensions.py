@@ -4,13 +4,13 @@ Reads: the neighbours file, the sampled tokens (for their sequences) and, for es
 Writes: results/{sweep}/estimates/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.parquet.
 """
 
-from idsweep import clouds, variants
-from idsweep.estimation import Cloud, estimate_layer
-from idsweep.jobs import about, job
-from idsweep.neighbors import NeighborGraph
-from idsweep.representations import layer_of
-from idsweep.store import provenance, read_neighbors, read_table, to_numpy, write_estimates
-from idsweep.store import variants as held_variants
+from idsweep.estimators.layer import Cloud, estimate_layer
+from idsweep.files.parquet import provenance, read_neighbors, read_table, to_numpy, write_estimates
+from idsweep.files.parquet import variants as held_variants
+from idsweep.files.representations import layer_of
+from idsweep.neighbors import clouds, variants
+from idsweep.neighbors.search import NeighborGraph
+from idsweep.workflow.script import about, job
 
 with job(snakemake, reads=[snakemake.input.neighbors]) as run:
     neighbors, wanted = snakemake.input.neighbors, run.settings["representations"]

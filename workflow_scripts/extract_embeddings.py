@@ -5,15 +5,15 @@ Writes: results/{sweep}/embeddings/{model}/{checkpoint}/{dataset}.parquet, and b
 log-probability of each sampled token and in losses/ the loss of each sequence (without rows where a model has none).
 """
 
-from idsweep.checkpoint_disk import measuring
-from idsweep.checkpoints import load_model, number_of_parameters
-from idsweep.devices import resolve
-from idsweep.extraction import extract_hidden_states
-from idsweep.jobs import job
-from idsweep.losses import NO_LOSSES
-from idsweep.model_files import commit_of
-from idsweep.store import EmbeddingsWriter, read_table, write_table
-from idsweep.tokenizers import load_tokenizer, mask_token_id
+from idsweep.extraction.forward import extract_hidden_states
+from idsweep.extraction.losses import NO_LOSSES
+from idsweep.files.parquet import EmbeddingsWriter, read_table, write_table
+from idsweep.machine.devices import resolve
+from idsweep.models.checkpoint_disk import measuring
+from idsweep.models.checkpoints import load_model, number_of_parameters
+from idsweep.models.folders import commit_of
+from idsweep.models.tokenizers import load_tokenizer, mask_token_id
+from idsweep.workflow.script import job
 
 given, output = snakemake.resources, snakemake.output
 with (

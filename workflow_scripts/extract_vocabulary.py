@@ -7,12 +7,12 @@ Writes: results/{sweep}/embeddings/{model}/{checkpoint}/vocabulary.parquet.
 from functools import partial
 from importlib import import_module
 
-from idsweep.checkpoint_disk import measuring
-from idsweep.checkpoints import load_model, number_of_parameters
-from idsweep.jobs import job
-from idsweep.model_files import commit_of
-from idsweep.store import EmbeddingsWriter, read_table, to_numpy
-from idsweep.vocabulary import embedding_rows, take_rows
+from idsweep.files.parquet import EmbeddingsWriter, read_table, to_numpy
+from idsweep.models.checkpoint_disk import measuring
+from idsweep.models.checkpoints import load_model, number_of_parameters
+from idsweep.models.folders import commit_of
+from idsweep.models.vocabulary import embedding_rows, take_rows
+from idsweep.workflow.script import job
 
 given = snakemake.resources
 with (
@@ -23,7 +23,9 @@ with (
     points, ids = to_numpy(tokens["point"]), to_numpy(tokens["token_id"])
     if "vectors" in run.settings:
         # By name, so that gensim's version counts for word vectors alone; staleness.py adds the module.
-        _, rows = import_module("idsweep.static_vectors").load_vectors(given.weights, run.settings["vectors"]["format"])
+        _, rows = import_module("idsweep.models.static_vectors").load_vectors(
+            given.weights, run.settings["vectors"]["format"]
+        )
         matrices, n_parameters = {"input_embeddings": rows}, rows.size
     else:
         base_name = run.settings.get("base", {}).get("hub")

@@ -3,9 +3,9 @@
 Writes: results/{sweep}/checkpoints/{model}/{checkpoint}/, deleted when nothing needs it any more.
 """
 
-from idsweep.checkpoint_disk import room_for
-from idsweep.hub import fetch
-from idsweep.jobs import job
+from idsweep.models.checkpoint_disk import room_for
+from idsweep.models.hub import fetch
+from idsweep.workflow.script import job
 
 given = snakemake.resources
 with job(snakemake) as run, room_for(snakemake.output[0], float(given.size_gb), given.disk_bound or None):

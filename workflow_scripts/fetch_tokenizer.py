@@ -3,8 +3,8 @@
 Writes: results/{sweep}/tokenizers/{tokenizer}/.
 """
 
-from idsweep.hub import fetch
-from idsweep.jobs import job
+from idsweep.models.hub import fetch
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     fetch(run.settings["hub"], run.settings["revision"], snakemake.output[0], weights=False, code=run.settings["code"])

@@ -9,11 +9,11 @@ with too few different points is left out; only estimates of it fail.
 import logging
 from importlib import import_module
 
-from idsweep import clouds, variants
-from idsweep.devices import resolve
-from idsweep.jobs import about, job
-from idsweep.neighbors import nearest_neighbors
-from idsweep.store import NeighborsWriter, provenance, read_table
+from idsweep.files.parquet import NeighborsWriter, provenance, read_table
+from idsweep.machine.devices import resolve
+from idsweep.neighbors import clouds, variants
+from idsweep.neighbors.search import nearest_neighbors
+from idsweep.workflow.script import about, job
 
 log = logging.getLogger("idsweep.find_neighbors")
 
@@ -33,7 +33,7 @@ with job(snakemake, reads=[snakemake.input.embeddings]) as run:
                 facts[name] = {"extrinsic_dimension": points.vectors.shape[1], "n_parameters": n_parameters}
                 if options["noise"]:
                     # By name, since it counts for noisy clouds alone; staleness.py adds the module.
-                    distance = import_module("idsweep.hausdorff").hausdorff_distance
+                    distance = import_module("idsweep.neighbors.hausdorff").hausdorff_distance
                     clean = clouds.read_points(embeddings, name, combinations, {**options, "noise": 0}, tokens)
                     facts[name]["hausdorff"] = distance(clean.vectors, points.vectors, device)
                 for variant in variants.of_cloud(points.vectors, neighbors=k, **run.settings["variants"]):

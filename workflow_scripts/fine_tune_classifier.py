@@ -7,13 +7,13 @@ metrics.parquet beside them with losses, accuracies and F1 scores.
 
 import json
 
-from idsweep.checkpoint_disk import measuring
-from idsweep.corpora import read_labelled
-from idsweep.devices import resolve
-from idsweep.jobs import job
-from idsweep.store import write_table
+from idsweep.data.corpora import read_labelled
+from idsweep.files.parquet import write_table
+from idsweep.machine.devices import resolve
+from idsweep.models.checkpoint_disk import measuring
 from idsweep.training.fine_tuned_classifier import fine_tune_classifier
 from idsweep.training.from_base import arguments
+from idsweep.workflow.script import job
 
 given = snakemake.resources
 with job(snakemake) as run, measuring(given.weights):

@@ -5,12 +5,12 @@ Writes: results/{sweep}/training/{model}/checkpoints/step{n}/ (or epoch{n}/), ea
 metrics.parquet beside them with training and validation loss.
 """
 
-from idsweep.checkpoint_disk import measuring
-from idsweep.devices import resolve
-from idsweep.jobs import job
-from idsweep.store import write_table
+from idsweep.files.parquet import write_table
+from idsweep.machine.devices import resolve
+from idsweep.models.checkpoint_disk import measuring
 from idsweep.training.fine_tuned_language_model import fine_tune_language_model
 from idsweep.training.from_base import arguments, plain_texts
+from idsweep.workflow.script import job
 
 given = snakemake.resources
 with job(snakemake) as run, measuring(given.weights):

@@ -6,9 +6,9 @@ Writes: results/{sweep}/corpora/{release}.parquet, one row per utterance.
 
 from pathlib import Path
 
-from idsweep.dialogues import fetch_release, utterances
-from idsweep.jobs import job
-from idsweep.store import write_table
+from idsweep.data.dialogues import fetch_release, utterances
+from idsweep.files.parquet import write_table
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     output = Path(snakemake.output[0])

@@ -4,11 +4,11 @@ Writes: results/{sweep}/tokens/{tokenizer}/{dataset}.parquet, one row per sample
 results/{sweep}/sequences/{tokenizer}/{dataset}.parquet, the tokenised sequences that hold them.
 """
 
-from idsweep.corpora import Part, read_corpus
-from idsweep.jobs import job
-from idsweep.store import write_table
-from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import sample_tokens
+from idsweep.data.corpora import Part, read_corpus
+from idsweep.data.tokens import sample_tokens
+from idsweep.files.parquet import write_table
+from idsweep.models.tokenizers import load_tokenizer
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     tokens = run.settings["tokens"]

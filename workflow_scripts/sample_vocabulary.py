@@ -6,17 +6,19 @@ Writes: results/{sweep}/tokens/{tokenizer}/vocabulary.parquet, one row per entry
 
 from importlib import import_module
 
-from idsweep.corpora import read_corpus
-from idsweep.jobs import job
-from idsweep.store import write_table
-from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import sample_vocabulary
+from idsweep.data.corpora import read_corpus
+from idsweep.data.tokens import sample_vocabulary
+from idsweep.files.parquet import write_table
+from idsweep.models.tokenizers import load_tokenizer
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     source = snakemake.resources.tokenizer
     if "vectors" in run.settings:
         # By name, so that gensim's version counts for word vectors alone; staleness.py adds the module.
-        entries, _ = import_module("idsweep.static_vectors").load_vectors(source, run.settings["vectors"]["format"])
+        entries, _ = import_module("idsweep.models.static_vectors").load_vectors(
+            source, run.settings["vectors"]["format"]
+        )
     else:
         entries = load_tokenizer(source, **run.settings["options"])
     counted_in = None

@@ -5,11 +5,11 @@ Writes: results/{sweep}/training/{model}/checkpoints/step{n}/, each a whole mode
 metrics.parquet beside them with losses and accuracies on training and validation equations by step.
 """
 
-from idsweep.devices import resolve
-from idsweep.equations import of_entry, split
-from idsweep.jobs import job
-from idsweep.store import write_table
+from idsweep.data.equations import of_entry, split
+from idsweep.files.parquet import write_table
+from idsweep.machine.devices import resolve
 from idsweep.training.grokking import train_grokking
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     texts = run.settings["texts"]

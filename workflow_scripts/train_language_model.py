@@ -5,11 +5,11 @@ Writes: results/{sweep}/training/{model}/checkpoints/step{n}/, each a whole mode
 metrics.parquet beside them with training and validation loss by step.
 """
 
-from idsweep.corpora import load_sequences, split_sequences
-from idsweep.devices import resolve
-from idsweep.jobs import job
-from idsweep.store import write_table
+from idsweep.data.corpora import load_sequences, split_sequences
+from idsweep.files.parquet import write_table
+from idsweep.machine.devices import resolve
 from idsweep.training.language_model import train_language_model
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     texts = run.settings["texts"]

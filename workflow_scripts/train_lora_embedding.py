@@ -5,12 +5,12 @@ Writes: results/{sweep}/training/{model}/checkpoints/step{n}/ (or epoch{n}/), ea
 metrics.parquet beside them with losses and perplexity.
 """
 
-from idsweep.checkpoint_disk import measuring
-from idsweep.devices import resolve
-from idsweep.jobs import job
-from idsweep.store import write_table
+from idsweep.files.parquet import write_table
+from idsweep.machine.devices import resolve
+from idsweep.models.checkpoint_disk import measuring
 from idsweep.training.from_base import arguments, plain_texts
 from idsweep.training.lora_embedding import train_lora_embedding
+from idsweep.workflow.script import job
 
 given = snakemake.resources
 with job(snakemake) as run, measuring(given.weights):

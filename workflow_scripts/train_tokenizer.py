@@ -3,9 +3,9 @@
 Writes: results/{sweep}/tokenizers/{tokenizer}/, a folder that transformers loads.
 """
 
-from idsweep.corpora import load_sequences, split_sequences
-from idsweep.jobs import job
+from idsweep.data.corpora import load_sequences, split_sequences
 from idsweep.training.tokenizer import train_tokenizer
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     texts = run.settings["texts"]

@@ -5,11 +5,11 @@ Writes: results/{sweep}/training/{model}/checkpoints/final.bin (word2vec's binar
 
 from pathlib import Path
 
-from idsweep.corpora import load_sequences
-from idsweep.jobs import job
-from idsweep.store import write_table
+from idsweep.data.corpora import load_sequences
+from idsweep.files.parquet import write_table
 from idsweep.training.metrics import METRICS
 from idsweep.training.word_vectors import train_word_vectors
+from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     texts = load_sequences(run.settings["texts"]["entry"], snakemake.resources.corpus)

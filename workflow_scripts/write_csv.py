@@ -3,8 +3,8 @@
 Reads: results/{sweep}/tables/{table}.parquet. Writes: {table}.csv beside it.
 """
 
-from idsweep.jobs import job
-from idsweep.tables import write_csv
+from idsweep.tables.collect import write_csv
+from idsweep.workflow.script import job
 
 with job(snakemake):
     write_csv(snakemake.input[0], snakemake.output[0])

@@ -6,8 +6,8 @@ Writes: results/{sweep}/report.html.
 import os
 from pathlib import Path
 
-from idsweep.jobs import job
-from idsweep.report import write_report
+from idsweep.workflow.report import write_report
+from idsweep.workflow.script import job
 
 with job(snakemake):
     write_report(

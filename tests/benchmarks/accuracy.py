@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from idsweep import signature
 from idsweep.estimators import Estimate, estimate_global, estimate_local, estimate_mean, module_of
-from idsweep.neighbors import NeighborGraph, nearest_neighbors
+from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
+from idsweep.workflow import signature
 
 from benchmarks.markers import write_between
 
@@ -252,7 +252,7 @@ def _source(function: Callable) -> str:
 
 
 def _ours_is_made_by(estimator: str) -> dict[str, Any]:
-    modules = (module_of(estimator), "idsweep.neighbors")
+    modules = (module_of(estimator), "idsweep.neighbors.search")
     return signature.code_of(signature.LIBRARY / "__init__.py", modules) | {"numpy": np.__version__}
 
 
@@ -407,7 +407,7 @@ def search_seconds(results: Results, size: Size) -> float:
         nearest_neighbors(X, NEIGHBORS)
         return time.process_time() - start
 
-    by = signature.code_of(signature.LIBRARY / "__init__.py", ("idsweep.neighbors",))
+    by = signature.code_of(signature.LIBRARY / "__init__.py", ("idsweep.neighbors.search",))
     return min(results.of({"search": run, "cloud": cloud.recipe, "by": by}, search) for run in range(3))
 
 
@@ -576,7 +576,9 @@ def scales(size: Size) -> list[tuple[tuple[str, ...], list[Cloud]]]:
 def of_layers(results: Results, size: Size) -> list[tuple[tuple[str, ...], list[dict[str, Any]]]]:
     """For each kind of cloud and each seed: the value of each estimate and variant, and what is scale-stable."""
     by = {each["name"]: _ours_is_made_by(each["estimator"]) for each in LAYER_ESTIMATES}
-    by["layer"] = signature.code_of(signature.LIBRARY / "__init__.py", ("idsweep.estimation", "idsweep.variants"))
+    by["layer"] = signature.code_of(
+        signature.LIBRARY / "__init__.py", ("idsweep.estimators.layer", "idsweep.neighbors.variants")
+    )
     found = []
     for names, clouds in scales(size):
         _say(f"scales and nulls: {names[0]}")
@@ -587,7 +589,8 @@ def of_layers(results: Results, size: Size) -> list[tuple[tuple[str, ...], list[
 
 
 def _layer(cloud: Cloud) -> dict[str, Any]:
-    from idsweep import estimation, variants
+    from idsweep.estimators import layer as estimation
+    from idsweep.neighbors import variants
 
     made = [
         estimation.Cloud(

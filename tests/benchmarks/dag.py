@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from idsweep.config import load
-from idsweep.sweep import Sweep, expand
+from idsweep.config.load import load
+from idsweep.sweep.sweep import Sweep, expand
 from workflow.checkout import PROJECT, check_out
 
 from benchmarks.bench import environment

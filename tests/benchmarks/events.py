@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from idsweep.events import LOCAL_COLUMNS, LOCAL_DIMENSION, TRAINING_COLUMNS, detect_events
+from idsweep.tables.events import LOCAL_COLUMNS, LOCAL_DIMENSION, TRAINING_COLUMNS, detect_events
 from scipy.signal import lfilter
 
 from benchmarks.markers import write_between

@@ -37,11 +37,11 @@ WRITES = {"find_neighbors": "neighbors", "estimate_dimensions": "estimates"}
 def prepare(folder: Path, X: np.ndarray) -> None:
     """Write the tokens, their embeddings X, and the settings of both rules in a small sweep."""
     import pyarrow as pa
-    from idsweep.config import load
-    from idsweep.signature import Digests
-    from idsweep.staleness import Staleness
-    from idsweep.store import EmbeddingsWriter, write_table
-    from idsweep.sweep import expand
+    from idsweep.config.load import load
+    from idsweep.files.parquet import EmbeddingsWriter, write_table
+    from idsweep.sweep.sweep import expand
+    from idsweep.workflow.job_graph import Staleness
+    from idsweep.workflow.signature import Digests
 
     points = np.arange(len(X), dtype=np.int32)
     write_table(folder / "tokens.parquet", pa.table({"point": points, "sequence": points // 50}), {})

@@ -40,13 +40,13 @@ class Measured(NamedTuple):
 
 def hidden_states(number: int) -> dict[str, np.ndarray]:
     """Layer -> MiniLM's hidden states float32 (number, 384) at tokens of news."""
-    from idsweep.checkpoints import load_model
-    from idsweep.corpora import read_corpus
-    from idsweep.extraction import extract_hidden_states
-    from idsweep.packages import path_in_package
-    from idsweep.representations import of_layer
-    from idsweep.tokenizers import load_tokenizer
-    from idsweep.tokens import sample_tokens
+    from idsweep.data.corpora import read_corpus
+    from idsweep.data.tokens import sample_tokens
+    from idsweep.extraction.forward import extract_hidden_states
+    from idsweep.files.packages import path_in_package
+    from idsweep.files.representations import of_layer
+    from idsweep.models.checkpoints import load_model
+    from idsweep.models.tokenizers import load_tokenizer
 
     folder = path_in_package(MODEL, "model")
     corpus = read_corpus({"loader": "text", "package": "gensim", "file": NEWS, "encoding": "latin-1"})
@@ -73,7 +73,7 @@ def moved(states: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def stored(folder: Path, states: Mapping[str, np.ndarray], storage: str) -> Path:
-    from idsweep.store import EmbeddingsWriter
+    from idsweep.files.parquet import EmbeddingsWriter
 
     with EmbeddingsWriter(path := folder / f"{storage}.parquet", dict, storage) as file:
         file.write(np.arange(len(next(iter(states.values()))), dtype=np.int32), states)
@@ -82,9 +82,9 @@ def stored(folder: Path, states: Mapping[str, np.ndarray], storage: str) -> Path
 
 def measure(path: Path, name: str) -> Measured:
     from idsweep.estimators import estimate_global, estimate_local
-    from idsweep.neighbors import nearest_neighbors
-    from idsweep.points import prepare_points
-    from idsweep.store import read_embeddings
+    from idsweep.files.parquet import read_embeddings
+    from idsweep.neighbors.points import prepare_points
+    from idsweep.neighbors.search import nearest_neighbors
 
     vectors = read_embeddings(path, name)
     points = prepare_points(vectors, number=len(vectors), seed=SEED)

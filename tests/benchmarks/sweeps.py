@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from idsweep.packages import path_in_package
+from idsweep.files.packages import path_in_package
 from workflow.checkout import PROJECT, check_out
 
 from benchmarks.bench import THREADS, Bench, Failed, Size, Unavailable, environment

@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep import store
+from idsweep.files.parquet import (
+    EmbeddingsWriter,
+    NeighborsWriter,
+    provenance,
+    read_embeddings,
+    read_neighbors,
+    read_points,
+    read_table,
+    representations,
+    variants,
+    write_table,
+)
 from workflow.checkout import MINI, Project
 
 RNG = np.random.default_rng(0)
@@ -28,12 +39,12 @@ COLUMNS = {
 def write(kind: str, path: Path) -> None:
     made_by = {"rule": "x"}
     if kind == "table":
-        store.write_table(path, pa.table(COLUMNS), made_by)
+        write_table(path, pa.table(COLUMNS), made_by)
     elif kind == "embeddings":
-        with store.EmbeddingsWriter(path, lambda: made_by) as file:
+        with EmbeddingsWriter(path, lambda: made_by) as file:
             file.write(*LAYERS)
     else:
-        with store.NeighborsWriter(path, lambda: made_by) as file:
+        with NeighborsWriter(path, lambda: made_by) as file:
             for variant in ("data", "data/2"):
                 file.write(1, variant, *GRAPH)
 
@@ -41,16 +52,14 @@ def write(kind: str, path: Path) -> None:
 def content(kind: str, path: Path) -> str:
     """All that the library can read of a file."""
     if kind == "table":
-        table = store.read_table(path)
-        return repr([table.schema.to_string(), table.to_pydict(), store.provenance(path)])
-    found: list = [store.provenance(path), store.representations(path)]
-    for name in store.representations(path):
+        table = read_table(path)
+        return repr([table.schema.to_string(), table.to_pydict(), provenance(path)])
+    found: list = [provenance(path), representations(path)]
+    for name in representations(path):
         if kind == "embeddings":
-            found += [store.read_embeddings(path, name).tolist(), store.read_points(path, name).tolist()]
+            found += [read_embeddings(path, name).tolist(), read_points(path, name).tolist()]
         else:
-            found += [
-                [array.tolist() for array in store.read_neighbors(path, name, v)] for v in store.variants(path, name)
-            ]
+            found += [[array.tolist() for array in read_neighbors(path, name, v)] for v in variants(path, name)]
     return repr(found)
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from idsweep.models import safe
+from idsweep.sweep.models import safe
 from workflow.checkout import MINI, Project, check_out
 
 MODEL = "../../$(touch outside); `touch outside` {x} é'\"<script>alert(1)</script>"

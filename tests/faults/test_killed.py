@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from idsweep.store import read_table, representations
+from idsweep.files.parquet import read_table, representations
 from workflow.checkout import Project, check_out
 from workflow.test_trainings import EQUATIONS, REFERENCE, SUMS, configure
 
@@ -69,7 +69,9 @@ def test_killed_while_a_file_is_written(finished: Project, project: Project, kil
     (project.folder / EMBEDDINGS).unlink()
     script = "workflow_scripts/extract_embeddings.py"
     project.edit(script, "            file.write,\n", "            lambda *of: (file.write(*of), sleep(60)),\n")
-    project.edit(script, "from idsweep.checkpoint_disk", "from time import sleep\n\nfrom idsweep.checkpoint_disk")
+    project.edit(
+        script, "from idsweep.models.checkpoint_disk", "from time import sleep\n\nfrom idsweep.models.checkpoint_disk"
+    )
     run = start(project, EMBEDDINGS)
     folder = (project.folder / EMBEDDINGS).parent
     wait_until(lambda: list(folder.glob(".lee_news.parquet.*.unfinished")), run)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import combinations
 
 import pandas as pd
-from idsweep.events import EVENTS
 from idsweep.figures import dynamics
-from idsweep.user_tables import REFERENCE
+from idsweep.tables.brought import REFERENCE
+from idsweep.tables.events import EVENTS
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, Tick
 from matplotlib.figure import Figure

@@ -11,12 +11,13 @@ from typing import Any
 
 import yaml
 from hypothesis import strategies as st
-from idsweep import config as configuration
-from idsweep import estimators, steps
+from idsweep import estimators
+from idsweep.config import steps
+from idsweep.config.load import Validator, _with_registries
 from idsweep.figures import registry as figures
 
 PROJECT = Path(__file__).parents[2]
-SCHEMA = configuration._with_registries(yaml.safe_load((PROJECT / "config/schema.yaml").read_text(encoding="utf-8")))
+SCHEMA = _with_registries(yaml.safe_load((PROJECT / "config/schema.yaml").read_text(encoding="utf-8")))
 CATALOG = {
     kind: yaml.safe_load((PROJECT / f"config/catalog/{kind}.yaml").read_text(encoding="utf-8"))
     for kind in ("models", "datasets")
@@ -103,7 +104,7 @@ def _objects(draw: st.DrawFn, schema: Mapping[str, Any]) -> dict[str, Any]:
         least = schema.get("minProperties", 0)
         made |= draw(st.dictionaries(names, by_schema(rest), min_size=least, max_size=least + 1))
     for part in schema.get("allOf", ()):
-        if configuration.Validator(part["if"]).is_valid(made):
+        if Validator(part["if"]).is_valid(made):
             made |= {key: draw(by_schema(then)) for key, then in part["then"]["properties"].items()}
     return made
 

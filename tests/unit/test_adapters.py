@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from idsweep.adapters import wrong_base
-from idsweep.checkpoints import load_model
-from idsweep.model_files import adapter_files
+from idsweep.models.adapters import wrong_base
+from idsweep.models.checkpoints import load_model
+from idsweep.models.folders import adapter_files
 from peft import PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (
@@ -184,7 +184,7 @@ def test_an_adapter_of_another_base_is_warned_of(neox, adapter, caplog):
         (neox / "config.json").write_text(json.dumps(config | {"_name_or_path": name}))
         caplog.clear()
         load_model(neox, kind="causal", adapter=adapter)
-        messages = [record.message for record in caplog.records if record.name == "idsweep.adapters"]
+        messages = [record.message for record in caplog.records if record.name == "idsweep.models.adapters"]
         assert bool(messages) == warned
     assert "was trained on tiny/neox" in messages[0]
     assert "is EleutherAI/pythia-70m by name" in messages[0]

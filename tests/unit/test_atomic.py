@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from idsweep.atomic import SILENCE, DiskFull, whole_or_nothing
+from idsweep.files.atomic import SILENCE, DiskFull, whole_or_nothing
 
 
 def left_by(path: Path, owner: str, age: float = 0) -> Path:

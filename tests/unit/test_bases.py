@@ -13,21 +13,20 @@ import pyarrow as pa
 import pytest
 import torch
 import yaml
-from idsweep import config
-from idsweep.checkpoint_disk import room_for
-from idsweep.checkpoints import load_model
-from idsweep.config import ConfigError
-from idsweep.corpora import LabelledTexts
-from idsweep.models import Model
-from idsweep.signature import Digests
-from idsweep.staleness import Staleness
-from idsweep.sweep import Sweep, expand
-from idsweep.tokenizers import load_tokenizer
+from idsweep.config.load import ConfigError, load
+from idsweep.data.corpora import LabelledTexts
+from idsweep.models.checkpoint_disk import room_for
+from idsweep.models.checkpoints import load_model
+from idsweep.models.tokenizers import load_tokenizer
+from idsweep.sweep.models import Model
+from idsweep.sweep.sweep import Sweep, expand
 from idsweep.training.fine_tuned_classifier import fine_tune_classifier, new_classifier
 from idsweep.training.fine_tuned_language_model import fine_tune_language_model
 from idsweep.training.fine_tuning import BASE_OPTIONS
 from idsweep.training.lora_embedding import train_lora_embedding
 from idsweep.training.tokenizer import train_tokenizer
+from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.signature import Digests
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -67,7 +66,7 @@ def sweep_of(entry: dict[str, Any], base: dict[str, Any], **others: Any) -> Swee
     whole = {"base": "theirs", "checkpoints": "step{0,20}"} | entry
     catalog = {"models": {"mine": whole, "theirs": base, **others}, "datasets": {"labelled": LABELLED}}
     given = {"sweep": "s", "models": {"mine": None}, "datasets": ["lee_news"], "layers": [-1], "catalog": catalog}
-    return expand(config.load(copy.deepcopy(given | {"tokens": {"max_length": 64}}), PROJECT / "config"))
+    return expand(load(copy.deepcopy(given | {"tokens": {"max_length": 64}}), PROJECT / "config"))
 
 
 def model_of(entry: dict[str, Any], base: dict[str, Any]) -> Model:
@@ -193,10 +192,10 @@ def test_an_adapter_s_base_may_be_what_trainings_cannot_start_from() -> None:
 def test_the_trainings_of_the_documentation_can_be_run() -> None:
     text = (PROJECT / "docs" / "training.md").read_text(encoding="utf-8")
     (written,) = (block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "base:" in block)
-    sweep = expand(config.load(yaml.safe_load(written), PROJECT / "config"))
+    sweep = expand(load(yaml.safe_load(written), PROJECT / "config"))
     assert {model.made_by for model in sweep.models.values()} == set(ENTRIES)
     vectors = yaml.safe_load(written) | {"models": {"word2vec_news": None}, "datasets": [], "figures": {}}
-    (model,) = expand(config.load(vectors | {"layers": "all"}, PROJECT / "config")).models.values()
+    (model,) = expand(load(vectors | {"layers": "all"}, PROJECT / "config")).models.values()
     assert model.made_by == "train_word_vectors"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep.batches import next_batch, rows_to_run
+from idsweep.extraction.batches import next_batch, rows_to_run
 
 from unit.tiny_models import MASK, tables
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from idsweep import config, steps
-from idsweep.sweep import expand
+from idsweep.config import steps
+from idsweep.config.load import load
+from idsweep.sweep.sweep import expand
 
 FOLDER = Path(__file__).parents[2] / "config"
 MODELS = yaml.safe_load((FOLDER / "catalog" / "models.yaml").read_text(encoding="utf-8"))
@@ -259,7 +260,7 @@ def test_every_hub_model_is_checked() -> None:
 
 
 def test_a_sweep_over_all_hub_models_is_accepted_and_has_all_their_checkpoints() -> None:
-    sweep = expand(config.load({"sweep": "all", "models": dict.fromkeys(HUB), "datasets": ["lee_news"]}, FOLDER))
+    sweep = expand(load({"sweep": "all", "models": dict.fromkeys(HUB), "datasets": ["lee_news"]}, FOLDER))
     expected = sum(
         len(entry.get("seeds", [0])) * len(checkpoints_of(entry) if "checkpoints" in entry else [0])
         for entry in HUB.values()

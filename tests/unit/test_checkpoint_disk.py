@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from idsweep import checkpoint_disk
-from idsweep.checkpoint_disk import measuring, room_for
+from idsweep.models import checkpoint_disk
+from idsweep.models.checkpoint_disk import measuring, room_for
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_the_error_of_a_local_checkpoint_is_its_own(folder: str) -> None:
 
 def test_a_killed_fetch_takes_no_room(tmp_path: Path) -> None:
     code = (
-        "import os; from idsweep.checkpoint_disk import room_for\n"
+        "import os; from idsweep.models.checkpoint_disk import room_for\n"
         f"with room_for({str(tmp_path / 'm/a')!r}, 1.0, 1.0): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 9

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from idsweep import checkpoints
-from idsweep.checkpoints import load_model
-from idsweep.model_files import model_files, weight_files
-from idsweep.packages import path_in_package
+from idsweep.files.packages import path_in_package
+from idsweep.models import checkpoints
+from idsweep.models.checkpoints import load_model
+from idsweep.models.folders import model_files, weight_files
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 

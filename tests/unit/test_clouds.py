@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep import store
-from idsweep.clouds import chosen, names, read_points
-from idsweep.points import prepare_points
-from idsweep.store import POINTS
+from idsweep.files.parquet import POINTS, EmbeddingsWriter, to_numpy, write_table
+from idsweep.neighbors.clouds import chosen, names, read_points
+from idsweep.neighbors.points import prepare_points
 
 PROJECT = Path(__file__).parents[2]
 PIECES = ["[CLS]", "play", "##ing", "the", "the", "[SEP]"]
@@ -67,7 +66,7 @@ def test_pieces_are_told_by_the_marks_of_their_vocabulary() -> None:
 
 def test_more_sequences_hold_all_of_fewer() -> None:
     table = tokens()
-    of_point = store.to_numpy(table["sequence"])
+    of_point = to_numpy(table["sequence"])
     held = [set(of_point[chosen(table, "all", M, seed=5)]) for M in (1, 4, 9, 12)]
     assert [len(sequences) for sequences in held] == [1, 4, 9, 12]
     assert held[0] < held[1] < held[2] < held[3]
@@ -75,7 +74,7 @@ def test_more_sequences_hold_all_of_fewer() -> None:
 
 def test_all_tokens_of_a_drawn_sequence_may_be_points() -> None:
     table = tokens()
-    of_point, wanted = store.to_numpy(table["sequence"]), chosen(table, "all", 4, seed=5)
+    of_point, wanted = to_numpy(table["sequence"]), chosen(table, "all", 4, seed=5)
     assert wanted.sum() == 4 * len(PIECES)
     assert not set(of_point[wanted]) & set(of_point[~wanted])
 
@@ -134,7 +133,7 @@ def embeddings(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
     generator = np.random.Generator(np.random.PCG64(0))
     vectors = {f"layer_{i}": generator.standard_normal((72, 5)).astype(np.float32) for i in (0, 2)}
     path = tmp_path / "embeddings.parquet"
-    with store.EmbeddingsWriter(path, dict) as file:
+    with EmbeddingsWriter(path, dict) as file:
         file.write(np.arange(72), vectors)
     return path, vectors
 
@@ -163,7 +162,7 @@ def test_ids_count_where_a_file_holds_some_of_the_tokens(tmp_path: Path) -> None
     vectors = np.arange(20, dtype=np.float32).reshape(4, 5)
     held = np.array([2, 8, 9, 14])  # ##ing, ##ing, the, ##ing
     path = tmp_path / "embeddings.parquet"
-    with store.EmbeddingsWriter(path, dict) as file:
+    with EmbeddingsWriter(path, dict) as file:
         file.write(held, {"layer_1": vectors})
     points = read_points(path, "layer_1", {}, OPTIONS | {"tokens": "continuation"}, tokens())
     assert points.rows.tolist() == [2, 8, 14]
@@ -214,9 +213,9 @@ def test_too_few_points_are_told_with_the_cloud_and_its_tokens(
     embeddings: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
 ) -> None:
     vectors, path = embeddings[1], tmp_path / "with_parameters.parquet"
-    with store.EmbeddingsWriter(path, lambda: {"n_parameters": 1}) as file:
+    with EmbeddingsWriter(path, lambda: {"n_parameters": 1}) as file:
         file.write(np.arange(72), vectors)
-    store.write_table(tmp_path / "tokens.parquet", tokens(), {})
+    write_table(tmp_path / "tokens.parquet", tokens(), {})
     options = OPTIONS | {"tokens": "special", "noise": 0}
     variants = {"halvings": 0, "seed": 0, "nulls": []}
     settings = {"neighbors": {"number": 24}, "points": options, "combinations": {}, "variants": variants}

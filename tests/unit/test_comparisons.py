@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idsweep import config
-from idsweep.comparisons import pairs
-from idsweep.config import ConfigError
-from idsweep.sweep import Sweep, expand
+from idsweep.config.load import ConfigError, load
+from idsweep.sweep.comparisons import pairs
+from idsweep.sweep.sweep import Sweep, expand
 
 FOLDER = Path(__file__).parents[2] / "config"
 BASE = {"tiny_neox": {"checkpoints": ["step256", "step512"]}}
@@ -45,7 +44,7 @@ def sweep_of(models: dict[str, Any], *comparisons: dict[str, str], **keys: Any) 
         "comparisons": list(comparisons),
         "catalog": {"models": catalog},
     }
-    return expand(config.load(copy.deepcopy(given | keys), FOLDER))
+    return expand(load(copy.deepcopy(given | keys), FOLDER))
 
 
 def named(sweep: Sweep) -> list[tuple[str, str, str]]:

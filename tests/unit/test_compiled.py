@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from idsweep import compiled
+from idsweep.machine import compiled
 
 MODULE = """
-from idsweep.compiled import compiled
+from idsweep.machine.compiled import compiled
 
 @compiled()
 def twice(x):
@@ -24,7 +24,9 @@ def test_compiled_code_is_kept_where_neither_source_nor_home_can_be_written(tmp_
     library = tmp_path / "idsweep"
     library.mkdir()
     (library / "__init__.py").touch()
-    (library / "compiled.py").write_bytes(Path(compiled.__file__).read_bytes())
+    (library / "machine").mkdir()
+    (library / "machine/__init__.py").touch()
+    (library / "machine/compiled.py").write_bytes(Path(compiled.__file__).read_bytes())
     (library / "double.py").write_text(MODULE)
     # files where folders would be made: this fails for root too, unlike permissions
     (library / "__pycache__").touch()

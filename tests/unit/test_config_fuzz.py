@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from idsweep import config as configuration
-from idsweep.signature import Digests
-from idsweep.staleness import MADE_BY, Staleness
-from idsweep.sweep import Sweep, expand
+from idsweep.config import load as configuration
+from idsweep.sweep.sweep import Sweep, expand
+from idsweep.workflow.job_graph import MADE_BY, Staleness
+from idsweep.workflow.signature import Digests
 
 from unit.generated_configs import PROJECT, SCHEMA, broken, plausible, valid_by_schema
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
-from idsweep import equations
-from idsweep.corpora import (
+from idsweep.data import equations
+from idsweep.data.corpora import (
     Part,
     _hub_files,
     choose_sequences,
@@ -248,7 +248,7 @@ def test_reading_a_local_file_asks_no_server(monkeypatch, tmp_path):
 
 def test_the_workflow_can_ask_for_files_without_heavy_imports():
     code = (
-        "import sys, idsweep.corpora as c\n"
+        "import sys, idsweep.data.corpora as c\n"
         f"c.corpus_files({LEE!r})\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'gensim', 'pyarrow'} & set(sys.modules)))"
     )
@@ -273,7 +273,7 @@ def test_a_random_corpus_is_what_was_always_drawn(tmp_path):
 
 
 def test_more_texts_than_there_are_is_a_warning(tmp_path, caplog):
-    with caplog.at_level(logging.WARNING, logger="idsweep.corpora"):
+    with caplog.at_level(logging.WARNING, logger="idsweep.data.corpora"):
         assert read_corpus(text_file(tmp_path, *TEN), number=11).texts == TEN
     assert "11 sequences were asked for; the corpus has 10" in caplog.text
 

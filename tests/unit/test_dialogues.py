@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from idsweep.corpora import RELEASES, read_corpus
-from idsweep.dialogues import EMOTIONS, READERS, fetch_release, utterances
+from idsweep.data.corpora import RELEASES, read_corpus
+from idsweep.data.dialogues import EMOTIONS, READERS, fetch_release, utterances
 
 
 def said(*texts: str) -> dict:

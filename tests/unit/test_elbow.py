@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from idsweep.elbow import elbow
+from idsweep.statistics.elbow import elbow
 from scipy.optimize import least_squares
 from scipy.stats import f
 

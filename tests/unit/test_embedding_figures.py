@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep.elbow import elbow
 from idsweep.figures import ranks, redundancy, registry
+from idsweep.statistics.elbow import elbow
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

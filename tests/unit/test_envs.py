@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from idsweep import signature
+from idsweep.workflow import signature
 
 PROJECT = Path(__file__).parents[2]
 LIBRARY = PROJECT / "workflow_scripts/idsweep"
@@ -72,12 +72,12 @@ def test_an_environment_holds_what_its_scripts_import(script: str, environment: 
         "estimate_dimensions": [
             f"idsweep.estimators.{path.stem}" for path in (LIBRARY / "estimators").glob("[a-z]*.py")
         ],
-        **dict.fromkeys(("sample_vocabulary", "extract_vocabulary"), ("idsweep.static_vectors",)),
-        "extract_embeddings": ["idsweep.adapters"],
+        **dict.fromkeys(("sample_vocabulary", "extract_vocabulary"), ("idsweep.models.static_vectors",)),
+        "extract_embeddings": ["idsweep.models.adapters"],
         "draw_figure": [f"idsweep.figures.{path.stem}" for path in (LIBRARY / "figures").glob("[a-z]*.py")],
     }
     _, imported = signature._closure(
-        PROJECT / f"workflow_scripts/{script}.py", ("idsweep.jobs", *loaded_by_name.get(script, []))
+        PROJECT / f"workflow_scripts/{script}.py", ("idsweep.workflow.script", *loaded_by_name.get(script, []))
     )
     needed = {DISTRIBUTIONS.get(name, name) for name in imported - set(sys.stdlib_module_names)}
     if environment == "estimation":
@@ -86,7 +86,7 @@ def test_an_environment_holds_what_its_scripts_import(script: str, environment: 
 
 
 def test_the_page_of_keys_is_current() -> None:
-    from idsweep.keys import page
+    from idsweep.config.keys import page
 
     assert (PROJECT / "config/README.md").read_text() == page(PROJECT / "config/schema.yaml"), (
         "run: idsweep keys > config/README.md"

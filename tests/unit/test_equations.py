@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from idsweep import equations as eq
+from idsweep.data import equations as eq
 
 
 def rows(made: eq.Equations) -> list[tuple[str, str, str]]:

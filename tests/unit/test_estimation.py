@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from idsweep.estimation import Cloud, estimate_layer
 from idsweep.estimators import estimate_global, estimate_local, estimate_mean
-from idsweep.neighbors import nearest_neighbors
-from idsweep.store import ESTIMATES
-from idsweep.variants import is_null, of_cloud
+from idsweep.estimators.layer import Cloud, estimate_layer
+from idsweep.files.parquet import ESTIMATES
+from idsweep.neighbors.search import nearest_neighbors
+from idsweep.neighbors.variants import is_null, of_cloud
 
 RNG = np.random.default_rng(0)
 K = 32
@@ -145,8 +145,8 @@ def test_a_light_job_imports_nothing_heavy(tmp_path):
 import sys
 import numpy as np
 from idsweep import store
-from idsweep.estimation import Cloud, estimate_layer
-from idsweep.neighbors import NeighborGraph, nearest_neighbors
+from idsweep.estimators.layer import Cloud, estimate_layer
+from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
 X = np.random.default_rng(0).random((100, 3)).astype(np.float32)
 with store.NeighborsWriter("{tmp_path}/n.parquet", dict) as file:
     file.write(0, "data", np.arange(100), *nearest_neighbors(X, 20))

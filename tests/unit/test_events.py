@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from benchmarks import events as benchmark
 from benchmarks.markers import markers
-from idsweep import change_points, events
-from idsweep.events import detect_events
+from idsweep.statistics import change_points
+from idsweep.tables import events
+from idsweep.tables.events import detect_events
 from scipy import signal, stats
 
 MARKERS = markers("events")

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idsweep import config
-from idsweep.config import ConfigError
-from idsweep.expansion import clouds, estimates
-from idsweep.models import safe
-from idsweep.signature import Digests
-from idsweep.staleness import Staleness
-from idsweep.sweep import Sweep, expand
+from idsweep.config import load as config
+from idsweep.config.lists import clouds, estimates
+from idsweep.config.load import ConfigError
+from idsweep.sweep.models import safe
+from idsweep.sweep.sweep import Sweep, expand
+from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.signature import Digests
 
 PROJECT = Path(__file__).parents[2]
 SWEEP = {"sweep": "s", "models": {"minilm": {"layers": [-1]}}, "datasets": ["lee_news"]}
@@ -239,7 +239,7 @@ def test_another_value_of_a_list_makes_stale_its_own_clouds_alone(tmp_path: Path
 
 
 def test_code_for_noise_counts_for_noisy_clouds_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from idsweep import staleness as module
+    from idsweep.workflow import job_graph as module
 
     loaded: dict[str, set[str]] = {}
     code_of = module.code_of
@@ -251,4 +251,4 @@ def test_code_for_noise_counts_for_noisy_clouds_alone(tmp_path: Path, monkeypatc
         )
         job.signature("find_neighbors", model="minilm", checkpoint="final", dataset="lee_news", cloud=cloud)
         loaded[cloud] = seen
-    assert "idsweep.hausdorff" in loaded["noise0.1"] - loaded["noise0"]
+    assert "idsweep.neighbors.hausdorff" in loaded["noise0.1"] - loaded["noise0"]

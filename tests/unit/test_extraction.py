@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from idsweep import extraction
-from idsweep.checkpoints import load_model
-from idsweep.extraction import BUFFER_BYTES, extract_hidden_states
-from idsweep.packages import path_in_package
-from idsweep.store import SEQUENCES
-from idsweep.tokenizers import load_tokenizer
+from idsweep.extraction import forward as extraction
+from idsweep.extraction.forward import BUFFER_BYTES, extract_hidden_states
+from idsweep.files.packages import path_in_package
+from idsweep.files.parquet import SEQUENCES
+from idsweep.models.checkpoints import load_model
+from idsweep.models.tokenizers import load_tokenizer
 from transformers import AutoConfig, AutoModel
 
 from unit.tiny_models import (
@@ -255,8 +255,8 @@ def test_a_chunk_never_exceeds_the_buffer():
 GROWTH = """
 from pathlib import Path
 import numpy as np, pyarrow as pa, torch
-from idsweep.extraction import extract_hidden_states
-from idsweep.store import EmbeddingsWriter
+from idsweep.extraction.forward import extract_hidden_states
+from idsweep.files.parquet import EmbeddingsWriter
 from transformers import AutoConfig, AutoModel
 
 def peak():
@@ -368,7 +368,7 @@ def test_out_of_memory_halves_the_batches_and_goes_on(caplog, masked):
     model, (points, sequences) = tiny("bert"), tables(8)
     expected, _ = plain_loop(model, points, sequences, masked=masked)
     ran = limit_memory(model, 150)
-    with caplog.at_level(logging.WARNING, logger="idsweep.extraction"):
+    with caplog.at_level(logging.WARNING, logger="idsweep.extraction.forward"):
         assert_close(extract(model, points, sequences, batch_tokens=1000, **options)[0], expected)
     assert "Out of memory" in caplog.text
     assert max(rows for rows, _ in ran) > 1
@@ -450,6 +450,6 @@ def test_a_base_model_is_run_as_it_is():
 
 
 def test_progress_is_logged(caplog):
-    with caplog.at_level(logging.INFO, logger="idsweep.progress"):
+    with caplog.at_level(logging.INFO, logger="idsweep.machine.progress"):
         extract(tiny("gpt2"), *tables())
     assert caplog.messages == ["extracting: 100 % (15 of 15 sequences)"]

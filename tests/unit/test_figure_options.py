@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idsweep import config, figure_options
-from idsweep.config import ConfigError
+from idsweep.config.load import ConfigError, _read_yaml, load
 from idsweep.figures import registry
-from idsweep.sweep import Sweep, expand
+from idsweep.sweep import figure_checks
+from idsweep.sweep.sweep import Sweep, expand
 
 FOLDER = Path(__file__).parents[2] / "config"
 SUMS: dict[str, Any] = {
@@ -43,7 +43,7 @@ ESTIMATES = [
 
 def sweep_of(figures: dict[str, Any], **keys: Any) -> Sweep:
     given = SWEEP | {"estimator_sets": {"all": ESTIMATES}, "figures": figures} | keys
-    return expand(config.load(copy.deepcopy(given), FOLDER))
+    return expand(load(copy.deepcopy(given), FOLDER))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def shifts_of(checkpoints: Any) -> Sweep:
 )
 def test_shifts_needs_the_points_of_the_checkpoints_that_it_draws(checkpoints: Any, names: list[str]) -> None:
     sweep = shifts_of(checkpoints)
-    assert [held.name for held in figure_options.shifted(sweep, sweep.models["org--tuned"])] == names
+    assert [held.name for held in figure_checks.shifted(sweep, sweep.models["org--tuned"])] == names
 
 
 def test_shifts_takes_the_checkpoints_of_what_is_compared_alone() -> None:
@@ -148,7 +148,7 @@ def test_grokking_needs_accuracies_of_the_models_it_takes(tmp_path: Path) -> Non
     ):
         sweep_of({"grokking": {"models": ["org/hub"]}}, **hub)
     (tmp_path / "a.csv").write_text("step,value\n0,0.5\n")
-    metrics = {name: str(tmp_path / "a.csv") for name in figure_options.ACCURACIES}
+    metrics = {name: str(tmp_path / "a.csv") for name in figure_checks.ACCURACIES}
     hub["models"] = {"org/hub": {"metrics": metrics}}
     assert sweep_of({"grokking": {"models": ["org/hub"]}, "dynamics": {"second_axis": "train_accuracy"}}, **hub).models
     with pytest.raises(ConfigError, match=r"figures\.dynamics\.second_axis: 'train_loss' is no metric of this sweep"):
@@ -156,7 +156,7 @@ def test_grokking_needs_accuracies_of_the_models_it_takes(tmp_path: Path) -> Non
 
 
 def test_a_metric_of_one_model_is_not_asked_of_another(tmp_path: Path) -> None:
-    neox = config.load({"sweep": "s", "models": {"minilm": None}}, FOLDER)["catalog"]["models"]["tiny_neox"]
+    neox = load({"sweep": "s", "models": {"minilm": None}}, FOLDER)["catalog"]["models"]["tiny_neox"]
     catalog = {"models": {"one": neox, "two": copy.deepcopy(neox)}}
     (tmp_path / "a.csv").write_text("step,value\n0,0.5\n")
     given = {
@@ -171,7 +171,7 @@ def test_a_metric_of_one_model_is_not_asked_of_another(tmp_path: Path) -> None:
 
 
 def test_the_schema_knows_the_options_of_all_figures() -> None:
-    schema = config._read_yaml(FOLDER / "schema.yaml")
+    schema = _read_yaml(FOLDER / "schema.yaml")
     known = schema["$defs"]["figure"]["properties"].keys()
     assert {option for figure in registry.names() for option in registry.options(figure)} == set(known)
 
@@ -179,4 +179,4 @@ def test_the_schema_knows_the_options_of_all_figures() -> None:
 def test_grokking_takes_the_accuracies_that_are_checked() -> None:
     from idsweep.figures import grokking
 
-    assert grokking.ACCURACIES == figure_options.ACCURACIES
+    assert grokking.ACCURACIES == figure_checks.ACCURACIES

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep.figures import registry, style
+from idsweep.drawing import style
+from idsweep.drawing.selection import at_last_checkpoint, by_step, of_representations
+from idsweep.figures import registry
 from idsweep.figures.agreement import draw as draw_agreement
 from idsweep.figures.heatmap import draw as draw_heatmap
 from idsweep.figures.nulls import draw as draw_nulls
 from idsweep.figures.scales import draw as draw_scales
-from idsweep.figures.selection import at_last_checkpoint, by_step, of_representations
 from idsweep.figures.violins import draw as draw_violins
-from idsweep.models import offered_checkpoints
+from idsweep.sweep.models import offered_checkpoints
 from matplotlib.collections import PolyCollection, QuadMesh
 
 from unit.figure_checks import draw_dynamics, layout_faults, panels

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from idsweep.checkpoints import load_model
-from idsweep.corpora import LabelledTexts
-from idsweep.models import TEST_METRICS, TRAINED_METRICS
-from idsweep.tokenizers import load_tokenizer
+from idsweep.data.corpora import LabelledTexts
+from idsweep.models.checkpoints import load_model
+from idsweep.models.tokenizers import load_tokenizer
+from idsweep.sweep.models import TEST_METRICS, TRAINED_METRICS
 from idsweep.training import fine_tuned_classifier
 from idsweep.training.fine_tuned_classifier import classification_metrics, fine_tune_classifier, new_classifier
 from idsweep.training.metrics import METRICS

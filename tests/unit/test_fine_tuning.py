@@ -15,10 +15,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from idsweep.checkpoints import load_model
-from idsweep.model_files import adapter_files, weight_files
-from idsweep.models import TRAINED_METRICS
-from idsweep.tokenizers import load_tokenizer
+from idsweep.models.checkpoints import load_model
+from idsweep.models.folders import adapter_files, weight_files
+from idsweep.models.tokenizers import load_tokenizer
+from idsweep.sweep.models import TRAINED_METRICS
 from idsweep.training import fine_tuning
 from idsweep.training.fine_tuned_language_model import PaddedTexts, fine_tune_language_model, token_rows
 from idsweep.training.fine_tuning import NOT_PREDICTED, SCHEDULES, fine_tune

@@ -15,13 +15,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from idsweep.checkpoints import load_model
-from idsweep.corpora import Corpus
-from idsweep.equations import equations, split, texts, token_ids, vocabulary
-from idsweep.extraction import extract_hidden_states
-from idsweep.model_files import read_architecture, weight_files
-from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import sample_tokens
+from idsweep.data.corpora import Corpus
+from idsweep.data.equations import equations, split, texts, token_ids, vocabulary
+from idsweep.data.tokens import sample_tokens
+from idsweep.extraction.forward import extract_hidden_states
+from idsweep.models.checkpoints import load_model
+from idsweep.models.folders import read_architecture, weight_files
+from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training import grokking
 from idsweep.training.architecture import model_config
 from idsweep.training.grokking import train_grokking
@@ -345,7 +345,7 @@ def test_fewer_equations_are_evaluated_if_asked(tokenizer_folder, tmp_path):
 
 def test_training_is_quiet_but_for_its_log(tokenizer_folder, tmp_path, capfd, caplog, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with caplog.at_level(logging.INFO, logger="idsweep.progress"):
+    with caplog.at_level(logging.INFO, logger="idsweep.machine.progress"):
         metrics = train(tokenizer_folder, tmp_path / "run", steps=2, checkpoints=[0, 2])
     assert capfd.readouterr() == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -360,7 +360,7 @@ def test_training_is_quiet_but_for_its_log(tokenizer_folder, tmp_path, capfd, ca
 KILLED = """
 import json, os, signal, sys
 import torch
-from idsweep.equations import equations, split
+from idsweep.data.equations import equations, split
 from idsweep.training import grokking
 from idsweep.training.grokking import train_grokking
 from torch.optim.optimizer import register_optimizer_step_post_hook

@@ -6,8 +6,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from idsweep import hausdorff
-from idsweep.hausdorff import hausdorff_distance
+from idsweep.neighbors import hausdorff
+from idsweep.neighbors.hausdorff import hausdorff_distance
 from scipy.spatial.distance import directed_hausdorff
 
 rng = np.random.default_rng(0)

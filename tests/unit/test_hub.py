@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from idsweep.checkpoints import load_model
-from idsweep.model_files import commit_of, tokenizer_files, weight_files
+from idsweep.models.checkpoints import load_model
+from idsweep.models.folders import commit_of, tokenizer_files, weight_files
 
 from unit.hub_server import SIGNATURE, HubServer, names_of, serving
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from idsweep import devices, jobs
+from idsweep.machine import devices
+from idsweep.workflow import script
 
 
 class Named(dict):
@@ -39,11 +40,11 @@ def restored_logging():
 
 
 def test_the_log_holds_all_the_screen_what_matters(snakemake: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
-    with jobs.job(snakemake) as run:
+    with script.job(snakemake) as run:
         print("printed by a library")
-        logging.getLogger("idsweep.points").info("detail")
-        logging.getLogger("idsweep.progress").info("40 %")
-        logging.getLogger("idsweep.points").warning("few points")
+        logging.getLogger("idsweep.neighbors.points").info("detail")
+        logging.getLogger("idsweep.machine.progress").info("40 %")
+        logging.getLogger("idsweep.neighbors.points").warning("few points")
         assert run.settings == {"k": 5}
     log = Path(snakemake.log[0]).read_text()
     assert all(words in log for words in ("printed by a library", "detail", "40 %", "few points"))
@@ -55,7 +56,7 @@ def test_the_log_holds_all_the_screen_what_matters(snakemake: SimpleNamespace, c
 def test_a_failure_is_told_once_and_in_full_in_the_log(
     snakemake: SimpleNamespace, capsys: pytest.CaptureFixture
 ) -> None:
-    with pytest.raises(SystemExit) as exit_, jobs.job(snakemake):
+    with pytest.raises(SystemExit) as exit_, script.job(snakemake):
         raise ValueError("k = 9 is too large")
     assert exit_.value.code == 1
     assert capsys.readouterr().err == f"find_neighbors m 3: error: k = 9 is too large (log: {snakemake.log[0]})\n"
@@ -65,7 +66,7 @@ def test_a_failure_is_told_once_and_in_full_in_the_log(
 
 
 def test_provenance_names_rule_settings_signature_and_time(snakemake: SimpleNamespace) -> None:
-    with jobs.job(snakemake) as run:
+    with script.job(snakemake) as run:
         found = run.provenance(device="cpu")
     assert found["rule"] == "find_neighbors"
     assert found["signature"] == "abc"
@@ -81,13 +82,13 @@ def test_the_last_lines_name_logs_and_reasons(tmp_path: Path) -> None:
     run = tmp_path / "snakemake.log"
     lines = [f"    log: {path} (check log file(s) for error details)" for path in (told, killed, never, told)]
     run.write_text("Error in rule a:\n" + "\n".join(lines))
-    said = jobs.failures([str(run)])
+    said = script.failures([str(run)])
     assert said.startswith("3 job(s) failed")
     assert "error: all points are equal\n    mend the data" in said
     assert "killed without a reason given; its last line: INFO searching" in said
     assert "never.log" in said
     assert "no log was written" in said
-    assert "and 2 more" in jobs.failures([str(run)], most=1)
+    assert "and 2 more" in script.failures([str(run)], most=1)
 
 
 def test_a_job_that_a_retry_has_done_did_not_fail(tmp_path: Path) -> None:
@@ -99,18 +100,18 @@ def test_a_job_that_a_retry_has_done_did_not_fail(tmp_path: Path) -> None:
         + "Trying to restart job 1.\nTrying to restart job 2.\n"
         + error.format(rule="b", id=2)
     )
-    said = jobs.failures([str(run)])
+    said = script.failures([str(run)])
     assert said.startswith("1 job(s) failed")
     assert "b.log" in said and "a.log" not in said
 
 
 def test_a_log_on_a_full_disk_is_no_failure() -> None:
-    with jobs._opened("/dev/full") as log:
+    with script._opened("/dev/full") as log:
         print("what there is no room for", file=log)
 
 
 def test_memory_that_ran_out_is_told(snakemake: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit), jobs.job(snakemake):
+    with pytest.raises(SystemExit), script.job(snakemake):
         raise MemoryError
     assert "error: memory ran out in find_neighbors: MemoryError. Run fewer jobs" in capsys.readouterr().err
 
@@ -119,9 +120,9 @@ def test_what_was_made_is_listed_by_kind(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     for name in ("a.pdf", "a.png", "t.csv", "report.html"):
         Path(name).touch()
-    said = jobs.made(["a.pdf", "a.png", "a.svg", "t.csv", "report.html", "not_there.csv"])
+    said = script.made(["a.pdf", "a.png", "a.svg", "t.csv", "report.html", "not_there.csv"])
     assert said.splitlines() == ["Figures:", "  a.{pdf,png}", "Tables:", "  t.csv", "Report:", "  report.html"]
-    assert jobs.made(["not_there.csv"]) == ""
+    assert script.made(["not_there.csv"]) == ""
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep.figures import style
+from idsweep.drawing import style
+from idsweep.drawing.selection import over_seeds, rows_of
 from idsweep.figures.agreement import draw as draw_agreement
 from idsweep.figures.heatmap import draw as draw_heatmap
 from idsweep.figures.nulls import draw as draw_nulls
 from idsweep.figures.profiles import draw as draw_profiles
 from idsweep.figures.scales import draw as draw_scales
-from idsweep.figures.selection import over_seeds, rows_of
 from idsweep.figures.violins import draw as draw_violins
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh

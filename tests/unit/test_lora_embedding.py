@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from idsweep.checkpoints import load_model
-from idsweep.models import TRAINED_METRICS
-from idsweep.tokenizers import load_tokenizer
+from idsweep.models.checkpoints import load_model
+from idsweep.models.tokenizers import load_tokenizer
+from idsweep.sweep.models import TRAINED_METRICS
 from idsweep.training import lora_embedding
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.language_model import train_language_model

@@ -7,8 +7,8 @@ import logging
 import numpy as np
 import pytest
 import torch
-from idsweep import losses
-from idsweep.losses import SEQUENCE_LOSSES, TOKEN_LOSSES
+from idsweep.extraction import losses
+from idsweep.extraction.losses import SEQUENCE_LOSSES, TOKEN_LOSSES
 from transformers import AutoConfig, AutoModel, GPTNeoXForCausalLM
 
 from unit.tiny_models import CAUSAL, MASK, MASKED, assert_close, extract, plain_loop, tables, tiny
@@ -53,7 +53,7 @@ def check_causal(model, points, sequences, tolerance=1e-5, **options):
 def test_a_causal_model_predicts_each_token_from_those_before_it(model_type, padding_side, caplog):
     points, sequences = tables(mean=True)
     assert min(map(len, ids_of(sequences).values())) == 1  # a sequence without a loss
-    with caplog.at_level(logging.INFO, logger="idsweep.losses"):
+    with caplog.at_level(logging.INFO, logger="idsweep.extraction.losses"):
         check_causal(tiny(model_type), points, sequences, batch_tokens=200, padding_side=padding_side)
     assert "run twice" not in caplog.text
 
@@ -61,7 +61,7 @@ def test_a_causal_model_predicts_each_token_from_those_before_it(model_type, pad
 @pytest.mark.parametrize("model_type", MASKED)
 def test_a_masked_model_predicts_each_token_at_its_mask(model_type, caplog):
     model, (points, sequences) = tiny(model_type), tables(7)
-    with caplog.at_level(logging.INFO, logger="idsweep.losses"):
+    with caplog.at_level(logging.INFO, logger="idsweep.extraction.losses"):
         _, found = extract(model, points, sequences, masked=True, mask_token=MASK, losses=True, batch_tokens=200)
     assert "run twice" not in caplog.text
     _, predicted = plain_loop(model, points, sequences, masked=True)
@@ -124,7 +124,7 @@ def test_a_head_that_needs_whole_sequences_gets_them(kind, padding_side, caplog)
     model = kind(AutoConfig.for_model("gpt_neox", vocab_size=99, **shape)).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, mean=0.02, std=0.2)
-    with caplog.at_level(logging.INFO, logger="idsweep.losses"):
+    with caplog.at_level(logging.INFO, logger="idsweep.extraction.losses"):
         check_causal(model, *tables(8), padding_side=padding_side)
     assert f"The head of {kind.__name__} needs whole sequences" in caplog.text
 
@@ -152,7 +152,7 @@ def test_out_of_memory_changes_no_loss(caplog):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     model.lm_head.register_forward_hook(scarce)
-    with caplog.at_level(logging.WARNING, logger="idsweep.extraction"):
+    with caplog.at_level(logging.WARNING, logger="idsweep.extraction.forward"):
         _, found = extract(model, points, sequences, losses=True)
     assert "Out of memory" in caplog.text
     np.testing.assert_allclose(

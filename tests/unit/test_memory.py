@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from idsweep import memory
+from idsweep.workflow import memory
 
 
 def wrapped(error: Exception) -> Exception:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from idsweep.checkpoints import load_model
-from idsweep.model_files import Architecture, checkpoint_folders, model_files, read_architecture
-from idsweep.packages import path_in_package
+from idsweep.files.packages import path_in_package
+from idsweep.models.checkpoints import load_model
+from idsweep.models.folders import Architecture, checkpoint_folders, model_files, read_architecture
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from unit.model_folders import MINILM, TINY, save_adapter, save_neox, tiny
@@ -185,7 +185,7 @@ def test_wrong_patterns_and_runs_without_checkpoints_are_told(tmp_path):
 CODE_OF = """
 import json, sys
 from pathlib import Path
-from idsweep.signature import code_of
+from idsweep.workflow.signature import code_of
 print(json.dumps({path.stem: code_of(path) for path in sorted(Path(sys.argv[1]).glob("*.py"))}))
 """
 
@@ -215,9 +215,9 @@ def test_what_fetches_and_what_merges_is_no_code_of_a_forward_pass(tmp_path):
         ("hub", fetches, loads),
         ("adapters", set(), fetches | loads),
         ("checkpoints", loads, fetches),
-        ("model_files", fetches | loads, set()),
+        ("folders", fetches | loads, set()),
     ):
-        with (scripts / "idsweep" / f"{module}.py").open("a") as end:
+        with (scripts / "idsweep/models" / f"{module}.py").open("a") as end:
             end.write("\nADDED = 1\n")
         after = code_of_each(scripts)
         changed = {script for script in before if after[script] != before[script]}
@@ -226,10 +226,10 @@ def test_what_fetches_and_what_merges_is_no_code_of_a_forward_pass(tmp_path):
 
 
 def test_files_are_looked_at_without_what_loads_or_fetches_them():
-    code = "import sys, idsweep.model_files; print(*sys.modules)"
+    code = "import sys, idsweep.models.folders; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True
     )
     loaded = set(done.stdout.split())
-    assert "idsweep.model_files" in loaded
-    assert not {"torch", "transformers", "huggingface_hub", "idsweep.hub", "idsweep.tokenizers"} & loaded
+    assert "idsweep.models.folders" in loaded
+    assert not {"torch", "transformers", "huggingface_hub", "idsweep.models.hub", "idsweep.models.tokenizers"} & loaded

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from idsweep import neighborhoods
-from idsweep.neighborhoods import eigenvalues_of, leading_directions, nearest_two_within
-from idsweep.neighbors import nearest_neighbors
+from idsweep.neighbors import neighborhoods
+from idsweep.neighbors.neighborhoods import eigenvalues_of, leading_directions, nearest_two_within
+from idsweep.neighbors.search import nearest_neighbors
 
 
 def brute_force(X, indices):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from idsweep import neighbors, neighbors_torch
-from idsweep.neighbors import check_cloud, nearest_neighbors
+from idsweep.neighbors import search as neighbors
+from idsweep.neighbors import search_torch
+from idsweep.neighbors.search import check_cloud, nearest_neighbors
 
 
 def brute_force(X, k):
@@ -19,7 +20,7 @@ def brute_force(X, k):
 
 
 def on_torch(X, k):
-    return neighbors_torch.search(check_cloud(X), k, "cpu")
+    return search_torch.search(check_cloud(X), k, "cpu")
 
 
 def clouds():
@@ -45,7 +46,7 @@ def in_float64(X, k):
 
 
 def on_torch_in_float64(X, k):
-    return neighbors_torch.search(check_cloud(X), k, "cpu", dtype="float64")
+    return search_torch.search(check_cloud(X), k, "cpu", dtype="float64")
 
 
 @pytest.mark.parametrize("search", [nearest_neighbors, on_torch, in_float64, on_torch_in_float64])
@@ -90,7 +91,7 @@ def test_float64_products_replace_the_float32_ones(monkeypatch):
 
 
 def test_unit_vectors_are_ordered_by_cosine():
-    from idsweep.points import prepare_points
+    from idsweep.neighbors.points import prepare_points
 
     X = np.random.default_rng(0).standard_normal((80, 6)) * np.arange(1, 81)[:, None]
     cosines = X @ X.T / np.outer(np.linalg.norm(X, axis=1), np.linalg.norm(X, axis=1))
@@ -110,7 +111,7 @@ def test_many_blocks_with_a_partial_one(monkeypatch, kept_bytes):
     monkeypatch.setattr(neighbors, "BLOCK", 64)
     monkeypatch.setattr(neighbors, "DENSE_BYTES", 1)
     monkeypatch.setattr(neighbors, "KEPT_BYTES", kept_bytes)
-    monkeypatch.setattr(neighbors_torch, "MEMORY_BYTES", 2**16)
+    monkeypatch.setattr(search_torch, "MEMORY_BYTES", 2**16)
     rng = np.random.default_rng(1)
     X = np.concatenate([rng.standard_normal((407, 30)), np.zeros((30, 30))]).astype(np.float32)
     expected_indices, expected = brute_force(X, 17)
@@ -135,7 +136,7 @@ def test_search_in_float64_is_reached_and_needed(monkeypatch):
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
 def test_certificate_bounds_every_float32_value(scale):
     """largest_value(true distance) is never below the value that float32 products give a pair."""
-    from idsweep import kernels
+    from idsweep.neighbors import kernels
 
     rng = np.random.default_rng(3)
     X = rng.standard_normal((200, 300)) * np.exp(rng.standard_normal((200, 1))) * scale

@@ -7,9 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import skdim
-from idsweep import compiled, estimators, kernels
+from idsweep import estimators
 from idsweep.estimators import corrint, estimate_global
-from idsweep.neighbors import NeighborGraph, nearest_neighbors
+from idsweep.machine import compiled
+from idsweep.neighbors import kernels
+from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import cdist
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
-from idsweep import config
 from idsweep.cli import main
+from idsweep.config.load import load
 from idsweep.planning import measured, profiles
 from idsweep.planning.command import opened
 from idsweep.planning.jobs import Sizes
 from idsweep.planning.models import shape_of
 from idsweep.planning.page import page
 from idsweep.planning.plan import DELETED, Plan, corrected, plan
-from idsweep.sweep import Sweep, expand
+from idsweep.sweep.sweep import Sweep, expand
 
 PROJECT = Path(__file__).parents[2]
 PUBLISHED = {
@@ -30,12 +30,12 @@ PUBLISHED = {
 
 
 def sweep_of(models: dict[str, Any], datasets: list[str] = ["lee_news"], **given: Any) -> Sweep:  # noqa: B006
-    return expand(config.load({"sweep": "s", "models": models, "datasets": datasets, **given}, PROJECT / "config"))
+    return expand(load({"sweep": "s", "models": models, "datasets": datasets, **given}, PROJECT / "config"))
 
 
 def demo(**changes: Any) -> Sweep:
     given = yaml.safe_load((PROJECT / "config/config.yaml").read_text())
-    return expand(config.load(given | changes, PROJECT / "config"))
+    return expand(load(given | changes, PROJECT / "config"))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -48,7 +48,7 @@ def test_parameters_are_told_from_the_catalog(name: str) -> None:
 
 def test_models_of_every_source_have_a_shape() -> None:
     text = (PROJECT / "config/experiments/token_embeddings_small.yaml").read_text()
-    sweep = expand(config.load(yaml.safe_load(text), PROJECT / "config"))
+    sweep = expand(load(yaml.safe_load(text), PROJECT / "config"))
     shapes = {name: shape_of(sweep, model) for name, model in sweep.models.items()}
     # MiniLM holds 30,522 × 384 token embeddings, 512 × 384 positions and six blocks.
     assert shapes["minilm"].vocabulary == 30_522 and shapes["minilm"].parameters == pytest.approx(22.7e6, rel=0.01)
@@ -59,7 +59,7 @@ def test_models_of_every_source_have_a_shape() -> None:
 
 def test_adapters_take_the_disk_of_adapters_alone() -> None:
     text = (PROJECT / "config/experiments/fine_tuning_small.yaml").read_text()
-    sweep = expand(config.load(yaml.safe_load(text), PROJECT / "config"))
+    sweep = expand(load(yaml.safe_load(text), PROJECT / "config"))
     whole, lora = (shape_of(sweep, sweep.models[name]) for name in ("neox_reviews", "neox_reviews_lora"))
     assert lora.files < 0.2 * whole.files and lora.parameters == whole.parameters
 

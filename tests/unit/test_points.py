@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 import pytest
-from idsweep.points import prepare_points
+from idsweep.neighbors.points import prepare_points
 
 VECTORS = np.array([[0, 0], [1, 2], [3, 4], [1, 2], [-0.0, 0], [3, 4], [5, 6]], dtype=np.float32)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep import clouds, store
-from idsweep.representations import Combination, blocks, combine, in_order, layer_of, of_layer
-from idsweep.store import POINTS
+from idsweep.files.parquet import POINTS, EmbeddingsWriter
+from idsweep.files.representations import Combination, blocks, combine, in_order, layer_of, of_layer
+from idsweep.neighbors import clouds
 
 RNG = np.random.default_rng(3)
 STATES = RNG.standard_normal((4, 50, 6)).astype(np.float32)
@@ -53,7 +53,7 @@ def test_combinations_are_numpy_s() -> None:
 @pytest.fixture
 def embeddings(tmp_path: Path) -> Path:
     path = tmp_path / "e.parquet"
-    with store.EmbeddingsWriter(path, dict) as file:
+    with EmbeddingsWriter(path, dict) as file:
         for part in np.array_split(RNG.permutation(50), 3):
             file.write((10 + 2 * part).astype(np.int32), {layer: STATES[layer, part] for layer in range(4)})
     return path

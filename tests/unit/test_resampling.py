@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from idsweep import resampling
-from idsweep.resampling import COEFFICIENTS, cluster_bootstrap, correlation_interval, mean_interval
+from idsweep.statistics import resampling
+from idsweep.statistics.resampling import COEFFICIENTS, cluster_bootstrap, correlation_interval, mean_interval
 from scipy import stats
 
 SCIPY = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}

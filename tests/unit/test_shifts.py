@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep.resampling import mean_interval
-from idsweep.shifts import SHIFTS, compare_estimates, paired_shift
-from idsweep.store import ESTIMATES, POINTS
+from idsweep.files.parquet import ESTIMATES, POINTS
+from idsweep.statistics.resampling import mean_interval
+from idsweep.tables.shifts import SHIFTS, compare_estimates, paired_shift
 from scipy import stats
 
 NAN = float("nan")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep.figures import registry, style
+from idsweep.drawing import style
+from idsweep.figures import registry
 from idsweep.figures.shifts import draw
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection

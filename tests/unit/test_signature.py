@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from idsweep import signature
-from idsweep.signature import Digests, code_of, digest
+from idsweep.workflow import signature
+from idsweep.workflow.signature import Digests, code_of, digest
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 
@@ -92,8 +92,8 @@ def test_an_estimator_s_code_reaches_only_jobs_that_use_it() -> None:
 
 def test_how_clouds_are_named_makes_no_neighbours_stale() -> None:
     closure, _ = signature._closure(SCRIPTS / "find_neighbors.py", ())
-    assert "idsweep.clouds" in closure
-    assert "idsweep.expansion" not in closure
+    assert "idsweep.neighbors.clouds" in closure
+    assert "idsweep.config.lists" not in closure
 
 
 def test_scikit_dimension_counts_where_one_of_its_estimators_is_used() -> None:

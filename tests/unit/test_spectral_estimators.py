@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from idsweep import spectra
-from idsweep.estimators import estimate_global, estimate_local
-from idsweep.neighbors import nearest_neighbors
+from idsweep.estimators import estimate_global, estimate_local, spectra
+from idsweep.neighbors.search import nearest_neighbors
 
 TALL, WIDE = (60, 7), (20, 45)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 from gensim.models.fasttext import load_facebook_vectors
-from idsweep.packages import path_in_package
-from idsweep.static_vectors import load_vectors
+from idsweep.files.packages import path_in_package
+from idsweep.models.static_vectors import load_vectors
 
 
 def published(name: str) -> Path:
@@ -177,7 +177,7 @@ def test_lines_of_another_width_are_told(tmp_path):
 
 def test_gensim_is_imported_for_fasttext_alone():
     code = (
-        "import sys; from idsweep.static_vectors import load_vectors; "
+        "import sys; from idsweep.models.static_vectors import load_vectors; "
         f"load_vectors({str(published('test_glove.txt'))!r}); print('gensim' in sys.modules)"
     )
     run = subprocess.run(

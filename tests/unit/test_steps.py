@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from idsweep.steps import expand
+from idsweep.config.steps import expand
 
 
 def test_pythia_s_pattern_gives_its_154_revisions() -> None:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from idsweep import config
-from idsweep.config import ConfigError
-from idsweep.models import Model, offered_checkpoints, safe
-from idsweep.signature import Digests
-from idsweep.staleness import Staleness
-from idsweep.sweep import Sweep, expand
+from idsweep.config.load import ConfigError, load
+from idsweep.sweep.models import Model, offered_checkpoints, safe
+from idsweep.sweep.sweep import Sweep, expand
+from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.signature import Digests
 from safetensors.numpy import save_file
 
 PROJECT = Path(__file__).parents[2]
@@ -24,11 +23,11 @@ HUB = {"kind": "causal", "layers": 6}
 
 
 def sweep_of(**changes: Any) -> Sweep:
-    return expand(config.load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]} | changes, FOLDER))
+    return expand(load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]} | changes, FOLDER))
 
 
 def test_defaults_are_filled_in() -> None:
-    filled = config.load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
+    filled = load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
     assert filled["tokens"] == {
         "sequences": None,
         "max_length": 512,
@@ -46,7 +45,7 @@ def test_defaults_are_filled_in() -> None:
 def test_the_readme_s_sweep_is_valid() -> None:
     readme = (PROJECT / "README.md").read_text()
     given = yaml.safe_load(readme.split("```yaml\n")[1].split("```")[0])
-    filled = config.load(given, FOLDER)
+    filled = load(given, FOLDER)
     assert given["datasets"] == ["my_text"]
     assert set(given["models"]["pythia-70m"]["checkpoints"]) <= set(
         offered_checkpoints(filled["catalog"]["models"]["pythia-70m"])
@@ -55,7 +54,7 @@ def test_the_readme_s_sweep_is_valid() -> None:
 
 def test_what_is_given_is_not_changed() -> None:
     given = {"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}
-    config.load(given, FOLDER)
+    load(given, FOLDER)
     assert given == {"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}
 
 
@@ -191,7 +190,7 @@ def test_seeds_are_models_of_their_own() -> None:
     assert list(sweep_of(models={"mine": {"seeds": [3]}}, catalog={"models": {"mine": entry}}).models) == ["mine-seed3"]
     with pytest.raises(ConfigError, match=r"models\.mine\.seeds: \[5\] are not offered; allowed: 0, 3"):
         sweep_of(models={"mine": {"seeds": [5]}}, catalog={"models": {"mine": entry}})
-    trained = config.load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
+    trained = load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
     trained = trained["catalog"]["models"]["tiny_neox"] | {"seeds": [1, 2]}
     del trained["training"]["seed"]
     twins = sweep_of(models={"twin": None}, catalog={"models": {"twin": trained}}, tokens={"max_length": 128}).models
@@ -429,7 +428,7 @@ def test_adapters_on_a_base_that_shares_a_tokenizer() -> None:
 
 
 def test_a_model_that_is_trained_on_another_entry_s_tokenizer() -> None:
-    trained = dict(config.load({"sweep": "s", "models": {"minilm": None}}, FOLDER)["catalog"]["models"]["tiny_neox"])
+    trained = dict(load({"sweep": "s", "models": {"minilm": None}}, FOLDER)["catalog"]["models"]["tiny_neox"])
     given = {"models": {"mine": None}, "tokens": {"max_length": 128}}
     sweep = sweep_of(**given, catalog={"models": {"mine": trained | {"tokenizer": {"of": "tiny_neox"}}}})
     assert (list(sweep.known), list(sweep.corpora)) == (["mine"], ["lee_news"])

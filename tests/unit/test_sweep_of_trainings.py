@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idsweep import config, equations
-from idsweep.config import ConfigError
-from idsweep.corpora import Part, load_sequences, read_corpus, split_sequences
-from idsweep.models import KINDS_FROM_BASE, TRAINED_METRICS
-from idsweep.signature import Digests
-from idsweep.staleness import Staleness
-from idsweep.sweep import Sweep, expand
+from idsweep.config.load import ConfigError, load
+from idsweep.data import equations
+from idsweep.data.corpora import Part, load_sequences, read_corpus, split_sequences
+from idsweep.sweep.models import KINDS_FROM_BASE, TRAINED_METRICS
+from idsweep.sweep.sweep import Sweep, expand
+from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.signature import Digests
 
 FOLDER = Path(__file__).parents[2] / "config"
 TRAINING = FOLDER.parent / "workflow_scripts/idsweep/training"
@@ -31,11 +31,11 @@ SWEEP = {"sweep": "s", "models": {"mine": None}, "datasets": ["trained_on", "hel
 
 def sweep_of(entry: dict[str, Any], sums: dict[str, Any] = SUMS, others: Any = None, **keys: Any) -> Sweep:
     catalog = {"models": {"mine": entry, **(others or {})}, "datasets": {"sums": sums}}
-    return expand(config.load(copy.deepcopy({**SWEEP, "catalog": catalog, **keys}), FOLDER))
+    return expand(load(copy.deepcopy({**SWEEP, "catalog": catalog, **keys}), FOLDER))
 
 
 def tiny_neox(**changes: Any) -> dict[str, Any]:
-    whole = config.load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
+    whole = load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
     return whole["catalog"]["models"]["tiny_neox"] | changes
 
 
@@ -264,7 +264,7 @@ def test_a_model_that_reads_no_text_may_stand_beside_what_others_were_trained_on
 def test_a_name_that_stands_for_training_texts_is_taken() -> None:
     with pytest.raises(ConfigError, match=r"catalog\.datasets\.held_out: this name stands for"):
         catalog = {"models": {"mine": GROKKING}, "datasets": {"sums": SUMS, "held_out": SUMS}}
-        expand(config.load(copy.deepcopy({**SWEEP, "catalog": catalog}), FOLDER))
+        expand(load(copy.deepcopy({**SWEEP, "catalog": catalog}), FOLDER))
 
 
 def staleness_of(tmp_path: Path, sweep: Sweep) -> Staleness:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from idsweep import store, tables
+from idsweep.files import parquet
+from idsweep.tables import collect
 
 IDENTITY = {
     "set": "standard",
@@ -40,8 +41,8 @@ def write_estimates(path: Path, values: list[float], layer: int = 3) -> str:
         mean = factor * np.mean([value for value in values if value == value] or [np.nan])
         rows.append(cloud | stable | {"scope": "mean", "value": mean, "standard_error": factor * 0.125})
         rows.append(cloud | stable | {"scope": "global", "value": factor * 7.5, "standard_error": 0.25})
-    table, name = pa.Table.from_pylist(rows, schema=store.ESTIMATES), f"layer_{layer}"
-    store.write_estimates(
+    table, name = pa.Table.from_pylist(rows, schema=parquet.ESTIMATES), f"layer_{layer}"
+    parquet.write_estimates(
         path, {name: table}, {"identities": {name: IDENTITY | {"representation": name, "layer": layer}}}
     )
     return str(path)
@@ -49,7 +50,7 @@ def write_estimates(path: Path, values: list[float], layer: int = 3) -> str:
 
 def test_summaries_are_numpy_s_and_pandas(tmp_path: Path) -> None:
     values = np.random.default_rng(0).gamma(4.0, 2.0, 500)
-    found = tables.collect_estimates([write_estimates(tmp_path / "a.parquet", values.tolist())]).local
+    found = collect.collect_estimates([write_estimates(tmp_path / "a.parquet", values.tolist())]).local
     for row, factor in zip(found.to_pylist(), (1, 10), strict=True):
         described = pd.Series(factor * values).describe(percentiles=[0.05, 0.25, 0.5, 0.75, 0.95])
         for name, of_pandas in (("mean", "mean"), ("standard_deviation", "std"), ("median", "50%"), ("q05", "5%")):
@@ -66,16 +67,16 @@ def test_summaries_are_numpy_s_and_pandas(tmp_path: Path) -> None:
 
 def test_undefined_values_are_counted_and_in_no_mean(tmp_path: Path) -> None:
     file = write_estimates(tmp_path / "a.parquet", [1.0, float("nan"), 3.0])
-    row = tables.collect_estimates([file]).local.to_pylist()[0]
+    row = collect.collect_estimates([file]).local.to_pylist()[0]
     assert (row["mean"], row["median"], row["n_points"], row["n_undefined"]) == (2.0, 2.0, 3, 1)
     nothing = write_estimates(tmp_path / "b.parquet", [float("nan")] * 3)
-    row = tables.collect_estimates([nothing]).local.to_pylist()[0]
+    row = collect.collect_estimates([nothing]).local.to_pylist()[0]
     assert np.isnan(row["mean"]) and np.isnan(row["median"])
     assert row["n_undefined"] == 3
 
 
 def test_global_estimates(tmp_path: Path) -> None:
-    found = tables.collect_estimates([write_estimates(tmp_path / "a.parquet", [1.0, 2.0])]).global_
+    found = collect.collect_estimates([write_estimates(tmp_path / "a.parquet", [1.0, 2.0])]).global_
     row = found.to_pylist()[0]
     assert (row["value"], row["standard_error"], row["n_points"], row["n_undefined"]) == (7.5, 0.25, 2, 0)
     assert found["variant"].to_pylist() == ["data", "gaussian"]
@@ -84,7 +85,7 @@ def test_global_estimates(tmp_path: Path) -> None:
 
 def test_pointwise_values_carry_their_identity_and_are_of_the_data(tmp_path: Path) -> None:
     files = [write_estimates(tmp_path / f"{layer}.parquet", [1.0, 2.0], layer) for layer in (0, 1)]
-    frame = tables.read_frame("pointwise", files)
+    frame = collect.read_frame("pointwise", files)
     assert frame["layer"].tolist() == [0, 0, 1, 1]
     assert frame["value"].tolist() == [1.0, 2.0, 1.0, 2.0]
     assert set(frame["scope"]) == {"local"}
@@ -95,18 +96,18 @@ def test_training_curves() -> None:
     brought = curve.drop_columns("metric")
     seeds = {seed: {"model": f"m-seed{seed}", "group": "m", "seed": seed, "varied": "{}"} for seed in (3, 4)}
     parts = [*((whose, curve) for whose in seeds.values()), (seeds[4] | {"metric": "accuracy"}, brought)]
-    table = tables.training_curves(parts)
-    assert table.schema.equals(tables.TRAINING)
+    table = collect.training_curves(parts)
+    assert table.schema.equals(collect.TRAINING)
     assert table.to_pylist()[1] == seeds[3] | {"step": 1, "metric": "train_loss", "value": 4.0}
     assert table["seed"].to_pylist() == [3, 3, 4, 4, 4, 4]
     assert table["metric"].to_pylist()[3:] == ["train_loss", "accuracy", "accuracy"]
-    assert tables.training_curves([]).num_rows == 0
+    assert collect.training_curves([]).num_rows == 0
     with pytest.raises(ValueError, match="'train_loss' of m-seed3 is there twice at step 0"):
-        tables.training_curves([parts[0], (seeds[3] | {"metric": "train_loss"}, brought)])
+        collect.training_curves([parts[0], (seeds[3] | {"metric": "train_loss"}, brought)])
 
 
 def test_csv_keeps_all_digits(tmp_path: Path) -> None:
     values = np.random.default_rng(1).random(50)
-    store.write_table(tmp_path / "t.parquet", pa.table({"v": values, "s": ["a,b"] * 50}), {})
-    tables.write_csv(str(tmp_path / "t.parquet"), str(tmp_path / "t.csv"))
+    parquet.write_table(tmp_path / "t.parquet", pa.table({"v": values, "s": ["a,b"] * 50}), {})
+    collect.write_csv(str(tmp_path / "t.parquet"), str(tmp_path / "t.csv"))
     np.testing.assert_array_equal(pd.read_csv(tmp_path / "t.csv")["v"], values)

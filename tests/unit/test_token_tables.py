@@ -8,13 +8,15 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep.corpora import Corpus
-from idsweep.losses import TOKEN_LOSSES
-from idsweep.packages import path_in_package
-from idsweep.pieces import parts
-from idsweep.resampling import correlation_interval, mean_interval
-from idsweep.store import ESTIMATES, POINTS, SEQUENCES
-from idsweep.token_tables import (
+from idsweep.data.corpora import Corpus
+from idsweep.data.pieces import parts
+from idsweep.data.tokens import sample_tokens, sample_vocabulary
+from idsweep.extraction.losses import TOKEN_LOSSES
+from idsweep.files.packages import path_in_package
+from idsweep.files.parquet import ESTIMATES, POINTS, SEQUENCES
+from idsweep.models.tokenizers import load_tokenizer
+from idsweep.statistics.resampling import correlation_interval, mean_interval
+from idsweep.tables.token_tables import (
     LOSS_CORRELATIONS,
     LOSSES,
     TOKEN_EXTREMES,
@@ -24,8 +26,6 @@ from idsweep.token_tables import (
     token_extremes,
     token_groups,
 )
-from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import sample_tokens, sample_vocabulary
 from idsweep.training.tokenizer import train_tokenizer
 from scipy import stats
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

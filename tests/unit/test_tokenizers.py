@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from idsweep.model_files import is_tokenizer_file, tokenizer_files, tokenizer_identity
-from idsweep.packages import path_in_package
-from idsweep.tokenizers import load_tokenizer, mask_token_id
+from idsweep.files.packages import path_in_package
+from idsweep.models.folders import is_tokenizer_file, tokenizer_files, tokenizer_identity
+from idsweep.models.tokenizers import load_tokenizer, mask_token_id
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 

@@ -8,11 +8,11 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
-from idsweep.corpora import Corpus
-from idsweep.packages import path_in_package
-from idsweep.store import POINTS, SEQUENCES
-from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import counts, sample_tokens, sample_vocabulary
+from idsweep.data.corpora import Corpus
+from idsweep.data.tokens import counts, sample_tokens, sample_vocabulary
+from idsweep.files.packages import path_in_package
+from idsweep.files.parquet import POINTS, SEQUENCES
+from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.tokenizer import train_tokenizer
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -122,7 +122,7 @@ def test_sequences_are_named_by_their_place_in_the_corpus(tokenizer):
 
 
 def test_too_few_tokens_are_all_taken_with_a_warning(tokenizer, caplog):
-    with caplog.at_level(logging.WARNING, logger="idsweep.tokens"):
+    with caplog.at_level(logging.WARNING, logger="idsweep.data.tokens"):
         points = sample(tokenizer, ["two words"], number=99).points
     assert points.num_rows == 2
     assert "99 tokens were asked for; 2 are eligible" in caplog.text
@@ -272,7 +272,7 @@ def test_a_mean_is_one_point_for_each_sequence(tokenizer):
 def test_texts_in_many_batches_are_sampled_as_in_one(tokenizer, monkeypatch):
     texts, spans = named_spans()
     whole = sample(tokenizer, texts * 3, spans * 3, number=None, select="first_pieces")
-    monkeypatch.setattr("idsweep.tokens.TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr("idsweep.data.tokens.TEXTS_AT_ONCE", 2)
     parts = sample(tokenizer, texts * 3, spans * 3, number=None, select="first_pieces")
     assert parts.points.equals(whole.points) and parts.sequences.equals(whole.sequences)
 
@@ -322,7 +322,7 @@ def test_entries_of_a_vocabulary_are_drawn_by_seed(caplog):
     assert table["token_id"].to_pylist() == drawn
     assert table["token"].to_pylist() == [words[i] for i in drawn]
     assert table["point"].to_pylist() == list(range(10))
-    with caplog.at_level(logging.WARNING, logger="idsweep.tokens"):
+    with caplog.at_level(logging.WARNING, logger="idsweep.data.tokens"):
         assert sample_vocabulary(words, number=101, seed=3).num_rows == 100
     assert "101 entries of the vocabulary were asked for; 100 are eligible" in caplog.text
 

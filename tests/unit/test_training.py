@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from idsweep.checkpoints import load_model, read_architecture, weight_files
-from idsweep.corpora import Corpus
-from idsweep.extraction import extract_hidden_states
-from idsweep.tokenizers import load_tokenizer
-from idsweep.tokens import sample_tokens
+from idsweep.data.corpora import Corpus
+from idsweep.data.tokens import sample_tokens
+from idsweep.extraction.forward import extract_hidden_states
+from idsweep.models.checkpoints import load_model, read_architecture, weight_files
+from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.language_model import MaskedTokens, batches, next_tokens, schedule, train_language_model
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import END_OF_TEXT, MASK, PADDING, train_tokenizer
@@ -400,7 +400,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been_killed(
 
 def test_training_is_quiet_but_for_its_log(tokenizer_folder, tmp_path, capfd, caplog, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with caplog.at_level(logging.INFO, logger="idsweep.progress"):
+    with caplog.at_level(logging.INFO, logger="idsweep.machine.progress"):
         train(tokenizer_folder, tmp_path / "run", steps=2, checkpoints=[0, 2])
     assert capfd.readouterr() == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

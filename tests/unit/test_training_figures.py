@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep.events import EVENTS
 from idsweep.figures import grokking
-from idsweep.user_tables import REFERENCE, read_reference
+from idsweep.tables.brought import REFERENCE, read_reference
+from idsweep.tables.events import EVENTS
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure

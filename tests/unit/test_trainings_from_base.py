@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from idsweep import config
-from idsweep.config import ConfigError
-from idsweep.models import Model
-from idsweep.signature import Digests
-from idsweep.staleness import Staleness
-from idsweep.sweep import Sweep, expand
+from idsweep.config.load import ConfigError, load
+from idsweep.sweep.models import Model
+from idsweep.sweep.sweep import Sweep, expand
+from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.signature import Digests
 from safetensors.numpy import save_file
 
 PROJECT = Path(__file__).parents[2]
@@ -47,7 +46,7 @@ LABELLED = {
 def sweep_of(entry: dict[str, Any], others: dict[str, Any] | None = None, **keys: Any) -> Sweep:
     catalog = {"models": {"mine": entry} | (others or {}), "datasets": {"labelled": LABELLED}}
     given = {"sweep": "s", "models": {"mine": None}, "datasets": ["lee_news"], "layers": [-1], "catalog": catalog}
-    return expand(config.load(copy.deepcopy(given | {"tokens": {"max_length": 64}} | keys), PROJECT / "config"))
+    return expand(load(copy.deepcopy(given | {"tokens": {"max_length": 64}} | keys), PROJECT / "config"))
 
 
 def model_of(entry: dict[str, Any], **keys: Any) -> Model:
@@ -236,7 +235,7 @@ def test_other_weights_of_the_base_make_stale_the_training_and_all_that_follows(
 
 
 def test_another_training_of_the_base_makes_the_fine_tuned_model_stale(tmp_path: Path) -> None:
-    whole = config.load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, PROJECT / "config")
+    whole = load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, PROJECT / "config")
     given = whole["catalog"]["models"]["tiny_neox"]
     for entry, rule in ((TUNED, "fine_tune_language_model"), (RANKS, "train_lora_embedding")):
         signatures = [
@@ -273,7 +272,7 @@ def test_labels_make_stale_the_classifier_alone(tmp_path: Path) -> None:
     one, two = (
         Staleness(
             expand(
-                config.load(
+                load(
                     copy.deepcopy(
                         {"sweep": "s", "layers": [-1], "tokens": {"max_length": 64}, **measured}
                         | {

@@ -16,18 +16,19 @@ import pytest
 import torch
 import yaml
 from docutils.core import publish_parts
-from idsweep import config as configuration
-from idsweep import report, store
-from idsweep.checkpoints import load_model
-from idsweep.corpora import read_corpus
-from idsweep.dialogues import fetch_release, utterances
-from idsweep.hub import HubFile, fetch
-from idsweep.models import safe
-from idsweep.static_vectors import FORMATS, load_vectors
-from idsweep.sweep import expand
-from idsweep.tokenizers import load_tokenizer
+from idsweep.config import load as configuration
+from idsweep.data.corpora import read_corpus
+from idsweep.data.dialogues import fetch_release, utterances
+from idsweep.files.parquet import PROVENANCE_KEY, provenance, write_table
+from idsweep.models.checkpoints import load_model
+from idsweep.models.hub import HubFile, fetch
+from idsweep.models.static_vectors import FORMATS, load_vectors
+from idsweep.models.tokenizers import load_tokenizer
+from idsweep.sweep.models import safe
+from idsweep.sweep.sweep import expand
 from idsweep.training import fine_tuning
 from idsweep.training.unfinished import Unfinished
+from idsweep.workflow import report
 from jinja2 import Environment
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
@@ -286,8 +287,8 @@ def test_what_could_not_be_stored_or_told_apart_is_refused(change: dict[str, Any
 
 
 def test_an_option_of_figures_may_be_null(tmp_path: Path) -> None:
-    from idsweep.signature import Digests
-    from idsweep.staleness import Staleness
+    from idsweep.workflow.job_graph import Staleness
+    from idsweep.workflow.signature import Digests
 
     def signed(options: dict[str, Any]) -> str:
         sweep = expand(configuration.load(SWEEP | {"figures": {"violins": options}}, PROJECT / "config"))
@@ -326,7 +327,7 @@ def test_files_of_a_hub_stay_in_their_folder(tmp_path: Path, monkeypatch: pytest
         "tokenizer.json", "model.safetensors.index.json", "../../outside",
     )  # fmt: skip
     offered = {name: HubFile(name, cached.stat().st_size, None, cached) for name in names}
-    monkeypatch.setattr("idsweep.hub._find_on_hub", lambda *_: ("c" * 40, offered))
+    monkeypatch.setattr("idsweep.models.hub._find_on_hub", lambda *_: ("c" * 40, offered))
     before = {cached}
     commit = fetch("a/b", "main", tmp_path / "to" / "model", weights=False, code=True)
     made = {path.relative_to(tmp_path).as_posix() for path in set(tmp_path.rglob("*")) - before}
@@ -340,9 +341,9 @@ def test_files_of_a_hub_stay_in_their_folder(tmp_path: Path, monkeypatch: pytest
 def test_provenance_of_a_foreign_file_is_data(trap: Path, tmp_path: Path) -> None:
     table, file = pa.table({"a": [1]}), tmp_path / "foreign.parquet"
     for content in (pickle.dumps(Hostile(trap)), b'!!python/object/apply:os.mkdir ["x"]', b"__import__('os')"):
-        pq.write_table(table.replace_schema_metadata({store.PROVENANCE_KEY: content}), file)
+        pq.write_table(table.replace_schema_metadata({PROVENANCE_KEY: content}), file)
         with pytest.raises(ValueError):
-            store.provenance(file)
+            provenance(file)
     assert not trap.exists()
 
 
@@ -377,7 +378,7 @@ def test_the_head_of_the_report_is_text(text: str) -> None:
 def test_the_page_about_a_sweep_is_text(tmp_path: Path) -> None:
     table = pa.table({name: ["<script>alert(1)</script>"] for name in ("model", "checkpoint", "dataset")})
     file, page = tmp_path / "local.parquet", tmp_path / "about.html"
-    store.write_table(file, table, {})
+    write_table(file, table, {})
     config = {"title": HOSTILE_TEXTS[1], "catalog": {HOSTILE_TEXTS[0]: None}}
     report.write_about(page, config=config, versions={"<b>": "<i>"}, command="<u>", tables=[file])
     text = page.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from idsweep.user_tables import METRIC, REFERENCE, read_metric, read_reference
+from idsweep.tables.brought import METRIC, REFERENCE, read_metric, read_reference
 
 
 def csv(folder: Path, text: str) -> Path:

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 from idsweep.estimators import estimate_global
-from idsweep.variants import is_null, of_cloud
+from idsweep.neighbors.variants import is_null, of_cloud
 
 RNG = np.random.default_rng(0)
 CLOUD = RNG.standard_normal((400, 6)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idsweep.variations import runs, wrong_seeds
+from idsweep.config.runs import runs, wrong_seeds
 
 ENTRY = {"train": "grokking", "training": {"fraction": 0.1, "steps": 5}, "architecture": {"model_type": "gpt2"}}
 

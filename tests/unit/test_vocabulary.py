@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from idsweep.checkpoints import load_model
-from idsweep.packages import path_in_package
-from idsweep.vocabulary import embedding_rows, take_rows
+from idsweep.files.packages import path_in_package
+from idsweep.models.checkpoints import load_model
+from idsweep.models.vocabulary import embedding_rows, take_rows
 from safetensors.numpy import load_file
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 

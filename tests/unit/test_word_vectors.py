@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
-from idsweep.corpora import Corpus, load_sequences
-from idsweep.static_vectors import load_vectors
-from idsweep.tokens import sample_vocabulary
+from idsweep.data.corpora import Corpus, load_sequences
+from idsweep.data.tokens import sample_vocabulary
+from idsweep.models.static_vectors import load_vectors
 from idsweep.training import word_vectors
 from idsweep.training.word_vectors import train_word_vectors
 

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 import transformers
-from idsweep.extraction import extract_hidden_states
-from idsweep.store import POINTS, SEQUENCES
+from idsweep.extraction.forward import extract_hidden_states
+from idsweep.files.parquet import POINTS, SEQUENCES
 from transformers import AutoConfig
 
 VOCABULARY = 99

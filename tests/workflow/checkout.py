@@ -16,7 +16,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config", "rules", "workflow_scripts", "envs", "profiles", "report")
-COMPILED = "workflow_scripts/idsweep/__pycache__"
+COMPILED = [f"workflow_scripts/idsweep/{package}/__pycache__" for package in ("neighbors", "statistics")]
 MINI: dict[str, Any] = yaml.safe_load((PROJECT / "tests/data/mini.yaml").read_text())
 
 
@@ -91,6 +91,7 @@ def check_out(folder: Path, compiled: bool = True) -> Project:
         else:
             shutil.copy2(source, folder / part)
     if compiled:
-        (PROJECT / COMPILED).mkdir(exist_ok=True)
-        (folder / COMPILED).symlink_to(PROJECT / COMPILED)
+        for place in COMPILED:
+            (PROJECT / place).mkdir(exist_ok=True)
+            (folder / place).symlink_to(PROJECT / place)
     return Project(folder)

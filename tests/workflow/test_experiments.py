@@ -15,11 +15,12 @@ import torch
 import transformers
 import yaml
 from gensim.models import KeyedVectors
-from idsweep import config, store
-from idsweep.clouds import read_points
-from idsweep.corpora import read_labelled
-from idsweep.packages import path_in_package
-from idsweep.points import Points
+from idsweep.config.load import load
+from idsweep.data.corpora import read_labelled
+from idsweep.files.packages import path_in_package
+from idsweep.files.parquet import read_embeddings, read_estimates, read_table
+from idsweep.neighbors.clouds import read_points
+from idsweep.neighbors.points import Points
 from safetensors.numpy import load_file
 from scipy.spatial.distance import directed_hausdorff
 from sklearn.metrics import f1_score
@@ -53,7 +54,7 @@ def miniature(checkout: Path, experiment: str, **changes: Any) -> Project:
 
 def settings(project: Project) -> dict[str, Any]:
     """The sweep's configuration with its defaults."""
-    return config.load(yaml.safe_load(project.configfile.read_text()), project.folder / "config")
+    return load(yaml.safe_load(project.configfile.read_text()), project.folder / "config")
 
 
 def table(project: Project, name: str) -> pd.DataFrame:
@@ -61,13 +62,13 @@ def table(project: Project, name: str) -> pd.DataFrame:
 
 
 def read(project: Project, path: str) -> pd.DataFrame:
-    return store.read_table(project.results / f"{path}.parquet").to_pandas()
+    return read_table(project.results / f"{path}.parquet").to_pandas()
 
 
 def values_of(project: Project, of_pass: str, representation: str) -> pd.Series:
     """Point -> its local estimate; of_pass: model/checkpoint/dataset."""
     (file,) = (project.results / f"estimates/standard/{of_pass}/points").iterdir()
-    estimates = store.read_estimates(file, representation).to_pandas()
+    estimates = read_estimates(file, representation).to_pandas()
     return estimates.query("scope == 'local' and variant == 'data'").set_index("point")["value"]
 
 
@@ -95,7 +96,7 @@ def matrix(project: Project, model: str, cloud: str) -> np.ndarray:
         "input_embeddings",
         {},
         settings(project)["clouds"][cloud],
-        store.read_table(project.results / f"tokens/{model}/vocabulary.parquet"),
+        read_table(project.results / f"tokens/{model}/vocabulary.parquet"),
     )
     return points.vectors.astype(np.float64)
 
@@ -125,7 +126,7 @@ def test_matrix_and_vectors_are_those_of_the_models(embedded: Project) -> None:
     rows = model.get_input_embeddings().weight.detach().numpy()[entries["minilm"]["token_id"]]
     for name, expected in (("minilm", rows), ("word2vec_news", vectors.vectors)):
         file = embedded.results / f"embeddings/{name}/final/vocabulary.parquet"
-        np.testing.assert_array_equal(store.read_embeddings(file, "input_embeddings"), expected)
+        np.testing.assert_array_equal(read_embeddings(file, "input_embeddings"), expected)
         assert table(embedded, "local").query("model == @name")["n_parameters"].unique() == [
             expected.size if name == "word2vec_news" else sum(p.numel() for p in model.parameters())
         ]
@@ -165,7 +166,7 @@ def lora(checkout: Path) -> Project:
 def test_each_rank_is_a_model_whose_embeddings_have_that_rank(lora: Project) -> None:
     for rank in (1, 4):
         file = lora.results / f"embeddings/neox_lora-rank{rank}-seed0/step2/vocabulary.parquet"
-        vectors = store.read_embeddings(file, "input_embeddings")
+        vectors = read_embeddings(file, "input_embeddings")
         assert vectors.shape == (400, 32)
         assert np.linalg.matrix_rank(vectors) == rank  # `initial: zero`: there is nothing but the update
     assert (lora.results / "figures/ranks.pdf").read_bytes().startswith(b"%PDF")
@@ -339,7 +340,7 @@ def cloud(project: Project, name: str) -> Points:
         "layer_6",
         {},
         settings(project)["clouds"][name],
-        store.read_table(project.results / "tokens/minilm/lee_news.parquet"),
+        read_table(project.results / "tokens/minilm/lee_news.parquet"),
     )
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from idsweep import store
+from idsweep.files.parquet import provenance, read_table
 from unit.hub_server import SIGNATURE, HubServer
 
 from workflow.checkout import MINI, Project
@@ -72,10 +72,10 @@ def test_a_missing_revision_fails_alone_and_is_measured_once_it_is_there(fresh, 
         assert done.returncode == 0, done.stdout
         assert fresh.stale(env=environment(hub, fresh)) == {}
     assert measured(fresh) == set(commits) - {"main"}
-    table = store.read_table(fresh.results / "tables/global.parquet")
+    table = read_table(fresh.results / "tables/global.parquet")
     assert set(table["checkpoint"].to_pylist()) == measured(fresh)
     for step in measured(fresh):
-        assert commits[step] in str(store.provenance(fresh.results / f"embeddings/served/{step}/lee_news.parquet"))
+        assert commits[step] in str(provenance(fresh.results / f"embeddings/served/{step}/lee_news.parquet"))
     assert len(hub.downloads("model.safetensors")) == 3
     assert hub.downloads("optimizer.bin") == []
     assert not list((fresh.results / "checkpoints").rglob("*.safetensors*"))

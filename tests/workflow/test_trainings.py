@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import skdim
-from idsweep.events import CORRELATIONS, EVENTS, LEADS
-from idsweep.store import provenance, read_embeddings, read_table
+from idsweep.files.parquet import provenance, read_embeddings, read_table
+from idsweep.tables.events import CORRELATIONS, EVENTS, LEADS
 from sklearn.neighbors import NearestNeighbors
 
 from workflow.checkout import MINI, Project, check_out

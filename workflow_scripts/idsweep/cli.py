@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from idsweep import store
-from idsweep.keys import page
+from idsweep.config.keys import page
+from idsweep.files.parquet import describe, provenance
 from idsweep.version import __version__
 
 
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "keys":
             print(page(given.schema), end="")
             return 0
-        print(store.describe(given.file))
-        print(json.dumps(store.provenance(given.file), indent=2, ensure_ascii=False))
+        print(describe(given.file))
+        print(json.dumps(provenance(given.file), indent=2, ensure_ascii=False))
     except (OSError, ValueError) as error:
         print(f"idsweep: {error}", file=sys.stderr)
         return 1

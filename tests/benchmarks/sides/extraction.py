@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from idsweep.extraction import extract_hidden_states
-from idsweep.packages import path_in_package
-from idsweep.store import EmbeddingsWriter
+from idsweep.extraction.forward import extract_hidden_states
+from idsweep.files.packages import path_in_package
+from idsweep.files.parquet import EmbeddingsWriter
 
 PACKAGES = ("idsweep", "numpy", "pyarrow", "torch", "transformers")
 MAX_LENGTH = 256
@@ -123,7 +123,7 @@ def _run(model, batch, device) -> None:
 def _model(device: str) -> torch.nn.Module:
     """MiniLM on the CPU; on a GPU a GPT-NeoX of the shape of Pythia 410M, with random weights, in bfloat16."""
     import transformers
-    from idsweep.quiet import quiet_transformers
+    from idsweep.models.quiet import quiet_transformers
 
     with quiet_transformers():
         if device == "cpu":

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 from idsweep.estimators import estimate_global, estimate_local
-from idsweep.neighbors import NeighborGraph, nearest_neighbors
+from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
 
 PACKAGES = ("idsweep", "numpy", "scipy", "numba", "pyarrow", "torch")
 

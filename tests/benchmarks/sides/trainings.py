@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from idsweep.equations import equations, split, token_ids, vocabulary
+from idsweep.data.equations import equations, split, token_ids, vocabulary
 from idsweep.training.architecture import model_config
 from idsweep.training.grokking import train_grokking
 from idsweep.training.tokenizer import word_tokenizer

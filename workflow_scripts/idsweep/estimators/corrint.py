@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors import NeighborGraph, scale_of, unit_and_slope
-from idsweep.uncertainty import linear_error
+from idsweep.neighbors.search import NeighborGraph, scale_of, unit_and_slope
+from idsweep.statistics.uncertainty import linear_error
 
 BLOCK = 512
 # Distances that differ by less are equal but for rounding, and a pair at distance r is not nearer than r.
@@ -117,8 +117,8 @@ def _counts_among_all(
     X: np.ndarray, points: np.ndarray, radii: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """`_counts` for some points, by inner products of the centred cloud in float64, exact where these leave it open."""
-    from idsweep import kernels
-    from idsweep.compiled import in_threads, one_blas_thread
+    from idsweep.machine.compiled import in_threads, one_blas_thread
+    from idsweep.neighbors import kernels
 
     mean = X.mean(axis=0, dtype=np.float64)
     scale = scale_of(X, mean)

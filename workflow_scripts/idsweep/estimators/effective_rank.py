@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from idsweep import spectra
+from idsweep.estimators import spectra
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighborhoods import eigenvalues_of
-from idsweep.neighbors import NeighborGraph
+from idsweep.neighbors.neighborhoods import eigenvalues_of
+from idsweep.neighbors.search import NeighborGraph
 
 # Eigenvalues are exact to about 1e-15 of the largest, and a zero among them is only as small as that. Its root, a
 # singular value of 3e-8, would count, and the derivative of the entropy is infinite at zero.

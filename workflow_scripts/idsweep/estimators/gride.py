@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors import NeighborGraph
-from idsweep.uncertainty import linear_error
+from idsweep.neighbors.search import NeighborGraph
+from idsweep.statistics.uncertainty import linear_error
 
 # a ratio farther above the median than this many times the distance from there to the 95th percentile is left out
 OUTLYING = 20

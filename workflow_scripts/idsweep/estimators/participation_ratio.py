@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from idsweep import spectra
+from idsweep.estimators import spectra
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighborhoods import gram_matrices
-from idsweep.neighbors import NeighborGraph
+from idsweep.neighbors.neighborhoods import gram_matrices
+from idsweep.neighbors.search import NeighborGraph
 
 
 def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center: bool = True) -> np.ndarray:
@@ -20,7 +20,7 @@ def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center:
 
     center: subtract their mean first. NaN where they are all equal (all 0 with center=False).
     """
-    from idsweep.compiled import in_threads, one_blas_thread
+    from idsweep.machine.compiled import in_threads, one_blas_thread
 
     indices = graph.indices[:, :n_neighbors]
     values = np.empty(len(X))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors import NeighborGraph
+from idsweep.neighbors.search import NeighborGraph
 
 RANGE_TYPES = ("fraction", "num")
 
@@ -73,8 +73,8 @@ def global_(
 
 def _tree_lengths(X: np.ndarray, sizes: np.ndarray, alpha: float, seed: int) -> np.ndarray:
     """E of a random subsample of each size, float64 (sizes,)."""
-    from idsweep import kernels
-    from idsweep.compiled import in_threads
+    from idsweep.machine.compiled import in_threads
+    from idsweep.neighbors import kernels
 
     number = len(X)
     distances = np.zeros((number, number))

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from idsweep.neighbors import NeighborGraph, check_cloud, nearest_neighbors
-from idsweep.uncertainty import linear_error
+from idsweep.neighbors.search import NeighborGraph, check_cloud, nearest_neighbors
+from idsweep.statistics.uncertainty import linear_error
 
-FOUNDATIONS = frozenset({"registry", "scikit_dimension"})
+FOUNDATIONS = frozenset({"layer", "registry", "scikit_dimension", "spectra"})
 ADAPTER = "scikit_dimension"
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from idsweep import spectra
+from idsweep.estimators import spectra
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighborhoods import eigenvalues_of
-from idsweep.neighbors import NeighborGraph
+from idsweep.neighbors.neighborhoods import eigenvalues_of
+from idsweep.neighbors.search import NeighborGraph
 
 
 def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center: bool = True) -> np.ndarray:

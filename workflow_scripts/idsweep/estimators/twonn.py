@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighborhoods import nearest_two_within
-from idsweep.neighbors import NeighborGraph
-from idsweep.uncertainty import linear_error
+from idsweep.neighbors.neighborhoods import nearest_two_within
+from idsweep.neighbors.search import NeighborGraph
+from idsweep.statistics.uncertainty import linear_error
 
 METHODS = ("linear", "mle")
 
@@ -33,7 +33,7 @@ def local(
     searched among themselves: scikit-dimension's TwoNN().fit_pw. NaN where fewer than 2 ratios are left,
     where scikit-dimension raises, and where all kept ratios are 1, where it gives 0 or infinity.
     """
-    from idsweep.compiled import in_threads
+    from idsweep.machine.compiled import in_threads
 
     first, second = nearest_two_within(X, graph.indices, graph.distances, n_neighbors)
     values = np.empty(len(first))

@@ -12,8 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, require_one_row_each, rows_of
+from idsweep.drawing import style
+from idsweep.drawing.selection import IDENTITY, require_one_row_each, rows_of
 
 MARKERS = "o^sDvPX<>ph*"
 LEAST_WIDTH = 2.0

@@ -14,9 +14,8 @@ from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from idsweep.figures import style
-from idsweep.figures import training as over_training
-from idsweep.figures.selection import IDENTITY, by_step, n_seeds, require_asked, require_one_row_each, rows_of
+from idsweep.drawing import over_training, style
+from idsweep.drawing.selection import IDENTITY, by_step, n_seeds, require_asked, require_one_row_each, rows_of
 
 logger = logging.getLogger(__name__)
 

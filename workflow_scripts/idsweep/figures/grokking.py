@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from idsweep.figures import style
-from idsweep.figures import training as over_training
-from idsweep.figures.selection import IDENTITY, of_layers, require_asked, require_one_row_each, rows_of
+from idsweep.drawing import over_training, style
+from idsweep.drawing.selection import IDENTITY, of_layers, require_asked, require_one_row_each, rows_of
 
 ACCURACIES = ("train_accuracy", "validation_accuracy")
 ACROSS = 3

@@ -12,8 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, by_step, n_seeds, require_one_row_each, rows_of
+from idsweep.drawing import style
+from idsweep.drawing.selection import IDENTITY, by_step, n_seeds, require_one_row_each, rows_of
 
 MISSING = "0.85"
 LETTER = 0.068

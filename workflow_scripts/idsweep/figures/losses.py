@@ -14,15 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from idsweep.figures import style
-from idsweep.figures.selection import (
-    IDENTITY,
-    at_last_checkpoint,
-    of_layers,
-    require_one_row_each,
-    rows_of,
-)
-from idsweep.variants import DATA
+from idsweep.drawing import style
+from idsweep.drawing.selection import IDENTITY, at_last_checkpoint, of_layers, require_one_row_each, rows_of
+from idsweep.neighbors.variants import DATA
 
 PANEL_HEIGHT = 2.6
 LEAST_WIDTH = 2.2

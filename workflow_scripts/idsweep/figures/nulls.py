@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from idsweep.figures import style
-from idsweep.figures.selection import last_of_both
-from idsweep.variants import DATA, NULLS
+from idsweep.drawing import style
+from idsweep.drawing.selection import last_of_both
+from idsweep.neighbors.variants import DATA, NULLS
 
 ROW_HEIGHT = 1.1
 LEAST_WIDTH = 1.5

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from idsweep.figures import style
-from idsweep.figures.selection import IDENTITY, of_layers, over_seeds, require_one_row_each, rows_of
+from idsweep.drawing import style
+from idsweep.drawing.selection import IDENTITY, of_layers, over_seeds, require_one_row_each, rows_of
 
 PANEL_HEIGHT = 2.3
 LEAST_WIDTH = 2.1

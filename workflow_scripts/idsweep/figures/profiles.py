@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from idsweep.figures import style
-from idsweep.figures.selection import (
+from idsweep.drawing import style
+from idsweep.drawing.selection import (
     IDENTITY,
     at_last_checkpoint,
     n_seeds,

@@ -12,16 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from idsweep.elbow import elbow
-from idsweep.figures import style
-from idsweep.figures import training as over_training
-from idsweep.figures.selection import (
+from idsweep.drawing import over_training, style
+from idsweep.drawing.selection import (
     at_last_checkpoint,
     of_representations,
     over_seeds,
     require_asked,
     require_one_row_each,
 )
+from idsweep.statistics.elbow import elbow
 
 SHOWS_LAYERS = False
 RANK = "training.rank"
@@ -56,7 +55,7 @@ def draw(
     model `base` at its last checkpoint (None: the only one of no rank that has it). Its own perplexity is dotted where the
     models with ranks have the metric base_`metric`, the loss of what they start from on the texts of `metric`: the median.
     `scale` makes the axis of the perplexity "log" or "linear"; `band: false` leaves out the bands. Bends are of the loss
-    against log2 rank, over all seeds: see `idsweep.elbow`. Lines beyond ten are named below.
+    against log2 rank, over all seeds: see `idsweep.statistics.elbow`. Lines beyond ten are named below.
 
     Raises ValueError if what is asked for is not in the tables, or if no base or more than one is there to choose from.
     """

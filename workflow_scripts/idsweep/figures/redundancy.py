@@ -14,15 +14,9 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from idsweep.figures import style
-from idsweep.figures import training as over_training
-from idsweep.figures.selection import (
-    at_last_checkpoint,
-    of_representations,
-    over_seeds,
-    require_asked,
-)
-from idsweep.representations import VOCABULARY
+from idsweep.drawing import over_training, style
+from idsweep.drawing.selection import at_last_checkpoint, of_representations, over_seeds, require_asked
+from idsweep.files.representations import VOCABULARY
 
 SHOWS_LAYERS = False
 MATRICES = {"input_embeddings", "output_embeddings"}

@@ -13,13 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FOUNDATIONS = frozenset({"registry", "selection", "style", "training"})
-
 
 def names() -> list[str]:
     """The names of all figures, sorted: the public modules beside this one but the foundations."""
     found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return sorted(name for name in found if not name.startswith("_") and name not in FOUNDATIONS)
+    return sorted(name for name in found if not name.startswith("_") and name != "registry")
 
 
 def get(name: str) -> Callable[..., Any]:

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from idsweep.figures import style
-from idsweep.figures.selection import ACROSS_SEEDS, last_of_both, require_asked
-from idsweep.variants import DATA, is_null
+from idsweep.drawing import style
+from idsweep.drawing.selection import ACROSS_SEEDS, last_of_both, require_asked
+from idsweep.neighbors.variants import DATA, is_null
 
 ROW_HEIGHT = 1.6
 LEAST_WIDTH = 1.9

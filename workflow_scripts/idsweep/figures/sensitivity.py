@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from idsweep.figures import style
-from idsweep.figures.selection import (
+from idsweep.drawing import style
+from idsweep.drawing.selection import (
     IDENTITY,
     at_last_checkpoint,
     of_layers,

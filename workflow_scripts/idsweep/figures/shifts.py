@@ -14,9 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 
-from idsweep.figures import style
-from idsweep.figures import training as over_training
-from idsweep.figures.selection import (
+from idsweep.drawing import over_training, style
+from idsweep.drawing.selection import (
     at_last_checkpoint,
     by_step,
     n_seeds,
@@ -25,7 +24,7 @@ from idsweep.figures.selection import (
     require_one_row_each,
     rows_of,
 )
-from idsweep.variants import DATA
+from idsweep.neighbors.variants import DATA
 
 MOST_PANELS = 24
 LEAST_WIDTH = 1.6

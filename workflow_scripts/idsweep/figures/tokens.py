@@ -11,16 +11,10 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
-from idsweep.figures import style
-from idsweep.figures.selection import (
-    at_last_checkpoint,
-    of_layers,
-    require_asked,
-    require_one_row_each,
-    rows_of,
-)
-from idsweep.representations import VOCABULARY
-from idsweep.variants import DATA
+from idsweep.drawing import style
+from idsweep.drawing.selection import at_last_checkpoint, of_layers, require_asked, require_one_row_each, rows_of
+from idsweep.files.representations import VOCABULARY
+from idsweep.neighbors.variants import DATA
 
 SHOWS_LAYERS = False
 BLOCK = ["model", "checkpoint", "dataset", "representation"]

@@ -10,8 +10,8 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from idsweep.figures import style
-from idsweep.figures.selection import n_seeds, rows_of
+from idsweep.drawing import style
+from idsweep.drawing.selection import n_seeds, rows_of
 
 PANEL_HEIGHT = 1.75
 INCHES_PER_VIOLIN = 0.08

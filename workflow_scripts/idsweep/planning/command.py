@@ -6,12 +6,12 @@ from pathlib import Path
 
 import yaml
 
-from idsweep.config import load
+from idsweep.config.load import load
 from idsweep.planning.measured import factors, usage
 from idsweep.planning.page import page
 from idsweep.planning.plan import corrected, plan
 from idsweep.planning.profiles import bounds
-from idsweep.sweep import Sweep, expand
+from idsweep.sweep.sweep import Sweep, expand
 
 CONFIG = Path(__file__).parents[3] / "config"
 RESULTS = Path("results")

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from idsweep.neighbors.variants import is_null
 from idsweep.planning.models import Shape
-from idsweep.variants import is_null
 
 BENCH = "make bench, docs/benchmarks.md"
 RUN = "snakemake --profile profiles/local, results/demo"

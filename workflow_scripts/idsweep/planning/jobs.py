@@ -12,17 +12,17 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from idsweep import config
+from idsweep.config.load import needs_vectors, neighbors_needed
 from idsweep.figures import registry as figures
-from idsweep.models import Model, offered_checkpoints, safe
+from idsweep.files.representations import VOCABULARY
+from idsweep.neighbors.variants import DATA
 from idsweep.planning import costs
 from idsweep.planning.costs import Cost
 from idsweep.planning.models import Shape, shape_of
 from idsweep.planning.texts import UNKNOWN_NUMBER, UNKNOWN_TOKENS, Texts, of_corpus, texts_of
-from idsweep.representations import VOCABULARY
-from idsweep.staleness import MADE_BY
-from idsweep.sweep import Cloud, Dataset, Sweep
-from idsweep.variants import DATA
+from idsweep.sweep.models import Model, offered_checkpoints, safe
+from idsweep.sweep.sweep import Cloud, Dataset, Sweep
+from idsweep.workflow.job_graph import MADE_BY
 
 STORAGE = {"float32": 4, "float16": 2}
 REGULAR_EVALUATIONS = 8  # of training/language_model.py and fine_tuning.py
@@ -275,8 +275,8 @@ def _estimates(sizes: Sizes) -> Iterator[Work]:
         sampled = sizes.sampled(cloud.model, cloud.dataset)
         for set, of_set in jobs.items():
             items = sweep.items(set, cloud.cloud)
-            asked = [item | {"n_neighbors": config.neighbors_needed(item)} for item in items]
-            vectors = any(map(config.needs_vectors, items))
+            asked = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
+            vectors = any(map(needs_vectors, items))
             each = [costs.estimates(sizes.cloud(cloud, name), asked, sampled, vectors) for name in names]
             cost = costs.together(each, of_set)
             cost = replace(cost, cpu=cost.cpu + costs.rate("start_estimation"))

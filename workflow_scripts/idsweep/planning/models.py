@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep import equations, model_files
-from idsweep.models import Model
-from idsweep.sweep import Sweep
+from idsweep.data import equations
+from idsweep.models import folders
+from idsweep.sweep.models import Model
+from idsweep.sweep.sweep import Sweep
 
 VOCABULARY = 50_000  # of models that are not here yet
 FAMILY_WIDTH = 768  # of models to be trained whose width nobody says
@@ -85,14 +86,14 @@ def _published(sweep: Sweep, model: Model) -> Shape:
 
 def _local(sweep: Sweep, model: Model) -> Shape:
     folder = model.weights(model.last_checkpoint.name)
-    files = sum(path.stat().st_size for path in model_files.weight_files(folder))
-    said = _first_said(model_files.read_config(folder), "vocab_size", VOCABULARY)
-    return _there(model, model_files.read_architecture(folder).width, said, files)
+    files = sum(path.stat().st_size for path in folders.weight_files(folder))
+    said = _first_said(folders.read_config(folder), "vocab_size", VOCABULARY)
+    return _there(model, folders.read_architecture(folder).width, said, files)
 
 
 def _trained(sweep: Sweep, model: Model) -> Shape:
     said = model.entry["architecture"]
-    width = next((said[key] for key in model_files.WIDTH_KEYS if key in said), FAMILY_WIDTH)
+    width = next((said[key] for key in folders.WIDTH_KEYS if key in said), FAMILY_WIDTH)
     inner = next((said[key] for key in ("intermediate_size", "n_inner", "ffn_dim") if key in said), WIDER * width)
     if model.entry["train"] == "grokking":
         vocabulary = len(equations.vocabulary(equations.of_entry(sweep.training_corpus(model.entry).entry)))
@@ -102,7 +103,7 @@ def _trained(sweep: Sweep, model: Model) -> Shape:
     parameters = _in_blocks(model.depth, width, inner) + matrices * vocabulary * width
     return Shape(
         model.depth, width, inner, vocabulary, parameters, THIRTY_TWO_BIT * parameters, THIRTY_TWO_BIT,
-        any(key in said for key in model_files.WIDTH_KEYS),
+        any(key in said for key in folders.WIDTH_KEYS),
     )  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def _of_adapters(model: Model, base: Shape) -> float:
         return 1e9 * model.size_gb if "size_gb" in model.entry else 0.01 * base.files
     if model.source != "train":
         folder = model.weights(model.last_checkpoint.name)
-        return sum(path.stat().st_size for path in model_files.adapter_files(folder))
+        return sum(path.stat().st_size for path in folders.adapter_files(folder))
     training = model.entry["training"]
     if model.entry["train"] == "lora_embedding":
         whole = base.in_head if training["initial"] == "random" else 0
@@ -141,5 +142,5 @@ def _said_size(file: Path) -> tuple[int, int]:
 
 
 def _first_said(config: Mapping[str, Any], key: str, default: int) -> int:
-    places = (config, *(config[name] for name in model_files.NESTED_CONFIGS if isinstance(config.get(name), dict)))
+    places = (config, *(config[name] for name in folders.NESTED_CONFIGS if isinstance(config.get(name), dict)))
     return next((place[key] for place in places if isinstance(place.get(key), int)), default)

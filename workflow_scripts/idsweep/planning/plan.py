@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from idsweep.planning import costs
 from idsweep.planning.costs import Cost
 from idsweep.planning.jobs import Sizes, Work, assumptions, work_of
-from idsweep.sweep import Sweep
+from idsweep.sweep.sweep import Sweep
 
 FETCHED, VECTORS, GRAPHS = "checkpoints", "embeddings", "neighbors"
 DELETED = (VECTORS, GRAPHS)  # folders of results/ whose files are deleted when nothing needs them, unless keep_* is set

@@ -6,10 +6,10 @@ from math import exp
 from pathlib import Path
 from typing import NamedTuple
 
-from idsweep import equations
-from idsweep.corpora import corpus_files
-from idsweep.models import EQUATION_TOKENS, Tokenizer
-from idsweep.sweep import PARTS, Dataset, Sweep
+from idsweep.data import equations
+from idsweep.data.corpora import corpus_files
+from idsweep.sweep.models import EQUATION_TOKENS, Tokenizer
+from idsweep.sweep.sweep import PARTS, Dataset, Sweep
 
 CHARACTERS_PER_TOKEN = 4.2  # English, vocabularies of 30,000 and more; measured on lee_news with MiniLM: 4.3
 CHARACTERS_PER_TOKEN_OF_SMALL = 2.6  # vocabularies of about 2,000, film_reviews with the demo's tokenizer

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from idsweep.atomic import whole_or_nothing
-from idsweep.quiet import quiet_transformers
+from idsweep.files.atomic import whole_or_nothing
+from idsweep.models.quiet import quiet_transformers
 
 
 def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

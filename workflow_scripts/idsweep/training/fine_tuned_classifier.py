@@ -14,10 +14,10 @@ from sklearn.metrics import f1_score
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from idsweep.checkpoints import load_model
-from idsweep.corpora import LabelledTexts
-from idsweep.quiet import quiet_transformers
-from idsweep.tokenizers import load_tokenizer
+from idsweep.data.corpora import LabelledTexts
+from idsweep.models.checkpoints import load_model
+from idsweep.models.quiet import quiet_transformers
+from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.fine_tuned_language_model import PaddedTexts, check_rows_fit
 from idsweep.training.fine_tuning import Batch, fine_tune
 

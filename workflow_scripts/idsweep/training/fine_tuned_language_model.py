@@ -13,9 +13,9 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from idsweep.checkpoints import load_model
-from idsweep.quiet import quiet_transformers
-from idsweep.tokenizers import load_tokenizer
+from idsweep.models.checkpoints import load_model
+from idsweep.models.quiet import quiet_transformers
+from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.fine_tuning import NOT_PREDICTED, Batch, count_labels, fine_tune, total_loss
 from idsweep.training.language_model import MaskedTokens
 

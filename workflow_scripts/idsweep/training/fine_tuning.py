@@ -29,9 +29,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from idsweep.atomic import whole_or_nothing
-from idsweep.progress import Progress
-from idsweep.quiet import quiet_transformers
+from idsweep.files.atomic import whole_or_nothing
+from idsweep.machine.progress import Progress
+from idsweep.models.quiet import quiet_transformers
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS
 from idsweep.training.unfinished import Unfinished

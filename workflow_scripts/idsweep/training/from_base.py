@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from idsweep.corpora import load_sequences, read_corpus
+from idsweep.data.corpora import load_sequences, read_corpus
 from idsweep.training.fine_tuning import BASE_OPTIONS
 
 

@@ -23,9 +23,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from idsweep.equations import Equations, token_ids, vocabulary
-from idsweep.progress import Progress
-from idsweep.tokenizers import load_tokenizer
+from idsweep.data.equations import Equations, token_ids, vocabulary
+from idsweep.machine.progress import Progress
+from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.architecture import model_config
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS
@@ -76,7 +76,7 @@ def train_grokking(
     train, validation
         int64, places in `equations`.
     tokenizer_folder
-        A tokenizer whose ids are the places in `idsweep.equations.vocabulary(equations)`.
+        A tokenizer whose ids are the places in `idsweep.data.equations.vocabulary(equations)`.
     architecture
         `model_type` and what its config is to have (see `idsweep.training.architecture`), but for the vocabulary.
     initialization

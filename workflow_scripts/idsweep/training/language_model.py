@@ -23,9 +23,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from idsweep.progress import Progress
-from idsweep.quiet import quiet_transformers
-from idsweep.tokenizers import load_tokenizer
+from idsweep.machine.progress import Progress
+from idsweep.models.quiet import quiet_transformers
+from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.architecture import model_config
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS

@@ -17,8 +17,8 @@ from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from idsweep.checkpoints import load_model
-from idsweep.tokenizers import load_tokenizer
+from idsweep.models.checkpoints import load_model
+from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.fine_tuned_language_model import (
     PaddedTexts,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from idsweep.atomic import whole_or_nothing
+from idsweep.files.atomic import whole_or_nothing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

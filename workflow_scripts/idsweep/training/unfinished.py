@@ -17,8 +17,8 @@ from typing import Any, Self, TextIO
 
 import torch
 
-from idsweep.atomic import whole_or_nothing
-from idsweep.model_files import why_unreadable
+from idsweep.files.atomic import whole_or_nothing
+from idsweep.models.folders import why_unreadable
 
 PATIENCE = 60.0  # seconds; a job whose Snakemake was killed stops within two
 LOCK = "lock"

@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 from sys import intern
 
-from idsweep.atomic import whole_or_nothing
-from idsweep.corpora import WORD
+from idsweep.data.corpora import WORD
+from idsweep.files.atomic import whole_or_nothing
 
 ALGORITHMS = ("word2vec", "fasttext")
 FEWEST_WORDS = 3

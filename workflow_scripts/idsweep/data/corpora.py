@@ -1,0 +1,815 @@
+"""Named datasets as sequences of text, read through the library `datasets`.
+
+A dataset is one entry of the catalog, a plain mapping:
+
+    loader         text | csv | json | parquet | folder (every *.txt below it, one text each) | hub | equations
+    task           with loader equations: which ones, modulo `modulus` or with permutations of `degree` things
+                   (`idsweep.data.equations`)
+    package, file  a file inside an installed Python package ...
+    path           ... or a local file (.gz, .bz2, .xz and .zst are unpacked while reading) or folder ...
+    hub            ... or an id on the hub, with `config` and `revision` if wanted; with the loaders csv, json,
+                   parquet and text, `file` names files of that repository, e.g. "plain_text/{split}/*.parquet"
+    release        ... or a release of dialogues (multiwoz, sgd, emowoz) at `url` or `path`, which has to be made
+                   into Parquet first (`idsweep.data.dialogues`)
+    split          default: train
+    own_splits     parts that the rows are split into, e.g. {train: 0.8, validation: 0.1, test: 0.1, seed: 42};
+                   `split` names one of them, and `of` the source's split (default: train)
+    streaming      true for a corpus that does not fit: its rows are never all in memory or on disk
+    encoding       of text, csv and json files and of those in a folder; default: utf-8
+    where          column: value or list of values; other rows are left out
+    column         which column is the text (default: text); a list of words is joined by single spaces, or
+    template       how a row becomes text, e.g. "{title}\\n{body}"
+    class_column   list of classes parallel to the list of words in `column`; ids need names, which come from
+    class_names    ... this list, or else from the dataset's own features
+    label_column   column with the label of each text; ids get the names of the dataset's own features, if it has any, or
+    label_pattern  regular expression with one group, which is the label; it is searched in the text before `remove`
+    remove         regular expression, every match of which is deleted from each text
+    drop_prefixes  texts that begin with one of these, before or after `strip`, are left out
+    strip          remove white space around each text; default: true
+
+Empty texts are always left out.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import os
+import re
+import string
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from itertools import compress, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from idsweep.files.packages import path_in_package
+
+logger = logging.getLogger(__name__)
+
+LOADERS = ("text", "csv", "json", "parquet", "folder", "hub", "equations")
+LOADERS_WITH_ENCODING = ("text", "csv", "json", "folder")
+LOADERS_OF_HUB_FILES = ("text", "csv", "json", "parquet")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+RELEASES = ("multiwoz", "sgd", "emowoz")
+RELEASE_SPLITS = ("train", "validation", "test")
+PLACE_KEYS = ("package", "file", "path")
+SOURCE_KEYS = (
+    *PLACE_KEYS,
+    "hub",
+    "config",
+    "revision",
+    "release",
+    "url",
+    "split",
+    "own_splits",
+    "streaming",
+    "encoding",
+)
+EQUATION_KEYS = ("task", "modulus", "degree")
+TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
+LABEL_KEYS = ("label_column", "label_pattern")
+KEYS = frozenset(("loader", *SOURCE_KEYS, *EQUATION_KEYS, *TEXT_KEYS, *LABEL_KEYS))
+ROWS_AT_ONCE = 1000
+DRAWS_AT_ONCE = 4096
+
+# The words that word vectors are trained on and counted by: runs of letters, apostrophes between letters included.
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+
+Span = tuple[int, int, str]
+
+
+class Corpus(NamedTuple):
+    """Texts of a dataset.
+
+    index: int64 (n,), increasing: the place of each text among the cleaned texts of the whole dataset.
+    spans: for each text (begin, end, class) in characters, one for each word of it; None without classes.
+    labels: of each text, as text; None if they were not asked for.
+    """
+
+    index: np.ndarray
+    texts: list[str]
+    spans: list[list[Span]] | None
+    labels: list[str] | None = None
+
+
+class LabelledTexts(NamedTuple):
+    """Texts and the label of each, both (n,)."""
+
+    texts: list[str]
+    labels: list[str]
+
+
+class _Text(NamedTuple):
+    text: str
+    spans: list[Span] | None = None
+    label: str | None = None
+
+
+class Part(NamedTuple):
+    """The texts that a training takes, or those that it holds out.
+
+    name: "train" or "validation". trained_fraction: the share of equations that is trained on. held_out_fraction: the
+    share of texts that is held out.
+    """
+
+    name: str
+    seed: int
+    trained_fraction: float | None = None
+    held_out_fraction: float | None = None
+
+
+def corpus_file(spec: Mapping[str, Any]) -> Path | None:
+    """The local file or folder that determines a dataset's content, or None if it comes from elsewhere.
+
+    Of a release it is what `path` names, not the Parquet that is made of it.
+
+    Raises ValueError if a key of the entry has a wrong value, if it names no source or several, if the package that
+    holds the file is not installed, or if the file is missing or may not be read.
+    """
+    _check(spec)
+    if "hub" in spec or "url" in spec or spec["loader"] == "equations":
+        return None
+    key = "file" if "package" in spec else "path"
+    try:
+        path = path_in_package(spec["package"], spec["file"]) if "package" in spec else Path(spec["path"]).expanduser()
+        return _checked(path, spec, key)
+    except (OSError, RuntimeError) as error:  # a name that is too long, a folder that may not be entered, ~nobody
+        raise ValueError(f"{key}: {spec[key]!r} cannot be looked for: {error}. Mend the path.") from error
+
+
+def _checked(path: Path, spec: Mapping[str, Any], key: str) -> Path:
+    texts = _texts_below(path) if spec["loader"] == "folder" and path.is_dir() else []
+    if locked := [each for each in (path, *texts) if each.exists() and not os.access(each, os.R_OK)]:
+        raise ValueError(f"{key}: {str(locked[0])!r} may not be read. Change its permissions.")
+    if spec["loader"] == "folder":
+        if not path.is_dir():
+            raise ValueError(f"{key}: there is no folder {str(path)!r}. Relative paths start at the working directory.")
+        if not texts:
+            raise ValueError(f"{key}: the folder {str(path)!r} holds no *.txt file.")
+        return path
+    if not path.is_file() and not ("release" in spec and path.is_dir()):
+        raise ValueError(f"{key}: there is no file {str(path)!r}. Relative paths start at the working directory.")
+    if path.suffix in COMPRESSED and spec.get("encoding", "utf-8").lower() not in ("utf-8", "utf8"):
+        # The library `datasets` ignores the encoding of compressed files.
+        raise ValueError(f"encoding: compressed files are read as UTF-8 only; unpack {path} to read it otherwise.")
+    return path
+
+
+def corpus_files(spec: Mapping[str, Any]) -> list[Path]:
+    """All local files that determine a dataset's content, sorted; none if it comes from the hub.
+
+    Not meant for releases, whose texts come from the Parquet made of them. Raises ValueError as `corpus_file` does.
+    """
+    path = corpus_file(spec)
+    if path is None:
+        return []
+    if spec["loader"] == "folder":
+        return _texts_below(path)
+    return [path]
+
+
+def names_count(spec: Mapping[str, Any]) -> bool:
+    """Whether the names of a dataset's files shape its texts, besides their content: column `file` of a folder."""
+    return spec["loader"] == "folder" and "file" in _needed(spec)
+
+
+def offers_splits(spec: Mapping[str, Any]) -> bool:
+    """Whether another `split` than the entry's is other rows; if not, `split` is a name without meaning."""
+    parted = "own_splits" in spec or "release" in spec or spec["loader"] == "hub"
+    return parted or ("hub" in spec and "{split}" in spec["file"])
+
+
+def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
+    """What of an entry shapes its texts besides the content of its file: all but where a local file lies.
+
+    labels: also what shapes their labels. Of equations it is the task alone: nothing is read, split or cleaned.
+    """
+    if spec["loader"] == "equations":
+        return {key: spec[key] for key in ("loader", *EQUATION_KEYS) if key in spec}
+    left_out = (*(PLACE_KEYS if "hub" not in spec else ()), *(() if labels else LABEL_KEYS))
+    return {key: value for key, value in spec.items() if key not in left_out}
+
+
+def read_corpus(
+    spec: Mapping[str, Any],
+    file: str | Path | None = None,
+    *,
+    number: int | None = None,
+    choose: str = "random",
+    seed: int = 778,
+    part: Part | None = None,
+    labels: bool = False,
+) -> Corpus:
+    """`number` texts of a dataset (all if None), in the order of its rows, cleaned as the entry says; none is empty.
+
+    file: the local file, for an entry that does not say where it lies (see `reading`), and the prepared
+        Parquet of a release.
+    choose: "first" takes the first texts and stops reading there. "random" draws without replacement as
+        `choose_sequences` does. With `streaming` it is another draw: a reservoir sample (Vitter 1985,
+        algorithm R, PCG64 from `seed`), since the number of texts is known only at the end.
+    part: only texts that a training took, or held out.
+    labels: read their labels too, if the entry names any; each text needs one then.
+
+    Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
+    split, if words and classes do not match, if a text lacks the label that is asked for, or if no text is left.
+    """
+    if choose not in ("random", "first"):
+        raise ValueError(f"choose: {choose!r} is not known; choose random or first.")
+    if number is not None and number < 1:
+        raise ValueError(f"sequences: {number} were asked for, at least 1 is needed.")
+    spec = _placed(spec, file)
+    path = corpus_file(spec)
+    source = str(path) if path else spec.get("hub", spec.get("task"))
+    if not labels:
+        spec = {key: value for key, value in spec.items() if key not in LABEL_KEYS}
+    if spec.get("streaming") and number is None:
+        raise ValueError(f"streaming: {source} is not held as a whole; set tokens.sequences to how many texts to take.")
+
+    with ExitStack() as stack:
+        if spec["loader"] == "equations":
+            texts = _equations(spec, part)
+        else:
+            texts = enumerate(_clean(_texts(_source(spec, path, source, stack), spec, source), spec, source))
+            if part is not None:
+                texts = _texts_of(part, list(texts))
+        if choose == "first":
+            chosen = list(islice(texts, number))
+        elif spec.get("streaming"):
+            chosen = _reservoir(texts, number, seed)
+        else:
+            held = list(texts)
+            chosen = [held[i] for i in choose_sequences(len(held), number, seed).tolist()]
+    if not chosen:
+        raise ValueError(
+            f"{source}: no text is left. Each is empty, emptied by 'remove' or left out by 'where', "
+            "'own_splits' or 'drop_prefixes'."
+        )
+    if number is not None and len(chosen) < number:
+        logger.warning("%d sequences were asked for; the corpus has %d: all are used.", number, len(chosen))
+    index = np.array([i for i, _ in chosen], dtype=np.int64)
+    has_spans = "class_column" in spec or spec["loader"] == "equations"
+    return Corpus(
+        index,
+        texts=[each.text for _, each in chosen],
+        spans=[each.spans for _, each in chosen] if has_spans else None,
+        labels=[each.label for _, each in chosen] if _has_labels(spec) else None,
+    )
+
+
+def load_sequences(spec: Mapping[str, Any], file: str | Path | None = None) -> list[str]:
+    """All texts of a dataset: `read_corpus(spec, file).texts`."""
+    return read_corpus(spec, file).texts
+
+
+def read_labelled(
+    spec: Mapping[str, Any], file: str | Path | None = None, *, number: int | None = None, seed: int = 0
+) -> LabelledTexts:
+    """`number` texts (all if None) with their labels, drawn and ordered as `read_corpus` does.
+
+    Raises ValueError if the entry names no labels, if a text has none, and as `read_corpus` does.
+    """
+    if not _has_labels(spec):
+        raise ValueError(
+            "label_column: the dataset names no labels. Give the column that holds them as label_column, or "
+            "label_pattern, a regular expression with one group that finds them in the texts."
+        )
+    corpus = read_corpus(spec, file, number=number, seed=seed, labels=True)
+    return LabelledTexts(corpus.texts, corpus.labels)
+
+
+def choose_sequences(total: int, number: int | None, seed: int) -> np.ndarray:
+    """Indices int64 (min(number, total),), increasing, of `number` out of `total` sequences.
+
+    Drawn without replacement by PCG64 from `seed`; all if `number` is None or not smaller than `total`.
+
+    Raises ValueError if `number` is not positive.
+    """
+    if number is None or number >= total:
+        return np.arange(total)
+    if number < 1:
+        raise ValueError(f"sequences: {number} were asked for, at least 1 is needed.")
+    return np.sort(np.random.Generator(np.random.PCG64(seed)).choice(total, size=number, replace=False))
+
+
+def split_sequences(texts: Sequence[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
+    """Split texts at random into (train, held_out), each in the order given.
+
+    `held_out` takes round(fraction * len(texts)) texts, drawn by PCG64 from `seed`.
+
+    Raises ValueError if a side would be empty.
+    """
+    train, held_out = ([texts[i] for i in places] for places in _split(len(texts), fraction, seed))
+    return train, held_out
+
+
+def _split(total: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    held = round(fraction * total)
+    if not 0 < held < total:
+        raise ValueError(
+            f"A held-out fraction of {fraction} of {total} texts leaves one side empty; "
+            f"it takes a fraction between 0 and 1 and enough texts."
+        )
+    out = choose_sequences(total, held, seed).tolist()
+    return sorted(set(range(total)) - set(out)), out
+
+
+def _texts_of(part: Part, texts: Sequence[Any]) -> Iterator[Any]:
+    train, held_out = _split(len(texts), part.held_out_fraction, part.seed)
+    return (texts[i] for i in (train if part.name == "train" else held_out))
+
+
+def _equations(spec: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int, _Text]]:
+    # By name: texts of other loaders do not change with this module.
+    equations = import_module("idsweep.data.equations")
+    made = equations.of_entry(spec)
+    index = np.arange(len(made.left))
+    if part is not None:
+        train, held_out = equations.split(len(index), part.trained_fraction, part.seed)
+        index = train if part.name == "train" else held_out
+    return zip(index.tolist(), map(_Text, *equations.texts(made, index)), strict=True)
+
+
+def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, Any]:
+    """The entry with the place of its local file; that of a release as an entry for its prepared Parquet."""
+    if "release" not in spec:
+        return spec | {"path": str(file)} if file else spec
+    if not file:
+        raise ValueError(
+            f"release: {spec['release']} is read from the Parquet made of it; give that file "
+            "(`idsweep.data.dialogues.utterances` makes it, and so does the workflow)."
+        )
+    left = {key: value for key, value in spec.items() if key not in ("release", "url")}
+    _check(spec if {"url", "path"} & set(spec) else spec | {"path": str(file)})
+    return left | {"path": str(file), "where": {**spec.get("where", {}), "split": spec.get("split", "train")}}
+
+
+def _check(spec: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(spec) - KEYS):
+        raise ValueError(f"A dataset has no key {unknown[0]!r}; it may have {', '.join(sorted(KEYS))}.")
+    loader = spec.get("loader")
+    if loader not in LOADERS:
+        raise ValueError(f"loader: {loader!r} is not known; choose one of {', '.join(LOADERS)}.")
+    if loader == "equations":
+        _check_equations(spec)
+        return
+    if given := [key for key in EQUATION_KEYS if key in spec]:
+        raise ValueError(f"{given[0]}: it holds for the loader 'equations', not for {loader!r}.")
+    _check_source(spec, loader)
+    if "release" in spec:
+        _check_release(spec, loader)
+    if "own_splits" in spec:
+        _check_own_splits(spec)
+    if "column" in spec and "template" in spec:
+        raise ValueError("A dataset has either 'column' or 'template', not both.")
+    if "class_names" in spec and "class_column" not in spec:
+        raise ValueError("class_names: they name the classes of 'class_column', which is missing.")
+    for key in ("template", "remove"):
+        if "class_column" in spec and key in spec:
+            raise ValueError(f"class_column: its classes belong to words of one column, so {key!r} cannot be used.")
+    if "label_column" in spec and "label_pattern" in spec:
+        raise ValueError("A dataset has either 'label_column' or 'label_pattern', not both.")
+    for key in ("remove", "label_pattern"):
+        try:
+            pattern = re.compile(spec.get(key, "()"))
+        except re.error as error:
+            raise ValueError(f"{key}: {spec[key]!r} is no regular expression: {error}.") from None
+        if key == "label_pattern" and pattern.groups != 1:
+            raise ValueError(
+                f"label_pattern: {spec[key]!r} has {pattern.groups} groups. Give it one, which is the label, as in "
+                "'^__label__(\\w+)'; other brackets are (?:…)."
+            )
+    if "encoding" in spec:
+        _check_encoding(spec["encoding"])
+    if "template" in spec:
+        _check_template(spec["template"])
+    if strange := [name for name in spec.get("where", {}) if not isinstance(name, str)]:
+        raise ValueError(f"where: {strange[0]!r} is not the name of a column; put it in quotes if it is.")
+    if "encoding" in spec and loader not in LOADERS_WITH_ENCODING:
+        raise ValueError(f"encoding: it holds for {', '.join(LOADERS_WITH_ENCODING)}, not for {loader}.")
+
+
+def _check_equations(spec: Mapping[str, Any]) -> None:
+    given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
+    if unused := sorted(given - set(EQUATION_KEYS)):
+        raise ValueError(f"{unused[0]}: equations have no such key; they have {', '.join(EQUATION_KEYS)}.")
+    if spec.get("split", "train") != "train":
+        raise ValueError(
+            "split: equations have none; each training takes its own part. Measure trained_on or held_out."
+        )
+    import_module("idsweep.data.equations").of_entry(spec)
+
+
+def _check_source(spec: Mapping[str, Any], loader: str) -> None:
+    sources = [key for key in ("package", "path", "hub", "url") if key in spec]
+    needs_file = sources == ["package"] or (sources == ["hub"] and loader != "hub")
+    if len(sources) != 1 or needs_file != ("file" in spec):
+        raise ValueError(
+            f"A dataset has one source: 'package' with 'file', or 'path', or 'hub' (with 'file' for any loader but "
+            f"hub), or 'release' with 'url'; given: {', '.join(sources) or 'none'}{' with file' * ('file' in spec)}."
+        )
+    of_hub = ("hub", *LOADERS_OF_HUB_FILES)
+    if (sources == ["hub"] and loader not in of_hub) or (loader == "hub" and sources != ["hub"]):
+        raise ValueError(
+            f"loader {loader!r} does not read from {sources[0]!r}; from 'hub' read {', '.join(of_hub)}, "
+            "and the loader 'hub' reads from nothing else."
+        )
+    if sources == ["url"] and "release" not in spec:
+        raise ValueError("url: only a 'release' is fetched from a URL; give a local 'path' or a 'hub' id.")
+    if sources == ["url"] and not re.match("https?://[^/]", spec["url"], re.IGNORECASE):
+        raise ValueError(f"url: {spec['url']!r} does not begin with http:// or https:// and the name of a server.")
+
+
+def _check_encoding(encoding: str) -> None:
+    try:
+        "a".encode(encoding)
+    except (LookupError, UnicodeError):  # also codecs between bytes, as hex
+        raise ValueError(f"encoding: {encoding!r} is not an encoding of text that Python knows, as latin-1.") from None
+
+
+def _check_template(template: str) -> None:
+    try:
+        fields = _fields(template)
+    except ValueError as error:
+        raise ValueError(f"template: {template!r} cannot be filled in: {error}.") from None
+    if not fields or not all(fields) or any(field.isdigit() for field in fields):
+        raise ValueError(f"template: {template!r} must name columns, as in '{{title}} {{body}}'.")
+
+
+def _check_release(spec: Mapping[str, Any], loader: str) -> None:
+    if spec["release"] not in RELEASES:
+        raise ValueError(f"release: {spec['release']!r} is not known; choose one of {', '.join(RELEASES)}.")
+    if loader != "parquet" or "hub" in spec or "package" in spec:
+        raise ValueError("release: it is made into Parquet, so it takes the loader 'parquet' and a 'url' or 'path'.")
+    if "own_splits" in spec:
+        raise ValueError(f"own_splits: a release has its own splits: {', '.join(RELEASE_SPLITS)}.")
+    if spec.get("split", "train") not in RELEASE_SPLITS:
+        raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(RELEASE_SPLITS)}.")
+
+
+def _check_own_splits(spec: Mapping[str, Any]) -> None:
+    if strange := [name for name in spec["own_splits"] if not isinstance(name, str)]:
+        raise ValueError(f"own_splits: {strange[0]!r} is not the name of a split; put it in quotes if it is.")
+    shares = _shares(spec)
+    if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-9:
+        raise ValueError(f"own_splits: the proportions {shares} must be positive and sum to 1.")
+    if spec.get("split", "train") not in shares:
+        raise ValueError(f"split: {spec.get('split', 'train')!r} is none of own_splits: {', '.join(shares)}.")
+
+
+def _shares(spec: Mapping[str, Any]) -> dict[str, float]:
+    """The proportions by name, sorted, so that the order in which they were written does not matter."""
+    return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of")}
+
+
+def _source_split(spec: Mapping[str, Any]) -> str:
+    return spec["own_splits"].get("of", "train") if "own_splits" in spec else spec.get("split", "train")
+
+
+class _Source(NamedTuple):
+    """Batches of rows (column -> values), and the dataset's description of its columns, if it has one."""
+
+    batches: Iterator[Mapping[str, list]]
+    features: Mapping[str, Any] | None
+
+
+def _source(spec: Mapping[str, Any], path: Path | None, source: str, stack: ExitStack) -> _Source:
+    if spec["loader"] == "folder":
+        return _Source(_batches_of_folder(path, spec.get("encoding", "utf-8")), None)
+    from datasets import load_dataset
+
+    stack.enter_context(_without_progress_bars())
+    split = _source_split(spec)
+    options = {"split": split, "streaming": bool(spec.get("streaming"))}
+    if spec["loader"] == "hub":
+        name, options = spec["hub"], options | {"name": spec.get("config"), "revision": spec.get("revision")}
+    elif "hub" in spec:
+        name, options = spec["loader"], options | {"data_files": {split: _hub_files(spec)}}
+    else:
+        # Streamed, a local file is read as it is now: no copy in a cache that could be out of date.
+        stack.enter_context(_without_counting())
+        unpacked = stack.enter_context(_unpacked(path))
+        name, options = spec["loader"], options | {"data_files": {split: str(unpacked)}, "streaming": True}
+    if "encoding" in spec:
+        options["encoding"] = spec["encoding"]
+    if spec["loader"] == "parquet":
+        options["batch_size"] = ROWS_AT_ONCE  # else Arrow reads ahead by 16 row groups, however large they are
+    with _explained(spec, path, source):
+        rows = load_dataset(name, **options)
+    return _Source(_batches(rows, _needed(spec), spec, path, source), rows.features)
+
+
+def _hub_files(spec: Mapping[str, Any]) -> str:
+    """Where `file` of a hub dataset lies, as the library `datasets` takes it."""
+    revision = f"@{spec['revision']}" if "revision" in spec else ""
+    return f"hf://datasets/{spec['hub']}{revision}/{spec['file'].replace('{split}', _source_split(spec))}"
+
+
+def _needed(spec: Mapping[str, Any]) -> list[str]:
+    """The columns that the entry names; each once."""
+    named = [spec.get("column", "text")]
+    if "template" in spec:
+        named = _fields(spec["template"])
+    others = [spec[key] for key in ("class_column", "label_column") if key in spec]
+    return list(dict.fromkeys([*named, *others, *spec.get("where", {})]))
+
+
+def _has_labels(spec: Mapping[str, Any]) -> bool:
+    return any(key in spec for key in LABEL_KEYS)
+
+
+def _fields(template: str) -> list[str]:
+    """The columns that a template names, also in the format of another. Raises ValueError if braces do not match."""
+    parts = [(field, format) for _, field, format, _ in string.Formatter().parse(template) if field is not None]
+    return [name for field, format in parts for name in (re.split(r"[.\[]", field)[0], *_fields(format))]
+
+
+def _batches(
+    rows: Any, needed: list[str], spec: Mapping[str, Any], path: Path | None, source: str
+) -> Iterator[Mapping[str, list]]:
+    with _explained(spec, path, source):
+        # As Arrow tables: row by row, `datasets` takes 70 times as long.
+        for table in rows.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+            names = table.column_names
+            yield {name: table.column(name).to_pylist() if name in needed else [] for name in names}
+
+
+def _batches_of_folder(folder: Path, encoding: str) -> Iterator[Mapping[str, list]]:
+    for file in _texts_below(folder):
+        try:
+            text = file.read_bytes().decode(encoding)
+        except UnicodeDecodeError as error:
+            raise _undecodable(file, encoding, error.start) from error
+        yield {"text": [text], "file": [file.relative_to(folder).as_posix()]}
+
+
+def _texts_below(folder: Path) -> list[Path]:
+    return sorted((file for file in folder.rglob("*.txt") if file.is_file()), key=lambda file: file.as_posix())
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """The file itself, or a temporary one that holds what a .zst file holds, which `datasets` cannot read here."""
+    if path.suffix != ".zst":
+        yield path
+        return
+    import shutil
+    import tempfile
+
+    import pyarrow as pa
+
+    with tempfile.TemporaryDirectory() as folder:
+        unpacked = Path(folder, path.stem)
+        try:
+            with pa.input_stream(str(path), compression="zstd") as packed, unpacked.open("wb") as plain:
+                shutil.copyfileobj(packed, plain)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be unpacked: {error}") from error
+        yield unpacked
+
+
+@contextmanager
+def _explained(spec: Mapping[str, Any], path: Path | None, source: str) -> Iterator[None]:
+    """Turn whatever reading raises into a ValueError that says what could not be read, and why."""
+    try:
+        yield
+    except Exception as error:
+        encoding = spec.get("encoding", "utf-8")
+        causes = list(_causes(error))
+        if spec["loader"] in LOADERS_WITH_ENCODING and path and path.suffix not in COMPRESSED:
+            if (offset := _first_undecodable_byte(path, encoding)) is not None:
+                raise _undecodable(path, encoding, offset) from error
+        elif any(isinstance(cause, UnicodeDecodeError) for cause in causes):
+            raise _undecodable(source, encoding, None) from error
+        raise ValueError(
+            f"{source} cannot be read as {spec['loader']}, split {_source_split(spec)!r}: {error}"
+        ) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _undecodable(source: str | Path, encoding: str, offset: int | None) -> ValueError:
+    where = "" if offset is None else f" at byte {offset} (the first is 0)"
+    return ValueError(f"{source} cannot be decoded as {encoding}{where}. Set 'encoding', e.g. to latin-1.")
+
+
+def _first_undecodable_byte(path: Path, encoding: str, step: int = 2**20) -> int | None:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    read = 0
+    with path.open("rb") as file:
+        while True:
+            block = file.read(step)
+            kept = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                return read - kept + error.start
+            if not block:
+                return None
+            read += len(block)
+
+
+def _rows(batches: Iterator[Mapping[str, list]], spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, dict]]:
+    """(number, values by column) of the rows that the entry keeps; the first row of the source has number 1."""
+    needed = _needed(spec)
+    allowed = {key: value if isinstance(value, list) else [value] for key, value in spec.get("where", {}).items()}
+    first = 1
+    for batch, mask in _in_split(batches, spec):
+        if missing := [name for name in needed if name not in batch]:
+            raise ValueError(f"{source} has no column {missing[0]!r}; its columns are {', '.join(batch)}.")
+        count = len(batch[needed[0]]) if needed else 0
+        numbered = zip(range(first, first + count), *(batch[name] for name in needed), strict=True)
+        for number, *values in numbered if mask is None else compress(numbered, mask):
+            row = dict(zip(needed, values, strict=True))
+            if all(row[key] in values for key, values in allowed.items()):
+                yield number, row
+        first += count
+
+
+def _in_split(
+    batches: Iterator[Mapping[str, list]], spec: Mapping[str, Any]
+) -> Iterator[tuple[Mapping[str, list], np.ndarray | None]]:
+    """Each batch with what says which of its rows are in the entry's own split; None if all are.
+
+    All rows are permuted by PCG64 from `seed` and cut by the cumulated proportions of the names in
+    alphabetical order. Of a stream, whose length is not known, each row goes by one uniform number: the
+    proportions hold on average.
+    """
+    if "own_splits" not in spec:
+        yield from ((batch, None) for batch in batches)
+        return
+    shares = _shares(spec)
+    ends = np.cumsum(list(shares.values()))
+    place = list(shares).index(spec.get("split", "train"))
+    lower, upper = (0.0 if place == 0 else ends[place - 1]), (1.0 if place == len(ends) - 1 else ends[place])
+    generator = np.random.Generator(np.random.PCG64(spec["own_splits"].get("seed", 42)))
+    if spec.get("streaming"):
+        for batch in batches:
+            drawn = generator.random(_length(batch))
+            yield batch, (lower <= drawn) & (drawn < upper)
+        return
+    held = list(batches)
+    bounds = np.cumsum([0, *(_length(batch) for batch in held)])
+    total = int(bounds[-1])
+    member = np.zeros(total, dtype=bool)
+    member[generator.permutation(total)[round(lower * total) : round(upper * total)]] = True
+    for batch, begin, end in zip(held, bounds, bounds[1:], strict=False):
+        yield batch, member[begin:end]
+
+
+def _length(batch: Mapping[str, list]) -> int:
+    return max(map(len, batch.values()), default=0)
+
+
+def _texts(read: _Source, spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, _Text]]:
+    """Number and text of each row."""
+    column, template, classes = spec.get("column", "text"), spec.get("template"), spec.get("class_column")
+    names = _class_names(read.features, spec)
+    label_of = _labels(read.features, spec, source)
+    for number, row in _rows(read.batches, spec, source):
+        if template is not None:
+            text = template.format_map({name: _joined(value) for name, value in row.items()})
+        else:
+            text = format(_joined(row[column]))
+        spans = None if classes is None else _spans(row[column], row[classes], names, f"{source}, row {number}")
+        yield number, _Text(text, spans, label_of(number, row, text))
+
+
+def _joined(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join("" if word is None else format(word) for word in value)
+    return "" if value is None else value
+
+
+def _class_names(features: Mapping[str, Any] | None, spec: Mapping[str, Any]) -> Sequence[str] | None:
+    if "class_names" in spec or "class_column" not in spec:
+        return spec.get("class_names")
+    feature = (features or {}).get(spec["class_column"])
+    return getattr(getattr(feature, "feature", None), "names", None)
+
+
+def _labels(
+    features: Mapping[str, Any] | None, spec: Mapping[str, Any], source: str
+) -> Callable[[int, Mapping[str, Any], str], str | None]:
+    """What tells the label of a row by its number, values and text: None where there is none."""
+    if "label_pattern" in spec:
+        pattern = re.compile(spec["label_pattern"])
+        return lambda _, __, text: found[1] if (found := pattern.search(text)) else None
+    if "label_column" not in spec:
+        return lambda *_: None
+    column = spec["label_column"]
+    names = getattr((features or {}).get(column), "names", None)
+
+    def of_column(number: int, row: Mapping[str, Any], _: str) -> str | None:
+        value = row[column]
+        if isinstance(value, list | dict):
+            raise ValueError(
+                f"{source}, row {number}: label_column {column!r} holds {value!r}. A text has one label, a word or a "
+                "number; give another column."
+            )
+        # The library `datasets` writes -1 for a text without a class.
+        if value is None or value != value or (names and value == -1):
+            return None
+        return names[value] if names else str(value)
+
+    return of_column
+
+
+def _spans(words: Any, classes: Any, names: Sequence[str] | None, row: str) -> list[Span]:
+    words, classes = words or [], classes or []
+    if not isinstance(words, list) or not isinstance(classes, list):
+        raise ValueError(f"{row}: class_column needs a list of words and a list of classes.")
+    if len(words) != len(classes):
+        raise ValueError(f"{row}: there are {len(words)} words, but {len(classes)} classes.")
+    spans, begin = [], 0
+    for word, of_word in zip(words, classes, strict=True):
+        length = len(_joined([word]))
+        if length:
+            spans.append((begin, begin + length, _class_name(of_word, names, row)))
+        begin += length + 1
+    return spans
+
+
+def _class_name(of_word: Any, names: Sequence[str] | None, row: str) -> str:
+    if isinstance(of_word, str):
+        return of_word
+    if not isinstance(of_word, int) or names is None or not 0 <= of_word < len(names):
+        known = "there are no class_names" if names is None else f"there are {len(names)} class_names"
+        raise ValueError(f"{row}: class {of_word!r} has no name; {known}. Set 'class_names' in the order of the ids.")
+    return names[of_word]
+
+
+def _clean(texts: Iterable[tuple[int, _Text]], spec: Mapping[str, Any], source: str) -> Iterator[_Text]:
+    remove = re.compile(spec["remove"]) if "remove" in spec else None
+    prefixes = tuple(spec.get("drop_prefixes", ()))
+    for number, (text, spans, label) in texts:
+        if remove:
+            text = remove.sub("", text)
+        raw = text
+        if spec.get("strip", True):
+            text = raw.strip()
+            if spans:
+                spans = _moved(spans, len(raw) - len(raw.lstrip()), len(text))
+        # A prefix may begin with white space (headings of WikiText), so it is looked for before `strip` too.
+        if text and not (prefixes and (text.startswith(prefixes) or raw.startswith(prefixes))):
+            if not label and _has_labels(spec):
+                raise ValueError(
+                    f"{source}, row {number}: the text {text[:60]!r} has no label. Mend the row, leave it out by 'where' or "
+                    f"'drop_prefixes', or mend {next(key for key in LABEL_KEYS if key in spec)!r}."
+                )
+            yield _Text(text, spans, label)
+
+
+def _moved(spans: Iterable[Span], by: int, length: int) -> list[Span]:
+    """The spans of a text whose first `by` characters and all but `length` of the others were cut off."""
+    cut = ((max(begin - by, 0), min(end - by, length), name) for begin, end, name in spans)
+    return [span for span in cut if span[0] < span[1]]
+
+
+def _reservoir(texts: Iterable[tuple[int, Any]], number: int, seed: int) -> list[tuple[int, Any]]:
+    generator = np.random.Generator(np.random.PCG64(seed))
+    held: list[tuple[int, Any]] = []
+    slots: list[int] = []
+    for i, text in texts:
+        if i < number:
+            held.append((i, text))
+            continue
+        if not slots:
+            slots = generator.integers(np.arange(i + 1, i + 1 + DRAWS_AT_ONCE))[::-1].tolist()
+        slot = slots.pop()
+        if slot < number:
+            held[slot] = (i, text)
+    return sorted(held, key=lambda item: item[0])
+
+
+@contextmanager
+def _without_counting() -> Iterator[None]:
+    """Keep `datasets` from telling the hub that a local file is loaded: without a network that can take seconds."""
+    from datasets import config
+
+    before = config.HF_UPDATE_DOWNLOAD_COUNTS
+    config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    try:
+        yield
+    finally:
+        config.HF_UPDATE_DOWNLOAD_COUNTS = before
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    were_on = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if were_on:
+            enable_progress_bars()

@@ -1,0 +1,1 @@
+"""What all figures share: style, the choice of rows, curves over training."""

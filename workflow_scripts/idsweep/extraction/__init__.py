@@ -1,0 +1,1 @@
+"""From tokens to hidden states and to what the model predicts, in one forward pass."""

@@ -1,0 +1,322 @@
+"""One forward pass over the sampled sequences: the hidden states of all layers at the sampled positions.
+
+Layers are those of `output_hidden_states=True` in transformers: 0 is the embedding output, n the output
+of block n. Where a norm follows the last block, transformers gives the last layer after that norm, and so does
+this module; the other layers are before it. Layer 0 and the last layer, by family:
+
+- BERT, RoBERTa, DistilBERT, BART's encoder: layer 0 is after the embeddings' norm. There is no final norm: each block
+  ends in one.
+- ModernBERT: layer 0 is after the embeddings' norm, the last layer after the final LayerNorm.
+- GPT-2, OPT: layer 0 is the sum of token and position embeddings, the last layer after the final LayerNorm.
+- GPT-NeoX, Phi (LayerNorm), OLMo (LayerNorm without weights), Llama, Mistral, Qwen, SmolLM3, OLMo-2 and T5's encoder
+  (RMSNorm): layer 0 is rows of the embedding matrix, the last layer after the final norm.
+- Gemma, Gemma-2, Gemma-3: layer 0 is rows of the embedding matrix times √D, the last layer after the final RMSNorm.
+
+The kept layers of a batch are held until the sampled positions have been picked out of them. Hooks that pick them as
+each block ends took the same time, and saved memory only where few tokens are sampled; on a CPU, batches are
+cut instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from idsweep.extraction.batches import Batch, Rows, next_batch, rows_to_run
+from idsweep.extraction.losses import NOT_FINITE, Losses, LossRecorder
+from idsweep.files.parquet import MEAN_POSITION
+from idsweep.machine.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+BUFFER_BYTES = 64 * 2**20
+STATES_BYTES = 256 * 2**20
+CPU_TOKENS = 1024  # what larger batches gain by sharing the weights they lose by leaving the caches
+TRIED_TOKENS = 8
+TRIED_PADDING = 3
+
+Write = Callable[[np.ndarray, Mapping[int, np.ndarray]], None]
+
+
+def extract_hidden_states(
+    model: torch.nn.Module,
+    points: pa.Table,
+    sequences: pa.Table,
+    write: Write,
+    *,
+    layers: Sequence[int] | None = None,
+    masked: bool = False,
+    mask_token: int | None = None,
+    losses: bool = False,
+    padding_side: str = "right",
+    batch_tokens: int = 8192,
+    device: str = "cpu",
+    chunk: int | None = None,
+) -> Losses | None:
+    """Run `model` once over `sequences`; hand the hidden states at `points` to `write` in bounded chunks.
+
+    Parameters
+    ----------
+    model: a transformers model in evaluation mode, on `device`: a base model, an encoder, or one with a head (which
+        is run for `losses` only). The states are computed in the model's dtype.
+    points, sequences: the tables that `idsweep.data.tokens.sample_tokens` returns. At position -1 the state is the mean
+        over all tokens of the sequence, special ones included, computed in float32.
+    write: called as write(points int32 (m,), {layer: float32 (m, D)}); every point comes exactly once,
+        those of the longest sequences first. It is called in a thread of its own, one call after the other, while
+        the device goes on.
+    layers: which of the layers 0…n to keep; all if None.
+    masked: run each point in a copy of its sequence in which its token is replaced by `mask_token`.
+    losses: return log-probabilities from the same pass. Needs a causal model, or a masked one under `masked`.
+    padding_side: where shorter sequences of a batch are filled up, "right" or "left".
+    batch_tokens: sequences in a batch x length of the longest <= `batch_tokens`, but one sequence at
+        least. Halved, with a warning, whenever the memory of the GPU does not suffice. On a CPU at most 1024, and
+        fewer where the kept layers of a batch would take more than 256 MB.
+    chunk: the most points given to `write` at once; 64 MB of hidden states is the limit in any case.
+
+    Sequences run under an attention mask, and positions count from their first token, so that what shares a batch
+    with a sequence, and the padding side, change its states by rounding only. Beside the model and the activations
+    of a batch, memory grows neither with the number of points nor with that of layers.
+
+    Raises
+    ------
+    ValueError: token ids, positions or lengths exceed what the model or the sequences have, a layer does not exist, a
+        hidden state or log-probability is NaN, a single sequence does not fit into the memory of the
+        GPU, masking lacks a mask token or meets a mean, the model does not predict what `losses` needs, or its family
+        cannot be padded on the left.
+    """
+    if padding_side not in ("left", "right"):
+        raise ValueError(f"padding_side: {padding_side!r} is neither 'right' nor 'left'.")
+    if masked and mask_token is None:
+        raise ValueError("masked: the tokenizer has no mask token; use a model of kind masked, or masked: false.")
+    rows = rows_to_run(points, sequences, mask_token if masked else None)
+    base = getattr(model, "base_model", model)
+    config = base.config.get_text_config()
+    _check_inputs(rows, base, config)
+    recorder = LossRecorder(model, base, rows) if losses else None
+    pad = config.pad_token_id if isinstance(getattr(config, "pad_token_id", None), int) else 0
+    forward = _Forward(base, layers, padding_side, pad, device, rows)
+    if device == "cpu":
+        batch_tokens = min(batch_tokens, CPU_TOKENS, max(1, STATES_BYTES // forward.bytes_per_token))
+    progress = Progress("extracting", len(rows), "masked sequences" if masked else "sequences")
+
+    done = taken = 0
+    with _Buffer(write, rows, forward.layers, forward.width, chunk or len(rows.points)) as buffer:
+        while done < len(rows):
+            batch = next_batch(rows, done, batch_tokens, pad, padding_side)
+            try:
+                with torch.inference_mode():
+                    inputs, output = forward(batch)
+                    if recorder:
+                        recorder.add(batch, inputs, output)
+                    last = int(rows.bounds[batch.rows.stop])
+                    while taken < last:  # a batch that is repeated goes on where it was stopped
+                        part = range(taken, min(last, taken + buffer.size))
+                        buffer.take(part, _pick(rows, batch, part, output.hidden_states, forward.layers, device))
+                        taken = part.stop
+                fits = True
+            except torch.OutOfMemoryError:
+                fits = False  # the exception keeps the batch's tensors alive until here
+            output = None
+            if not fits:
+                batch_tokens = _halved(rows, batch)
+                continue
+            done = batch.rows.stop
+            progress.report(done)
+    return recorder.result() if recorder else None
+
+
+class _Forward:
+    """`base` as it has to be called. Raises ValueError if it lacks a layer or cannot be padded as asked."""
+
+    def __init__(
+        self,
+        base: torch.nn.Module,
+        layers: Sequence[int] | None,
+        padding_side: str,
+        pad: int,
+        device: str,
+        rows: Rows,
+    ) -> None:
+        accepted = inspect.signature(base.forward).parameters
+        self._base, self._device = base, device
+        self._options: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
+        # RoBERTa's family derives positions from the ids, and counts them from the padding token on.
+        self._positions = (
+            padding_side == "left" and "position_ids" in accepted and _padded_position_embeddings(base) is None
+        )
+        self._kept: list[int] | bool = True
+        tokens = rows.tokens(0)[None, :TRIED_TOKENS].astype(np.int64)
+        with torch.inference_mode():
+            _, output = self(Batch(range(1), tokens, np.ones_like(tokens), np.zeros(1, np.int64)))
+            if padding_side == "left":
+                self._check_left(tokens, pad, output.hidden_states)
+        last = len(output.hidden_states) - 1
+        self.layers = list(range(last + 1)) if layers is None else list(layers)
+        _check_layers(self.layers, last)
+        self._kept = self.layers
+        self.width = output.hidden_states[0].shape[-1]
+        self.bytes_per_token = len(self.layers) * self.width * output.hidden_states[0].element_size()
+
+    def __call__(self, batch: Batch) -> tuple[dict[str, torch.Tensor], Any]:
+        """What the base was given, and its output with the kept layers in `hidden_states`."""
+        inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
+        if self._positions:
+            inputs["position_ids"] = np.maximum(np.cumsum(batch.mask, axis=1) - 1, 0)
+        inputs = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
+        return inputs, self._base(**inputs, **self._options, output_hidden_states=self._kept, return_dict=True)
+
+    def _check_left(self, tokens: np.ndarray, pad: int, expected: Sequence[torch.Tensor]) -> None:
+        ids = np.pad(tokens, ((0, 0), (TRIED_PADDING, 0)), constant_values=pad)
+        mask = np.pad(np.ones_like(tokens), ((0, 0), (TRIED_PADDING, 0)))
+        _, output = self(Batch(range(1), ids, mask, np.array([TRIED_PADDING])))
+        for found, state in zip(output.hidden_states, expected, strict=True):
+            difference = (found[:, TRIED_PADDING:].float() - state.float()).norm()
+            if not difference <= 0.05 * state.float().norm():
+                raise ValueError(
+                    f"padding_side: {type(self._base).__name__} counts positions from the left end, padding "
+                    "included: use padding_side 'right'."
+                )
+
+
+class _Buffer:
+    """Picked states on their way to the host and to `write`, in a thread of its own, at most two parts at once."""
+
+    def __init__(self, write: Write, rows: Rows, layers: Sequence[int], width: int, chunk: int) -> None:
+        self._write, self._rows, self._layers, self._width = write, rows, layers, width
+        self.size = max(1, min(chunk, len(rows.points), BUFFER_BYTES // (len(layers) * width * 4)))
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
+        self._pending: Future | None = None
+
+    def __enter__(self) -> _Buffer:
+        self._start()
+        return self
+
+    def __exit__(self, kind: type | None, *_: Any) -> None:
+        with self._thread:
+            if kind is None:
+                self._wait()
+                self._flush()
+
+    def _start(self) -> None:
+        # A new array each time: what `write` was given stays its own. One for all layers, since the memory of many
+        # smaller ones is handed back in pieces.
+        self._points = np.empty(self.size, dtype=np.int32)
+        self._vectors = np.empty((len(self._layers), self.size, self._width), dtype=np.float32)
+        self._held = 0
+
+    def take(self, part: range, picked: torch.Tensor) -> None:
+        """Take over the points `part` of the rows and their vectors float32 (layers, m, D), m <= `size`."""
+        self._wait()
+        self._pending = self._thread.submit(self._append, part, picked)
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+
+    def _append(self, part: range, picked: torch.Tensor) -> None:
+        vectors = picked.cpu().numpy()
+        self._check_finite(part, vectors)
+        points = self._rows.points[part.start : part.stop]
+        while len(points):
+            new = min(len(points), self.size - self._held)
+            held = slice(self._held, self._held + new)
+            self._points[held] = points[:new]
+            self._vectors[:, held] = vectors[:, :new]
+            self._held += new
+            if self._held == self.size:
+                self._flush()
+            points, vectors = points[new:], vectors[:, new:]
+
+    def _flush(self) -> None:
+        if self._held:
+            vectors = dict(zip(self._layers, self._vectors[:, : self._held], strict=True))
+            self._write(self._points[: self._held], vectors)
+            self._start()
+
+    def _check_finite(self, part: range, vectors: np.ndarray) -> None:
+        with np.errstate(all="ignore"):
+            if np.isfinite(vectors.sum()):  # so are all of its terms
+                return
+        finite = np.isfinite(vectors).all(axis=-1)
+        if finite.all():
+            return
+        layer, point = np.argwhere(~finite)[0]
+        row = np.searchsorted(self._rows.bounds, part[point], side="right") - 1
+        raise ValueError(NOT_FINITE.format(layer=self._layers[layer], sequence=self._rows.numbers[row]))
+
+
+def _pick(
+    rows: Rows, batch: Batch, part: range, states: Sequence[torch.Tensor], layers: Sequence[int], device: str
+) -> torch.Tensor:
+    """The vectors of the points `part`, float32 (layers, m, D), picked out of states (layer -> (rows, length, D))."""
+    positions = rows.positions[part.start : part.stop].astype(np.int64)
+    places = np.searchsorted(rows.bounds, np.arange(part.start, part.stop), side="right") - 1 - batch.rows.start
+    length = batch.ids.shape[1]
+    flat = torch.from_numpy(places * length + batch.begins[places] + np.maximum(positions, 0)).to(device)
+    means = np.flatnonzero(positions == MEAN_POSITION)
+    whole = torch.from_numpy(places[means]).to(device)
+    tokens = torch.from_numpy(batch.mask[places[means], :, None].astype(bool)).to(device)
+    into = torch.from_numpy(means).to(device)
+    picked = torch.empty(len(layers), len(part), states[layers[0]].shape[-1], dtype=torch.float32, device=device)
+    for vectors, layer in zip(picked, layers, strict=True):
+        state = states[layer].to(device)
+        vectors.copy_(state.reshape(-1, state.shape[-1]).index_select(0, flat))
+        if len(means):
+            # Padding is left out rather than multiplied by 0, for it may hold anything.
+            kept = torch.where(tokens, state.index_select(0, whole), 0)
+            vectors[into] = kept.sum(1, dtype=torch.float32) / tokens.sum(1)
+    return picked
+
+
+def _halved(rows: Rows, batch: Batch) -> int:
+    length = batch.ids.shape[1]
+    if len(batch.rows) == 1:
+        raise ValueError(
+            f"Sequence {rows.numbers[batch.rows.start]} of {length} tokens alone does not fit into the device's "
+            "memory. Set a smaller max_length, or a 16-bit dtype."
+        )
+    torch.cuda.empty_cache()
+    batch_tokens = max(length, batch.ids.size // 2)
+    logger.warning("Out of memory with %s: going on with batches of %d tokens.", batch, batch_tokens)
+    return batch_tokens
+
+
+def _check_layers(layers: Sequence[int], last: int) -> None:
+    if not layers or len(set(layers)) < len(layers) or not all(0 <= layer <= last for layer in layers):
+        raise ValueError(f"layers: {list(layers)} were asked for; the model has 0…{last}, each can be named once.")
+
+
+def _check_inputs(rows: Rows, base: torch.nn.Module, config: object) -> None:
+    """Raise ValueError before any work if the sequences cannot be fed to the model."""
+    known = base.get_input_embeddings().weight.shape[0]
+    if (largest := int(rows.ids.max())) >= known:
+        raise ValueError(
+            f"The tokenizer gives token id {largest}, but the model embeds only {known} tokens: "
+            "the tokens were sampled with a tokenizer that is not this model's."
+        )
+    if rows.mask_token is not None and rows.mask_token >= known:
+        raise ValueError(f"mask_token: {rows.mask_token} is no token of the model, which embeds {known}.")
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None:
+        return
+    # RoBERTa counts positions from padding_idx + 1, which takes rows from its table.
+    if (module := _padded_position_embeddings(base)) is not None:
+        limit = module.num_embeddings - module.padding_idx - 1
+    if (longest := int(rows.lengths[0])) > limit:
+        raise ValueError(
+            f"A sequence has {longest} tokens, the model takes {limit}: set max_length to {limit} or less."
+        )
+
+
+def _padded_position_embeddings(base: torch.nn.Module) -> torch.nn.Embedding | None:
+    for name, module in base.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return module
+    return None

@@ -1,0 +1,1 @@
+"""Whole files and what is in them: Parquet with provenance, vectors, neighbour graphs, estimates."""

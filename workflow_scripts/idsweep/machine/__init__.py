@@ -1,0 +1,1 @@
+"""The machine that work runs on: devices, compiled code, progress."""

@@ -1,0 +1,1 @@
+"""Weights and tokenizers: folders, the hub, checkpoints, adapters, static vectors."""

@@ -1,0 +1,104 @@
+"""PEFT adapters, merged into the weights of the model that they were trained on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from idsweep.models.folders import ADAPTER_CONFIG, read_config, why_unreadable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+
+def base_of(adapter: str | Path) -> str | None:
+    """The name that an adapter gives the model that it was trained on: an id on the hub, a path, or none."""
+    config = json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    return config.get("base_model_name_or_path")
+
+
+def wrong_base(named: str | None, base: str) -> str | None:
+    """What to say of an adapter that names another base than the one it is given; None if there is nothing to say.
+
+    named: as of `base_of`; a path tells nothing. base: an id on the hub, or the name of a model that was trained here. Names
+    are those of one model if they end alike, since models are copied to other accounts; case does not count.
+    """
+    if not named or _is_path(named) or _last_part(named) == _last_part(base):
+        return None
+    return (
+        f"the adapter was trained on {named}, not on {base}. Give its entry in the catalog that model as `base`; if both are "
+        f"the same weights, write {base} as base_model_name_or_path into its {ADAPTER_CONFIG}"
+    )
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition("/")[2].lower()
+
+
+def merge(
+    model: PreTrainedModel, folder: str | Path, adapter: str | Path, base_name: str | None = None
+) -> PreTrainedModel:
+    """The model, loaded from `folder`, with the changes of the adapter in its weights.
+
+    An adapter of the model with a head, as a classifier, fits the model without any: its head is left out.
+
+    base_name: the model's id on the hub. Where it is not known, the name in the model's config.json is compared with the
+        adapter's, and a difference only warned of.
+
+    Raises ValueError if the adapter cannot be read, was trained on another model (`wrong_base`), does not fit, or changes
+    no weights.
+    """
+    import warnings
+
+    from peft import PeftConfig, PeftModel
+
+    problem = f"The adapter {adapter} cannot be merged into the model {folder}"
+    try:
+        config = PeftConfig.from_pretrained(str(adapter), local_files_only=True)
+    except Exception as error:
+        raise ValueError(f"{problem}: its {ADAPTER_CONFIG} cannot be read: {error}") from error
+    if config.is_prompt_learning:
+        raise ValueError(f"{problem}: {config.peft_type.value} changes the input and not the weights.")
+    of_adapter = config.base_model_name_or_path
+    if base_name is not None and (wrong := wrong_base(of_adapter, base_name)):
+        raise ValueError(f"{problem}: {wrong}.")
+    of_base = base_name or read_config(folder).get("_name_or_path")
+    if of_base and of_adapter and of_adapter != str(folder) and _last_part(of_adapter) != _last_part(of_base):
+        logger.warning(
+            "The adapter %s was trained on %s and is merged into %s, which is %s by name.",
+            *(adapter, of_adapter, folder, of_base),
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what will have another name
+            # PeftModel itself, not the class of the adapter's task: heads for tasks shape no hidden state.
+            with_adapter = PeftModel(model, config)
+        # A model with a head holds the headless one under a name, which then begins the names of the adapter's weights.
+        headless = model.base_model is model and bool(model.base_model_prefix)
+        renamed = {rf"^{re.escape(model.base_model_prefix)}\.": ""} if headless else None
+        loading = with_adapter.load_adapter(
+            str(adapter), "default", torch_device="cpu", local_files_only=True, key_mapping=renamed
+        )
+        here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+        heads = tuple(set(config.modules_to_save or ()) - here)  # a classifier, say: no hidden state passes through it
+        placeless = [key for key in loading.unexpected_keys if not any(part.endswith(heads) for part in key.split("."))]
+        if loading.missing_keys or placeless:
+            raise ValueError(
+                f"{len(loading.missing_keys)} of its weights are absent and {len(placeless)} have no place, as "
+                f"{[*loading.missing_keys, *placeless][0]}. "
+                "Check 'kind': it must give the class that the adapter was trained on, or one with the same names of modules"
+            )
+        return with_adapter.merge_and_unload()
+    except KeyError as error:  # of a module that the adapter replaces as a whole
+        raise ValueError(f"{problem}: its weight {error} is absent.") from error
+    except Exception as error:
+        raise ValueError(f"{problem}: {why_unreadable(error)}.") from error

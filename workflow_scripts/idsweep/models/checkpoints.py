@@ -1,0 +1,227 @@
+"""How a model folder (see `model_files`) becomes a torch module.
+
+Nothing here reaches for the network (see `hub`), and code from a model's repository is run only where
+`trust_remote_code` says so.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from idsweep.models.folders import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    adapter_files,
+    names_own_code,
+    read_architecture,
+    read_config,
+    weight_files,
+    why_unreadable,
+)
+from idsweep.models.quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+AUTO_CLASSES = {
+    "causal": "AutoModelForCausalLM",
+    "masked": "AutoModelForMaskedLM",
+    "encoder": "AutoModel",
+    "encoder-decoder": "AutoModelForSeq2SeqLM",
+}
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
+# From here on `dtype: auto` is bfloat16.
+MANY_PARAMETERS = 10**9
+
+
+def load_model(
+    folder: str | Path,
+    *,
+    kind: str,
+    layers: int | None = None,
+    dtype: str = "auto",
+    device: str = "cpu",
+    attention: str | None = None,
+    prefix: str | None = None,
+    adapter: str | Path | None = None,
+    base_name: str | None = None,
+    trust_remote_code: bool = False,
+) -> torch.nn.Module:
+    """The model of a folder, in evaluation mode, with its head where the kind has one.
+
+    Parameters
+    ----------
+    kind
+        One of `AUTO_CLASSES`. Of an encoder-decoder the encoder is returned, and the decoder dropped.
+    layers
+        The number of blocks that it must have, if known beforehand.
+    dtype
+        One of `DTYPES`. "auto" is float32 for models of fewer than 1e9 parameters, and bfloat16 for others. What counts is
+        the whole module of this kind (with its head, and with an encoder-decoder's decoder; tied weights once), built from the
+        config without memory for its weights, so that the choice is the same for all checkpoints of a model.
+    attention
+        One of `ATTENTIONS`; None leaves the choice to transformers: SDPA where the architecture has it.
+    prefix
+        For checkpoints that wrap the model in another module: only weights under `prefix.` are taken, without it.
+    adapter
+        Folder of a PEFT adapter that is merged into the weights, in their dtype. The folder is left as it is.
+    base_name
+        The model's id on the hub, if known: an adapter of a model with another name is refused.
+    trust_remote_code
+        Whether code that the folder brings may be run.
+
+    Raises ValueError if the folder or adapter is incomplete or damaged, if the weights do not fit the config, if it
+    has another number of layers, if some of the weights that this kind of model needs are not there (they would be
+    random), if the adapter does not fit or cannot be merged, if the attention is not to be had, or if the model needs
+    code of its own that it may not run.
+    """
+    for key, value, known in (
+        ("kind", kind, AUTO_CLASSES),
+        ("dtype", dtype, DTYPES),
+        ("attention", attention, ATTENTIONS),
+    ):
+        if value not in known and not (key == "attention" and value is None):
+            raise ValueError(f"{key}: {value!r} is not known; choose one of {', '.join(known)}.")
+    files = weight_files(folder)
+    if (Path(folder) / ADAPTER_CONFIG).exists():
+        raise ValueError(
+            f"{folder} holds a model and an adapter. Move {ADAPTER_CONFIG} and {' or '.join(ADAPTER_WEIGHTS)} "
+            "to a folder of their own. To measure the adapter, name that folder as `path` of another entry of the catalog, "
+            "with this model as its `base`."
+        )
+    if adapter is not None:
+        adapter_files(adapter)
+    if layers is not None and (found := read_architecture(folder).layers) != layers:
+        raise ValueError(f"{folder} has {found} layers, not {layers}: mend `layers` of this model in the catalog.")
+    import torch
+
+    with quiet_transformers():
+        skeleton = _skeleton(folder, kind, trust_remote_code)
+        dtype = _automatic_dtype(skeleton) if dtype == "auto" else dtype
+        options = {}
+        if attention is not None:
+            _check_attention(skeleton, attention, dtype, device)
+            options["attn_implementation"] = attention
+        if prefix is not None:
+            options["state_dict"] = _weights_under(prefix, files, folder)
+        try:
+            model, loading = type(skeleton).from_pretrained(
+                folder if prefix is None else None,
+                config=skeleton.config,
+                dtype=getattr(torch, dtype),
+                use_safetensors=files[0].suffix == ".safetensors",
+                weights_only=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **options,
+            )
+        except Exception as error:
+            raise ValueError(f"{folder} cannot be loaded as a model of kind {kind}: {why_unreadable(error)}") from error
+        wanted = _wanted_part(model, kind)
+        _check_nothing_missing(folder, kind, model, wanted, loading, prefix)
+        if adapter is not None:
+            # By name: what this module imports counts as code of every forward pass, adapter or not.
+            merge = import_module("idsweep.models.adapters").merge
+            # Adapters of encoder-decoders name their modules from the whole model on.
+            wanted = _wanted_part(merge(model, folder, adapter, base_name), kind)
+    return wanted.eval().to(device)
+
+
+def number_of_parameters(model: torch.nn.Module) -> int:
+    """All weights, tied ones once; of what `load_model` gives, thus with a head where the kind has one."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _wanted_part(model: PreTrainedModel, kind: str) -> torch.nn.Module:
+    return model.get_encoder() if kind == "encoder-decoder" else model
+
+
+def _check_nothing_missing(
+    folder: str | Path,
+    kind: str,
+    model: PreTrainedModel,
+    wanted: torch.nn.Module,
+    loading: dict[str, Any],
+    prefix: str | None,
+) -> None:
+    needed = {id(tensor) for tensor in wanted.state_dict(keep_vars=True).values()}
+    unneeded = {name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) not in needed}
+    # No hidden state passes through the pooler, and many encoders are published without it.
+    missing = sorted(key for key in loading["missing_keys"] if key not in unneeded and "pooler" not in key)
+    if not missing:
+        return
+    message = (
+        f"{folder} lacks weights that a model of kind {kind} needs: {missing[0]} and {len(missing) - 1} more. "
+        f"Its config.json names {', '.join(model.config.architectures or ['no architecture'])}: "
+        f"check 'kind' ({', '.join(AUTO_CLASSES)})"
+    )
+    unused = ", ".join(_beginnings(loading["unexpected_keys"])) or "none"
+    under = "" if prefix is None else f" under {prefix!r}"
+    raise ValueError(f"{message} and 'prefix' (weights{under} that have no place in it begin with: {unused}).")
+
+
+def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool) -> PreTrainedModel:
+    """The model without memory for its weights: its class, parameters and possibilities."""
+    import torch
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=trust_remote_code
+        )
+        with torch.device("meta"):
+            auto_class = getattr(transformers, AUTO_CLASSES[kind])
+            return auto_class.from_config(config, trust_remote_code=trust_remote_code)
+    except Exception as error:
+        if names_own_code(Path(folder) / CONFIG) and not trust_remote_code:
+            raise ValueError(
+                f"{folder} brings code of its own (auto_map in its config.json), which is not run unless this model's "
+                f"`trust_remote_code` is true: read the code, then set it. Without, it cannot be loaded: {error}"
+            ) from error
+        model_type = read_config(folder).get("model_type")
+        raise ValueError(f"{folder}, of model_type {model_type!r}, has no model of kind {kind}: {error}") from error
+
+
+def _automatic_dtype(skeleton: PreTrainedModel) -> str:
+    return "float32" if number_of_parameters(skeleton) < MANY_PARAMETERS else "bfloat16"
+
+
+def _check_attention(skeleton: PreTrainedModel, attention: str, dtype: str, device: str) -> None:
+    """Raises ValueError if the model, the installed packages, the dtype or the device do not have this attention."""
+    try:
+        skeleton.get_correct_attn_implementation(attention, is_init_check=True)
+    except (ValueError, ImportError) as error:
+        raise ValueError(
+            f"attention: {attention!r} cannot be had for {type(skeleton).__name__} here; "
+            f"choose another of {', '.join(ATTENTIONS)}, or leave the key out. {error}"
+        ) from error
+    if attention == "flash_attention_2" and (dtype == "float32" or not str(device).startswith("cuda")):
+        raise ValueError(
+            f"attention: 'flash_attention_2' needs dtype bfloat16 or float16 and a CUDA device, not {dtype} on {device}."
+        )
+
+
+def _weights_under(prefix: str, files: list[Path], folder: str | Path) -> dict[str, torch.Tensor]:
+    from transformers.modeling_utils import load_state_dict
+
+    try:
+        weights = {name: tensor for path in files for name, tensor in load_state_dict(path, weights_only=True).items()}
+    except Exception as error:
+        raise ValueError(f"{folder}: the weights cannot be read: {why_unreadable(error)}") from error
+    start = f"{prefix.removesuffix('.')}."
+    taken = {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
+    if not taken:
+        raise ValueError(
+            f"prefix: {folder} has no weights under {prefix!r}; its weights begin with: {', '.join(_beginnings(weights))}."
+        )
+    return taken
+
+
+def _beginnings(names: Any) -> list[str]:
+    """The modules that names of weights begin with, two levels deep where there are two."""
+    return sorted({".".join(name.split(".")[:-1][:2]) or name for name in names})

@@ -1,0 +1,59 @@
+"""A model's vocabulary as a point cloud: one vector for each token, without text and without a forward pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from idsweep.files.representations import EMBEDDING_MATRICES
+
+if TYPE_CHECKING:
+    import torch
+
+
+def embedding_rows(model: torch.nn.Module, which: str) -> np.ndarray:
+    """The rows of a model's embedding matrix: float32 (vocabulary, width), row i for token id i.
+
+    `which` is "input_embeddings", the vectors that tokens enter the first block with (before positions are added and
+    anything is scaled or normalised), or "output_embeddings", the weights of the last linear map from hidden
+    states to logits. Where a model ties the two they are the same numbers. Many models have more rows than their
+    tokenizer has tokens: the rest is padding.
+
+    The rows are a copy. Raises ValueError if `which` is not known, if the model has no such matrix (an encoder
+    has no output embeddings), or if a row holds NaN or an infinity.
+    """
+    if which not in EMBEDDING_MATRICES:
+        raise ValueError(f"layers: {which!r} is not known; choose one of {', '.join(EMBEDDING_MATRICES)}.")
+    name = type(model).__name__
+    try:
+        module = getattr(model, f"get_{which}")()
+    except NotImplementedError:
+        module = None
+    if module is None:
+        raise ValueError(
+            f"layers: {name} has no {which}. Only models that predict tokens have output_embeddings: "
+            "use kind causal or masked, or leave the layer out."
+        )
+    rows = module.weight.detach().float().cpu().numpy().copy()
+    if (broken := np.flatnonzero(~np.isfinite(rows).all(axis=1))).size:
+        raise ValueError(
+            f"{name}: the {which} of token id {broken[0]} hold NaN or infinity ({broken.size} of {len(rows)} rows do). "
+            "Check the checkpoint."
+        )
+    return rows
+
+
+def take_rows(matrix: np.ndarray, token_ids: np.ndarray) -> np.ndarray:
+    """The rows of these token ids: (len(token_ids), D), in their order.
+
+    Raises ValueError if an id is negative or beyond the matrix: the tokenizer is then that of another model.
+    """
+    token_ids = np.asarray(token_ids)
+    beyond = token_ids[(token_ids < 0) | (token_ids >= len(matrix))]
+    if beyond.size:
+        raise ValueError(
+            f"The token id {beyond[0]} is not in an embedding matrix of {len(matrix)} rows: the tokenizer is that of "
+            "another model. Check `tokenizer` of this model in the catalog."
+        )
+    return matrix[token_ids]

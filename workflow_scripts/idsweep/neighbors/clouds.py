@@ -1,0 +1,90 @@
+"""From an embeddings file to the point cloud of one representation."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from idsweep.data.pieces import parts
+from idsweep.files import parquet
+from idsweep.files.representations import Combination, combine, of_layer
+from idsweep.neighbors.points import Points, prepare_points
+
+log = logging.getLogger(__name__)
+
+TOKENS = re.compile(r"count(>=|<|=)(\d+)")  # those values of `points: tokens:` that count
+COMPARE = {">=": operator.ge, "<": operator.lt, "=": operator.eq}
+
+
+def names(path: str | Path, combinations: Sequence[str]) -> list[str]:
+    """The representations of an embeddings file: those it holds, and combinations of its layers."""
+    return [*parquet.representations(path), *combinations]
+
+
+def read_points(
+    path: str | Path,
+    name: str,
+    combinations: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Any],
+    tokens: pa.Table,
+) -> Points:
+    """The prepared point cloud of one representation; `rows` are ids of sampled tokens (`point`).
+
+    combinations: name -> layers and by, as of `Combination`. options: those of `prepare_points`, and tokens and sequences,
+    as of `chosen`, which are applied first. tokens: columns of `store.POINTS`.
+
+    Raises ValueError as `prepare_points` and `chosen` do, or if the file does not hold the representation.
+    """
+    options = dict(options)
+    wanted = chosen(tokens, options.pop("tokens"), options.pop("sequences"), options["seed"])
+    read = partial(parquet.read_embeddings, path)
+    if name in combinations:
+        combination = Combination(**combinations[name])
+        vectors, held = combine(combination, read), of_layer(combination.layers[0])
+    else:
+        vectors, held = read(name), name
+    ids = parquet.read_points(path, held)
+    if not wanted.all():
+        kept = wanted[ids]
+        ids, vectors = ids[kept], vectors[kept]
+    points = prepare_points(vectors, **options)
+    return points._replace(rows=ids[points.rows])
+
+
+def chosen(tokens: pa.Table, which: str, sequences: int | None, seed: int) -> np.ndarray:
+    """Which of the sampled tokens a cloud may be drawn from, bool (M,).
+
+    which: all; text or special; word_start or continuation, by the form of the piece (`pieces.parts`); or `count>=n`,
+    `count<n`, `count=n`, by how often the token comes in the texts; a token without a count is in none of these. sequences: of that many, drawn by PCG64([seed, 1]);
+    more sequences hold all of fewer.
+
+    Raises ValueError if no token is left, or tokens were not counted.
+    """
+    wanted = np.ones(len(tokens), dtype=bool)
+    if match := TOKENS.fullmatch(which) if which.startswith("count") else None:
+        if tokens["count"].null_count == len(tokens):
+            raise ValueError(f"points.tokens: {which!r} needs counts; name a dataset in vocabulary.counted_in.")
+        count = parquet.to_numpy(pc.fill_null(tokens["count"], -1))
+        wanted = (count >= 0) & COMPARE[match[1]](count, int(match[2]))
+    elif which != "all":
+        part = parts(tokens)
+        wanted = part != "special" if which == "text" else part == which
+    if sequences is not None:
+        of_point = parquet.to_numpy(tokens["sequence"])
+        held = np.unique(of_point)
+        if sequences > len(held):
+            log.warning("points.sequences = %d, but only %d sequences were sampled: all are used", sequences, len(held))
+        drawn = np.random.Generator(np.random.PCG64([seed, 1])).permutation(held)[:sequences]
+        wanted = wanted & np.isin(of_point, drawn)
+    if not wanted.any():
+        raise ValueError(f"points.tokens: none of the {len(tokens)} sampled tokens is of {which!r}.")
+    return wanted

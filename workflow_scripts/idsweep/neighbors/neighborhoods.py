@@ -1,0 +1,125 @@
+"""What the neighbourhood of each point holds, read off the neighbour graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+BATCH_BYTES = 4 * 2**20
+
+
+def nearest_two_within(
+    X: np.ndarray, indices: np.ndarray, distances: np.ndarray, n_neighbors: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances from each member of each neighbourhood to its nearest and second nearest fellow member.
+
+    X: float32 or float64 (N, D). indices int32, distances float64 (N, k): the graph; the neighbourhood
+    of a point is its first n_neighbors entries, the point itself not among them. Returns r1, r2,
+    float64 (N, n_neighbors): entry (i, a) belongs to the member indices[i, a].
+
+    The two nearest fellows are nearly always in the member's own list of neighbours, which holds all
+    that is nearer than its last entry; where it names fewer than two, distances are computed from X.
+
+    Raises ValueError if n_neighbors is below 3 (a member needs two fellows) or beyond the graph.
+    """
+    if not 3 <= n_neighbors <= indices.shape[1]:
+        raise ValueError(
+            f"n_neighbors = {n_neighbors}: a neighbourhood needs at least 3 points (a member and its two nearest "
+            f"fellows), and the graph holds {indices.shape[1]} neighbours of each point."
+        )
+    from idsweep.machine.compiled import in_threads
+    from idsweep.neighbors import kernels
+
+    first = np.empty((len(indices), n_neighbors))
+    second = np.empty_like(first)
+
+    def measure(start: int, stop: int) -> None:
+        kernels.nearest_two_within(X, indices, distances, n_neighbors, first, second, start, stop)
+
+    in_threads(measure, len(indices))
+    return first, second
+
+
+def leading_directions(X: np.ndarray, indices: np.ndarray, share: float, *, center: bool = True) -> np.ndarray:
+    """How many eigenvalues of each neighbourhood's scatter matrix exceed `share` of the largest one, int64 (N,).
+
+    X: float (N, D). indices: int (N, L). Counted in float32 without computing the eigenvalues; where one of them
+    is so near the limit that rounding could decide, counted again in float64. 0 where all members are equal.
+    """
+    from idsweep.machine.compiled import in_threads, one_blas_thread
+    from idsweep.neighbors import kernels
+
+    counts = np.empty(len(indices), dtype=np.int64)
+    unsure = np.arange(len(indices))
+    for dtype in (np.float32, np.float64):
+        # Of an eigenvalue, as a share of the trace: the growth of independent rounding errors in sums of D products
+        # (Higham & Mary 2019, doi:10.1137/18M1226312), 20 times the largest error found on hidden states.
+        error = np.sqrt(X.shape[1]) * np.finfo(dtype).eps / 2
+        groups = indices[unsure]
+        found = np.empty(len(groups), dtype=np.int64)
+
+        def count(start: int, stop: int, dtype=dtype, error=error, groups=groups, found=found) -> None:
+            for part, gram in _gram_matrices(X, groups[start:stop], center, dtype, for_counting=True):
+                kernels.count_leading(gram, share, error, start + part.start, found)
+
+        with one_blas_thread():
+            in_threads(count, len(groups))
+        counts[unsure] = found
+        unsure = unsure[found < 0]
+        if not len(unsure):
+            return counts
+    values = eigenvalues_of(X, indices[unsure], center=center)
+    counts[unsure] = np.count_nonzero(values > share * values[:, :1], axis=1)
+    return counts
+
+
+def gram_matrices(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> Iterator[tuple[slice, np.ndarray]]:
+    """Gram matrices of the neighbourhoods, batch by batch: (points of the batch, float64 (batch, m, m)).
+
+    X: float (N, D). indices: int (N, L). m = min(L, D): inner products of the L members, or D × D sums over
+    the members where that is smaller; the nonzero eigenvalues are the same. center: subtract each
+    neighbourhood's mean first. A batch takes a few MiB, however many points there are.
+    """
+    return _gram_matrices(X, indices, center, np.float64)
+
+
+def _gram_matrices(
+    X: np.ndarray, indices: np.ndarray, center: bool, dtype: type, for_counting: bool = False
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """As `gram_matrices`; for counting, of members scaled to unit size, with m filled up to a multiple of LANES."""
+    from idsweep.neighbors import kernels
+
+    size, dimension = indices.shape[1], X.shape[1]
+    by_members = size <= dimension
+    rows, columns = size, dimension
+    if for_counting:
+        lanes = kernels.LANES
+        rows, columns = (-(-rows // lanes) * lanes, columns) if by_members else (rows, -(-columns // lanes) * lanes)
+    batch = min(len(indices), max(1, BATCH_BYTES // (np.dtype(dtype).itemsize * rows * (columns + min(rows, columns)))))
+    members = np.zeros((batch, rows, columns), dtype=dtype)
+    for start in range(0, len(indices), batch):
+        part = slice(start, min(start + batch, len(indices)))
+        kernels.gather(X, indices, center, for_counting, part.start, part.stop, members[:, :, :dimension])
+        group = members[: part.stop - part.start]
+        turned = group.transpose(0, 2, 1)
+        yield part, np.matmul(group, turned) if by_members else np.matmul(turned, group)
+
+
+def eigenvalues_of(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> np.ndarray:
+    """Eigenvalues of the neighbourhoods' scatter matrices, float64 (N, min(L, D)), in decreasing order.
+
+    They are the squared singular values of the (centred) L × D matrix of the members, computed from
+    Gram matrices: exact to about 1e-15 of the largest one.
+    """
+    from idsweep.machine.compiled import in_threads, one_blas_thread
+
+    values = np.empty((len(indices), min(indices.shape[1], X.shape[1])))
+
+    def solve(start: int, stop: int) -> None:
+        for part, gram in gram_matrices(X, indices[start:stop], center=center):
+            values[start:stop][part] = np.linalg.eigvalsh(gram)[:, ::-1]
+
+    with one_blas_thread():
+        in_threads(solve, len(indices))
+    return np.maximum(values, 0.0, out=values)

@@ -1,0 +1,1 @@
+"""Uncertainty, resampling and change points, of any numbers."""

@@ -1,0 +1,195 @@
+"""From the estimates of many layers to tidy tables with everything that identifies a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from idsweep.files.atomic import whole_or_nothing
+from idsweep.files.parquet import provenance, read_estimates, read_table, representations
+from idsweep.neighbors.variants import DATA
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IDENTITY = [
+    pa.field("set", pa.string()),
+    pa.field("estimator", pa.string()),
+    pa.field("model", pa.string()),
+    pa.field("group", pa.string()),  # the model's name but for its seed
+    pa.field("seed", pa.int32()),
+    pa.field("checkpoint", pa.string()),
+    pa.field("step", pa.int64()),
+    pa.field("dataset", pa.string()),
+    pa.field("split", pa.string()),
+    pa.field("representation", pa.string()),
+    pa.field("layer", pa.int16()),  # null for what is no single layer
+    pa.field("cloud", pa.string()),  # which of the sweep's `points:`, and its settings
+    pa.field("cloud_number", pa.int32()),
+    pa.field("cloud_sequences", pa.int32()),
+    pa.field("cloud_seed", pa.int64()),
+    pa.field("cloud_noise", pa.float64()),
+    pa.field("cloud_noise_seed", pa.int64()),
+    pa.field("cloud_tokens", pa.string()),
+    pa.field("extrinsic_dimension", pa.int32()),
+    pa.field("n_parameters", pa.int64()),
+    pa.field("hausdorff", pa.float64()),  # from the noisy cloud to the clean one
+]
+VARIANT = [pa.field("variant", pa.string())]
+COUNTS = [pa.field("n_points", pa.int32()), pa.field("n_undefined", pa.int32()), pa.field("n_neighbors", pa.int32())]
+SCALE = [pa.field("scale", pa.float64()), pa.field("scale_stable", pa.bool_())]
+QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+SUMMARY = ["mean", "standard_error", "standard_deviation", *QUANTILES]
+REDUNDANCY = [pa.field("redundancy", pa.float64())]
+LOCAL = pa.schema(
+    [*IDENTITY, *VARIANT, *COUNTS, *(pa.field(name, pa.float64()) for name in SUMMARY), *SCALE, *REDUNDANCY]
+)
+GLOBAL = pa.schema(
+    [
+        *IDENTITY,
+        *VARIANT,
+        *COUNTS,
+        pa.field("value", pa.float64()),
+        pa.field("standard_error", pa.float64()),
+        *SCALE,
+        *REDUNDANCY,
+    ]
+)
+TRAINING = pa.schema(
+    [
+        pa.field("model", pa.string()),
+        pa.field("group", pa.string()),
+        pa.field("seed", pa.int32()),
+        pa.field("step", pa.int64()),
+        pa.field("metric", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("varied", pa.string()),  # JSON object of the entry's varied keys, {} if there are none
+    ]
+)
+
+
+PASS = [
+    field for field in IDENTITY if field.name in ("model", "group", "seed", "checkpoint", "step", "dataset", "split")
+]
+SHIFTED = [*IDENTITY, pa.field("base_model", pa.string()), pa.field("base_checkpoint", pa.string())]
+
+
+class Estimates(NamedTuple):
+    """All estimates of a sweep: columns of `LOCAL` and of `GLOBAL`, a row per estimator, representation and variant.
+
+    local: summaries of the pointwise estimates. Mean, its standard error, standard deviation (n - 1) and quantiles are
+    over the defined values; `n_undefined` counts the others. redundancy: 1 - dimension / extrinsic dimension
+    (arXiv:2503.02142), of the mean or global value.
+    """
+
+    local: pa.Table
+    global_: pa.Table
+
+
+def collect_estimates(files: Iterable[str]) -> Estimates:
+    """The tables of many estimates files, each of which is read once."""
+    summaries: list[dict[str, Any]] = []
+    values: list[dict[str, Any]] = []
+    for identity, estimates in each_representation(files):
+        width = identity["extrinsic_dimension"]
+        of_cloud = estimates.filter(pc.equal(estimates["scope"], "global")).to_pylist()
+        summaries += [identity | row | {"redundancy": 1 - row["mean"] / width} for row in _summaries(estimates)]
+        values += [identity | row | {"redundancy": 1 - row["value"] / width} for row in of_cloud]
+    return Estimates(pa.Table.from_pylist(summaries, schema=LOCAL), pa.Table.from_pylist(values, schema=GLOBAL))
+
+
+def each_representation(files: Iterable[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """What identifies each representation in estimates files, and its estimates, columns of store.ESTIMATES."""
+    for file in files:
+        identities = provenance(file)["identities"]
+        for name in representations(file):
+            yield identities[name], read_estimates(file, name)
+
+
+def _summaries(estimates: pa.Table) -> Iterator[dict[str, Any]]:
+    values = estimates.filter(pc.equal(estimates["scope"], "local"))
+    for mean in estimates.filter(pc.equal(estimates["scope"], "mean")).to_pylist():
+        same = pc.and_(*(pc.equal(values[key], mean[key]) for key in ("estimator", "variant")))
+        yield mean | {"mean": mean["value"]} | _spread(values.filter(same)["value"].to_numpy())
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return dict.fromkeys(["standard_deviation", *QUANTILES], float("nan"))
+    deviation = values.std(ddof=1) if len(values) > 1 else float("nan")
+    quantiles = np.quantile(values, list(QUANTILES.values()))
+    return {"standard_deviation": deviation} | dict(zip(QUANTILES, quantiles, strict=True))
+
+
+def identified(
+    parts: Sequence[tuple[Mapping[str, Any], pa.Table]], identity: Sequence[pa.Field] = IDENTITY
+) -> pa.Table:
+    """Tables of the same columns as one, with columns before them that tell which rows are whose.
+
+    parts: what identifies the rows of a table (null where a part does not say), and the table.
+    """
+    return pa.concat_tables([_with_columns(table, identity, whose) for whose, table in parts])
+
+
+def _with_columns(table: pa.Table, fields: Sequence[pa.Field], values: Mapping[str, Any]) -> pa.Table:
+    taken = set(table.column_names)
+    added = {
+        field.name: pa.array([values.get(field.name)] * len(table), field.type)
+        for field in fields
+        if field.name not in taken
+    }
+    return pa.table(added | {name: table[name] for name in table.column_names})
+
+
+def training_curves(parts: Iterable[tuple[Mapping[str, Any], pa.Table]]) -> pa.Table:
+    """Metrics over training of several models, columns of `TRAINING`; an empty table if there are no parts.
+
+    parts: what identifies the rows (model, group, seed, varied, and metric unless that is a column), and a table of them with the columns
+        step and value. Raises ValueError if two parts hold the same metric of one model at one step.
+    """
+    rows = [
+        {key: whose.get(key) for key in ("model", "group", "seed", "metric", "varied")} | row
+        for whose, table in parts
+        for row in table.to_pylist()
+    ]
+    seen = set()
+    for row in rows:
+        key = row["model"], row["metric"], row["step"]
+        if key in seen:
+            raise ValueError(f"The metric {row['metric']!r} of {row['model']} is there twice at step {row['step']}.")
+        seen.add(key)
+    return pa.Table.from_pylist(rows, schema=TRAINING)
+
+
+def read_frame(table: str, files: str | Sequence[str]) -> pd.DataFrame:
+    """A table of the sweep as a pandas DataFrame.
+
+    `pointwise` and `compared` are made of the local estimates of the data in several estimates files, one row per point,
+    `predictions` (model, checkpoint, dataset, point, log_probability) of several files of log-probabilities.
+    """
+    if table == "predictions":
+        keys = [field for field in PASS if field.name in ("model", "checkpoint", "dataset")]
+        return identified([(provenance(f)["wildcards"], read_table(f)) for f in _listed(files)], keys).to_pandas()
+    if table not in ("pointwise", "compared"):
+        return read_table(files).to_pandas()
+    parts = []
+    for identity, estimates in each_representation(_listed(files)):
+        of_data = pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA))
+        parts.append((identity, estimates.filter(of_data)))
+    return identified(parts).to_pandas()
+
+
+def _listed(files: str | Sequence[str]) -> Sequence[str]:
+    return [files] if isinstance(files, str) else files
+
+
+def write_csv(source: str, target: str) -> None:
+    """Copy a Parquet table to CSV; numbers keep all their digits."""
+    with whole_or_nothing(target) as unfinished:
+        pyarrow.csv.write_csv(read_table(source), unfinished, pyarrow.csv.WriteOptions(quoting_style="needed"))

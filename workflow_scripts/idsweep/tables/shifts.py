@@ -1,0 +1,156 @@
+"""How fine-tuning moves local estimates: the same tokens in a base model and in the model made from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from idsweep.files.parquet import to_numpy
+from idsweep.neighbors.variants import DATA
+from idsweep.statistics.resampling import SAMPLES, mean_interval
+
+SHIFTS = pa.schema(
+    [
+        pa.field("estimator", pa.string(), nullable=False),
+        pa.field("n_pairs", pa.int32(), nullable=False),
+        pa.field("n_sequences", pa.int32(), nullable=False),
+        *(
+            pa.field(name, pa.float64(), nullable=False)
+            for name in ("base_mean", "mean", "shift", "lower", "upper", "effect_size", "share_lower")
+        ),
+    ]
+)
+SAME_TOKEN = ("token_id", "sequence", "position")
+MEND = "Both models need the same tokenizer (catalog: 'tokenizer: {of: NAME}') and the same 'tokens:' and 'points:'."
+
+
+def paired_shift(
+    base: tuple[np.ndarray, np.ndarray],
+    tuned: tuple[np.ndarray, np.ndarray],
+    sequences: np.ndarray,
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> dict[str, float | int]:
+    """The shift of one estimator's local values at one representation: columns of `SHIFTS` but for `estimator`.
+
+    base, tuned: points, int (N,), and their values, float64 (N,), NaN where undefined. A pair is a point that both
+        have, with a defined value in each.
+    sequences: int (M,), the sequence of each point 0 … M − 1.
+
+    Over the pairs: both means; `shift`, the mean of the tuned value less the base's, with the 95 % interval `lower` to
+    `upper` of sequences drawn anew (resampling.cluster_bootstrap); `effect_size`, the shift by the standard deviation
+    (n − 1) of the differences, Cohen's d_z (Lakens 2013, doi:10.3389/fpsyg.2013.00863); `share_lower`, the share of
+    pairs whose value falls. NaN where there are too few pairs (0; 1 for the effect size) or sequences (1) to tell.
+    The effect size is NaN as well where all differences are equal.
+
+    Raises ValueError if points repeat, lengths differ or no point is in both.
+    """
+    base_points, base_values = _checked("base", *base, len(sequences))
+    tuned_points, tuned_values = _checked("fine-tuned", *tuned, len(sequences))
+    points, of_base, of_tuned = np.intersect1d(base_points, tuned_points, assume_unique=True, return_indices=True)
+    if len(points) == 0:
+        raise ValueError(
+            f"Unequal tokens: the base model has {len(base_points)} points and the fine-tuned one {len(tuned_points)}, "
+            f"and none is in both. {MEND}"
+        )
+    before, after = base_values[of_base], tuned_values[of_tuned]
+    defined = ~(np.isnan(before) | np.isnan(after))
+    before, after, clusters = before[defined], after[defined], sequences[points[defined]]
+    difference = after - before
+    number = len(difference)
+    interval = mean_interval(difference, clusters, samples=samples, seed=seed)
+    spread = float(difference.std(ddof=1)) if number > 1 and np.ptp(difference) > 0 else np.nan
+    return {
+        "n_pairs": number,
+        "n_sequences": len(np.unique(clusters)),
+        "base_mean": _mean(before),
+        "mean": _mean(after),
+        "shift": interval.value,
+        "lower": interval.lower,
+        "upper": interval.upper,
+        "effect_size": interval.value / spread,
+        "share_lower": _mean(difference < 0),
+    }
+
+
+def compare_estimates(
+    base: pa.Table,
+    tuned: pa.Table,
+    tokens_base: pa.Table,
+    tokens_tuned: pa.Table,
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> pa.Table:
+    """The shifts of all estimators that both tables have: columns of `SHIFTS`, in the order of the fine-tuned model's.
+
+    base, tuned: estimates of one representation, columns of store.ESTIMATES; only local values of the data count.
+    tokens_base, tokens_tuned: the sampled tokens that their points stand for, columns of store.POINTS.
+
+    Without rows if neither has local estimates. Raises ValueError if they have no local estimator in common, if a point
+    stands for another token in each, or for none, and as `paired_shift` does.
+    """
+    _check_same_tokens(tokens_base, tokens_tuned)
+    sequences = to_numpy(tokens_base["sequence"])
+    of_base, of_tuned = local_values(base), local_values(tuned)
+    both = [name for name in of_tuned if name in of_base]
+    if not both and (of_base or of_tuned):
+        raise ValueError(
+            f"No local estimator is in both: the base model has {', '.join(of_base) or 'none'}, the fine-tuned one "
+            f"{', '.join(of_tuned) or 'none'}. Measure both with one set of 'estimator_sets:'."
+        )
+    rows = [
+        {"estimator": name} | paired_shift(of_base[name], of_tuned[name], sequences, samples=samples, seed=seed)
+        for name in both
+    ]
+    return pa.Table.from_pylist(rows, schema=SHIFTS)
+
+
+def local_values(estimates: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Estimator -> points, int32 (N,), and their values, float64 (N,), of the local estimates of the data."""
+    local = estimates.filter(pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA)))
+    found = {}
+    for name in pc.unique(local["estimator"]).to_pylist():
+        rows = local.filter(pc.equal(local["estimator"], name))
+        found[name] = rows["point"].to_numpy(), rows["value"].to_numpy()
+    return found
+
+
+def _check_same_tokens(base: pa.Table, tuned: pa.Table) -> None:
+    """Raise ValueError if a point of both tables stands for different tokens."""
+    shared = min(len(base), len(tuned))  # a point is the number of its row
+    different = np.zeros(shared, dtype=bool)
+    for name in SAME_TOKEN:
+        different |= to_numpy(base[name])[:shared] != to_numpy(tuned[name])[:shared]
+    if different.any():
+        point = int(np.argmax(different))
+        there, here = (
+            "{token!r} (id {token_id}) at position {position} of sequence {sequence}".format(
+                **table.slice(point, 1).to_pylist()[0]
+            )
+            for table in (base, tuned)
+        )
+        raise ValueError(
+            f"Unequal tokens: {int(different.sum())} of {shared} points stand for different tokens in the two models; "
+            f"point {point} is {there} in the base model, {here} in the fine-tuned one. {MEND}"
+        )
+
+
+def _checked(whose: str, points: np.ndarray, values: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    points, values = np.asarray(points), np.asarray(values, dtype=np.float64)
+    if len(points) != len(values):
+        raise ValueError(f"The {whose} model has {len(points)} points and {len(values)} values; each needs one.")
+    if len(np.unique(points)) != len(points):
+        raise ValueError(f"The {whose} model has points that repeat; give the estimates of one representation.")
+    if len(points) and not 0 <= points.min() <= points.max() < number:
+        raise ValueError(
+            f"The {whose} model has points from {points.min()} to {points.max()}; the sampled tokens are 0 to "
+            f"{number - 1}. {MEND}"
+        )
+    return points, values
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else np.nan

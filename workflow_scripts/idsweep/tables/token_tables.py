@@ -1,0 +1,376 @@
+"""Which tokens have high or low local dimension, and how that goes with what the model makes of them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from idsweep.data.pieces import BYTE_LEVEL, MARKS, PARTS, SENTENCEPIECE, WORDPIECE, parts, scheme_of
+from idsweep.files.parquet import MEAN_POSITION, to_numpy
+from idsweep.statistics.resampling import COEFFICIENTS, SAMPLES, correlation_interval, mean_interval
+from idsweep.statistics.uncertainty import linear_error
+from idsweep.tables.shifts import local_values
+
+
+def _floats(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.float64(), nullable=False) for name in names]
+
+
+ESTIMATOR = pa.field("estimator", pa.string(), nullable=False)
+SIZE = [pa.field("n_tokens", pa.int32(), nullable=False), pa.field("n_sequences", pa.int32(), nullable=False)]
+LOSS_CORRELATIONS = pa.schema(
+    [ESTIMATOR, pa.field("coefficient", pa.string(), nullable=False), *_floats("value", "lower", "upper"), *SIZE]
+)
+LOSSES = pa.schema([*_floats("loss", "lower", "upper", "perplexity"), *SIZE])
+TOKEN_EXTREMES = pa.schema(
+    [
+        ESTIMATOR,
+        pa.field("end", pa.string(), nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),
+        pa.field("point", pa.int32(), nullable=False),
+        *_floats("value"),
+        pa.field("log_probability", pa.float64()),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("token", "before", "after")),
+    ]
+)
+TOKEN_GROUPS = pa.schema(
+    [
+        ESTIMATOR,
+        pa.field("by", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("place", pa.int32(), nullable=False),
+        pa.field("n", pa.int32(), nullable=False),
+        *_floats("mean", "standard_error", "q25", "median", "q75"),
+    ]
+)
+CONTEXT = 8  # tokens on either side
+LONGEST_PIECE = 24  # characters of a piece that is not known
+LEAST_OF_TOKEN = 5  # values of a token that has a row of its own
+FALLBACK_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+UNKNOWN = "…"
+
+
+# ---- losses
+
+
+def mean_loss(predictions: pa.Table, tokens: pa.Table, *, samples: int = SAMPLES, seed: int = 0) -> pa.Table:
+    """One checkpoint's loss on one dataset: one row, columns of `LOSSES`; none if no token has a log-probability.
+
+    predictions: columns of losses.TOKEN_LOSSES; tokens: columns of store.POINTS.
+    `loss` is the mean of −log-probability over the tokens that have one, in nats per token, `lower` to `upper` its 95 %
+    interval over sequences drawn anew (resampling.cluster_bootstrap), NaN for one sequence; `perplexity` exp(loss).
+
+    Raises ValueError if a prediction is of no token.
+    """
+    log_probability = _log_probabilities(predictions, tokens)
+    defined = ~np.isnan(log_probability)
+    if not defined.any():
+        return LOSSES.empty_table()
+    clusters = to_numpy(tokens["sequence"])[defined]
+    interval = mean_interval(-log_probability[defined], clusters, samples=samples, seed=seed)
+    row = {"loss": interval.value, "lower": interval.lower, "upper": interval.upper}
+    return pa.Table.from_pylist([row | {"perplexity": np.exp(interval.value)} | _size(clusters)], schema=LOSSES)
+
+
+def loss_correlations(
+    estimates: pa.Table, tokens: pa.Table, predictions: pa.Table | None, *, samples: int = SAMPLES, seed: int = 0
+) -> pa.Table:
+    """Local estimates against log-probabilities: a row for each local estimator and coefficient, `LOSS_CORRELATIONS`.
+
+    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
+    predictions: losses.TOKEN_LOSSES; None of a vocabulary.
+    Over the tokens for which both are defined; 95 % intervals over sequences drawn anew (resampling.cluster_bootstrap).
+    NaN where one of the two is constant. Without rows if no token has a log-probability.
+
+    Raises ValueError if an estimate or a prediction is of no token.
+    """
+    log_probability = _log_probabilities(predictions, tokens)
+    rows = []
+    if not np.isnan(log_probability).all():
+        sequences = to_numpy(tokens["sequence"])
+        for name, (points, values) in _local_values(estimates, tokens).items():
+            defined = ~(np.isnan(values) | np.isnan(log_probability[points]))
+            points, values = points[defined], values[defined]
+            clusters = sequences[points]
+            for coefficient in COEFFICIENTS:
+                interval = correlation_interval(
+                    coefficient, values, log_probability[points], clusters, samples=samples, seed=seed
+                )
+                row = {"estimator": name, "coefficient": coefficient} | interval._asdict()
+                rows.append(row | _size(clusters))
+    return pa.Table.from_pylist(rows, schema=LOSS_CORRELATIONS)
+
+
+# ---- single tokens and groups of them
+
+
+def token_extremes(
+    estimates: pa.Table,
+    tokens: pa.Table,
+    sequences: pa.Table | None = None,
+    predictions: pa.Table | None = None,
+    *,
+    number: int = 50,
+) -> pa.Table:
+    """The tokens of lowest and of highest local dimension, in context: columns of `TOKEN_EXTREMES`.
+
+    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
+    sequences: store.SEQUENCES; without them (a vocabulary) there is no context. predictions: losses.TOKEN_LOSSES.
+
+    For each local estimator and `end` (lowest, highest), `number` rows by `rank` from 1 on, the most extreme first, ties
+    by point; all if there are fewer defined values. `token` is the piece as it stands in the vocabulary, `before` and
+    `after` are up to 8 tokens on either side as they stand in the text, where the tokens' pieces are found in it (those
+    of ids that no sampled token has are what is left between); else the pieces, joined, with … for the unknown ones.
+    A point that is the mean over a sequence has the text's first 8 words after it.
+
+    Raises ValueError if `number` is not positive, an estimate or a prediction is of no token, or a token's sequence is
+    not among the sequences.
+    """
+    if number < 1:
+        raise ValueError(f"number is {number}; at least 1 token for each end is needed, 50 are usual.")
+    log_probability = _log_probabilities(predictions, tokens)
+    piece_of = dict(zip(tokens["token_id"].to_pylist(), tokens["token"].to_pylist(), strict=True))
+    scheme = scheme_of(piece_of.values())
+    row_of = {} if sequences is None else {name: row for row, name in enumerate(sequences["sequence"].to_pylist())}
+    rows = []
+    for name, (points, values) in _local_values(estimates, tokens).items():
+        defined = ~np.isnan(values)
+        points, values = points[defined], values[defined]
+        for end, order in (("lowest", np.lexsort((points, values))), ("highest", np.lexsort((points, -values)))):
+            for rank, place in enumerate(order[:number].tolist(), start=1):
+                point = int(points[place])
+                token = tokens.slice(point, 1).to_pylist()[0]
+                before = after = ""
+                if sequences is not None:
+                    text, ids = _sequence(sequences, row_of, token["sequence"])
+                    before, after = _context(text, [piece_of.get(id) for id in ids], token["position"], scheme)
+                rows.append(
+                    {"estimator": name, "end": end, "rank": rank, "point": point, "value": float(values[place])}
+                    | {"log_probability": _or_none(log_probability[point]), "token": token["token"]}
+                    | {"before": before, "after": after}
+                )
+    return pa.Table.from_pylist(rows, schema=TOKEN_EXTREMES)
+
+
+def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> pa.Table:
+    """Local estimates summarised over groups of tokens, columns of `TOKEN_GROUPS`.
+
+    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
+
+    Groups are made `by`
+        token        the token as it stands in the vocabulary: the `number` with most defined values, at least 5
+        frequency    the tokens' `count`, of those that have one, in powers of two: 0, 1, 2-3, 4-7 …
+        position     the token's place in its sequence: 0, 1, 2-3, 4-7 …
+        part         special, word_start, continuation (see `parts`)
+        token_class  where the dataset has classes; tokens without one are left out
+    `place` orders the groups of one kind from 0 on: tokens by decreasing number, classes by name. n counts the defined
+    values; the standard error of their mean is clustered by sequence (uncertainty.linear_error), NaN for one sequence.
+    Points that are means over sequences are in no group but of classes.
+
+    Raises ValueError if an estimate is of no token.
+    """
+    groupings = list(_groupings(tokens))
+    of_sequence = to_numpy(tokens["sequence"])
+    rows = []
+    for name, (points, values) in _local_values(estimates, tokens).items():
+        defined = ~np.isnan(values)
+        points, values = points[defined], values[defined]
+        for by, labels, codes in groupings:
+            of_value = codes[points]
+            counted = np.bincount(of_value[of_value >= 0], minlength=len(labels))
+            if by == "token":
+                often = np.argsort(-counted, kind="stable")[:number]
+                held = often[counted[often] >= LEAST_OF_TOKEN]
+            else:
+                held = np.flatnonzero(counted)
+            for place, code in enumerate(held.tolist()):
+                here = of_value == code
+                row = {"estimator": name, "by": by, "label": labels[code], "place": place, "n": int(counted[code])}
+                rows.append(row | _summary(values[here], of_sequence[points[here]]))
+    return pa.Table.from_pylist(rows, schema=TOKEN_GROUPS)
+
+
+def _groupings(tokens: pa.Table) -> Iterator[tuple[str, list[str], np.ndarray]]:
+    """What groups are made by, the groups' labels in order, and the place of each token's among them, −1 without one."""
+    position = to_numpy(tokens["position"])
+    of_one_token = position != MEAN_POSITION
+    kinds: dict[str, tuple[list[str], np.ndarray]] = {"token": _by_name(tokens["token"])}
+    if tokens["count"].null_count < len(tokens):
+        count = to_numpy(pc.fill_null(tokens["count"], -1))
+        labels, codes = _by_power_of_two(np.maximum(count, 0))
+        kinds["frequency"] = labels, np.where(count >= 0, codes, -1)
+    kinds["position"] = _by_power_of_two(np.maximum(position, 0))
+    part = parts(tokens)
+    kinds["part"] = list(PARTS), np.select([part == name for name in PARTS], range(len(PARTS)))
+    for by, (labels, codes) in kinds.items():
+        yield by, labels, np.where(of_one_token, codes, -1)
+    yield "token_class", *_by_name(tokens["token_class"])
+
+
+def _by_name(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    names = sorted(pc.unique(column.drop_null()).to_pylist())
+    codes = pc.fill_null(pc.index_in(column, pa.array(names, column.type)), -1)
+    return names, codes.to_numpy()
+
+
+def _by_power_of_two(values: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """0, 1, 2-3, 4-7 … of whole numbers from 0 on."""
+    codes = np.frexp(values.astype(np.float64))[1]
+    ranges = ((2**power, 2 ** (power + 1) - 1) for power in range(int(codes.max(initial=0))))
+    return ["0", *(str(low) if low == high else f"{low}-{high}" for low, high in ranges)], codes
+
+
+def _summary(values: np.ndarray, sequences: np.ndarray) -> dict[str, float]:
+    q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+    error = linear_error(values, sequences)
+    return {"mean": float(values.mean()), "standard_error": error, "q25": q25, "median": median, "q75": q75}
+
+
+# ---- pieces
+
+
+def _readable(pieces: Sequence[str | None], scheme: str | None) -> str:
+    """Text that pieces (None: not known) make together; white space is one space between words, none at the ends."""
+    known = [UNKNOWN if piece is None else piece for piece in pieces]
+    if scheme == BYTE_LEVEL:
+        text = b"".join(BYTES.get(character) or character.encode() for piece in known for character in piece)
+    elif scheme == SENTENCEPIECE:
+        text = b"".join(
+            bytes.fromhex(byte[1]) if (byte := FALLBACK_BYTE.fullmatch(piece)) else piece.replace("▁", " ").encode()
+            for piece in known
+        )
+    elif scheme == WORDPIECE:
+        text = "".join(piece[2:] if re.match(MARKS[WORDPIECE], piece) else f" {piece}" for piece in known).encode()
+    else:
+        text = " ".join(known).encode()
+    return " ".join(text.decode(errors="replace").split())
+
+
+def _bytes() -> dict[str, bytes]:
+    """The byte behind each character of byte-level BPE (Radford et al. 2019, GPT-2's encoder.py)."""
+    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in itself]
+    characters = {chr(byte): byte for byte in itself} | {chr(256 + place): byte for place, byte in enumerate(others)}
+    return {character: bytes([byte]) for character, byte in characters.items()}
+
+
+BYTES = _bytes()
+
+
+# ---- context
+
+
+def _context(text: str, pieces: Sequence[str | None], position: int, scheme: str | None) -> tuple[str, str]:
+    """What stands before and after the token at a position; pieces are those of the whole sequence, None: not known."""
+    if position == MEAN_POSITION:
+        return "", " ".join(text.split()[:CONTEXT])
+    first, last = max(position - CONTEXT, 0), min(position + 1 + CONTEXT, len(pieces))
+    begins = _align(text, pieces, slice(first, last), scheme)
+    if begins is None:
+        return _readable(pieces[first:position], scheme), _readable(pieces[position + 1 : last], scheme)
+    before, after = text[begins[first] : begins[position]], text[begins[position + 1] : begins[last]]
+    return " ".join(before.split()), " ".join(after.split())
+
+
+def _align(text: str, pieces: Sequence[str | None], window: slice, scheme: str | None) -> list[int] | None:
+    """Where each piece begins in a text, and where the last one ends, (n + 1,).
+
+    Pieces and text are compared without white space, case and accents. A piece that is not known, or is nowhere in the
+    text (special tokens, parts of a character), is what is left between others: at most `LONGEST_PIECE` characters, of one
+    word where that is possible. None if the pieces do not lead through the text from its beginning, or none in the
+    window is found in it.
+    """
+    text = text[: LONGEST_PIECE * len(pieces)]
+    folded, place, word = "", [], []
+    for number, character in enumerate(text):
+        kept = _folded(character)
+        begins = number == 0 or text[number - 1].isspace()
+        word += [len(folded) if begins or not word else word[-1]] * len(kept)
+        place += [number] * len(kept)
+        folded += kept
+    place.append(len(text))
+    surfaces = [None if piece is None else _folded(_readable([piece], scheme)) for piece in pieces]
+    surfaces = [surface if surface is not None and surface in folded else None for surface in surfaces]
+    if not any(surfaces[window]):
+        return None
+    reached = [{0}]  # before each piece
+    for surface in surfaces:
+        if surface is None:
+            furthest = ((start, min(start + LONGEST_PIECE, len(folded))) for start in reached[-1])
+            reached.append({end for start, stop in furthest for end in range(start, stop + 1)})
+        else:
+            reached.append({start + len(surface) for start in reached[-1] if folded.startswith(surface, start)})
+    if not reached[-1]:
+        return None
+    end = len(folded) if len(folded) in reached[-1] else min(reached[-1])
+    begins = [end]
+    for surface, starts in zip(reversed(surfaces), reversed(reached[:-1]), strict=True):
+        if surface is not None:
+            end -= len(surface)
+        else:
+            possible = [start for start in starts if end - LONGEST_PIECE <= start <= end]
+            in_word = [start for start in possible if end > 0 and start >= word[end - 1]]
+            end = min(in_word, default=max(possible))
+        begins.append(end)
+    return [place[begin] for begin in reversed(begins)]
+
+
+def _folded(text: str) -> str:
+    """A text without white space, case, accents and control characters."""
+    return "".join(
+        character
+        for character in unicodedata.normalize("NFKD", text.casefold())
+        if not character.isspace() and unicodedata.category(character) not in ("Mn", "Cc", "Cf")
+    )
+
+
+# ---- tables
+
+
+def _log_probabilities(predictions: pa.Table | None, tokens: pa.Table) -> np.ndarray:
+    """float64 (M,) for all tokens, NaN without one."""
+    found = np.full(len(tokens), np.nan)
+    if predictions is not None and len(predictions):
+        points = to_numpy(predictions["point"])
+        _check_points(points, tokens, "predictions")
+        found[points] = predictions["log_probability"].to_numpy()
+    return found
+
+
+def _local_values(estimates: pa.Table, tokens: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = local_values(estimates)
+    for points, _ in found.values():
+        _check_points(points, tokens, "estimates")
+    return found
+
+
+def _check_points(points: np.ndarray, tokens: pa.Table, what: str) -> None:
+    if len(points) and not 0 <= points.min() <= points.max() < len(tokens):
+        raise ValueError(
+            f"The {what} have points from {points.min()} to {points.max()}; the sampled tokens are 0 to "
+            f"{len(tokens) - 1}. Give the file of tokens/ that the model was measured at."
+        )
+
+
+def _sequence(sequences: pa.Table, row_of: Mapping[int, int], sequence: int) -> tuple[str, list[int]]:
+    if sequence not in row_of:
+        raise ValueError(
+            f"Sequence {sequence} holds a sampled token and is not among the {len(sequences)} sequences. Give the "
+            "files of tokens/ and sequences/ of the same dataset and tokenizer."
+        )
+    row = row_of[sequence]
+    return sequences["text"][row].as_py(), sequences["input_ids"][row].as_py()
+
+
+def _size(clusters: np.ndarray) -> dict[str, int]:
+    return {"n_tokens": len(clusters), "n_sequences": len(np.unique(clusters))}
+
+
+def _or_none(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,73 @@
+"""The part of a sweep that is measured: for figures and tables while some checkpoints cannot be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from idsweep.config.load import ConfigError
+from idsweep.files.parquet import provenance
+from idsweep.sweep import figure_checks
+from idsweep.sweep.models import Model
+from idsweep.sweep.sweep import Sweep
+from idsweep.workflow.job_graph import Staleness
+
+
+def measured_part(sweep: Sweep, staleness: Staleness, path_of: Callable[..., str]) -> Sweep:
+    """The sweep without the checkpoints of which an estimate is missing, damaged or stale; they are its `missing`.
+
+    staleness: of the whole sweep. path_of: file of estimates, from what names its job. Figures about what is left out
+    (options that name it, comparisons with it) are left out too, with the reason in `undrawn`.
+
+    Raises ConfigError if nothing is measured.
+    """
+    held: dict[str, Model] = {}
+    missing = []
+    complete = _complete(sweep, staleness, path_of)
+    for model in sweep.models.values():
+        checkpoints = {name: made for name, made in model.checkpoints.items() if complete.get((model.name, name), True)}
+        missing += [f"{model.name} @ {name}" for name in model.checkpoints if name not in checkpoints]
+        if checkpoints:
+            held[model.name] = replace(model, checkpoints=checkpoints)
+    if not held:
+        raise ConfigError(["partial: no checkpoint of this sweep is measured yet; run it without `partial` first"])
+    part = replace(sweep, models=held, missing=tuple(missing))
+    kept, undrawn = {}, []
+    for name, options in sweep.config["figures"].items():
+        of_figure = list(figure_checks.complaints(replace(part, config={**sweep.config, "figures": {name: options}})))
+        undrawn += of_figure
+        if not of_figure:
+            kept[name] = options
+    return replace(part, config={**sweep.config, "figures": kept}, undrawn=tuple(undrawn))
+
+
+def left_out(part: Sweep) -> str:
+    """What a part of a sweep leaves out, for the last lines on the screen."""
+    lines = [
+        f"{len(part.missing)} checkpoint(s) are not measured and left out:",
+        *(f"  {name}" for name in part.missing),
+    ]
+    if part.undrawn:
+        lines += ["Figures that need them are not drawn:", *(f"  {complaint}" for complaint in part.undrawn)]
+    return "\n".join(lines)
+
+
+def _complete(sweep: Sweep, staleness: Staleness, path_of: Callable[..., str]) -> dict[tuple[str, str], bool]:
+    """Model and checkpoint -> whether all of its estimates are there and current."""
+    complete: dict[tuple[str, str], bool] = {}
+    for cloud in sweep.clouds():
+        names = cloud.names()
+        of_checkpoint = cloud.model.name, cloud.checkpoint.name
+        for set, layers in sweep.estimates(cloud):
+            if complete.setdefault(of_checkpoint, True):
+                job = {"set": set, "layers": layers, **names}
+                complete[of_checkpoint] = _is_current(path_of(**job), staleness.signature("estimate_dimensions", **job))
+    return complete
+
+
+def _is_current(path: str, signature: str) -> bool:
+    try:
+        return Path(path).is_file() and provenance(path).get("signature") == signature
+    except ValueError:
+        return False

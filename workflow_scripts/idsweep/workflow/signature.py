@@ -1,0 +1,183 @@
+"""What decides whether a result is stale: one signature for each job.
+
+A signature is the sha256 of canonical JSON of
+- the job's named settings (what shapes the numbers, and only that),
+- the source of the library modules that its script reaches, without comments and docstrings,
+- the versions of the computing packages that those modules import,
+- the signatures of the jobs whose results it reads.
+
+The last point makes staleness independent of which intermediate files still exist: a change far
+upstream changes every signature below it, also when vectors were deleted or a re-run failed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LIBRARY = Path(__file__).parents[1]
+
+# Modules that cannot change a number: whole files, waiting for room, logging, progress, provenance, the version, the choice of a device.
+NEUTRAL = {
+    "idsweep",
+    "idsweep.files.atomic",
+    "idsweep.models.checkpoint_disk",
+    "idsweep.machine.devices",
+    "idsweep.workflow.script",
+    "idsweep.machine.progress",
+    "idsweep.models.quiet",
+    "idsweep.version",
+}
+
+# Packages whose releases may change numbers: import name -> the distributions behind it that compute.
+# numpy and pyarrow are left out by decision: every module uses them, so that each of their releases
+# would repeat every forward pass; provenance names them.
+COMPUTING = {
+    "datasets": ("datasets",),
+    "gensim": ("gensim",),
+    "numba": ("numba",),
+    "peft": ("peft", "accelerate"),  # transformers' Trainer, which imports accelerate itself, is used beside peft alone
+    "sklearn": ("scikit-learn",),
+    "skdim": ("scikit-dimension", "scikit-learn", "scipy"),
+    "scipy": ("scipy",),
+    "tokenizers": ("tokenizers",),
+    "torch": ("torch",),
+    "transformers": ("transformers", "tokenizers"),
+}
+
+
+def signature(settings: Mapping[str, Any], code: Mapping[str, Any], upstream: Iterable[str]) -> str:
+    """sha256 (hexadecimal) of the canonical JSON of a job's settings, code and upstream signatures."""
+    return digest({"settings": settings, "code": code, "upstream": sorted(set(upstream))})
+
+
+def digest(value: Any) -> str:
+    """sha256 (hexadecimal) of the canonical JSON of `value`: keys sorted, names kept."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code_of(script: Path, modules: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Source hash and package versions of a script and of what it reaches in the library.
+
+    modules: library modules that the script loads by name at run time (registries), to be added.
+    """
+    names, packages = _closure(script, modules)
+    sources = {name: _source_hash(_module_file(name)) for name in names}
+    return {
+        "source": digest({"script": _source_hash(script), **sources}),
+        "versions": {name: _version(name) for package in packages & COMPUTING.keys() for name in COMPUTING[package]},
+    }
+
+
+def _closure(script: Path, modules: tuple[str, ...]) -> tuple[list[str], set[str]]:
+    found: set[str] = set()
+    packages: set[str] = set()
+    queue = [*modules, *_imports(script)]
+    while queue:
+        name = queue.pop()
+        if name.split(".")[0] != LIBRARY.name:
+            packages.add(name.split(".")[0])
+        elif name not in found and name not in NEUTRAL:
+            found.add(name)
+            queue.extend(_imports(_module_file(name)))
+    return sorted(found), packages
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Everything a file imports, at any depth of its syntax tree; library modules by their full names."""
+    found = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            submodules = [name for name in names if node.module.startswith(LIBRARY.name) and _is_module(name)]
+            found += submodules
+            if len(submodules) < len(names) or node.module != LIBRARY.name:
+                found.append(node.module)
+    return tuple(found)
+
+
+def _module_path(name: str) -> Path:
+    return LIBRARY.joinpath(*name.split(".")[1:])
+
+
+def _is_module(name: str) -> bool:
+    path = _module_path(name)
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def _module_file(name: str) -> Path:
+    path = _module_path(name)
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@cache
+def _source_hash(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+class Digests:
+    """sha256 of input files, remembered by path, size and modification time in a small JSON file.
+
+    Contents decide, not times: a touched file or a fresh installation of the same data changes
+    nothing, an edit that keeps an old time is still seen through the size or the exact time.
+    """
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        try:
+            self._known = json.loads(memory.read_text())
+        except (FileNotFoundError, ValueError):
+            self._known = {}
+
+    def of(self, files: Iterable[Path]) -> dict[str, str]:
+        """File name -> sha256 of its contents, for files of different names."""
+        return {path.name: self.one(path) for path in sorted(files)}
+
+    def one(self, path: Path) -> str:
+        """sha256 of one file's contents."""
+        path = path.resolve()
+        state = path.stat()
+        key = f"{path}:{state.st_size}:{state.st_mtime_ns}"
+        if key not in self._known:
+            with path.open("rb") as file:
+                self._known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._remember()
+        return self._known[key]
+
+    def _remember(self) -> None:
+        self._memory.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._memory.with_name(f"{self._memory.name}.{os.getpid()}")
+        unfinished.write_text(json.dumps(self._known, indent=0, sort_keys=True))
+        unfinished.replace(self._memory)
