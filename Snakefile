@@ -29,7 +29,7 @@ resource_scopes:
 
 
 from idsweep.workflow import preflight
-from idsweep.workflow.script import failures, made, set_environment
+from idsweep.workflow.run import failures, made, set_environment
 
 set_environment(LIBRARY)
 preflight.refuse([preflight.not_writable(".snakemake")])

@@ -10,10 +10,11 @@ from idsweep.figures import registry as figure_registry
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.models import safe
-from idsweep.sweep.sweep import expand as expand_sweep
+from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.workflow import preflight
 from idsweep.workflow import report as sweep_report
-from idsweep.workflow.job_graph import MADE_BY, Staleness
+from idsweep.sweep.outputs import MADE_BY, table_names
+from idsweep.workflow.job_graph import Staleness
 from idsweep.workflow.partial import left_out, measured_part
 from idsweep.workflow.signature import Digests
 
@@ -383,7 +384,7 @@ FIGURE_FILES = [
     for figure in SWEEP.config["figures"]
     for ending in ("pdf", "png", "svg")
 ]
-TABLE_FILES = [pattern.format(table=table) for table in SWEEP.tables() for pattern in (TABLE, CSV)]
+TABLE_FILES = [pattern.format(table=table) for table in table_names(SWEEP) for pattern in (TABLE, CSV)]
 
 # Many clouds share the cores, a thread each; a few take several, so that none stands idle.
 CORES = workflow.global_resources.get("_cores").value or 1

@@ -4,7 +4,8 @@ Reads: the estimates of both, and the sampled tokens.
 Writes: results/{sweep}/tables/shifts.parquet.
 """
 
-from idsweep.files.parquet import provenance, read_estimates, read_table, write_table
+from idsweep.files.parquet import provenance, read_table, write_table
+from idsweep.files.vectors import read_estimates
 from idsweep.machine.progress import Progress
 from idsweep.tables.collect import SHIFTED, identified
 from idsweep.tables.shifts import compare_estimates

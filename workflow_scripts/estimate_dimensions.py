@@ -5,11 +5,12 @@ Writes: results/{sweep}/estimates/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{
 """
 
 from idsweep.estimators.layer import Cloud, estimate_layer
-from idsweep.files.parquet import provenance, read_neighbors, read_table, to_numpy, write_estimates
-from idsweep.files.parquet import variants as held_variants
+from idsweep.files.parquet import provenance, read_table, to_numpy
 from idsweep.files.representations import layer_of
+from idsweep.files.vectors import read_neighbors, write_estimates
+from idsweep.files.vectors import variants as held_variants
 from idsweep.neighbors import clouds, variants
-from idsweep.neighbors.search import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.workflow.script import about, job
 
 with job(snakemake, reads=[snakemake.input.neighbors]) as run:
@@ -21,7 +22,7 @@ with job(snakemake, reads=[snakemake.input.neighbors]) as run:
     def measured(name):
         made = None
         if hasattr(snakemake.input, "embeddings"):
-            points = clouds.read_points(
+            points = clouds.read_cloud(
                 snakemake.input.embeddings, name, run.settings["combinations"], run.settings["points"], tokens
             )
             made = variants.of_cloud(points.vectors, neighbors=k, **run.settings["variants"])

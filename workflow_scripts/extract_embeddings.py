@@ -7,7 +7,8 @@ log-probability of each sampled token and in losses/ the loss of each sequence (
 
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.extraction.losses import NO_LOSSES
-from idsweep.files.parquet import EmbeddingsWriter, read_table, write_table
+from idsweep.files.parquet import read_table, write_table
+from idsweep.files.vectors import EmbeddingsWriter
 from idsweep.machine.devices import resolve
 from idsweep.models.checkpoint_disk import measuring
 from idsweep.models.checkpoints import load_model, number_of_parameters

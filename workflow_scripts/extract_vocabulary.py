@@ -7,7 +7,8 @@ Writes: results/{sweep}/embeddings/{model}/{checkpoint}/vocabulary.parquet.
 from functools import partial
 from importlib import import_module
 
-from idsweep.files.parquet import EmbeddingsWriter, read_table, to_numpy
+from idsweep.files.parquet import read_table, to_numpy
+from idsweep.files.vectors import EmbeddingsWriter
 from idsweep.models.checkpoint_disk import measuring
 from idsweep.models.checkpoints import load_model, number_of_parameters
 from idsweep.models.folders import commit_of

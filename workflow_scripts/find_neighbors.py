@@ -9,7 +9,8 @@ with too few different points is left out; only estimates of it fail.
 import logging
 from importlib import import_module
 
-from idsweep.files.parquet import NeighborsWriter, provenance, read_table
+from idsweep.files.parquet import provenance, read_table
+from idsweep.files.vectors import NeighborsWriter
 from idsweep.machine.devices import resolve
 from idsweep.neighbors import clouds, variants
 from idsweep.neighbors.search import nearest_neighbors
@@ -25,7 +26,7 @@ with job(snakemake, reads=[snakemake.input.embeddings]) as run:
     with NeighborsWriter(snakemake.output[0], lambda: run.provenance(device=device, clouds=facts)) as file:
         for name in clouds.names(embeddings, combinations := run.settings["combinations"]):
             with about(f"{embeddings}, {name}"):
-                points = clouds.read_points(embeddings, name, combinations, options, tokens)
+                points = clouds.read_cloud(embeddings, name, combinations, options, tokens)
                 if len(points.rows) <= k:
                     # Often nobody measures it: masked tokens, before they know their places, are all the same vector.
                     log.warning("%s is left out: %d points are too few for %d neighbours", name, len(points.rows), k)
@@ -34,7 +35,7 @@ with job(snakemake, reads=[snakemake.input.embeddings]) as run:
                 if options["noise"]:
                     # By name, since it counts for noisy clouds alone; staleness.py adds the module.
                     distance = import_module("idsweep.neighbors.hausdorff").hausdorff_distance
-                    clean = clouds.read_points(embeddings, name, combinations, {**options, "noise": 0}, tokens)
+                    clean = clouds.read_cloud(embeddings, name, combinations, {**options, "noise": 0}, tokens)
                     facts[name]["hausdorff"] = distance(clean.vectors, points.vectors, device)
                 for variant in variants.of_cloud(points.vectors, neighbors=k, **run.settings["variants"]):
                     graph = nearest_neighbors(variant.vectors, k, device=device, memory_share=share)

@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from idsweep.estimators import Estimate, estimate_global, estimate_local, estimate_mean, module_of
-from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
+from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.search import nearest_neighbors
 from idsweep.workflow import signature
 
 from benchmarks.markers import write_between

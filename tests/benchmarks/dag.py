@@ -19,7 +19,8 @@ from typing import Any
 
 import yaml
 from idsweep.config.load import load
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.expand import expand
+from idsweep.sweep.sweep import Sweep
 from workflow.checkout import PROJECT, check_out
 
 from benchmarks.bench import environment

@@ -38,8 +38,9 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     """Write the tokens, their embeddings X, and the settings of both rules in a small sweep."""
     import pyarrow as pa
     from idsweep.config.load import load
-    from idsweep.files.parquet import EmbeddingsWriter, write_table
-    from idsweep.sweep.sweep import expand
+    from idsweep.files.parquet import write_table
+    from idsweep.files.vectors import EmbeddingsWriter
+    from idsweep.sweep.expand import expand
     from idsweep.workflow.job_graph import Staleness
     from idsweep.workflow.signature import Digests
 

@@ -73,7 +73,7 @@ def moved(states: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def stored(folder: Path, states: Mapping[str, np.ndarray], storage: str) -> Path:
-    from idsweep.files.parquet import EmbeddingsWriter
+    from idsweep.files.vectors import EmbeddingsWriter
 
     with EmbeddingsWriter(path := folder / f"{storage}.parquet", dict, storage) as file:
         file.write(np.arange(len(next(iter(states.values()))), dtype=np.int32), states)
@@ -82,7 +82,7 @@ def stored(folder: Path, states: Mapping[str, np.ndarray], storage: str) -> Path
 
 def measure(path: Path, name: str) -> Measured:
     from idsweep.estimators import estimate_global, estimate_local
-    from idsweep.files.parquet import read_embeddings
+    from idsweep.files.vectors import read_embeddings
     from idsweep.neighbors.points import prepare_points
     from idsweep.neighbors.search import nearest_neighbors
 

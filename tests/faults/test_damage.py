@@ -10,17 +10,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep.files.parquet import (
+from idsweep.files.parquet import provenance, read_table, write_table
+from idsweep.files.vectors import (
     EmbeddingsWriter,
     NeighborsWriter,
-    provenance,
     read_embeddings,
     read_neighbors,
     read_points,
-    read_table,
     representations,
     variants,
-    write_table,
 )
 from workflow.checkout import MINI, Project
 

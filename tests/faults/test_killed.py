@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from idsweep.files.parquet import read_table, representations
+from idsweep.files.parquet import read_table
+from idsweep.files.vectors import representations
 from workflow.checkout import Project, check_out
 from workflow.test_trainings import EQUATIONS, REFERENCE, SUMS, configure
 

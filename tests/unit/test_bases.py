@@ -18,8 +18,9 @@ from idsweep.data.corpora import LabelledTexts
 from idsweep.models.checkpoint_disk import room_for
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
+from idsweep.sweep.expand import expand
 from idsweep.sweep.models import Model
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.sweep import Sweep
 from idsweep.training.fine_tuned_classifier import fine_tune_classifier, new_classifier
 from idsweep.training.fine_tuned_language_model import fine_tune_language_model
 from idsweep.training.fine_tuning import BASE_OPTIONS

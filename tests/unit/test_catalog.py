@@ -13,7 +13,7 @@ import pytest
 import yaml
 from idsweep.config import steps
 from idsweep.config.load import load
-from idsweep.sweep.sweep import expand
+from idsweep.sweep.expand import expand
 
 FOLDER = Path(__file__).parents[2] / "config"
 MODELS = yaml.safe_load((FOLDER / "catalog" / "models.yaml").read_text(encoding="utf-8"))

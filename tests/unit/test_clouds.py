@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep.files.parquet import POINTS, EmbeddingsWriter, to_numpy, write_table
-from idsweep.neighbors.clouds import chosen, names, read_points
+from idsweep.files.columns import POINTS
+from idsweep.files.parquet import to_numpy, write_table
+from idsweep.files.vectors import EmbeddingsWriter
+from idsweep.neighbors.clouds import chosen, names, read_cloud
 from idsweep.neighbors.points import prepare_points
 
 PROJECT = Path(__file__).parents[2]
@@ -141,7 +143,7 @@ def embeddings(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
 def test_a_cloud_of_all_tokens_is_the_prepared_layer(embeddings: tuple[Path, dict[str, np.ndarray]]) -> None:
     path, vectors = embeddings
     options = OPTIONS | {"number": 30, "noise": 0.1}
-    points = read_points(path, "layer_2", {}, options, tokens())
+    points = read_cloud(path, "layer_2", {}, options, tokens())
     expected = prepare_points(vectors["layer_2"], number=30, seed=3, noise=0.1)
     np.testing.assert_array_equal(points.rows, expected.rows)
     np.testing.assert_array_equal(points.vectors, expected.vectors)
@@ -150,7 +152,7 @@ def test_a_cloud_of_all_tokens_is_the_prepared_layer(embeddings: tuple[Path, dic
 def test_rows_are_ids_of_the_chosen_tokens(embeddings: tuple[Path, dict[str, np.ndarray]]) -> None:
     path, vectors = embeddings
     table = tokens()
-    points = read_points(path, "layer_0", {}, OPTIONS | {"tokens": "continuation", "sequences": 7, "number": 5}, table)
+    points = read_cloud(path, "layer_0", {}, OPTIONS | {"tokens": "continuation", "sequences": 7, "number": 5}, table)
     assert len(points.rows) == 5
     assert set(table.take(points.rows)["token"].to_pylist()) == {"##ing"}
     assert len(set(table.take(points.rows)["sequence"].to_pylist())) == 5
@@ -164,7 +166,7 @@ def test_ids_count_where_a_file_holds_some_of_the_tokens(tmp_path: Path) -> None
     path = tmp_path / "embeddings.parquet"
     with EmbeddingsWriter(path, dict) as file:
         file.write(held, {"layer_1": vectors})
-    points = read_points(path, "layer_1", {}, OPTIONS | {"tokens": "continuation"}, tokens())
+    points = read_cloud(path, "layer_1", {}, OPTIONS | {"tokens": "continuation"}, tokens())
     assert points.rows.tolist() == [2, 8, 14]
     np.testing.assert_array_equal(points.vectors, vectors[[0, 1, 3]])
 
@@ -174,7 +176,7 @@ def test_all_layers_and_combinations_have_the_same_points(embeddings: tuple[Path
     combinations = {"both": {"layers": (0, 2), "by": "concatenation"}, "middle": {"layers": (0, 2), "by": "mean"}}
     assert names(path, list(combinations)) == ["layer_0", "layer_2", "both", "middle"]
     options = OPTIONS | {"number": 12, "tokens": "text"}
-    made = {name: read_points(path, name, combinations, options, tokens()) for name in names(path, list(combinations))}
+    made = {name: read_cloud(path, name, combinations, options, tokens()) for name in names(path, list(combinations))}
     rows = made["layer_0"].rows
     assert len(rows) == 12
     assert all(np.array_equal(points.rows, rows) for points in made.values())
@@ -188,7 +190,7 @@ def test_noise_moves_the_points_and_chooses_no_others(embeddings: tuple[Path, di
     path, _ = embeddings
     options = OPTIONS | {"number": 20, "tokens": "text", "sequences": 9}
     clean, noisy, other = (
-        read_points(path, "layer_0", {}, options | more, tokens())
+        read_cloud(path, "layer_0", {}, options | more, tokens())
         for more in ({}, {"noise": 0.5}, {"noise": 0.5, "noise_seed": 1})
     )
     np.testing.assert_array_equal(clean.rows, noisy.rows)
@@ -199,7 +201,7 @@ def test_noise_moves_the_points_and_chooses_no_others(embeddings: tuple[Path, di
 def test_the_settings_of_a_cloud_are_not_changed_by_reading_it(embeddings: tuple[Path, dict[str, np.ndarray]]) -> None:
     options = OPTIONS | {"tokens": "text", "sequences": 3}
     before = dict(options)
-    read_points(embeddings[0], "layer_0", {}, options, tokens())
+    read_cloud(embeddings[0], "layer_0", {}, options, tokens())
     assert options == before
 
 
@@ -238,4 +240,4 @@ def test_too_few_points_are_told_with_the_cloud_and_its_tokens(
 
 def test_a_representation_that_is_not_there_is_named(embeddings: tuple[Path, dict[str, np.ndarray]]) -> None:
     with pytest.raises(ValueError, match="layer_7"):
-        read_points(embeddings[0], "layer_7", {}, OPTIONS, tokens())
+        read_cloud(embeddings[0], "layer_7", {}, OPTIONS, tokens())

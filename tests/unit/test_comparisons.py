@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from idsweep.config.load import ConfigError, load
 from idsweep.sweep.comparisons import pairs
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.expand import expand
+from idsweep.sweep.sweep import Sweep
 
 FOLDER = Path(__file__).parents[2] / "config"
 BASE = {"tiny_neox": {"checkpoints": ["step256", "step512"]}}

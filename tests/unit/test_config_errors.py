@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from idsweep.config.load import ConfigError, load
-from idsweep.sweep.sweep import expand
+from idsweep.sweep.expand import expand
 from workflow.checkout import MINI, PROJECT, Project
 
 TWONN, GLOBAL_TWONN = MINI["estimator_sets"]["quick"]

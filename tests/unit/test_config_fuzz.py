@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from idsweep.config import load as configuration
-from idsweep.sweep.sweep import Sweep, expand
-from idsweep.workflow.job_graph import MADE_BY, Staleness
+from idsweep.sweep.expand import expand
+from idsweep.sweep.outputs import MADE_BY
+from idsweep.sweep.sweep import Sweep
+from idsweep.workflow.job_graph import Staleness
 from idsweep.workflow.signature import Digests
 
 from unit.generated_configs import PROJECT, SCHEMA, broken, plausible, valid_by_schema

@@ -24,16 +24,12 @@ from idsweep.data.corpora import (
     Part,
     _hub_files,
     choose_sequences,
-    corpus_file,
-    corpus_files,
     load_sequences,
-    names_count,
-    offers_splits,
     read_corpus,
     read_labelled,
-    reading,
     split_sequences,
 )
+from idsweep.data.entries import corpus_file, corpus_files, names_count, offers_splits, reading
 
 LEE = {
     "loader": "text",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from idsweep.data.corpora import RELEASES, read_corpus
+from idsweep.data.corpora import read_corpus
 from idsweep.data.dialogues import EMOTIONS, READERS, fetch_release, utterances
+from idsweep.data.entries import RELEASES
 
 
 def said(*texts: str) -> dict:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from idsweep.estimators import estimate_global, estimate_local, estimate_mean
 from idsweep.estimators.layer import Cloud, estimate_layer
-from idsweep.files.parquet import ESTIMATES
+from idsweep.files.columns import ESTIMATES
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.neighbors.variants import is_null, of_cloud
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from idsweep import estimators
 from idsweep.estimators import Estimate, estimate_global, estimate_local
 from idsweep.estimators.lpca import VERSIONS
-from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
+from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.search import nearest_neighbors
 
 N, L = 120, 30
 ADAPTED = [name for name in estimators.names() if estimators.module_of(name).endswith(".scikit_dimension")]

@@ -10,8 +10,9 @@ import pytest
 from idsweep.config import load as config
 from idsweep.config.lists import clouds, estimates
 from idsweep.config.load import ConfigError
+from idsweep.sweep.expand import expand
 from idsweep.sweep.models import safe
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import Staleness
 from idsweep.workflow.signature import Digests
 

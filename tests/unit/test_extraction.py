@@ -15,8 +15,8 @@ import pytest
 import torch
 from idsweep.extraction import forward as extraction
 from idsweep.extraction.forward import BUFFER_BYTES, extract_hidden_states
+from idsweep.files.columns import SEQUENCES
 from idsweep.files.packages import path_in_package
-from idsweep.files.parquet import SEQUENCES
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
 from transformers import AutoConfig, AutoModel

@@ -11,7 +11,8 @@ import pytest
 from idsweep.config.load import ConfigError, _read_yaml, load
 from idsweep.figures import registry
 from idsweep.sweep import figure_checks
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.expand import expand
+from idsweep.sweep.sweep import Sweep
 
 FOLDER = Path(__file__).parents[2] / "config"
 SUMS: dict[str, Any] = {

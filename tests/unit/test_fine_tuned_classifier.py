@@ -11,9 +11,9 @@ import torch
 from idsweep.data.corpora import LabelledTexts
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.sweep.models import TEST_METRICS, TRAINED_METRICS
 from idsweep.training import fine_tuned_classifier
 from idsweep.training.fine_tuned_classifier import classification_metrics, fine_tune_classifier, new_classifier
+from idsweep.training.kinds import TEST_METRICS, TRAINED_METRICS
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer, word_tokenizer
 from peft import PeftModel

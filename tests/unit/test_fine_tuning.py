@@ -18,10 +18,10 @@ import torch
 from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import adapter_files, weight_files
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.sweep.models import TRAINED_METRICS
 from idsweep.training import fine_tuning
 from idsweep.training.fine_tuned_language_model import PaddedTexts, fine_tune_language_model, token_rows
 from idsweep.training.fine_tuning import NOT_PREDICTED, SCHEDULES, fine_tune
+from idsweep.training.kinds import TRAINED_METRICS
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer
 from safetensors.torch import load_file

@@ -10,9 +10,9 @@ import pytest
 import torch
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.sweep.models import TRAINED_METRICS
 from idsweep.training import lora_embedding
 from idsweep.training.checkpoint import save_checkpoint
+from idsweep.training.kinds import TRAINED_METRICS
 from idsweep.training.language_model import train_language_model
 from idsweep.training.lora_embedding import train_lora_embedding
 from idsweep.training.metrics import METRICS

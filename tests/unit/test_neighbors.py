@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from idsweep.neighbors import search as neighbors
+from idsweep.neighbors import search as cpu_search
 from idsweep.neighbors import search_torch
-from idsweep.neighbors.search import check_cloud, nearest_neighbors
+from idsweep.neighbors.graph import check_cloud, unit_and_slope
+from idsweep.neighbors.search import nearest_neighbors
 
 
 def brute_force(X, k):
@@ -83,7 +84,7 @@ def test_a_duplicate_is_a_neighbour_but_the_point_itself_is_not():
 
 
 def test_float64_products_replace_the_float32_ones(monkeypatch):
-    monkeypatch.setattr(neighbors, "_candidates", None)  # would fail if it were called
+    monkeypatch.setattr(cpu_search, "_candidates", None)  # would fail if it were called
     X = np.random.default_rng(0).standard_normal((50, 3))
     np.testing.assert_array_equal(nearest_neighbors(X, 5, dtype="float64").indices, brute_force(X, 5)[0])
     with pytest.raises(ValueError, match="dtype = 'float16' is not known; it must be one of float32, float64"):
@@ -108,9 +109,9 @@ def test_two_points():
 
 @pytest.mark.parametrize("kept_bytes", [0, 2**30], ids=["blocks are made anew", "blocks are kept"])
 def test_many_blocks_with_a_partial_one(monkeypatch, kept_bytes):
-    monkeypatch.setattr(neighbors, "BLOCK", 64)
-    monkeypatch.setattr(neighbors, "DENSE_BYTES", 1)
-    monkeypatch.setattr(neighbors, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(cpu_search, "BLOCK", 64)
+    monkeypatch.setattr(cpu_search, "DENSE_BYTES", 1)
+    monkeypatch.setattr(cpu_search, "KEPT_BYTES", kept_bytes)
     monkeypatch.setattr(search_torch, "MEMORY_BYTES", 2**16)
     rng = np.random.default_rng(1)
     X = np.concatenate([rng.standard_normal((407, 30)), np.zeros((30, 30))]).astype(np.float32)
@@ -128,7 +129,7 @@ def test_search_in_float64_is_reached_and_needed(monkeypatch):
     expected_indices, _ = brute_force(X, 10)
     np.testing.assert_array_equal(nearest_neighbors(X, 10).indices, expected_indices)
     searched = []
-    monkeypatch.setattr(neighbors, "_search_in_float64", lambda X, k, points, *rest: searched.extend(points))
+    monkeypatch.setattr(cpu_search, "_search_in_float64", lambda X, k, points, *rest: searched.extend(points))
     nearest_neighbors(X, 10)
     assert set(range(300)) <= set(searched)
 
@@ -145,7 +146,7 @@ def test_certificate_bounds_every_float32_value(scale):
     squares = np.einsum("ij,ij->i", single.astype(float), single.astype(float))
     halves = (squares / 2).astype(np.float32)
     values = (halves[:, None] + halves) - single @ single.T
-    unit, slope = neighbors.unit_and_slope(np.float32, X.shape[1])
+    unit, slope = unit_and_slope(np.float32, X.shape[1])
     for i in range(len(X)):
         for j in range(len(X)):
             bound = kernels.largest_value(np.linalg.norm(X[i] - X[j]), np.sqrt(squares[i]), unit, slope)

@@ -11,7 +11,8 @@ from idsweep import estimators
 from idsweep.estimators import corrint, estimate_global
 from idsweep.machine import compiled
 from idsweep.neighbors import kernels
-from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
+from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.search import nearest_neighbors
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import cdist
 

@@ -17,7 +17,8 @@ from idsweep.planning.jobs import Sizes
 from idsweep.planning.models import shape_of
 from idsweep.planning.page import page
 from idsweep.planning.plan import DELETED, Plan, corrected, plan
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.expand import expand
+from idsweep.sweep.sweep import Sweep
 
 PROJECT = Path(__file__).parents[2]
 PUBLISHED = {

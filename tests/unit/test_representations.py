@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep.files.parquet import POINTS, EmbeddingsWriter
+from idsweep.files.columns import POINTS
 from idsweep.files.representations import Combination, blocks, combine, in_order, layer_of, of_layer
+from idsweep.files.vectors import EmbeddingsWriter
 from idsweep.neighbors import clouds
 
 RNG = np.random.default_rng(3)
@@ -61,10 +62,10 @@ def embeddings(tmp_path: Path) -> Path:
 
 def test_clouds_of_a_file_are_its_layers_and_their_combinations(embeddings: Path) -> None:
     assert clouds.names(embeddings, COMBINATIONS) == [*map(of_layer, range(4)), "average", "wide"]
-    single = clouds.read_points(embeddings, "layer_1", COMBINATIONS, OPTIONS, TOKENS)
-    average = clouds.read_points(embeddings, "average", COMBINATIONS, OPTIONS, TOKENS)
+    single = clouds.read_cloud(embeddings, "layer_1", COMBINATIONS, OPTIONS, TOKENS)
+    average = clouds.read_cloud(embeddings, "average", COMBINATIONS, OPTIONS, TOKENS)
     np.testing.assert_array_equal(single.rows, average.rows)  # the same tokens in every representation
     places = (average.rows - 10) // 2
     np.testing.assert_array_equal(single.vectors, STATES[1, places])
     np.testing.assert_allclose(average.vectors, (STATES[1, places] + STATES[3, places]) / 2, rtol=1e-6)
-    assert clouds.read_points(embeddings, "wide", COMBINATIONS, OPTIONS, TOKENS).vectors.shape == (30, 12)
+    assert clouds.read_cloud(embeddings, "wide", COMBINATIONS, OPTIONS, TOKENS).vectors.shape == (30, 12)

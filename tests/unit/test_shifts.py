@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from idsweep.files.parquet import ESTIMATES, POINTS
+from idsweep.files.columns import ESTIMATES, POINTS
 from idsweep.statistics.resampling import mean_interval
 from idsweep.tables.shifts import SHIFTS, compare_estimates, paired_shift
 from scipy import stats

@@ -11,19 +11,16 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from idsweep.cli import main
-from idsweep.files.parquet import (
+from idsweep.files.parquet import provenance, read_table, whole_or_nothing, write_table
+from idsweep.files.vectors import (
     EmbeddingsWriter,
     NeighborsWriter,
-    provenance,
     read_embeddings,
     read_estimates,
     read_neighbors,
     read_points,
-    read_table,
     representations,
     variants,
-    whole_or_nothing,
-    write_table,
 )
 from idsweep.neighbors.points import prepare_points
 

@@ -11,8 +11,9 @@ import pytest
 from idsweep.config.load import ConfigError, load
 from idsweep.data import equations
 from idsweep.data.corpora import Part, load_sequences, read_corpus, split_sequences
-from idsweep.sweep.models import KINDS_FROM_BASE, TRAINED_METRICS
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.expand import expand
+from idsweep.sweep.sweep import Sweep
+from idsweep.training.kinds import KINDS_FROM_BASE, TRAINED_METRICS
 from idsweep.workflow.job_graph import Staleness
 from idsweep.workflow.signature import Digests
 

@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from idsweep.files import parquet
+from idsweep.files.columns import ESTIMATES
+from idsweep.files.vectors import write_estimates
 from idsweep.tables import collect
 
 IDENTITY = {
@@ -27,7 +29,7 @@ IDENTITY = {
 }
 
 
-def write_estimates(path: Path, values: list[float], layer: int = 3) -> str:
+def write_file(path: Path, values: list[float], layer: int = 3) -> str:
     """Local values, their mean and one global estimate of a cloud; and a null whose values are ten times as large."""
     rows = []
     for variant, factor in (("data", 1.0), ("gaussian", 10.0)):
@@ -41,16 +43,14 @@ def write_estimates(path: Path, values: list[float], layer: int = 3) -> str:
         mean = factor * np.mean([value for value in values if value == value] or [np.nan])
         rows.append(cloud | stable | {"scope": "mean", "value": mean, "standard_error": factor * 0.125})
         rows.append(cloud | stable | {"scope": "global", "value": factor * 7.5, "standard_error": 0.25})
-    table, name = pa.Table.from_pylist(rows, schema=parquet.ESTIMATES), f"layer_{layer}"
-    parquet.write_estimates(
-        path, {name: table}, {"identities": {name: IDENTITY | {"representation": name, "layer": layer}}}
-    )
+    table, name = pa.Table.from_pylist(rows, schema=ESTIMATES), f"layer_{layer}"
+    write_estimates(path, {name: table}, {"identities": {name: IDENTITY | {"representation": name, "layer": layer}}})
     return str(path)
 
 
 def test_summaries_are_numpy_s_and_pandas(tmp_path: Path) -> None:
     values = np.random.default_rng(0).gamma(4.0, 2.0, 500)
-    found = collect.collect_estimates([write_estimates(tmp_path / "a.parquet", values.tolist())]).local
+    found = collect.collect_estimates([write_file(tmp_path / "a.parquet", values.tolist())]).local
     for row, factor in zip(found.to_pylist(), (1, 10), strict=True):
         described = pd.Series(factor * values).describe(percentiles=[0.05, 0.25, 0.5, 0.75, 0.95])
         for name, of_pandas in (("mean", "mean"), ("standard_deviation", "std"), ("median", "50%"), ("q05", "5%")):
@@ -66,17 +66,17 @@ def test_summaries_are_numpy_s_and_pandas(tmp_path: Path) -> None:
 
 
 def test_undefined_values_are_counted_and_in_no_mean(tmp_path: Path) -> None:
-    file = write_estimates(tmp_path / "a.parquet", [1.0, float("nan"), 3.0])
+    file = write_file(tmp_path / "a.parquet", [1.0, float("nan"), 3.0])
     row = collect.collect_estimates([file]).local.to_pylist()[0]
     assert (row["mean"], row["median"], row["n_points"], row["n_undefined"]) == (2.0, 2.0, 3, 1)
-    nothing = write_estimates(tmp_path / "b.parquet", [float("nan")] * 3)
+    nothing = write_file(tmp_path / "b.parquet", [float("nan")] * 3)
     row = collect.collect_estimates([nothing]).local.to_pylist()[0]
     assert np.isnan(row["mean"]) and np.isnan(row["median"])
     assert row["n_undefined"] == 3
 
 
 def test_global_estimates(tmp_path: Path) -> None:
-    found = collect.collect_estimates([write_estimates(tmp_path / "a.parquet", [1.0, 2.0])]).global_
+    found = collect.collect_estimates([write_file(tmp_path / "a.parquet", [1.0, 2.0])]).global_
     row = found.to_pylist()[0]
     assert (row["value"], row["standard_error"], row["n_points"], row["n_undefined"]) == (7.5, 0.25, 2, 0)
     assert found["variant"].to_pylist() == ["data", "gaussian"]
@@ -84,7 +84,7 @@ def test_global_estimates(tmp_path: Path) -> None:
 
 
 def test_pointwise_values_carry_their_identity_and_are_of_the_data(tmp_path: Path) -> None:
-    files = [write_estimates(tmp_path / f"{layer}.parquet", [1.0, 2.0], layer) for layer in (0, 1)]
+    files = [write_file(tmp_path / f"{layer}.parquet", [1.0, 2.0], layer) for layer in (0, 1)]
     frame = collect.read_frame("pointwise", files)
     assert frame["layer"].tolist() == [0, 0, 1, 1]
     assert frame["value"].tolist() == [1.0, 2.0, 1.0, 2.0]

@@ -12,8 +12,8 @@ from idsweep.data.corpora import Corpus
 from idsweep.data.pieces import parts
 from idsweep.data.tokens import sample_tokens, sample_vocabulary
 from idsweep.extraction.losses import TOKEN_LOSSES
+from idsweep.files.columns import ESTIMATES, POINTS, SEQUENCES
 from idsweep.files.packages import path_in_package
-from idsweep.files.parquet import ESTIMATES, POINTS, SEQUENCES
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.statistics.resampling import correlation_interval, mean_interval
 from idsweep.tables.token_tables import (

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from idsweep.data.corpora import Corpus
 from idsweep.data.tokens import counts, sample_tokens, sample_vocabulary
+from idsweep.files.columns import POINTS, SEQUENCES
 from idsweep.files.packages import path_in_package
-from idsweep.files.parquet import POINTS, SEQUENCES
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.tokenizer import train_tokenizer
 from tokenizers import Tokenizer

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from idsweep.config.load import ConfigError, load
+from idsweep.sweep.expand import expand
 from idsweep.sweep.models import Model
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import Staleness
 from idsweep.workflow.signature import Digests
 from safetensors.numpy import save_file

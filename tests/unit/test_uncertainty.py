@@ -63,7 +63,7 @@ def test_bootstrap_of_a_mean_tends_to_the_linear_error(groups):
 )
 def test_twonn_s_influence_is_the_effect_of_resampling_its_ratios(options):
     """The spread of the fit over really resampled ratios, in blocks, is what the linear error says."""
-    from idsweep.neighbors.search import NeighborGraph
+    from idsweep.neighbors.graph import NeighborGraph
 
     n, blocks = 600, 120
     ratios = np.exp(RNG.exponential(1 / 5, n) * np.repeat(RNG.uniform(0.5, 2, blocks), n // blocks))

@@ -24,8 +24,8 @@ from idsweep.models.checkpoints import load_model
 from idsweep.models.hub import HubFile, fetch
 from idsweep.models.static_vectors import FORMATS, load_vectors
 from idsweep.models.tokenizers import load_tokenizer
+from idsweep.sweep.expand import expand
 from idsweep.sweep.models import safe
-from idsweep.sweep.sweep import expand
 from idsweep.training import fine_tuning
 from idsweep.training.unfinished import Unfinished
 from idsweep.workflow import report

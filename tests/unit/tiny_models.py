@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 import transformers
 from idsweep.extraction.forward import extract_hidden_states
-from idsweep.files.parquet import POINTS, SEQUENCES
+from idsweep.files.columns import POINTS, SEQUENCES
 from transformers import AutoConfig
 
 VOCABULARY = 99

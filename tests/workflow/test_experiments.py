@@ -18,8 +18,9 @@ from gensim.models import KeyedVectors
 from idsweep.config.load import load
 from idsweep.data.corpora import read_labelled
 from idsweep.files.packages import path_in_package
-from idsweep.files.parquet import read_embeddings, read_estimates, read_table
-from idsweep.neighbors.clouds import read_points
+from idsweep.files.parquet import read_table
+from idsweep.files.vectors import read_embeddings, read_estimates
+from idsweep.neighbors.clouds import read_cloud
 from idsweep.neighbors.points import Points
 from safetensors.numpy import load_file
 from scipy.spatial.distance import directed_hausdorff
@@ -91,7 +92,7 @@ def embedded(checkout: Path) -> Project:
 
 def matrix(project: Project, model: str, cloud: str) -> np.ndarray:
     """The cloud of a model's embedding matrix, float64 (N, D)."""
-    points = read_points(
+    points = read_cloud(
         project.results / f"embeddings/{model}/final/vocabulary.parquet",
         "input_embeddings",
         {},
@@ -335,7 +336,7 @@ def sensitive(checkout: Path) -> Project:
 
 def cloud(project: Project, name: str) -> Points:
     """A cloud of the last layer as the workflow makes it."""
-    return read_points(
+    return read_cloud(
         project.results / "embeddings/minilm/final/lee_news.parquet",
         "layer_6",
         {},

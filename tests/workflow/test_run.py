@@ -16,19 +16,18 @@ import skdim
 import yaml
 from idsweep.config.load import load
 from idsweep.estimators import estimate_global
-from idsweep.files.parquet import (
+from idsweep.files.parquet import provenance, read_table
+from idsweep.files.vectors import (
     EmbeddingsWriter,
-    provenance,
     read_embeddings,
     read_estimates,
     read_neighbors,
     read_points,
-    read_table,
     representations,
 )
 from idsweep.neighbors.points import prepare_points
 from idsweep.neighbors.variants import of_cloud
-from idsweep.sweep.sweep import expand
+from idsweep.sweep.expand import expand
 
 from workflow.checkout import MINI, PROJECT, Project
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from idsweep.files.packages import path_in_package
-from idsweep.files.parquet import read_embeddings, read_table
+from idsweep.files.parquet import read_table
+from idsweep.files.vectors import read_embeddings
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig
 

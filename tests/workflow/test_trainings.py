@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import skdim
-from idsweep.files.parquet import provenance, read_embeddings, read_table
+from idsweep.files.parquet import provenance, read_table
+from idsweep.files.vectors import read_embeddings
 from idsweep.tables.events import CORRELATIONS, EVENTS, LEADS
 from sklearn.neighbors import NearestNeighbors
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from idsweep.config.keys import page
-from idsweep.files.parquet import describe, provenance
+from idsweep.files.parquet import provenance
+from idsweep.files.vectors import describe
 from idsweep.version import __version__
 
 

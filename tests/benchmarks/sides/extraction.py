@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.files.packages import path_in_package
-from idsweep.files.parquet import EmbeddingsWriter
+from idsweep.files.vectors import EmbeddingsWriter
 
 PACKAGES = ("idsweep", "numpy", "pyarrow", "torch", "transformers")
 MAX_LENGTH = 256

@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 from idsweep.estimators import estimate_global, estimate_local
-from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
+from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.search import nearest_neighbors
 
 PACKAGES = ("idsweep", "numpy", "scipy", "numba", "pyarrow", "torch")
 

@@ -34,9 +34,7 @@ from __future__ import annotations
 
 import codecs
 import logging
-import os
 import re
-import string
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -46,33 +44,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from idsweep.files.packages import path_in_package
+from idsweep.data.entries import (
+    COMPRESSED,
+    LABEL_KEYS,
+    LOADERS_WITH_ENCODING,
+    check_entry,
+    corpus_file,
+    has_labels,
+    needed_columns,
+    shares,
+    source_split,
+    texts_below,
+)
 
 logger = logging.getLogger(__name__)
 
-LOADERS = ("text", "csv", "json", "parquet", "folder", "hub", "equations")
-LOADERS_WITH_ENCODING = ("text", "csv", "json", "folder")
-LOADERS_OF_HUB_FILES = ("text", "csv", "json", "parquet")
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-RELEASES = ("multiwoz", "sgd", "emowoz")
-RELEASE_SPLITS = ("train", "validation", "test")
-PLACE_KEYS = ("package", "file", "path")
-SOURCE_KEYS = (
-    *PLACE_KEYS,
-    "hub",
-    "config",
-    "revision",
-    "release",
-    "url",
-    "split",
-    "own_splits",
-    "streaming",
-    "encoding",
-)
-EQUATION_KEYS = ("task", "modulus", "degree")
-TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
-LABEL_KEYS = ("label_column", "label_pattern")
-KEYS = frozenset(("loader", *SOURCE_KEYS, *EQUATION_KEYS, *TEXT_KEYS, *LABEL_KEYS))
 ROWS_AT_ONCE = 1000
 DRAWS_AT_ONCE = 4096
 
@@ -120,78 +106,6 @@ class Part(NamedTuple):
     seed: int
     trained_fraction: float | None = None
     held_out_fraction: float | None = None
-
-
-def corpus_file(spec: Mapping[str, Any]) -> Path | None:
-    """The local file or folder that determines a dataset's content, or None if it comes from elsewhere.
-
-    Of a release it is what `path` names, not the Parquet that is made of it.
-
-    Raises ValueError if a key of the entry has a wrong value, if it names no source or several, if the package that
-    holds the file is not installed, or if the file is missing or may not be read.
-    """
-    _check(spec)
-    if "hub" in spec or "url" in spec or spec["loader"] == "equations":
-        return None
-    key = "file" if "package" in spec else "path"
-    try:
-        path = path_in_package(spec["package"], spec["file"]) if "package" in spec else Path(spec["path"]).expanduser()
-        return _checked(path, spec, key)
-    except (OSError, RuntimeError) as error:  # a name that is too long, a folder that may not be entered, ~nobody
-        raise ValueError(f"{key}: {spec[key]!r} cannot be looked for: {error}. Mend the path.") from error
-
-
-def _checked(path: Path, spec: Mapping[str, Any], key: str) -> Path:
-    texts = _texts_below(path) if spec["loader"] == "folder" and path.is_dir() else []
-    if locked := [each for each in (path, *texts) if each.exists() and not os.access(each, os.R_OK)]:
-        raise ValueError(f"{key}: {str(locked[0])!r} may not be read. Change its permissions.")
-    if spec["loader"] == "folder":
-        if not path.is_dir():
-            raise ValueError(f"{key}: there is no folder {str(path)!r}. Relative paths start at the working directory.")
-        if not texts:
-            raise ValueError(f"{key}: the folder {str(path)!r} holds no *.txt file.")
-        return path
-    if not path.is_file() and not ("release" in spec and path.is_dir()):
-        raise ValueError(f"{key}: there is no file {str(path)!r}. Relative paths start at the working directory.")
-    if path.suffix in COMPRESSED and spec.get("encoding", "utf-8").lower() not in ("utf-8", "utf8"):
-        # The library `datasets` ignores the encoding of compressed files.
-        raise ValueError(f"encoding: compressed files are read as UTF-8 only; unpack {path} to read it otherwise.")
-    return path
-
-
-def corpus_files(spec: Mapping[str, Any]) -> list[Path]:
-    """All local files that determine a dataset's content, sorted; none if it comes from the hub.
-
-    Not meant for releases, whose texts come from the Parquet made of them. Raises ValueError as `corpus_file` does.
-    """
-    path = corpus_file(spec)
-    if path is None:
-        return []
-    if spec["loader"] == "folder":
-        return _texts_below(path)
-    return [path]
-
-
-def names_count(spec: Mapping[str, Any]) -> bool:
-    """Whether the names of a dataset's files shape its texts, besides their content: column `file` of a folder."""
-    return spec["loader"] == "folder" and "file" in _needed(spec)
-
-
-def offers_splits(spec: Mapping[str, Any]) -> bool:
-    """Whether another `split` than the entry's is other rows; if not, `split` is a name without meaning."""
-    parted = "own_splits" in spec or "release" in spec or spec["loader"] == "hub"
-    return parted or ("hub" in spec and "{split}" in spec["file"])
-
-
-def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
-    """What of an entry shapes its texts besides the content of its file: all but where a local file lies.
-
-    labels: also what shapes their labels. Of equations it is the task alone: nothing is read, split or cleaned.
-    """
-    if spec["loader"] == "equations":
-        return {key: spec[key] for key in ("loader", *EQUATION_KEYS) if key in spec}
-    left_out = (*(PLACE_KEYS if "hub" not in spec else ()), *(() if labels else LABEL_KEYS))
-    return {key: value for key, value in spec.items() if key not in left_out}
 
 
 def read_corpus(
@@ -256,7 +170,7 @@ def read_corpus(
         index,
         texts=[each.text for _, each in chosen],
         spans=[each.spans for _, each in chosen] if has_spans else None,
-        labels=[each.label for _, each in chosen] if _has_labels(spec) else None,
+        labels=[each.label for _, each in chosen] if has_labels(spec) else None,
     )
 
 
@@ -272,7 +186,7 @@ def read_labelled(
 
     Raises ValueError if the entry names no labels, if a text has none, and as `read_corpus` does.
     """
-    if not _has_labels(spec):
+    if not has_labels(spec):
         raise ValueError(
             "label_column: the dataset names no labels. Give the column that holds them as label_column, or "
             "label_pattern, a regular expression with one group that finds them in the texts."
@@ -343,130 +257,8 @@ def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, An
             "(`idsweep.data.dialogues.utterances` makes it, and so does the workflow)."
         )
     left = {key: value for key, value in spec.items() if key not in ("release", "url")}
-    _check(spec if {"url", "path"} & set(spec) else spec | {"path": str(file)})
+    check_entry(spec if {"url", "path"} & set(spec) else spec | {"path": str(file)})
     return left | {"path": str(file), "where": {**spec.get("where", {}), "split": spec.get("split", "train")}}
-
-
-def _check(spec: Mapping[str, Any]) -> None:
-    if unknown := sorted(set(spec) - KEYS):
-        raise ValueError(f"A dataset has no key {unknown[0]!r}; it may have {', '.join(sorted(KEYS))}.")
-    loader = spec.get("loader")
-    if loader not in LOADERS:
-        raise ValueError(f"loader: {loader!r} is not known; choose one of {', '.join(LOADERS)}.")
-    if loader == "equations":
-        _check_equations(spec)
-        return
-    if given := [key for key in EQUATION_KEYS if key in spec]:
-        raise ValueError(f"{given[0]}: it holds for the loader 'equations', not for {loader!r}.")
-    _check_source(spec, loader)
-    if "release" in spec:
-        _check_release(spec, loader)
-    if "own_splits" in spec:
-        _check_own_splits(spec)
-    if "column" in spec and "template" in spec:
-        raise ValueError("A dataset has either 'column' or 'template', not both.")
-    if "class_names" in spec and "class_column" not in spec:
-        raise ValueError("class_names: they name the classes of 'class_column', which is missing.")
-    for key in ("template", "remove"):
-        if "class_column" in spec and key in spec:
-            raise ValueError(f"class_column: its classes belong to words of one column, so {key!r} cannot be used.")
-    if "label_column" in spec and "label_pattern" in spec:
-        raise ValueError("A dataset has either 'label_column' or 'label_pattern', not both.")
-    for key in ("remove", "label_pattern"):
-        try:
-            pattern = re.compile(spec.get(key, "()"))
-        except re.error as error:
-            raise ValueError(f"{key}: {spec[key]!r} is no regular expression: {error}.") from None
-        if key == "label_pattern" and pattern.groups != 1:
-            raise ValueError(
-                f"label_pattern: {spec[key]!r} has {pattern.groups} groups. Give it one, which is the label, as in "
-                "'^__label__(\\w+)'; other brackets are (?:…)."
-            )
-    if "encoding" in spec:
-        _check_encoding(spec["encoding"])
-    if "template" in spec:
-        _check_template(spec["template"])
-    if strange := [name for name in spec.get("where", {}) if not isinstance(name, str)]:
-        raise ValueError(f"where: {strange[0]!r} is not the name of a column; put it in quotes if it is.")
-    if "encoding" in spec and loader not in LOADERS_WITH_ENCODING:
-        raise ValueError(f"encoding: it holds for {', '.join(LOADERS_WITH_ENCODING)}, not for {loader}.")
-
-
-def _check_equations(spec: Mapping[str, Any]) -> None:
-    given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
-    if unused := sorted(given - set(EQUATION_KEYS)):
-        raise ValueError(f"{unused[0]}: equations have no such key; they have {', '.join(EQUATION_KEYS)}.")
-    if spec.get("split", "train") != "train":
-        raise ValueError(
-            "split: equations have none; each training takes its own part. Measure trained_on or held_out."
-        )
-    import_module("idsweep.data.equations").of_entry(spec)
-
-
-def _check_source(spec: Mapping[str, Any], loader: str) -> None:
-    sources = [key for key in ("package", "path", "hub", "url") if key in spec]
-    needs_file = sources == ["package"] or (sources == ["hub"] and loader != "hub")
-    if len(sources) != 1 or needs_file != ("file" in spec):
-        raise ValueError(
-            f"A dataset has one source: 'package' with 'file', or 'path', or 'hub' (with 'file' for any loader but "
-            f"hub), or 'release' with 'url'; given: {', '.join(sources) or 'none'}{' with file' * ('file' in spec)}."
-        )
-    of_hub = ("hub", *LOADERS_OF_HUB_FILES)
-    if (sources == ["hub"] and loader not in of_hub) or (loader == "hub" and sources != ["hub"]):
-        raise ValueError(
-            f"loader {loader!r} does not read from {sources[0]!r}; from 'hub' read {', '.join(of_hub)}, "
-            "and the loader 'hub' reads from nothing else."
-        )
-    if sources == ["url"] and "release" not in spec:
-        raise ValueError("url: only a 'release' is fetched from a URL; give a local 'path' or a 'hub' id.")
-    if sources == ["url"] and not re.match("https?://[^/]", spec["url"], re.IGNORECASE):
-        raise ValueError(f"url: {spec['url']!r} does not begin with http:// or https:// and the name of a server.")
-
-
-def _check_encoding(encoding: str) -> None:
-    try:
-        "a".encode(encoding)
-    except (LookupError, UnicodeError):  # also codecs between bytes, as hex
-        raise ValueError(f"encoding: {encoding!r} is not an encoding of text that Python knows, as latin-1.") from None
-
-
-def _check_template(template: str) -> None:
-    try:
-        fields = _fields(template)
-    except ValueError as error:
-        raise ValueError(f"template: {template!r} cannot be filled in: {error}.") from None
-    if not fields or not all(fields) or any(field.isdigit() for field in fields):
-        raise ValueError(f"template: {template!r} must name columns, as in '{{title}} {{body}}'.")
-
-
-def _check_release(spec: Mapping[str, Any], loader: str) -> None:
-    if spec["release"] not in RELEASES:
-        raise ValueError(f"release: {spec['release']!r} is not known; choose one of {', '.join(RELEASES)}.")
-    if loader != "parquet" or "hub" in spec or "package" in spec:
-        raise ValueError("release: it is made into Parquet, so it takes the loader 'parquet' and a 'url' or 'path'.")
-    if "own_splits" in spec:
-        raise ValueError(f"own_splits: a release has its own splits: {', '.join(RELEASE_SPLITS)}.")
-    if spec.get("split", "train") not in RELEASE_SPLITS:
-        raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(RELEASE_SPLITS)}.")
-
-
-def _check_own_splits(spec: Mapping[str, Any]) -> None:
-    if strange := [name for name in spec["own_splits"] if not isinstance(name, str)]:
-        raise ValueError(f"own_splits: {strange[0]!r} is not the name of a split; put it in quotes if it is.")
-    shares = _shares(spec)
-    if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-9:
-        raise ValueError(f"own_splits: the proportions {shares} must be positive and sum to 1.")
-    if spec.get("split", "train") not in shares:
-        raise ValueError(f"split: {spec.get('split', 'train')!r} is none of own_splits: {', '.join(shares)}.")
-
-
-def _shares(spec: Mapping[str, Any]) -> dict[str, float]:
-    """The proportions by name, sorted, so that the order in which they were written does not matter."""
-    return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of")}
-
-
-def _source_split(spec: Mapping[str, Any]) -> str:
-    return spec["own_splits"].get("of", "train") if "own_splits" in spec else spec.get("split", "train")
 
 
 class _Source(NamedTuple):
@@ -482,7 +274,7 @@ def _source(spec: Mapping[str, Any], path: Path | None, source: str, stack: Exit
     from datasets import load_dataset
 
     stack.enter_context(_without_progress_bars())
-    split = _source_split(spec)
+    split = source_split(spec)
     options = {"split": split, "streaming": bool(spec.get("streaming"))}
     if spec["loader"] == "hub":
         name, options = spec["hub"], options | {"name": spec.get("config"), "revision": spec.get("revision")}
@@ -499,32 +291,13 @@ def _source(spec: Mapping[str, Any], path: Path | None, source: str, stack: Exit
         options["batch_size"] = ROWS_AT_ONCE  # else Arrow reads ahead by 16 row groups, however large they are
     with _explained(spec, path, source):
         rows = load_dataset(name, **options)
-    return _Source(_batches(rows, _needed(spec), spec, path, source), rows.features)
+    return _Source(_batches(rows, needed_columns(spec), spec, path, source), rows.features)
 
 
 def _hub_files(spec: Mapping[str, Any]) -> str:
     """Where `file` of a hub dataset lies, as the library `datasets` takes it."""
     revision = f"@{spec['revision']}" if "revision" in spec else ""
-    return f"hf://datasets/{spec['hub']}{revision}/{spec['file'].replace('{split}', _source_split(spec))}"
-
-
-def _needed(spec: Mapping[str, Any]) -> list[str]:
-    """The columns that the entry names; each once."""
-    named = [spec.get("column", "text")]
-    if "template" in spec:
-        named = _fields(spec["template"])
-    others = [spec[key] for key in ("class_column", "label_column") if key in spec]
-    return list(dict.fromkeys([*named, *others, *spec.get("where", {})]))
-
-
-def _has_labels(spec: Mapping[str, Any]) -> bool:
-    return any(key in spec for key in LABEL_KEYS)
-
-
-def _fields(template: str) -> list[str]:
-    """The columns that a template names, also in the format of another. Raises ValueError if braces do not match."""
-    parts = [(field, format) for _, field, format, _ in string.Formatter().parse(template) if field is not None]
-    return [name for field, format in parts for name in (re.split(r"[.\[]", field)[0], *_fields(format))]
+    return f"hf://datasets/{spec['hub']}{revision}/{spec['file'].replace('{split}', source_split(spec))}"
 
 
 def _batches(
@@ -538,16 +311,12 @@ def _batches(
 
 
 def _batches_of_folder(folder: Path, encoding: str) -> Iterator[Mapping[str, list]]:
-    for file in _texts_below(folder):
+    for file in texts_below(folder):
         try:
             text = file.read_bytes().decode(encoding)
         except UnicodeDecodeError as error:
             raise _undecodable(file, encoding, error.start) from error
         yield {"text": [text], "file": [file.relative_to(folder).as_posix()]}
-
-
-def _texts_below(folder: Path) -> list[Path]:
-    return sorted((file for file in folder.rglob("*.txt") if file.is_file()), key=lambda file: file.as_posix())
 
 
 @contextmanager
@@ -585,7 +354,7 @@ def _explained(spec: Mapping[str, Any], path: Path | None, source: str) -> Itera
         elif any(isinstance(cause, UnicodeDecodeError) for cause in causes):
             raise _undecodable(source, encoding, None) from error
         raise ValueError(
-            f"{source} cannot be read as {spec['loader']}, split {_source_split(spec)!r}: {error}"
+            f"{source} cannot be read as {spec['loader']}, split {source_split(spec)!r}: {error}"
         ) from error
 
 
@@ -618,7 +387,7 @@ def _first_undecodable_byte(path: Path, encoding: str, step: int = 2**20) -> int
 
 def _rows(batches: Iterator[Mapping[str, list]], spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, dict]]:
     """(number, values by column) of the rows that the entry keeps; the first row of the source has number 1."""
-    needed = _needed(spec)
+    needed = needed_columns(spec)
     allowed = {key: value if isinstance(value, list) else [value] for key, value in spec.get("where", {}).items()}
     first = 1
     for batch, mask in _in_split(batches, spec):
@@ -645,9 +414,9 @@ def _in_split(
     if "own_splits" not in spec:
         yield from ((batch, None) for batch in batches)
         return
-    shares = _shares(spec)
-    ends = np.cumsum(list(shares.values()))
-    place = list(shares).index(spec.get("split", "train"))
+    proportions = shares(spec)
+    ends = np.cumsum(list(proportions.values()))
+    place = list(proportions).index(spec.get("split", "train"))
     lower, upper = (0.0 if place == 0 else ends[place - 1]), (1.0 if place == len(ends) - 1 else ends[place])
     generator = np.random.Generator(np.random.PCG64(spec["own_splits"].get("seed", 42)))
     if spec.get("streaming"):
@@ -759,7 +528,7 @@ def _clean(texts: Iterable[tuple[int, _Text]], spec: Mapping[str, Any], source: 
                 spans = _moved(spans, len(raw) - len(raw.lstrip()), len(text))
         # A prefix may begin with white space (headings of WikiText), so it is looked for before `strip` too.
         if text and not (prefixes and (text.startswith(prefixes) or raw.startswith(prefixes))):
-            if not label and _has_labels(spec):
+            if not label and has_labels(spec):
                 raise ValueError(
                     f"{source}, row {number}: the text {text[:60]!r} has no label. Mend the row, leave it out by 'where' or "
                     f"'drop_prefixes', or mend {next(key for key in LABEL_KEYS if key in spec)!r}."

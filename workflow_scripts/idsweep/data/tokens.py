@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from idsweep.data.corpora import WORD, Corpus, Span
-from idsweep.files.parquet import MEAN_POSITION, POINTS, SEQUENCES
+from idsweep.files.columns import MEAN_POSITION, POINTS, SEQUENCES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.search import NeighborGraph, scale_of, unit_and_slope
+from idsweep.neighbors.graph import NeighborGraph, scale_of, unit_and_slope
 from idsweep.statistics.uncertainty import linear_error
 
 BLOCK = 512

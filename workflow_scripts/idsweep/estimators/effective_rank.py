@@ -12,8 +12,8 @@ import numpy as np
 
 from idsweep.estimators import spectra
 from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import eigenvalues_of
-from idsweep.neighbors.search import NeighborGraph
 
 # Eigenvalues are exact to about 1e-15 of the largest, and a zero among them is only as small as that. Its root, a
 # singular value of 3e-8, would count, and the derivative of the entropy is infinite at zero.

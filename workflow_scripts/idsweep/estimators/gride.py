@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.search import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.statistics.uncertainty import linear_error
 
 # a ratio farther above the median than this many times the distance from there to the 95th percentile is left out

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from idsweep import estimators
 from idsweep.estimators import Estimate
-from idsweep.files.parquet import ESTIMATES, constant, to_arrow
-from idsweep.neighbors.search import NeighborGraph
+from idsweep.files.columns import ESTIMATES
+from idsweep.files.parquet import constant, to_arrow
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.variants import DATA, is_null
 
 logger = logging.getLogger(__name__)

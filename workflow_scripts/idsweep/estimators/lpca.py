@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import eigenvalues_of, leading_directions
-from idsweep.neighbors.search import NeighborGraph
 
 # answered here, for all neighbourhoods at once, from the eigenvalues
 RULES = ("Fan", "ratio", "participation_ratio", "Kaiser", "broken_stick")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.search import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.statistics.uncertainty import bootstrap_error, linear_error
 
 AVERAGES = ("mackay_ghahramani", "arithmetic", "median")

@@ -11,8 +11,8 @@ import numpy as np
 
 from idsweep.estimators import spectra
 from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import gram_matrices
-from idsweep.neighbors.search import NeighborGraph
 
 
 def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center: bool = True) -> np.ndarray:

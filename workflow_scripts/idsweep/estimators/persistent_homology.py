@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.search import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph
 
 RANGE_TYPES = ("fraction", "num")
 

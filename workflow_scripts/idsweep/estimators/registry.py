@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from idsweep.neighbors.search import NeighborGraph, check_cloud, nearest_neighbors
+from idsweep.neighbors.graph import NeighborGraph, check_cloud
+from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import linear_error
 
 FOUNDATIONS = frozenset({"layer", "registry", "scikit_dimension", "spectra"})

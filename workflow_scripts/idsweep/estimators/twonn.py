@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import nearest_two_within
-from idsweep.neighbors.search import NeighborGraph
 from idsweep.statistics.uncertainty import linear_error
 
 METHODS = ("linear", "mle")

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from idsweep.files.parquet import MEAN_POSITION, to_numpy
+from idsweep.files.columns import MEAN_POSITION
+from idsweep.files.parquet import to_numpy
 
 
 class Rows(NamedTuple):

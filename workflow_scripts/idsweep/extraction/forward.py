@@ -31,7 +31,7 @@ import torch
 
 from idsweep.extraction.batches import Batch, Rows, next_batch, rows_to_run
 from idsweep.extraction.losses import NOT_FINITE, Losses, LossRecorder
-from idsweep.files.parquet import MEAN_POSITION
+from idsweep.files.columns import MEAN_POSITION
 from idsweep.machine.progress import Progress
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ import pyarrow as pa
 import torch
 
 from idsweep.extraction.batches import Batch, Rows
-from idsweep.files.parquet import MEAN_POSITION, to_arrow
+from idsweep.files.columns import MEAN_POSITION
+from idsweep.files.parquet import to_arrow
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from idsweep.data.pieces import parts
 from idsweep.files import parquet
 from idsweep.files.representations import Combination, combine, of_layer
+from idsweep.files.vectors import read_embeddings, read_points, representations
 from idsweep.neighbors.points import Points, prepare_points
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,10 @@ COMPARE = {">=": operator.ge, "<": operator.lt, "=": operator.eq}
 
 def names(path: str | Path, combinations: Sequence[str]) -> list[str]:
     """The representations of an embeddings file: those it holds, and combinations of its layers."""
-    return [*parquet.representations(path), *combinations]
+    return [*representations(path), *combinations]
 
 
-def read_points(
+def read_cloud(
     path: str | Path,
     name: str,
     combinations: Mapping[str, Mapping[str, Any]],
@@ -46,13 +47,13 @@ def read_points(
     """
     options = dict(options)
     wanted = chosen(tokens, options.pop("tokens"), options.pop("sequences"), options["seed"])
-    read = partial(parquet.read_embeddings, path)
+    read = partial(read_embeddings, path)
     if name in combinations:
         combination = Combination(**combinations[name])
         vectors, held = combine(combination, read), of_layer(combination.layers[0])
     else:
         vectors, held = read(name), name
-    ids = parquet.read_points(path, held)
+    ids = read_points(path, held)
     if not wanted.all():
         kept = wanted[ids]
         ids, vectors = ids[kept], vectors[kept]

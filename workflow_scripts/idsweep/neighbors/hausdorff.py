@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from idsweep.neighbors.search import BLOCK, DENSE_BYTES, KEPT_BYTES, check_cloud, scale_of, unit_and_slope
+from idsweep.neighbors.graph import BLOCK, DENSE_BYTES, KEPT_BYTES, check_cloud, scale_of, unit_and_slope
 
 FEW = 16
 DIFFERENCES = 2**21

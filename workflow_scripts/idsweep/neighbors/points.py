@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idsweep.neighbors.search import check_cloud
+from idsweep.neighbors.graph import check_cloud
 
 log = logging.getLogger(__name__)
 

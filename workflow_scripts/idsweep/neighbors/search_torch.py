@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from idsweep.neighbors.search import candidates_kept, scale_of, unit_and_slope
+from idsweep.neighbors.graph import candidates_kept, scale_of, unit_and_slope
 
 log = logging.getLogger(__name__)
 

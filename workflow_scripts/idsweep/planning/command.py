@@ -11,7 +11,8 @@ from idsweep.planning.measured import factors, usage
 from idsweep.planning.page import page
 from idsweep.planning.plan import corrected, plan
 from idsweep.planning.profiles import bounds
-from idsweep.sweep.sweep import Sweep, expand
+from idsweep.sweep.expand import expand
+from idsweep.sweep.sweep import Sweep
 
 CONFIG = Path(__file__).parents[3] / "config"
 RESULTS = Path("results")

@@ -21,8 +21,8 @@ from idsweep.planning.costs import Cost
 from idsweep.planning.models import Shape, shape_of
 from idsweep.planning.texts import UNKNOWN_NUMBER, UNKNOWN_TOKENS, Texts, of_corpus, texts_of
 from idsweep.sweep.models import Model, offered_checkpoints, safe
+from idsweep.sweep.outputs import MADE_BY, describes_tokens, table_names
 from idsweep.sweep.sweep import Cloud, Dataset, Sweep
-from idsweep.workflow.job_graph import MADE_BY
 
 STORAGE = {"float32": 4, "float16": 2}
 REGULAR_EVALUATIONS = 8  # of training/language_model.py and fine_tuning.py
@@ -285,7 +285,7 @@ def _estimates(sizes: Sizes) -> Iterator[Work]:
 
 def _description(sizes: Sizes) -> Iterator[Work]:
     sweep = sizes.sweep
-    for cloud, number in sizes.clouds if sweep.describes_tokens() else ():
+    for cloud, number in sizes.clouds if describes_tokens(sweep) else ():
         losses = cloud.dataset != VOCABULARY and sweep.has_losses(cloud.model)
         each = costs.rate("describe") + (costs.rate("describe_losses") if losses else 0.0)
         for set in dict.fromkeys(set for set, _ in sweep.estimates(cloud)):
@@ -299,7 +299,7 @@ def _description(sizes: Sizes) -> Iterator[Work]:
 
 def _collecting(sizes: Sizes) -> Iterator[Work]:
     sweep = sizes.sweep
-    tables = sweep.tables()
+    tables = table_names(sweep)
     rules = dict.fromkeys(MADE_BY[table] for table in [*tables, *_of_figures(sweep)] if table in MADE_BY)
     if "detect_events" in rules:
         rules |= {"collect_training": None}

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idsweep.data import equations
-from idsweep.data.corpora import corpus_files
-from idsweep.sweep.models import EQUATION_TOKENS, Tokenizer
+from idsweep.data.entries import corpus_files
+from idsweep.sweep.entry_checks import EQUATION_TOKENS
+from idsweep.sweep.models import Tokenizer
 from idsweep.sweep.sweep import PARTS, Dataset, Sweep
 
 CHARACTERS_PER_TOKEN = 4.2  # English, vocabularies of 30,000 and more; measured on lee_news with MiniLM: 4.3

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from idsweep.files.atomic import whole_or_nothing
-from idsweep.files.parquet import provenance, read_estimates, read_table, representations
+from idsweep.files.parquet import provenance, read_table
+from idsweep.files.vectors import read_estimates, representations
 from idsweep.neighbors.variants import DATA
 
 if TYPE_CHECKING:
@@ -193,3 +194,13 @@ def write_csv(source: str, target: str) -> None:
     """Copy a Parquet table to CSV; numbers keep all their digits."""
     with whole_or_nothing(target) as unfinished:
         pyarrow.csv.write_csv(read_table(source), unfinished, pyarrow.csv.WriteOptions(quoting_style="needed"))
+
+
+def local_values(estimates: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Estimator -> points, int32 (N,), and their values, float64 (N,), of the local estimates of the data."""
+    local = estimates.filter(pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA)))
+    found = {}
+    for name in pc.unique(local["estimator"]).to_pylist():
+        rows = local.filter(pc.equal(local["estimator"], name))
+        found[name] = rows["point"].to_numpy(), rows["value"].to_numpy()
+    return found

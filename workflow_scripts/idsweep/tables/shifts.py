@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from idsweep.files.parquet import to_numpy
-from idsweep.neighbors.variants import DATA
 from idsweep.statistics.resampling import SAMPLES, mean_interval
+from idsweep.tables.collect import local_values
 
 SHIFTS = pa.schema(
     [
@@ -106,16 +105,6 @@ def compare_estimates(
         for name in both
     ]
     return pa.Table.from_pylist(rows, schema=SHIFTS)
-
-
-def local_values(estimates: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Estimator -> points, int32 (N,), and their values, float64 (N,), of the local estimates of the data."""
-    local = estimates.filter(pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA)))
-    found = {}
-    for name in pc.unique(local["estimator"]).to_pylist():
-        rows = local.filter(pc.equal(local["estimator"], name))
-        found[name] = rows["point"].to_numpy(), rows["value"].to_numpy()
-    return found
 
 
 def _check_same_tokens(base: pa.Table, tuned: pa.Table) -> None:

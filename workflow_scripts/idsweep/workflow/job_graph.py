@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep.config.load import all_parameters, label
-from idsweep.data import corpora
+from idsweep.data.entries import corpus_files, names_count, reading
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 from idsweep.files.representations import VOCABULARY
 from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
 from idsweep.sweep import comparisons
 from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints, safe
+from idsweep.sweep.outputs import MADE_BY
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
 from idsweep.workflow.signature import Digests, code_of, signature
 
@@ -27,20 +28,6 @@ from idsweep.workflow.signature import Digests, code_of, signature
 SHAPES_NOTHING = ("package", "path", "size_gb", "width")
 # Options of figures that name models and datasets; null is all of them, as where the option is left out.
 NAMING = ("datasets", "base", "models", "static")
-MADE_BY = {
-    "local": "collect_estimates",
-    "global": "collect_estimates",
-    "training": "collect_training",
-    "reference": "collect_reference",
-    "events": "detect_events",
-    "leads": "detect_events",
-    "correlations": "detect_events",
-    "losses": "collect_losses",
-    "shifts": "collect_shifts",
-    "token_groups": "collect_tokens",
-    "token_extremes": "collect_tokens",
-    "loss_correlations": "collect_tokens",
-}
 
 
 class Job(NamedTuple):
@@ -97,7 +84,7 @@ class Staleness:
 
     def _write_tokenizer(self, tokenizer: str) -> Job:
         corpus = self._sweep.training_corpus(self._sweep.tokenizers()[tokenizer].owner)
-        return Job({"entry": corpora.reading(corpus.entry)})
+        return Job({"entry": reading(corpus.entry)})
 
     def _train_language_model(self, model: str) -> Job:
         row = self._sweep.known[model]
@@ -484,8 +471,7 @@ class Staleness:
         used = {
             "models": {model.name: _shaping_entry(model.entry) for model in self._sweep.models.values()},
             "datasets": {
-                name: corpora.reading(corpus.entry, labels=name in labelled)
-                for name, corpus in self._sweep.corpora.items()
+                name: reading(corpus.entry, labels=name in labelled) for name, corpus in self._sweep.corpora.items()
             },
         }
         return config | {"catalog": used}
@@ -509,11 +495,11 @@ class Staleness:
         return [self.signature("prepare_dataset", release=corpus.source)] if corpus.prepared else []
 
     def _texts(self, dataset: Dataset, labels: bool = False) -> Mapping[str, Any]:
-        texts = {"dataset": dataset.name, "entry": corpora.reading(dataset.entry, labels=labels)}
+        texts = {"dataset": dataset.name, "entry": reading(dataset.entry, labels=labels)}
         if dataset.prepared:
             return texts
-        files = corpora.corpus_files(dataset.entry)
-        if corpora.names_count(dataset.entry):
+        files = corpus_files(dataset.entry)
+        if names_count(dataset.entry):
             texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
         return texts | {"content": [self._digests.one(file) for file in files]}
 

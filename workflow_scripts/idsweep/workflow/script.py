@@ -8,8 +8,6 @@ import json
 import logging
 import os
 import platform
-import re
-import shlex
 import sys
 import threading
 import time
@@ -17,7 +15,6 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from idsweep.files import parquet
@@ -28,25 +25,6 @@ from idsweep.workflow import memory
 REASON = "error: "
 SECONDS_BETWEEN_LOOKS = 1.0
 VERSIONS_OF = ("numpy", "pyarrow", "numba", "torch", "transformers", "datasets", "scikit-dimension", "snakemake")
-
-
-def set_environment(library: Path) -> None:
-    """Set what all jobs of a run inherit; called once, while the workflow is read.
-
-    library: the folder that holds the package idsweep of this workflow.
-    """
-    # Scripts use the library whose source is in the signatures, not another one that is installed.
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if str(library) not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(library), *paths]))
-    # Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another needs.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # The report is written by a nested call of this Snakemake, whatever environment its job runs in.
-    os.environ.setdefault("IDSWEEP_PYTHON", sys.executable)
-    # What a run holds on the disk is told from what others left there.
-    os.environ.setdefault("IDSWEEP_RUN", f"{platform.node()}:{os.getpid()}:{time.time():.0f}")
-    # For the page about the sweep; nested calls keep the first.
-    os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 
 
 class Job:
@@ -176,71 +154,3 @@ def _configure_logging(log: Any, screen: Any, level: str, title: str) -> None:
     to_screen.setFormatter(logging.Formatter(f"{title}: %(message)s"))
     to_screen.addFilter(lambda record: record.name == "idsweep.machine.progress" or record.levelno >= logging.WARNING)
     logging.getLogger("idsweep").addHandler(to_screen)
-
-
-def failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
-    """The logs of the jobs that failed in a run, each with its reason, for the last lines on the screen.
-
-    snakemake_logs: the files that Snakemake itself logs the run to.
-    """
-    text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs)
-    failed = _failed(text)
-    lines = [f"  {path}\n    {_reason(Path(path), rule)}" for path, rule in list(failed.items())[:most]]
-    if len(failed) > most:
-        lines.append(f"  … and {len(failed) - most} more")
-    head = f"{len(failed)} job(s) failed; what is done is kept, run the same command again to go on:"
-    lines.append(
-        "Tables and figures of what is measured, with the names of what is not: the same and --config partial=True"
-    )
-    return "\n".join([head, *lines]) if failed else "The run failed; the messages above say where."
-
-
-def _failed(text: str) -> dict[str, str]:
-    """Log -> rule of the jobs that failed for good, as Snakemake tells."""
-    failed: dict[str, tuple[str, str | None]] = {}  # log -> rule and number of the job
-    rule, number = "", None
-    for line in text.splitlines():
-        if found := re.match(r"Error in rule (\w+)", line):
-            rule, number = found[1], None
-        elif found := re.match(r"\s+jobid: (\d+)", line):
-            number = found[1]
-        elif found := re.match(r"\s+log: (.+?) \(check log file", line):
-            failed[found[1]] = rule, number
-        elif found := re.match(r"Trying to restart job (\d+)", line):
-            failed = {log: of for log, of in failed.items() if of[1] != found[1]}
-    return {log: rule for log, (rule, _) in failed.items()}
-
-
-def _reason(log: Path, rule: str) -> str:
-    """The reason a job gave, or the last line it wrote where it was killed."""
-    if not log.is_file():
-        return "(no log was written: the job was stopped before it began)"
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    given = [i for i, line in enumerate(lines) if line.startswith(REASON)]
-    if given:
-        return "\n    ".join(lines[given[-1] :])
-    return (
-        f"killed without a reason given; its last line: {lines[-1] if lines else '(empty)'}\n    Most often the system or "
-        f"the cluster kills for want of memory. {memory.advice(rule)}"
-    )
-
-
-def made(files: Iterable[str]) -> str:
-    """What there is of `files` after a run and where to look, for the last lines on the screen."""
-    kinds = {"Figures": (".pdf", ".png", ".svg"), "Tables": (".parquet", ".csv"), "Report": (".html",)}
-    lines = []
-    files = [path for path in files if Path(path).is_file()]
-    for kind, endings in kinds.items():
-        stems: dict[str, list[str]] = {}
-        for path in map(Path, files):
-            if path.suffix in endings:
-                stems.setdefault(str(path.with_suffix("")), []).append(path.suffix[1:])
-        lines += (
-            [
-                f"{kind}:",
-                *(f"  {stem}.{{{','.join(of)}}}" if len(of) > 1 else f"  {stem}.{of[0]}" for stem, of in stems.items()),
-            ]
-            if stems
-            else []
-        )
-    return "\n".join(lines)

@@ -1,0 +1,254 @@
+"""Entries of the catalog of datasets: the keys that each loader takes, checked, and the files that they name."""
+
+from __future__ import annotations
+
+import os
+import re
+import string
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from idsweep.files.packages import path_in_package
+
+LOADERS = ("text", "csv", "json", "parquet", "folder", "hub", "equations")
+LOADERS_WITH_ENCODING = ("text", "csv", "json", "folder")
+LOADERS_OF_HUB_FILES = ("text", "csv", "json", "parquet")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+RELEASES = ("multiwoz", "sgd", "emowoz")
+RELEASE_SPLITS = ("train", "validation", "test")
+PLACE_KEYS = ("package", "file", "path")
+SOURCE_KEYS = (
+    *PLACE_KEYS,
+    "hub",
+    "config",
+    "revision",
+    "release",
+    "url",
+    "split",
+    "own_splits",
+    "streaming",
+    "encoding",
+)
+EQUATION_KEYS = ("task", "modulus", "degree")
+TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
+LABEL_KEYS = ("label_column", "label_pattern")
+KEYS = frozenset(("loader", *SOURCE_KEYS, *EQUATION_KEYS, *TEXT_KEYS, *LABEL_KEYS))
+
+
+def corpus_file(spec: Mapping[str, Any]) -> Path | None:
+    """The local file or folder that determines a dataset's content, or None if it comes from elsewhere.
+
+    Of a release it is what `path` names, not the Parquet that is made of it.
+
+    Raises ValueError if a key of the entry has a wrong value, if it names no source or several, if the package that
+    holds the file is not installed, or if the file is missing or may not be read.
+    """
+    check_entry(spec)
+    if "hub" in spec or "url" in spec or spec["loader"] == "equations":
+        return None
+    key = "file" if "package" in spec else "path"
+    try:
+        path = path_in_package(spec["package"], spec["file"]) if "package" in spec else Path(spec["path"]).expanduser()
+        return _checked_path(path, spec, key)
+    except (OSError, RuntimeError) as error:  # a name that is too long, a folder that may not be entered, ~nobody
+        raise ValueError(f"{key}: {spec[key]!r} cannot be looked for: {error}. Mend the path.") from error
+
+
+def _checked_path(path: Path, spec: Mapping[str, Any], key: str) -> Path:
+    texts = texts_below(path) if spec["loader"] == "folder" and path.is_dir() else []
+    if locked := [each for each in (path, *texts) if each.exists() and not os.access(each, os.R_OK)]:
+        raise ValueError(f"{key}: {str(locked[0])!r} may not be read. Change its permissions.")
+    if spec["loader"] == "folder":
+        if not path.is_dir():
+            raise ValueError(f"{key}: there is no folder {str(path)!r}. Relative paths start at the working directory.")
+        if not texts:
+            raise ValueError(f"{key}: the folder {str(path)!r} holds no *.txt file.")
+        return path
+    if not path.is_file() and not ("release" in spec and path.is_dir()):
+        raise ValueError(f"{key}: there is no file {str(path)!r}. Relative paths start at the working directory.")
+    if path.suffix in COMPRESSED and spec.get("encoding", "utf-8").lower() not in ("utf-8", "utf8"):
+        # The library `datasets` ignores the encoding of compressed files.
+        raise ValueError(f"encoding: compressed files are read as UTF-8 only; unpack {path} to read it otherwise.")
+    return path
+
+
+def corpus_files(spec: Mapping[str, Any]) -> list[Path]:
+    """All local files that determine a dataset's content, sorted; none if it comes from the hub.
+
+    Not meant for releases, whose texts come from the Parquet made of them. Raises ValueError as `corpus_file` does.
+    """
+    path = corpus_file(spec)
+    if path is None:
+        return []
+    if spec["loader"] == "folder":
+        return texts_below(path)
+    return [path]
+
+
+def names_count(spec: Mapping[str, Any]) -> bool:
+    """Whether the names of a dataset's files shape its texts, besides their content: column `file` of a folder."""
+    return spec["loader"] == "folder" and "file" in needed_columns(spec)
+
+
+def offers_splits(spec: Mapping[str, Any]) -> bool:
+    """Whether another `split` than the entry's is other rows; if not, `split` is a name without meaning."""
+    parted = "own_splits" in spec or "release" in spec or spec["loader"] == "hub"
+    return parted or ("hub" in spec and "{split}" in spec["file"])
+
+
+def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
+    """What of an entry shapes its texts besides the content of its file: all but where a local file lies.
+
+    labels: also what shapes their labels. Of equations it is the task alone: nothing is read, split or cleaned.
+    """
+    if spec["loader"] == "equations":
+        return {key: spec[key] for key in ("loader", *EQUATION_KEYS) if key in spec}
+    left_out = (*(PLACE_KEYS if "hub" not in spec else ()), *(() if labels else LABEL_KEYS))
+    return {key: value for key, value in spec.items() if key not in left_out}
+
+
+def check_entry(spec: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(spec) - KEYS):
+        raise ValueError(f"A dataset has no key {unknown[0]!r}; it may have {', '.join(sorted(KEYS))}.")
+    loader = spec.get("loader")
+    if loader not in LOADERS:
+        raise ValueError(f"loader: {loader!r} is not known; choose one of {', '.join(LOADERS)}.")
+    if loader == "equations":
+        _check_equations(spec)
+        return
+    if given := [key for key in EQUATION_KEYS if key in spec]:
+        raise ValueError(f"{given[0]}: it holds for the loader 'equations', not for {loader!r}.")
+    _check_source(spec, loader)
+    if "release" in spec:
+        _check_release(spec, loader)
+    if "own_splits" in spec:
+        _check_own_splits(spec)
+    if "column" in spec and "template" in spec:
+        raise ValueError("A dataset has either 'column' or 'template', not both.")
+    if "class_names" in spec and "class_column" not in spec:
+        raise ValueError("class_names: they name the classes of 'class_column', which is missing.")
+    for key in ("template", "remove"):
+        if "class_column" in spec and key in spec:
+            raise ValueError(f"class_column: its classes belong to words of one column, so {key!r} cannot be used.")
+    if "label_column" in spec and "label_pattern" in spec:
+        raise ValueError("A dataset has either 'label_column' or 'label_pattern', not both.")
+    for key in ("remove", "label_pattern"):
+        try:
+            pattern = re.compile(spec.get(key, "()"))
+        except re.error as error:
+            raise ValueError(f"{key}: {spec[key]!r} is no regular expression: {error}.") from None
+        if key == "label_pattern" and pattern.groups != 1:
+            raise ValueError(
+                f"label_pattern: {spec[key]!r} has {pattern.groups} groups. Give it one, which is the label, as in "
+                "'^__label__(\\w+)'; other brackets are (?:…)."
+            )
+    if "encoding" in spec:
+        _check_encoding(spec["encoding"])
+    if "template" in spec:
+        _check_template(spec["template"])
+    if strange := [name for name in spec.get("where", {}) if not isinstance(name, str)]:
+        raise ValueError(f"where: {strange[0]!r} is not the name of a column; put it in quotes if it is.")
+    if "encoding" in spec and loader not in LOADERS_WITH_ENCODING:
+        raise ValueError(f"encoding: it holds for {', '.join(LOADERS_WITH_ENCODING)}, not for {loader}.")
+
+
+def _check_equations(spec: Mapping[str, Any]) -> None:
+    given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
+    if unused := sorted(given - set(EQUATION_KEYS)):
+        raise ValueError(f"{unused[0]}: equations have no such key; they have {', '.join(EQUATION_KEYS)}.")
+    if spec.get("split", "train") != "train":
+        raise ValueError(
+            "split: equations have none; each training takes its own part. Measure trained_on or held_out."
+        )
+    import_module("idsweep.data.equations").of_entry(spec)
+
+
+def _check_source(spec: Mapping[str, Any], loader: str) -> None:
+    sources = [key for key in ("package", "path", "hub", "url") if key in spec]
+    needs_file = sources == ["package"] or (sources == ["hub"] and loader != "hub")
+    if len(sources) != 1 or needs_file != ("file" in spec):
+        raise ValueError(
+            f"A dataset has one source: 'package' with 'file', or 'path', or 'hub' (with 'file' for any loader but "
+            f"hub), or 'release' with 'url'; given: {', '.join(sources) or 'none'}{' with file' * ('file' in spec)}."
+        )
+    of_hub = ("hub", *LOADERS_OF_HUB_FILES)
+    if (sources == ["hub"] and loader not in of_hub) or (loader == "hub" and sources != ["hub"]):
+        raise ValueError(
+            f"loader {loader!r} does not read from {sources[0]!r}; from 'hub' read {', '.join(of_hub)}, "
+            "and the loader 'hub' reads from nothing else."
+        )
+    if sources == ["url"] and "release" not in spec:
+        raise ValueError("url: only a 'release' is fetched from a URL; give a local 'path' or a 'hub' id.")
+    if sources == ["url"] and not re.match("https?://[^/]", spec["url"], re.IGNORECASE):
+        raise ValueError(f"url: {spec['url']!r} does not begin with http:// or https:// and the name of a server.")
+
+
+def _check_encoding(encoding: str) -> None:
+    try:
+        "a".encode(encoding)
+    except (LookupError, UnicodeError):  # also codecs between bytes, as hex
+        raise ValueError(f"encoding: {encoding!r} is not an encoding of text that Python knows, as latin-1.") from None
+
+
+def _check_template(template: str) -> None:
+    try:
+        fields = template_fields(template)
+    except ValueError as error:
+        raise ValueError(f"template: {template!r} cannot be filled in: {error}.") from None
+    if not fields or not all(fields) or any(field.isdigit() for field in fields):
+        raise ValueError(f"template: {template!r} must name columns, as in '{{title}} {{body}}'.")
+
+
+def _check_release(spec: Mapping[str, Any], loader: str) -> None:
+    if spec["release"] not in RELEASES:
+        raise ValueError(f"release: {spec['release']!r} is not known; choose one of {', '.join(RELEASES)}.")
+    if loader != "parquet" or "hub" in spec or "package" in spec:
+        raise ValueError("release: it is made into Parquet, so it takes the loader 'parquet' and a 'url' or 'path'.")
+    if "own_splits" in spec:
+        raise ValueError(f"own_splits: a release has its own splits: {', '.join(RELEASE_SPLITS)}.")
+    if spec.get("split", "train") not in RELEASE_SPLITS:
+        raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(RELEASE_SPLITS)}.")
+
+
+def _check_own_splits(spec: Mapping[str, Any]) -> None:
+    if strange := [name for name in spec["own_splits"] if not isinstance(name, str)]:
+        raise ValueError(f"own_splits: {strange[0]!r} is not the name of a split; put it in quotes if it is.")
+    proportions = shares(spec)
+    if not proportions or min(proportions.values()) <= 0 or abs(sum(proportions.values()) - 1) > 1e-9:
+        raise ValueError(f"own_splits: the proportions {proportions} must be positive and sum to 1.")
+    if spec.get("split", "train") not in proportions:
+        raise ValueError(f"split: {spec.get('split', 'train')!r} is none of own_splits: {', '.join(proportions)}.")
+
+
+def shares(spec: Mapping[str, Any]) -> dict[str, float]:
+    """The proportions by name, sorted, so that the order in which they were written does not matter."""
+    return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of")}
+
+
+def source_split(spec: Mapping[str, Any]) -> str:
+    return spec["own_splits"].get("of", "train") if "own_splits" in spec else spec.get("split", "train")
+
+
+def needed_columns(spec: Mapping[str, Any]) -> list[str]:
+    """The columns that the entry names; each once."""
+    named = [spec.get("column", "text")]
+    if "template" in spec:
+        named = template_fields(spec["template"])
+    others = [spec[key] for key in ("class_column", "label_column") if key in spec]
+    return list(dict.fromkeys([*named, *others, *spec.get("where", {})]))
+
+
+def has_labels(spec: Mapping[str, Any]) -> bool:
+    return any(key in spec for key in LABEL_KEYS)
+
+
+def template_fields(template: str) -> list[str]:
+    """The columns that a template names, also in the format of another. Raises ValueError if braces do not match."""
+    parts = [(field, format) for _, field, format, _ in string.Formatter().parse(template) if field is not None]
+    return [name for field, format in parts for name in (re.split(r"[.\[]", field)[0], *template_fields(format))]
+
+
+def texts_below(folder: Path) -> list[Path]:
+    return sorted((file for file in folder.rglob("*.txt") if file.is_file()), key=lambda file: file.as_posix())

@@ -1,0 +1,217 @@
+"""What is wrong about a sweep as a whole, told before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from idsweep.config.load import LONGEST_NAME, choose
+from idsweep.data import equations
+from idsweep.data.entries import EQUATION_KEYS, LABEL_KEYS, reading
+from idsweep.figures import registry
+from idsweep.files.representations import VOCABULARY, of_layer
+from idsweep.sweep import comparisons, figure_checks
+from idsweep.sweep.models import Model, catalog_path
+from idsweep.sweep.sweep import HELD_OUT, PARTS, TRAINED_ON, Dataset, Sweep
+
+NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors is
+
+
+def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Iterator[str]:
+    """Complaints about `trained_on` and `held_out`, which need a training and its own tokenizer."""
+    asked = [name for name in datasets if name in PARTS]
+    for model in models if asked else ():
+        if not model.reads_text:
+            continue
+        if model.source != "train":
+            yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out one of them"
+        elif model.tokenizer.owner != model.entry:
+            texts = model.entry["training"]["dataset"]
+            mend = f"name what it was trained on, {texts}" if model.start else "give it one of its own"
+            yield (
+                f"datasets: {asked[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, and with "
+                f"it other texts; {mend}"
+            )
+
+
+def check_groups(models: Iterable[Model]) -> Iterator[str]:
+    """Complaints about entries whose names are those of another entry's runs: they would be one curve."""
+    of_group: dict[str, Model] = {}
+    for model in models:
+        other = of_group.setdefault(model.group, model)
+        if other.catalogued != model.catalogued:
+            yield (
+                f"models: {other.catalogued} and {model.catalogued} both have runs named {model.group!r}, which would be "
+                "taken for seeds of one model; rename one of them in the catalog"
+            )
+
+
+def check_whole(sweep: Sweep) -> Iterator[str]:
+    config, models, datasets = sweep.config, sweep.models, sweep.datasets
+    readers = [model.name for model in models.values() if model.reads_text]
+    if readers and not datasets:
+        yield f"datasets: name at least one; {', '.join(readers)} would be measured on its texts"
+    if not readers and datasets:
+        yield "datasets: no model of this sweep reads text (embedding matrices need none); leave datasets out"
+    if config["extraction"]["masked"] and not any(model.kind == "masked" for model in models.values()):
+        yield "extraction.masked: no model of this sweep is of kind `masked`; set it to false, or add one"
+    yield from _check_names(sweep)
+    yield from comparisons.complaints(sweep)
+    yield from _check_tokens(sweep)
+    yield from _check_trainings(sweep)
+    yield from _check_labels(sweep)
+    yield from _check_kinds_of_tokens(sweep)
+    yield from _check_equations(sweep)
+    if not readers and (wrong := [name for name in config["figures"] if registry.shows_layers(name)]):
+        others = ", ".join(name for name in registry.names() if not registry.shows_layers(name))
+        yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; expected `figures: {{}}`, or of {others}"
+    else:
+        yield from figure_checks.complaints(sweep)
+
+
+def _check_names(sweep: Sweep) -> Iterator[str]:
+    """Complaints about names that are too long for a file, or that differ in case alone."""
+    named: dict[str, Iterable[str]] = {
+        "catalog.models": [*sweep.known, *sweep.tokenizers().keys() - sweep.known.keys()],
+        "catalog.datasets": {**sweep.datasets, **sweep.corpora, VOCABULARY: None},
+        "estimator_sets": sweep.config["estimator_sets"],
+        "points": sweep.config["clouds"],
+    }
+    for model in sweep.known.values():
+        named[f"{catalog_path('models', model.catalogued)}.checkpoints"] = model.checkpoints
+        named["representations"] = [*map(of_layer, model.layers), *model.combinations]
+    for at, names in named.items():
+        held: dict[str, str] = {}
+        for name in names:
+            if len(name) > LONGEST_NAME:
+                yield f"{at}: {name[:40]}… is too long for a file, {len(name)} characters; expected at most {LONGEST_NAME}"
+            if (other := held.setdefault(name.lower(), name)) != name:
+                yield (
+                    f"{at}: {other!r} and {name!r} differ in case alone, which not all file systems tell apart; rename one"
+                )
+
+
+def _check_labels(sweep: Sweep) -> Iterator[str]:
+    """Complaints about classifiers whose texts have no labels."""
+    for model in sweep.known.values():
+        if model.reads_labels:
+            for key, corpus in sweep.training_corpora(model.entry).items():
+                if not corpus.entry.keys() & set(LABEL_KEYS):
+                    yield (
+                        f"{catalog_path('models', model.catalogued)}.training.{key}: {corpus.source} has no labels; give its "
+                        "entry in the catalog a label_column or a label_pattern"
+                    )
+
+
+def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
+    """Complaints about clouds of tokens that there are not, or that are chosen by counts that there are not."""
+    wanted = list(dict.fromkeys(cloud["tokens"] for cloud in sweep.config["clouds"].values()))
+    for model in sweep.models.values():
+        for which in wanted:
+            if model.kind == "static" and which in NO_WORDS:
+                yield (
+                    f"points.tokens: {which!r} is nothing of {model.name}, whose static vectors are of whole words; choose "
+                    "another selection, or measure them in a sweep of their own"
+                )
+    models = [model for model in sweep.models.values() if model.kind != "static"]
+    measured = {"tokens": any(m.reads_text for m in models), "vocabulary": any(m.matrices for m in models)}
+    for key in measured:
+        select = sweep.config[key]["select"]
+        if "special" in wanted and measured[key] and select != "all":
+            yield f"points.tokens: 'special' needs special tokens, and {key}.select: {select} leaves them out; set it to all"
+    counting = [which for which in wanted if which.startswith("count")]
+    matrices = any(model.matrices for model in sweep.models.values())
+    if counting and matrices and sweep.config["vocabulary"]["counted_in"] is None:
+        yield (
+            f"points.tokens: {counting[0]!r} needs to know how often the entries of vocabularies come in texts; name a "
+            "dataset in vocabulary.counted_in"
+        )
+    if counting and sweep.config["tokens"]["select"] == "mean" and any(m.reads_text for m in sweep.models.values()):
+        yield f"points.tokens: {counting[0]!r} fits no means over sequences, which are no tokens; choose another selection"
+
+
+def _check_trainings(sweep: Sweep) -> Iterator[str]:
+    """Complaints about what models are trained on, and about settings of equations that only their number decides."""
+    for model in sweep.known.values():
+        if model.source != "train":
+            continue
+        trained_on, at = sweep.training_corpus(model.entry), catalog_path("models", model.catalogued)
+        of_equations = trained_on.entry["loader"] == "equations"
+        if model.entry["train"] != "grokking" and of_equations:
+            yield f"{at}.training.dataset: equations are trained on with `train: grokking`, or give a dataset of texts"
+        elif model.entry["train"] == "grokking" and not of_equations:
+            yield f"{at}.training.dataset: {trained_on.name} is none of loader equations, which grokking needs"
+        elif of_equations:
+            varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
+            number = _number(*(trained_on.entry.get(key) for key in EQUATION_KEYS))
+            for key, complaint in _wrong_for_equations(model.entry["training"], number):
+                path = f"{at}.vary.training.{key}" if f"training.{key}" in varied else f"{at}.training.{key}"
+                yield f"{path}: {complaint}"
+
+
+@cache
+def _number(task: str, modulus: int | None, degree: int | None) -> int:
+    return len(equations.equations(task, modulus=modulus, degree=degree).answer)
+
+
+def _wrong_for_equations(training: Mapping[str, Any], number: int) -> Iterator[tuple[str, str]]:
+    """Key and complaint of settings that do not fit each other, or the number of equations."""
+    fraction, batch, steps = training["fraction"], training["batch_size"], training["steps"]
+    trained = round(fraction * number)
+    if not 0 < trained < number:
+        yield "fraction", f"{fraction} of {number} equations leaves one side empty; give each side one at least"
+    elif batch > trained:
+        yield "batch_size", f"{batch}, but a fraction of {fraction} trains on {trained} of {number} equations only"
+    if training["decay_steps"] < steps:
+        yield (
+            "decay_steps",
+            f"{training['decay_steps']} is less than the {steps} steps; the learning rate would be negative",
+        )
+    if training["warmup_steps"] >= training["decay_steps"]:
+        yield "warmup_steps", f"{training['warmup_steps']} must be less than decay_steps = {training['decay_steps']}"
+
+
+def _check_equations(sweep: Sweep) -> Iterator[str]:
+    """Complaints about models of equations that would read something else."""
+    for model in sweep.models.values():
+        if model.entry.get("train") == "grokking" and model.reads_text:
+            trained_on = sweep.training_corpus(model.entry)
+            for name in sweep.datasets:
+                if reading(sweep.corpus(name, model.entry).entry) != reading(trained_on.entry):
+                    yield (
+                        f"datasets: {name}: {model.name} is trained on the equations of {trained_on.name} and knows no "
+                        f"other sequences; measure it on {TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
+                    )
+
+
+def _check_tokens(sweep: Sweep) -> Iterator[str]:
+    tokens = sweep.config["tokens"]
+    read = [
+        (name, sweep.corpus(name, model.tokenizer.owner))
+        for model in sweep.models.values()
+        for name in sweep.datasets
+        if model.reads_text
+    ]
+    if tokens["select"] == "mean" and sweep.config["extraction"]["masked"]:
+        yield "tokens.select: the mean over a sequence has no token that could be masked; set extraction.masked to false"
+    if tokens["select"] != "classes" and "classes" in tokens:
+        yield "tokens.classes: it holds for `select: classes`; remove this key, or select by classes"
+    if tokens["select"] == "classes":
+        if not tokens.get("classes"):
+            yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"
+        for name in (name for name, corpus in read if not corpus.has_classes):
+            yield f"tokens.select: {name} has no classes (no `class_column` in the catalog); choose another selection"
+        if any(corpus.entry.get("loader") == "equations" for _, corpus in read):
+            for wanted in tokens.get("classes", ()):
+                if not _means(wanted, equations.CLASSES):
+                    held = dict.fromkeys(equations.CLASSES)
+                    yield f"tokens.classes: {wanted!r} is no class of equations; {choose(wanted, held)}"
+    if tokens["sequences"] is None:
+        for name in (name for name, corpus in read if corpus.entry.get("streaming")):
+            yield f"tokens.sequences: a number is needed, since {name} is streamed and has no known end"
+
+
+def _means(wanted: str, classes: Iterable[str]) -> bool:
+    """Whether a class, or one that ends in *, is among the classes."""
+    return any(name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted for name in classes)

@@ -1,0 +1,345 @@
+"""From an entry of the catalog to the models of a sweep: checkpoints, layers, tokenizer, where the weights are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from idsweep.config import steps
+from idsweep.config.load import ConfigError, choose
+from idsweep.config.runs import Run, runs
+from idsweep.files.packages import path_in_package
+from idsweep.files.representations import EMBEDDING_MATRICES, Combination
+from idsweep.models.folders import adapter_files, model_files, read_architecture, tokenizer_files
+from idsweep.sweep.entry_checks import (
+    check,
+    check_lengths,
+    wrong_base,
+    wrong_keys,
+    wrong_layers,
+    wrong_start,
+    wrong_static_layers,
+)
+from idsweep.sweep.models import (
+    LOCAL_DIMENSION,
+    Checkpoint,
+    Model,
+    Tokenizer,
+    catalog_path,
+    entry_of,
+    folder_of,
+    offered_checkpoints,
+    safe,
+)
+from idsweep.training.kinds import TRAINED_METRICS
+
+SOURCES = ("package", "path", "hub", "train")
+METRIC_ENDINGS = (".csv", ".parquet")
+
+
+def make_models(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any]) -> list[Model]:
+    """The models that one name of a sweep stands for: one, or one for each run of the entry. Raises ConfigError."""
+    entry = entry_of("models", name, config, f"models.{name}")
+    at = catalog_path("models", name)
+    if {"seeds", "vary"} & entry.keys():
+        check(wrong_keys(entry, _source(entry, at)), at)
+    wanted = _wanted(name, chosen, entry)
+    every_run = runs(name, entry)
+    check(_same_names(every_run), f"{at}.vary")
+    models = [
+        _model(run, name, chosen, config)
+        for run in every_run
+        if (run.seed is None or run.seed in wanted["seeds"])
+        and all(value in wanted["vary"].get(key, [value]) for key, value in run.varied.items())
+    ]
+    check(_shared_metrics(models), f"models.{name}.metrics")
+    return models
+
+
+def _same_names(every_run: Iterable[Run]) -> Iterator[str]:
+    named: dict[str, Run] = {}
+    for run in every_run:
+        other = named.setdefault(safe(run.name), run)
+        if other is not run:
+            values = [", ".join(f"{key} {value!r}" for key, value in one.varied.items()) for one in (other, run)]
+            yield f": {values[0]} and {values[1]} make the same name {safe(run.name)!r}; change one of them"
+
+
+def _shared_metrics(models: list[Model]) -> Iterator[str]:
+    """Files that would count for several runs of an entry."""
+    brought: dict[Path, Model] = {}
+    for model in models:
+        for metric, file in model.metrics.items():
+            other = brought.setdefault(file, model)
+            if other is not model:
+                yield (
+                    f".{metric}: {str(file)!r} would count for {other.name} and {model.name}; give each run a file of its "
+                    "own by {seed} or {run} in the name, or choose one run by `seeds` and `vary`"
+                )
+
+
+def _wanted(name: str, chosen: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The seeds and varied values that a sweep chooses of an entry's. Raises ConfigError for those it has not."""
+    for key in ("seeds", "vary"):
+        if key in chosen and key not in entry:
+            raise ConfigError([f"models.{name}.{key}: the entry of {name} in the catalog has no `{key}`"])
+    seeds, vary = chosen.get("seeds", entry.get("seeds", [])), chosen.get("vary", {})
+    offered = {"seeds": entry.get("seeds", [])} | {f"vary.{key}": entry["vary"].get(key) for key in vary}
+    for key, asked in {"seeds": seeds, **{f"vary.{key}": values for key, values in vary.items()}}.items():
+        if offered[key] is None:
+            raise ConfigError([f"models.{name}.{key}: {name} does not vary it; {choose(key[5:], list(entry['vary']))}"])
+        if unknown := [value for value in asked if value not in offered[key]]:
+            allowed = ", ".join(map(str, offered[key]))
+            raise ConfigError([f"models.{name}.{key}: {unknown} are not offered; allowed: {allowed}"])
+    return {"seeds": seeds, "vary": vary}
+
+
+def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping[str, Any]) -> Model:
+    name, entry = run.name, run.entry
+    at = catalog_path("models", catalogued)
+    source = _source(entry, at)
+    check(wrong_keys(entry, source), at)
+    root = _root(entry, source, at)
+    offered = _offered(entry, source, root, at)
+    picked = _picked(chosen, offered, catalogued)
+    start = _base(entry, config, at)
+    base = start if source != "train" or "lora" in entry["training"] else None
+    tokenizer = _tokenizer(name, entry, source, root, offered, start, config, at)
+    held = {checkpoint.name: checkpoint for checkpoint in picked}
+    if entry["kind"] == "static":
+        check(wrong_static_layers(chosen), f"models.{catalogued}")
+        depth, positions, layers, matrices = 0, None, (), ("input_embeddings",)
+    else:
+        depth, positions = _shape(entry, source, root, picked, start, at)
+        layers, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
+        check_lengths(entry, tokenizer, config if layers else None, positions, catalogued, at)
+        if base and root:
+            check(wrong_base([folder_of(root, entry, one) for one in picked], base, config), f"{at}.base")
+    combinations = _combinations(config, catalogued, depth) if layers else {}
+    return Model(
+        safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
+        matrices, held, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
+    )  # fmt: skip
+
+
+def _metrics(named: Mapping[str, str], run: Run, at: str) -> dict[str, Path]:
+    """The files of metrics from elsewhere, `{seed}` and `{run}` filled in. Raises ConfigError for what cannot be one."""
+    found = {}
+    for metric, name in named.items():
+        taken = (LOCAL_DIMENSION, *TRAINED_METRICS.get(run.entry.get("train"), ()))
+        if metric in taken:
+            raise ConfigError([f"{at}.{metric}: this name is taken ({', '.join(taken)}); choose another"])
+        if "{seed}" in name and run.seed is None:
+            raise ConfigError([f"{at}.{metric}: {name!r} has a {{seed}}, but the model has no `seeds` in the catalog"])
+        path = Path(name.replace("{seed}", str(run.seed)).replace("{run}", safe(run.name)))
+        try:
+            path = path.expanduser()
+            there = path.suffix in METRIC_ENDINGS and path.is_file()
+        except (OSError, RuntimeError) as error:  # a name that is too long, ~nobody
+            raise ConfigError([f"{at}.{metric}: {name!r} cannot be looked for: {error}"]) from error
+        if not there:
+            raise ConfigError(
+                [f"{at}.{metric}: there is no file {str(path)!r} that ends in {' or '.join(METRIC_ENDINGS)}"]
+            )
+        found[metric] = path
+    return found
+
+
+def _source(entry: Mapping[str, Any], at: str) -> str:
+    sources = [source for source in SOURCES if source in entry]
+    if len(sources) != 1:
+        given = " and ".join(sources) or "nothing"
+        raise ConfigError([f"{at}: {given} says where the weights are; give exactly one of {', '.join(SOURCES)}"])
+    return sources[0]
+
+
+def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) -> dict[str, Checkpoint]:
+    named, at = entry.get("checkpoints"), f"{at}.checkpoints"
+    if isinstance(named, str) and "*" in named and root is None:
+        raise ConfigError(
+            [f"{at}: {named!r}: only the folders of a local `path` can be looked for; list the steps in braces"]
+        )
+    unit = "epoch" if source == "train" and "epochs" in entry["training"] else "step"
+    as_trained = isinstance(named, str) and re.fullmatch(unit + r"\{[^{}]*\}", named)
+    if source == "train" and entry["kind"] != "static" and not as_trained:
+        raise ConfigError([f"{at}: {named!r} is not what training writes; expected '{unit}{{…}}'"])
+    try:
+        offered = offered_checkpoints(entry, root)
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"{at}: {error}"]) from error
+    last = entry.get("training", {}).get(f"{unit}s")
+    if "checkpoints" in entry and last is not None and (beyond := [n for n, c in offered.items() if c.step > last]):
+        raise ConfigError([f"{at}: {', '.join(beyond)} lie beyond training.{unit}s = {last}"])
+    if len({checkpoint.name for checkpoint in offered.values()}) < len(offered):
+        raise ConfigError([f"{at}: two names become the same path; rename one of them"])
+    return offered
+
+
+def _picked(chosen: Mapping[str, Any], offered: Mapping[str, Checkpoint], name: str) -> list[Checkpoint]:
+    wanted = chosen.get("checkpoints", list(offered))
+    at = f"models.{name}.checkpoints"
+    if isinstance(wanted, str):
+        try:
+            wanted = list(steps.expand(wanted))
+        except ValueError as error:
+            raise ConfigError([f"{at}: {error}"]) from error
+    unknown = [(i, w) for i, w in enumerate(wanted) if w not in offered]
+    if unknown:
+        raise ConfigError(
+            [f"{at}[{i}]: {w!r} is no checkpoint of {name}; {choose(w, _shortened(offered))}" for i, w in unknown]
+        )
+    return [checkpoint for given, checkpoint in offered.items() if given in set(wanted)]
+
+
+def _shortened(names: Mapping[str, Any]) -> list[str]:
+    names = list(names)
+    return names if len(names) <= 24 else [*names[:20], "…", names[-1]]
+
+
+def _root(entry: Mapping[str, Any], source: str, at: str) -> Path | None:
+    """The local folder (file, of static vectors) that a model's entry names; None if another rule makes it."""
+    if source not in ("package", "path"):
+        return None
+    try:
+        packaged = source == "package"
+        root = path_in_package(entry["package"], entry["folder"]) if packaged else Path(entry["path"]).expanduser()
+        if entry["kind"] == "static":
+            if not root.is_file():
+                raise ValueError(f"{root if packaged else entry['path']} is not a file")
+        elif not root.is_dir():
+            raise ValueError(f"{root if packaged else entry['path']} is not a folder")
+    except (ValueError, OSError, RuntimeError) as error:
+        raise ConfigError([f"{at}.{source}: {error}"]) from error
+    return root
+
+
+def _base(entry: Mapping[str, Any], config: Mapping[str, Any], at: str) -> tuple[Model, Checkpoint] | None:
+    """What adapters are merged into: the entry that `base` names, at `base_checkpoint` or its only one."""
+    if "base" not in entry:
+        return None
+    name = entry["base"]
+    named = entry_of("models", name, config, f"{at}.base")
+    several = [f"`{key}`" for key in ("base", "seeds", "vary") if key in named]
+    if several or named["kind"] == "static":
+        found = f"has {' and '.join(several)}" if several else "is of kind 'static'"
+        raise ConfigError(
+            [
+                f"{at}.base: {name!r} must be a single model with weights of its own, but {found}; name or make an entry that is one"
+            ]
+        )
+    if "train" in entry:
+        check(wrong_start(entry, name, named), at)
+    chosen = {"checkpoints": [entry["base_checkpoint"]]} if "base_checkpoint" in entry else {}
+    try:
+        base = _model(*runs(name, named), name, {"layers": ["input_embeddings"]} | chosen, config)
+    except ConfigError as error:
+        chosen_at = f"models.{name}.checkpoints[0]"  # where a sweep would have chosen it
+        raise ConfigError([said.replace(chosen_at, f"{at}.base_checkpoint") for said in error.complaints]) from error
+    if len(base.checkpoints) > 1:
+        raise ConfigError(
+            [f"{at}.base_checkpoint: {name} has {len(base.checkpoints)} checkpoints; name the one to build on"]
+        )
+    return base, base.last_checkpoint
+
+
+def _tokenizer(
+    name: str,
+    entry: Mapping[str, Any],
+    source: str,
+    root: Path | None,
+    offered: Mapping[str, Checkpoint],
+    base: tuple[Model, Checkpoint] | None,
+    config: Mapping[str, Any],
+    at: str,
+) -> Tokenizer:
+    """An entry's own tokenizer, its base's, or that of the entry which `tokenizer: of` names."""
+    if entry["kind"] == "static":
+        return Tokenizer(safe(name), source, root, entry)
+    if base is not None:
+        return base[0].tokenizer
+    other = entry.get("tokenizer", {}).get("of")
+    if other is None:
+        folder = _tokenizer_folder(root, entry, offered, f"{at}.{source}") if root else None
+        return Tokenizer(safe(name), source, folder, entry)
+    owner_at = f"{at}.tokenizer.of"
+    owner = entry_of("models", other, config, owner_at)
+    if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():
+        raise ConfigError([f"{owner_at}: {other!r} has no tokenizer of its own; name the entry that has"])
+    at = catalog_path("models", other)
+    source = _source(owner, at)
+    check(wrong_keys(owner, source), at)
+    root = _root(owner, source, at)
+    return _tokenizer(other, owner, source, root, _offered(owner, source, root, at), None, config, at)
+
+
+def _tokenizer_folder(root: Path, entry: Mapping[str, Any], offered: Mapping[str, Checkpoint], at: str) -> Path:
+    """The first of all checkpoints' folders that holds a tokenizer, whichever of them are measured."""
+    for checkpoint in offered.values():
+        folder = folder_of(root, entry, checkpoint)
+        try:
+            tokenizer_files(folder)
+            return folder
+        except ValueError as error:
+            complaint = str(error)
+    raise ConfigError([f"{at}: {complaint} Share another entry's with `tokenizer: {{of: NAME}}`."])
+
+
+def _shape(
+    entry: Mapping[str, Any],
+    source: str,
+    root: Path | None,
+    picked: list[Checkpoint],
+    base: tuple[Model, Checkpoint] | None,
+    at: str,
+) -> tuple[int, int | None]:
+    """Number of blocks, and the longest sequence where that is known beforehand; every local folder is looked at."""
+    if source == "train" and base:
+        return base[0].depth, base[0].positions
+    if source == "train":
+        return entry["architecture"]["num_hidden_layers"], entry["architecture"].get("max_position_embeddings")
+    if source == "hub":
+        return (base[0].depth, base[0].positions) if base else (entry["layers"], None)
+    folders = [folder_of(root, entry, checkpoint) for checkpoint in picked]
+    files = adapter_files if base else model_files
+    try:
+        for folder in folders:
+            # One that is not whole fails in its own job, beside others; alone it is told at once.
+            files(folder, whole=len(folders) == 1)
+        if base:
+            return base[0].depth, base[0].positions
+        shape = read_architecture(folders[0])
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"{at}.{source}: {error}"]) from error
+    return shape.layers, shape.positions
+
+
+def _layers(
+    chosen: Mapping[str, Any], name: str, kind: str, config: Mapping[str, Any], depth: int
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The layers to estimate, by number, and the embedding matrices, by name."""
+    own = "layers" in chosen
+    wanted = chosen["layers"] if own else config["layers"]
+    if wanted == "all":
+        return tuple(range(depth + 1)), ()
+    at = f"models.{name}.layers" if own else "layers"
+    check(wrong_layers(wanted, name, depth), at)
+    if "output_embeddings" in wanted and kind not in ("causal", "masked"):
+        raise ConfigError([f"{at}: {name} is of kind {kind!r} and has no output_embeddings; leave them out"])
+    numbers = {layer % (depth + 1) for layer in wanted if layer not in EMBEDDING_MATRICES}
+    return tuple(sorted(numbers)), tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in wanted)
+
+
+def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str, Combination]:
+    made = {}
+    for label, given in config["representations"].items():
+        at = f"representations.{label}"
+        if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
+            raise ConfigError([f"{at}: this name is taken; choose another"])
+        check(wrong_layers(given["layers"], name, depth), f"{at}.layers")
+        layers = tuple(layer % (depth + 1) for layer in given["layers"])
+        if len(set(layers)) < len(layers):
+            raise ConfigError([f"{at}.layers: {given['layers']} names a layer of {name} twice"])
+        made[label] = Combination(layers, given["by"])
+    return made

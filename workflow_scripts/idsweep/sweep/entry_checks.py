@@ -1,0 +1,190 @@
+"""What is wrong about one entry of the catalog of models, each as the end of a complaint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from idsweep.config.load import ConfigError
+from idsweep.files.representations import EMBEDDING_MATRICES
+from idsweep.models import adapters
+from idsweep.sweep.models import Checkpoint, Model, Tokenizer, catalog_path, safe
+from idsweep.training.kinds import KINDS_FROM_BASE
+
+EQUATION_TOKENS = 4
+PLACEHOLDERS = {"{seed}": "seeds", "{checkpoint}": "checkpoints"}
+
+
+def check(complaints: Iterable[str], at: str) -> None:
+    if complaints := [f"{at}{complaint}" for complaint in complaints]:
+        raise ConfigError(complaints)
+
+
+def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
+    """Keys that a source or a kind needs, and those that it cannot use, each as the end of a complaint."""
+    kind, tokenizer = entry["kind"], entry.get("tokenizer", {})
+    if source == "train":
+        yield from _wrong_training(entry, kind, tokenizer)
+    else:
+        for key in ("architecture", "training", "vary"):
+            if key in entry:
+                yield f".{key}: it holds for models that are trained here (`train`); remove this key"
+        if "vocabulary_size" in tokenizer:
+            yield ".tokenizer.vocabulary_size: only tokenizers of models with `train` are trained; remove this key"
+    if source == "hub" and "layers" not in entry and kind != "static" and "base" not in entry:
+        yield ".layers: this key is required for a model with `hub`"
+    if kind == "static":
+        if source not in ("path", "package") and entry.get("train") != "word_vectors":
+            yield f".{source}: static vectors are a local file; give `path`, or `package` with `folder`, or `train: word_vectors`"
+        for key in ("checkpoints", "base", "prefix", "tokenizer", "dtype", "attention"):
+            if key in entry:
+                yield f".{key}: static vectors have no {key}; remove this key"
+    elif "format" in entry:
+        yield f".format: it holds for static vectors, not for kind {kind!r}; remove this key"
+    if "of" in tokenizer and len(tokenizer) > 1:
+        others = ", ".join(sorted(tokenizer.keys() - {"of"}))
+        yield f".tokenizer: options ({others}) of a shared tokenizer stand with the entry that `of` names"
+    if "base" in entry:
+        for key in ("prefix", "tokenizer", *(["trust_remote_code"] if entry["trust_remote_code"] else [])):
+            if key in entry:
+                yield f".{key}: it comes from the `base`; set it there"
+    elif "base_checkpoint" in entry:
+        yield ".base_checkpoint: it holds for adapters on a `base`; remove this key"
+    yield from _wrong_placeholders(entry, source)
+
+
+def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str, Any]) -> Iterator[str]:
+    train, training = entry["train"], entry.get("training", {})
+    from_base = train in KINDS_FROM_BASE
+    own_tokenizer = train == "language_model"
+    needed = {"training"} | ({"checkpoints"} if train != "word_vectors" else set())
+    needed |= {"base"} if from_base else {"architecture"} if train != "word_vectors" else set()
+    for key in (*sorted(needed), *(("tokenizer",) if own_tokenizer else ())):
+        if key not in entry:
+            yield f".{key}: this key is required for a model with `train: {train}`"
+    for key in ("architecture", "base", "base_checkpoint", "format"):
+        if key in entry and key not in needed and not (from_base and key == "base_checkpoint"):
+            yield f".{key}: it has no meaning for `train: {train}`; remove this key"
+    if "seed" in entry:
+        yield ".seed: the seed of a trained model is training.seed; remove this key"
+    if tokenizer and not own_tokenizer and not from_base:
+        yield f".tokenizer: a model with `train: {train}` has none but its own words; remove this key"
+    if own_tokenizer and tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
+        yield ".tokenizer.vocabulary_size: this key is required for a tokenizer that is trained"
+    if from_base and ("steps" in training) == ("epochs" in training):
+        yield ".training: give either steps or epochs"
+    if "lora" in training and training.get("freeze"):
+        yield ".training.freeze: with lora all weights of the base are frozen anyway; remove one of the two keys"
+    if training.get("schedule") == "constant" and training.get("warmup_steps"):
+        yield ".training.warmup_steps: the schedule constant has none; choose constant_with_warmup, or leave it out"
+    yield from _wrong_kind(train, kind, training)
+
+
+def _wrong_kind(train: str, kind: str, training: Mapping[str, Any]) -> Iterator[str]:
+    masking = "masking" in training
+    if train == "word_vectors":
+        kinds = expected = ("static",)
+    elif train in KINDS_FROM_BASE:
+        kinds = expected = KINDS_FROM_BASE[train]
+        if masking and kind == "causal":
+            yield ".training.masking: it holds for models of kind masked; remove this key"
+    elif train == "language_model" and masking:
+        kinds, expected = ("masked", "encoder"), ("masked", "encoder for the same without head")
+    else:
+        kinds = ("causal", "encoder")
+        needs = " (masked needs training.masking)" if train == "language_model" else ""
+        expected = (f"causal{needs}", "encoder for the same without head")
+    if kind not in kinds:
+        yield f".kind: {kind!r} is not what this training makes; expected {', or '.join(expected)}"
+
+
+def _wrong_placeholders(entry: Mapping[str, Any], source: str) -> Iterator[str]:
+    where = {key: entry[key] for key in ("path", "hub", "folder") if isinstance(entry.get(key), str)}
+    used = {(key, placeholder) for key, text in where.items() for placeholder in re.findall(r"\{[^{}]*\}", text)}
+    for key, placeholder in sorted(used):
+        needs = PLACEHOLDERS.get(placeholder)
+        if needs is None or (placeholder == "{checkpoint}" and key != "hub"):
+            yield f".{key}: {placeholder} is not known here; expected {{seed}}, or {{checkpoint}} in `hub`"
+        elif needs not in entry:
+            yield f".{key}: {placeholder} is filled in from `{needs}`, which this entry lacks"
+    if "seeds" in entry and source != "train" and not any(placeholder == "{seed}" for _, placeholder in used):
+        yield ".seeds: each seed would be the same weights; write {seed} where it stands in `hub`, `path` or `folder`"
+
+
+def wrong_static_layers(chosen: Mapping[str, Any]) -> Iterator[str]:
+    if chosen.get("layers", "all") not in ("all", ["input_embeddings"]):
+        yield f".layers: {chosen['layers']} are not there; static vectors have input_embeddings alone"
+
+
+def wrong_start(entry: Mapping[str, Any], name: str, base: Mapping[str, Any]) -> Iterator[str]:
+    """What of a base keeps trainings from starting there, each as the end of a complaint."""
+    if base["kind"] == "encoder-decoder":
+        yield f".base: {name!r} is of kind 'encoder-decoder', from which no training starts; name a causal, masked or encoder model"
+    elif {entry["kind"], base["kind"]} == {"causal", "masked"}:
+        yield f".kind: {entry['kind']!r} needs another head than that of {name}; expected {base['kind']!r}, or another `base`"
+    if base.get("train") == "grokking":
+        yield f".base: {name!r} knows the words of equations alone; name a model of texts"
+    if base.get("attention") == "flash_attention_2":
+        yield (
+            f".base: {name!r} has attention 'flash_attention_2', which does not take the 32-bit weights of trainings; "
+            "set `attention: sdpa` in that entry, or in a copy of it"
+        )
+
+
+def wrong_base(folders: Iterable[Path], base: tuple[Model, Checkpoint], config: Mapping[str, Any]) -> Iterator[str]:
+    """Complaints about adapters of another model; a local base may be one under any name but those that are given here."""
+    model, checkpoint = base
+    here = {safe(name) for name in config["catalog"]["models"]}
+    for folder in folders:
+        named = adapters.base_of(folder)
+        if (model.folder is None or named in here) and (
+            wrong := adapters.wrong_base(named, model.known_as(checkpoint.name))
+        ):
+            yield f": {folder}: {wrong}"
+
+
+def check_lengths(
+    entry: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    config: Mapping[str, Any] | None,
+    positions: int | None,
+    name: str,
+    at: str,
+) -> None:
+    """config: of the sweep; None if the model reads no text in it."""
+    if entry.get("train") == "grokking":
+        _check_equations(config, positions, at)
+        return
+    own = tokenizer.options.get("max_length")
+    given = {}
+    if own is None and config is not None:
+        given = {"tokens.max_length": config["tokens"]["max_length"]}
+    elif own is not None:
+        given = {f"{catalog_path('models', tokenizer.name)}.tokenizer.max_length": own}
+    for key in ("sequence_length", "max_length"):
+        if entry.get("training", {}).get(key) is not None:
+            given[f"{at}.training.{key}"] = entry["training"][key]
+    wrong = {key: length for key, length in given.items() if positions is not None and length > positions}
+    check(
+        (f"{key}: {length} tokens are more than {name} takes; expected at most {positions}" for key, length in wrong.items()),
+        "",
+    )  # fmt: skip
+
+
+def _check_equations(config: Mapping[str, Any] | None, positions: int | None, at: str) -> None:
+    """Equations are shorter than any limit that makes sense; a smaller one would cut them."""
+    given = {} if config is None else {"tokens.max_length": config["tokens"]["max_length"]}
+    given[f"{at}.architecture.max_position_embeddings"] = EQUATION_TOKENS if positions is None else positions
+    wrong = {key: length for key, length in given.items() if length < EQUATION_TOKENS}
+    check((f"{key}: {length} is less than an equation's {EQUATION_TOKENS} tokens" for key, length in wrong.items()), "")
+
+
+def wrong_layers(wanted: list[int | str], name: str, depth: int) -> Iterator[str]:
+    for i, layer in enumerate(wanted):
+        if layer not in EMBEDDING_MATRICES and not -depth - 1 <= layer <= depth:
+            yield (
+                f"[{i}]: {layer} is no layer of {name}, which has layers 0 (embedding output) to {depth}; "
+                f"expected {-depth - 1} to {depth}"
+            )

@@ -1,0 +1,122 @@
+"""From a checked configuration to the sweep: which models, checkpoints, datasets and representations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from idsweep.config.load import ConfigError, key_path
+from idsweep.data.entries import corpus_file, offers_splits
+from idsweep.files.representations import VOCABULARY
+from idsweep.sweep.checks import check_groups, check_parts, check_whole
+from idsweep.sweep.entries import make_models
+from idsweep.sweep.models import Model, catalog_path, entry_of, safe
+from idsweep.sweep.sweep import PARTS, PARTS_OF_TRAINING, Dataset, Sweep
+
+RELEASE = ("release", "url", "path")
+SAME_PATH = "catalog: two names become {!r} as a path; rename one of them"
+
+
+def expand(config: Mapping[str, Any]) -> Sweep:
+    """The sweep that a configuration describes. Raises ConfigError with everything that is wrong."""
+    complaints: list[str] = []
+    datasets: dict[str, Dataset] = {}
+    for i, name in enumerate(config["datasets"]):
+        _collect(complaints, datasets, _datasets, name, config, key_path(["datasets", i]))
+    models: dict[str, Model] = {}
+    for name, chosen in config["models"].items():
+        _collect(complaints, models, make_models, name, chosen or {}, config)
+    if complaints:
+        raise ConfigError(complaints)
+    complaints += check_parts(models.values(), datasets)
+    complaints += check_groups(models.values())
+    if complaints:
+        raise ConfigError(complaints)
+    known = dict(models)
+    for base, _ in filter(None, (model.start for model in models.values())):
+        held = known.setdefault(base.name, base)
+        _check_same(complaints, base.name, held.entry, base.entry)
+        known[base.name] = replace(held, checkpoints={**held.checkpoints, **base.checkpoints})
+    used = {name: dataset for name, dataset in datasets.items() if name not in PARTS}
+    for at, name in _read_beside(config, known.values()):
+        if name in PARTS:
+            complaints.append(f"{at}: {name!r} stands for what models are trained on; name a dataset of the catalog")
+            continue
+        try:
+            (corpus,) = _datasets(name, config, at)
+        except ConfigError as error:
+            complaints += error.complaints
+            continue
+        if corpus.entry.get("streaming"):
+            complaints.append(f"{at}: {name} is streamed, and this needs all of its texts; leave `streaming` out")
+        held = used.setdefault(corpus.name, corpus)
+        _check_same(complaints, corpus.name, held.entry, corpus.entry)
+    if complaints:
+        raise ConfigError(complaints)
+    sweep = Sweep(config["sweep"], config, models, known, datasets, used)
+    complaints += check_whole(sweep)
+    for model in known.values():
+        held = sweep.tokenizers()[model.tokenizer.name]
+        _check_same(complaints, held.name, held.owner, model.tokenizer.owner)
+    for corpus in filter(lambda corpus: corpus.prepared, used.values()):
+        held = sweep.releases()[corpus.source]
+        _check_same(complaints, held.source, *({k: e.get(k) for k in RELEASE} for e in (held.entry, corpus.entry)))
+    if complaints:
+        raise ConfigError(complaints)
+    return sweep
+
+
+def _read_beside(config: Mapping[str, Any], models: Iterable[Model]) -> Iterator[tuple[str, str]]:
+    """Key and name of the datasets that models and tokenizers are trained on, or entries are counted in."""
+    for model in models:
+        for entry in (model.entry, model.tokenizer.owner):
+            for key in PARTS_OF_TRAINING:
+                if key in entry.get("training", {}):
+                    yield f"{catalog_path('models', model.catalogued)}.training.{key}", entry["training"][key]
+    if config["vocabulary"]["counted_in"] is not None:
+        yield "vocabulary.counted_in", config["vocabulary"]["counted_in"]
+
+
+def _check_same(complaints: list[str], name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    if one != other:
+        complaints.append(SAME_PATH.format(name))
+
+
+def _collect(complaints: list[str], into: dict[str, Any], make: Callable[..., list[Any]], *arguments: Any) -> None:
+    try:
+        made = make(*arguments)
+    except ConfigError as error:
+        complaints += error.complaints
+        return
+    for item in made:
+        if item.name in into:
+            complaints.append(SAME_PATH.format(item.name))
+        into[item.name] = item
+
+
+def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
+    """The one dataset that a sweep names: `NAME`, or `NAME:SPLIT` for another split than the entry's."""
+    if name in PARTS:
+        if name in config["catalog"]["datasets"]:
+            raise ConfigError(
+                [f"{catalog_path('datasets', name)}: this name stands for models' training texts; rename it"]
+            )
+        return [Dataset(name, name, {}, None)]
+    whole = name in config["catalog"]["datasets"] or not re.fullmatch(r".+:[^:]+", name)
+    catalogued, split = (name, "") if whole else name.rsplit(":", 1)
+    entry = entry_of("datasets", catalogued, config, at)
+    at = catalog_path("datasets", catalogued)
+    if safe(name) == VOCABULARY:
+        raise ConfigError([f"{at}: the name {VOCABULARY!r} is taken by the rows of embedding matrices; choose another"])
+    try:
+        if split and not offers_splits(entry):
+            raise ValueError(
+                f"it is one file or folder without splits, and {name!r} asks for another; give it `own_splits`, or an "
+                "entry for each split"
+            )
+        entry = {**entry, "split": split} if split else entry
+        return [Dataset(safe(name), safe(catalogued), entry, corpus_file(entry))]
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"{at}: {error}"]) from error

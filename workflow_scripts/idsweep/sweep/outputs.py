@@ -1,0 +1,43 @@
+"""The tables that a sweep makes, and the rules that make them."""
+
+from __future__ import annotations
+
+from idsweep.figures import registry
+from idsweep.files.representations import VOCABULARY
+from idsweep.sweep import comparisons
+from idsweep.sweep.sweep import Sweep
+
+MADE_BY = {
+    "local": "collect_estimates",
+    "global": "collect_estimates",
+    "training": "collect_training",
+    "reference": "collect_reference",
+    "events": "detect_events",
+    "leads": "detect_events",
+    "correlations": "detect_events",
+    "losses": "collect_losses",
+    "shifts": "collect_shifts",
+    "token_groups": "collect_tokens",
+    "token_extremes": "collect_tokens",
+    "loss_correlations": "collect_tokens",
+}
+
+
+def table_names(sweep: Sweep) -> list[str]:
+    """Names of the tables that are made, each as Parquet and CSV."""
+    losses = any(name != VOCABULARY and sweep.has_losses(model) for model, _, name in sweep.passes())
+    made = {
+        ("local", "global"): True,
+        ("training",): sweep.trained() or sweep.brought_metrics(),
+        ("events", "leads", "correlations"): sweep.has_dynamics(),
+        ("reference",): "reference" in sweep.config,
+        ("losses",): losses,
+        ("shifts",): comparisons.pairs(sweep),
+        ("token_groups", "token_extremes", "loss_correlations"): describes_tokens(sweep),
+    }
+    return [table for tables, wanted in made.items() if wanted for table in tables]
+
+
+def describes_tokens(sweep: Sweep) -> bool:
+    """Whether tables of single tokens are made: where a figure shows them."""
+    return any({"token_groups", "loss_correlations"} & set(registry.tables(name)) for name in sweep.config["figures"])
