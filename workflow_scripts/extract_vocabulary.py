@@ -5,10 +5,10 @@ Writes: results/{sweep}/embeddings/{model}/{checkpoint}/vocabulary.parquet.
 """
 
 from functools import partial
-from importlib import import_module
 
 from idsweep.files.parquet import read_table, to_numpy
 from idsweep.files.vectors import EmbeddingsWriter
+from idsweep.machine.uncounted import uncounted
 from idsweep.models.checkpoint_disk import measuring
 from idsweep.models.checkpoints import load_model, number_of_parameters
 from idsweep.models.folders import commit_of
@@ -23,8 +23,8 @@ with (
     tokens = read_table(snakemake.input.tokens)
     points, ids = to_numpy(tokens["point"]), to_numpy(tokens["token_id"])
     if "vectors" in run.settings:
-        # By name, so that gensim's version counts for word vectors alone; staleness.py adds the module.
-        _, rows = import_module("idsweep.models.static_vectors").load_vectors(
+        # gensim's version counts for word vectors alone.
+        _, rows = uncounted("idsweep.models.static_vectors").load_vectors(
             given.weights, run.settings["vectors"]["format"]
         )
         matrices, n_parameters = {"input_embeddings": rows}, rows.size

@@ -7,11 +7,11 @@ with too few different points is left out; only estimates of it fail.
 """
 
 import logging
-from importlib import import_module
 
 from idsweep.files.parquet import provenance, read_table
 from idsweep.files.vectors import NeighborsWriter
 from idsweep.machine.devices import resolve
+from idsweep.machine.uncounted import uncounted
 from idsweep.neighbors import clouds, variants
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.workflow.script import about, job
@@ -33,8 +33,8 @@ with job(snakemake, reads=[snakemake.input.embeddings]) as run:
                     continue
                 facts[name] = {"extrinsic_dimension": points.vectors.shape[1], "n_parameters": n_parameters}
                 if options["noise"]:
-                    # By name, since it counts for noisy clouds alone; staleness.py adds the module.
-                    distance = import_module("idsweep.neighbors.hausdorff").hausdorff_distance
+                    # It counts for noisy clouds alone.
+                    distance = uncounted("idsweep.neighbors.hausdorff").hausdorff_distance
                     clean = clouds.read_cloud(embeddings, name, combinations, {**options, "noise": 0}, tokens)
                     facts[name]["hausdorff"] = distance(clean.vectors, points.vectors, device)
                 for variant in variants.of_cloud(points.vectors, neighbors=k, **run.settings["variants"]):

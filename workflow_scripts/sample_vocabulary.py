@@ -4,21 +4,18 @@ Reads: a tokenizer, or a file of static word vectors.
 Writes: results/{sweep}/tokens/{tokenizer}/vocabulary.parquet, one row per entry.
 """
 
-from importlib import import_module
-
 from idsweep.data.corpora import read_corpus
 from idsweep.data.tokens import sample_vocabulary
 from idsweep.files.parquet import write_table
+from idsweep.machine.uncounted import uncounted
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     source = snakemake.resources.tokenizer
     if "vectors" in run.settings:
-        # By name, so that gensim's version counts for word vectors alone; staleness.py adds the module.
-        entries, _ = import_module("idsweep.models.static_vectors").load_vectors(
-            source, run.settings["vectors"]["format"]
-        )
+        # gensim's version counts for word vectors alone.
+        entries, _ = uncounted("idsweep.models.static_vectors").load_vectors(source, run.settings["vectors"]["format"])
     else:
         entries = load_tokenizer(source, **run.settings["options"])
     counted_in = None

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from idsweep.estimators import Estimate, estimate_global, estimate_local, estimate_mean, module_of
+from idsweep.estimators.registry import Estimate, estimate_global, estimate_local, estimate_mean, module_of
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.workflow import signature

@@ -63,7 +63,7 @@ def test_a_gpu_that_is_asked_for_and_not_there(fresh: Project) -> None:
 
 
 def test_a_sweep_without_a_gpu_imports_no_torch_to_look_for_one() -> None:
-    code = "import sys; from idsweep import preflight; preflight.not_writable('.'); print(*sys.modules, sep='\\n')"
+    code = "import sys; from idsweep.workflow import preflight; preflight.not_writable('.'); print(*sys.modules, sep='\\n')"
     env = os.environ | {"PYTHONPATH": str(PROJECT / "workflow_scripts")}
     loaded = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
     assert not {"torch", "huggingface_hub", "numpy"} & set(loaded.split())

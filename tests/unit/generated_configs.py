@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 from hypothesis import strategies as st
-from idsweep import estimators
 from idsweep.config import steps
 from idsweep.config.load import Validator, _with_registries
+from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 
 PROJECT = Path(__file__).parents[2]

@@ -144,21 +144,21 @@ def test_a_light_job_imports_nothing_heavy(tmp_path):
     code = f"""
 import sys
 import numpy as np
-from idsweep import store
+from idsweep.files import parquet, vectors
 from idsweep.estimators.layer import Cloud, estimate_layer
 from idsweep.neighbors.search import NeighborGraph, nearest_neighbors
 X = np.random.default_rng(0).random((100, 3)).astype(np.float32)
-with store.NeighborsWriter("{tmp_path}/n.parquet", dict) as file:
+with vectors.NeighborsWriter("{tmp_path}/n.parquet", dict) as file:
     file.write(0, "data", np.arange(100), *nearest_neighbors(X, 20))
-with store.EmbeddingsWriter("{tmp_path}/e.parquet", dict) as file:
+with vectors.EmbeddingsWriter("{tmp_path}/e.parquet", dict) as file:
     file.write(np.arange(100), {{0: X}})
-ids, *graph = store.read_neighbors("{tmp_path}/n.parquet", 0)
-cloud = Cloud("data", ids, ids // 10, NeighborGraph(*graph), store.read_embeddings("{tmp_path}/e.parquet", 0))
+ids, *graph = vectors.read_neighbors("{tmp_path}/n.parquet", 0)
+cloud = Cloud("data", ids, ids // 10, NeighborGraph(*graph), vectors.read_embeddings("{tmp_path}/e.parquet", 0))
 asked = [
     {{"name": name, "estimator": name, "scope": scope, "parameters": {{"n_neighbors": 20}} if scope == "local" else {{}}}}
     for name, scope in (("twonn", "local"), ("twonn", "global"), ("mle", "local"), ("lpca", "local"))
 ]
-store.write_table("{tmp_path}/t.parquet", estimate_layer([cloud], asked), {{}})
+parquet.write_table("{tmp_path}/t.parquet", estimate_layer([cloud], asked), {{}})
 print(sorted({{"pandas", "torch", "skdim", "sklearn", "matplotlib"}} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

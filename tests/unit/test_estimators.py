@@ -15,8 +15,8 @@ import skdim
 from data import make_dadapy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from idsweep import estimators
 from idsweep.estimators import Estimate, estimate_global, estimate_local
+from idsweep.estimators import registry as estimators
 from idsweep.estimators.lpca import VERSIONS
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.search import nearest_neighbors
@@ -357,7 +357,7 @@ def test_bad_input(call, message):
 
 def test_registry_answers_without_heavy_imports():
     code = (
-        "import sys; from idsweep import estimators; "
+        "import sys; from idsweep.estimators import registry as estimators; "
         "[estimators.get(n).parameters(s) for n in estimators.names() for s in estimators.get(n).scopes]; "
         "print(sorted({'numba', 'scipy', 'torch', 'skdim', 'sklearn'} & sys.modules.keys()))"
     )

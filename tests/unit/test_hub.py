@@ -27,7 +27,7 @@ from unit.hub_server import SIGNATURE, HubServer, names_of, serving
 FETCH = """
 import json, logging, resource, signal, sys, traceback
 logging.basicConfig(level="DEBUG", stream=sys.stderr)
-from idsweep import hub
+from idsweep.models import hub
 fetches, keywords, waits, largest = json.loads(sys.argv[1])
 hub.WAITS = waits
 if largest:

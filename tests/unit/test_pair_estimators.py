@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pytest
 import skdim
-from idsweep import estimators
 from idsweep.estimators import corrint, estimate_global
+from idsweep.estimators import registry as estimators
 from idsweep.machine import compiled
 from idsweep.neighbors import kernels
 from idsweep.neighbors.graph import NeighborGraph

@@ -28,7 +28,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def code(library: Path, *modules: str) -> dict:
-    for cached in (code_of, signature._imports, signature._tree, signature._source_hash):
+    for cached in (code_of, signature._imports, signature._tree, signature._source_hash, signature._content):
         cached.cache_clear()
     return code_of(library.parent / "script.py", modules)
 
@@ -135,3 +135,71 @@ def test_a_damaged_memory_of_digests_is_made_anew(tmp_path: Path) -> None:
     first = Digests(memory).of([path])
     memory.write_text("{")
     assert Digests(memory).of([path]) == first
+
+
+LIBRARY = {
+    "first.py": "from idsweep.room import second, third as other\nfrom idsweep.machine.uncounted import uncounted\n\n\n"
+    "def f():\n    return second.g() + other.LIMIT + uncounted('idsweep.rare').h()\n",
+    "room/second.py": "from idsweep.room.third import LIMIT as most\n\n\ndef g():\n    return most\n",
+    "room/third.py": "LIMIT = 3\n",
+    "machine/uncounted.py": "def uncounted(name):\n    return name\n",
+    "rare.py": "def h():\n    return 0\n",
+}
+MOVED = {
+    "hall/beginning.py": "from idsweep.hall import limits as other\nfrom idsweep.hall import middle\n"
+    "from idsweep.machine.uncounted import uncounted\n\n\n"
+    "def f():\n    return middle.g() + other.LIMIT + uncounted('idsweep.hall.seldom').h()\n",
+    "hall/middle.py": "from idsweep.hall.limits import LIMIT\n\n\ndef g():\n    return LIMIT\n",
+    "hall/limits.py": "LIMIT = 3\n",
+    "machine/uncounted.py": "def uncounted(name):\n    return name\n",
+    "hall/seldom.py": "def h():\n    return 0\n",
+}
+
+
+def code_in(root: Path, files: dict[str, str], script: str, *modules: str, monkeypatch: pytest.MonkeyPatch) -> dict:
+    for name, text in files.items():
+        path = root / "idsweep" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(text)
+    (root / "script.py").write_text(script)
+    monkeypatch.setattr(signature, "LIBRARY", root / "idsweep")
+    return code(root / "idsweep", *modules)
+
+
+def test_where_modules_lie_and_how_they_are_called_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = code_in(
+        tmp_path / "a", LIBRARY, "from idsweep.first import f\nf()\n", "idsweep.rare", monkeypatch=monkeypatch
+    )
+    after = code_in(
+        tmp_path / "b",
+        MOVED,
+        "from idsweep.hall.beginning import f as begin\nbegin()\n",
+        "idsweep.hall.seldom",
+        monkeypatch=monkeypatch,
+    )
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("first.py", "second.g()", "second.g() * 2"),
+        ("first.py", "second, third as other", "third, second as other"),
+        ("room/second.py", "LIMIT as most", "LEAST as most"),
+        ("room/third.py", "3", "4"),
+        ("rare.py", "0", "1"),
+    ],
+)
+def test_what_an_import_means_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str
+) -> None:
+    script, changed = "from idsweep.first import f\nf()\n", {**LIBRARY, file: LIBRARY[file].replace(old, new)}
+    assert changed != LIBRARY
+    both = [
+        code_in(tmp_path / name, files, script, "idsweep.rare", monkeypatch=monkeypatch)
+        for name, files in (("a", LIBRARY), ("b", changed))
+    ]
+    assert both[0] != both[1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from idsweep import estimators
 from idsweep.estimators import estimate_global, estimate_local, estimate_mean
+from idsweep.estimators import registry as estimators
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import bootstrap_error, linear_error
 

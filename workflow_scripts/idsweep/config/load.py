@@ -17,9 +17,9 @@ from typing import Any
 import jsonschema
 import yaml
 
-from idsweep import estimators
 from idsweep.config import lists as expansion
 from idsweep.config.runs import runs, wrong_seeds
+from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 
 REGISTRIES = {"estimators": estimators.names, "figures": figures.names}

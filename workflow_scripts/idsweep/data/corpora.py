@@ -37,7 +37,6 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from itertools import compress, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +55,7 @@ from idsweep.data.entries import (
     source_split,
     texts_below,
 )
+from idsweep.machine.uncounted import uncounted
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ def _texts_of(part: Part, texts: Sequence[Any]) -> Iterator[Any]:
 
 def _equations(spec: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int, _Text]]:
     # By name: texts of other loaders do not change with this module.
-    equations = import_module("idsweep.data.equations")
+    equations = uncounted("idsweep.data.equations")
     made = equations.of_entry(spec)
     index = np.arange(len(made.left))
     if part is not None:

@@ -6,11 +6,11 @@ import os
 import re
 import string
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from idsweep.files.packages import path_in_package
+from idsweep.machine.uncounted import uncounted
 
 LOADERS = ("text", "csv", "json", "parquet", "folder", "hub", "equations")
 LOADERS_WITH_ENCODING = ("text", "csv", "json", "folder")
@@ -162,7 +162,7 @@ def _check_equations(spec: Mapping[str, Any]) -> None:
         raise ValueError(
             "split: equations have none; each training takes its own part. Measure trained_on or held_out."
         )
-    import_module("idsweep.data.equations").of_entry(spec)
+    uncounted("idsweep.data.equations").of_entry(spec)
 
 
 def _check_source(spec: Mapping[str, Any], loader: str) -> None:

@@ -1,25 +1,10 @@
 """Estimators of intrinsic dimension, by name: one value for each point or one for the cloud."""
 
-from idsweep.estimators.registry import (
-    Estimate,
-    Estimator,
-    estimate_global,
-    estimate_local,
-    estimate_mean,
-    get,
-    mean_of_local,
-    module_of,
-    names,
-)
+from idsweep.machine.faces import offer
 
-__all__ = [
-    "Estimate",
-    "Estimator",
-    "estimate_global",
-    "estimate_local",
-    "estimate_mean",
-    "get",
-    "mean_of_local",
-    "module_of",
-    "names",
-]
+__getattr__, __dir__, __all__ = offer(
+    __name__,
+    dict.fromkeys(
+        ("Estimate", "Estimator", "estimate_global", "estimate_local", "estimate_mean"), "idsweep.estimators.registry"
+    ),
+)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from idsweep import estimators
-from idsweep.estimators import Estimate
+from idsweep.estimators import registry as estimators
+from idsweep.estimators.registry import Estimate
 from idsweep.files.columns import ESTIMATES
 from idsweep.files.parquet import constant, to_arrow
 from idsweep.neighbors.graph import NeighborGraph

@@ -6,10 +6,10 @@ Nothing here reaches for the network (see `hub`), and code from a model's reposi
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from idsweep.machine.uncounted import uncounted
 from idsweep.models.folders import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -126,7 +126,7 @@ def load_model(
         _check_nothing_missing(folder, kind, model, wanted, loading, prefix)
         if adapter is not None:
             # By name: what this module imports counts as code of every forward pass, adapter or not.
-            merge = import_module("idsweep.models.adapters").merge
+            merge = uncounted("idsweep.models.adapters").merge
             # Adapters of encoder-decoders name their modules from the whole model on.
             wanted = _wanted_part(merge(model, folder, adapter, base_name), kind)
     return wanted.eval().to(device)

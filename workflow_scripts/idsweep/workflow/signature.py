@@ -2,7 +2,7 @@
 
 A signature is the sha256 of canonical JSON of
 - the job's named settings (what shapes the numbers, and only that),
-- the source of the library modules that its script reaches, without comments and docstrings,
+- the source of the library modules that its script reaches, without comments and docstrings, wherever they lie,
 - the versions of the computing packages that those modules import,
 - the signatures of the jobs whose results it reads.
 
@@ -17,7 +17,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ NEUTRAL = {
     "idsweep.files.atomic",
     "idsweep.models.checkpoint_disk",
     "idsweep.machine.devices",
+    "idsweep.machine.faces",
     "idsweep.workflow.script",
     "idsweep.machine.progress",
+    "idsweep.machine.uncounted",
     "idsweep.models.quiet",
     "idsweep.version",
 }
@@ -71,9 +73,9 @@ def code_of(script: Path, modules: tuple[str, ...] = ()) -> dict[str, Any]:
     modules: library modules that the script loads by name at run time (registries), to be added.
     """
     names, packages = _closure(script, modules)
-    sources = {name: _source_hash(_module_file(name)) for name in names}
+    sources = sorted(_source_hash(_module_file(name)) for name in names)
     return {
-        "source": digest({"script": _source_hash(script), **sources}),
+        "source": digest({"script": _source_hash(script), "reached": sources}),
         "versions": {name: _version(name) for package in packages & COMPUTING.keys() for name in COMPUTING[package]},
     }
 
@@ -103,7 +105,7 @@ def _imports(path: Path) -> tuple[str, ...]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             submodules = [name for name in names if node.module.startswith(LIBRARY.name) and _is_module(name)]
             found += submodules
-            if len(submodules) < len(names) or node.module != LIBRARY.name:
+            if len(submodules) < len(names):
                 found.append(node.module)
     return tuple(found)
 
@@ -129,11 +131,56 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def _source_hash(path: Path) -> str:
+    """sha256 of what a file says, of its imports what they mean; not of where modules lie or how they are called."""
+    return hashlib.sha256(_placeless(path, _content).encode()).hexdigest()
+
+
+@cache
+def _content(module: str) -> str:
+    """What stands for a module of the library where another one uses it."""
+    if module in NEUTRAL:
+        return "neutral"
+    own = _placeless(_module_file(module), lambda name: "module")
+    return "module_" + hashlib.sha256(own.encode()).hexdigest()
+
+
+def _placeless(path: Path, stands_for: Callable[[str], str]) -> str:
+    """Source without comments, docstrings and imports of the library; names that those bind say what they bind.
+
+    stands_for: full name of a module of the library -> what is written for it.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    bound = {
+        local: stands_for(module) if name is None else f"{stands_for(module)}.{name}"
+        for local, module, name in _library_imports(tree)
+    }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+        for part in ("body", "orelse", "finalbody"):
+            if isinstance(statements := getattr(node, part, None), list):
+                kept = [one for one in statements if not _is_docstring(one) and not _is_library_import(one)]
+                setattr(node, part, kept or ([ast.Pass()] if statements else []))
+        if isinstance(node, ast.Name) and node.id in bound:
+            node.id = bound[node.id]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _names_module(node.value):
+            node.value = "module"  # loaded by name: the job that loads it names it, see `code_of`
+    return ast.unparse(tree)
+
+
+def _library_imports(tree: ast.Module) -> Iterator[tuple[str, str, str | None]]:
+    """Local name, module of the library, and what is imported of it; None for the module itself."""
+    for node in filter(_is_library_import, ast.walk(tree)):
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}"
+            local = alias.asname or alias.name
+            yield (local, whole, None) if _is_module(whole) else (local, node.module, alias.name)
+
+
+def _is_library_import(node: ast.AST) -> bool:
+    return isinstance(node, ast.ImportFrom) and not node.level and node.module.split(".")[0] == LIBRARY.name
+
+
+def _names_module(text: str) -> bool:
+    return text.split(".")[0] == LIBRARY.name and all(map(str.isidentifier, text.split("."))) and _is_module(text)
 
 
 def _is_docstring(node: ast.stmt) -> bool:
