@@ -2,7 +2,7 @@
 
 python -m benchmarks.storage [--number N] [--write PAGE]; `make storage` writes docs/files.md, between its markers.
 
-Vectors go through `store.EmbeddingsWriter` once as float32 and once as float16; each file is then measured as the
+Vectors go through `vectors.EmbeddingsWriter` once as float32 and once as float16; each file is then measured as the
 workflow would.
 """
 

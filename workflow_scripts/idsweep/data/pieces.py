@@ -22,7 +22,7 @@ LEAST_MARKED = 0.01  # share of distinct pieces; words of word vectors may begin
 def parts(tokens: pa.Table) -> np.ndarray:
     """special, word_start or continuation for each token, as strings, (M,).
 
-    tokens: columns `token`, `special` and `position` of store.POINTS. How pieces are marked is read off all of them
+    tokens: columns `token`, `special` and `position` of columns.POINTS. How pieces are marked is read off all of them
     together: WordPiece continues a word with ##, byte-level BPE begins one with Ġ (a space), Ċ, ĉ or č (line and
     column breaks), SentencePiece with ▁. In the latter two the first token of a sequence begins a word as well: at
     position 0, or at 1 where no text stands at 0. Punctuation that has no mark counts as its piece does: it

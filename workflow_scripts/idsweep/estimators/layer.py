@@ -56,7 +56,7 @@ class _Row:
 
 
 def estimate_layer(clouds: Iterable[Cloud], estimates: Sequence[Mapping[str, Any]], tolerance: float = 0.1) -> pa.Table:
-    """Every estimate that is asked for, on every cloud, in the columns of `store.ESTIMATES`.
+    """Every estimate that is asked for, on every cloud, in the columns of `columns.ESTIMATES`.
 
     estimates: mappings with name, estimator, scope and parameters. A local estimate has a row for each point (scope
     "local") and one for their mean ("mean"); an estimator with scales of its own (GRIDE) has further rows on the data,

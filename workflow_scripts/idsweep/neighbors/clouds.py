@@ -41,7 +41,7 @@ def read_cloud(
     """The prepared point cloud of one representation; `rows` are ids of sampled tokens (`point`).
 
     combinations: name -> layers and by, as of `Combination`. options: those of `prepare_points`, and tokens and sequences,
-    as of `chosen`, which are applied first. tokens: columns of `store.POINTS`.
+    as of `chosen`, which are applied first. tokens: columns of `columns.POINTS`.
 
     Raises ValueError as `prepare_points` and `chosen` do, or if the file does not hold the representation.
     """

@@ -42,7 +42,7 @@ MEASURED: Mapping[str, Value] = {
     "global": Value(1.0e-6, "s for each point", f"{BENCH}, Global: GRIDE and TwoNN, from the graph"),
     "describe": Value(1.6e-4, "s for each local value described", "token_groups and token_extremes on results/demo"),
     "describe_losses": Value(3.7e-4, "s for each local value set against a loss", "loss_correlations on results/demo"),
-    "write": Value(5.0e8, "bytes a second", "pyarrow, lz4, design of store.py"),
+    "write": Value(5.0e8, "bytes a second", "pyarrow, lz4, design of files/vectors.py"),
     "start_models": Value(4.5, "s of a process with torch, transformers and datasets", f"{DEMO}/sample_tokens"),
     "start_estimation": Value(1.0, "s of a process with numpy, numba and pyarrow", f"{BENCH}, Job"),
     "start_tables": Value(1.0, "s of a process that makes a table", f"{DEMO}/collect_estimates"),

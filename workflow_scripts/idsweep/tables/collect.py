@@ -105,7 +105,7 @@ def collect_estimates(files: Iterable[str]) -> Estimates:
 
 
 def each_representation(files: Iterable[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
-    """What identifies each representation in estimates files, and its estimates, columns of store.ESTIMATES."""
+    """What identifies each representation in estimates files, and its estimates, columns of columns.ESTIMATES."""
     for file in files:
         identities = provenance(file)["identities"]
         for name in representations(file):

@@ -85,8 +85,8 @@ def compare_estimates(
 ) -> pa.Table:
     """The shifts of all estimators that both tables have: columns of `SHIFTS`, in the order of the fine-tuned model's.
 
-    base, tuned: estimates of one representation, columns of store.ESTIMATES; only local values of the data count.
-    tokens_base, tokens_tuned: the sampled tokens that their points stand for, columns of store.POINTS.
+    base, tuned: estimates of one representation, columns of columns.ESTIMATES; only local values of the data count.
+    tokens_base, tokens_tuned: the sampled tokens that their points stand for, columns of columns.POINTS.
 
     Without rows if neither has local estimates. Raises ValueError if they have no local estimator in common, if a point
     stands for another token in each, or for none, and as `paired_shift` does.

@@ -57,7 +57,7 @@ LEAST_OF_TOKEN = 5  # values of a token that has a row of its own
 def mean_loss(predictions: pa.Table, tokens: pa.Table, *, samples: int = SAMPLES, seed: int = 0) -> pa.Table:
     """One checkpoint's loss on one dataset: one row, columns of `LOSSES`; none if no token has a log-probability.
 
-    predictions: columns of losses.TOKEN_LOSSES; tokens: columns of store.POINTS.
+    predictions: columns of losses.TOKEN_LOSSES; tokens: columns of columns.POINTS.
     `loss` is the mean of −log-probability over the tokens that have one, in nats per token, `lower` to `upper` its 95 %
     interval over sequences drawn anew (resampling.cluster_bootstrap), NaN for one sequence; `perplexity` exp(loss).
 
@@ -78,7 +78,7 @@ def loss_correlations(
 ) -> pa.Table:
     """Local estimates against log-probabilities: a row for each local estimator and coefficient, `LOSS_CORRELATIONS`.
 
-    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
+    estimates: columns of columns.ESTIMATES, of one representation; local values of the data count. tokens: columns.POINTS.
     predictions: losses.TOKEN_LOSSES; None of a vocabulary.
     Over the tokens for which both are defined; 95 % intervals over sequences drawn anew (resampling.cluster_bootstrap).
     NaN where one of the two is constant. Without rows if no token has a log-probability.
@@ -115,8 +115,8 @@ def token_extremes(
 ) -> pa.Table:
     """The tokens of lowest and of highest local dimension, in context: columns of `TOKEN_EXTREMES`.
 
-    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
-    sequences: store.SEQUENCES; without them (a vocabulary) there is no context. predictions: losses.TOKEN_LOSSES.
+    estimates: columns of columns.ESTIMATES, of one representation; local values of the data count. tokens: columns.POINTS.
+    sequences: columns.SEQUENCES; without them (a vocabulary) there is no context. predictions: losses.TOKEN_LOSSES.
 
     For each local estimator and `end` (lowest, highest), `number` rows by `rank` from 1 on, the most extreme first, ties
     by point; all if there are fewer defined values. `token` is the piece as it stands in the vocabulary, `before` and
@@ -156,7 +156,7 @@ def token_extremes(
 def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> pa.Table:
     """Local estimates summarised over groups of tokens, columns of `TOKEN_GROUPS`.
 
-    estimates: columns of store.ESTIMATES, of one representation; local values of the data count. tokens: store.POINTS.
+    estimates: columns of columns.ESTIMATES, of one representation; local values of the data count. tokens: columns.POINTS.
 
     Groups are made `by`
         token        the token as it stands in the vocabulary: the `number` with most defined values, at least 5
