@@ -3,10 +3,9 @@
 
 rule find_neighbors:
     input:
-        embeddings=EMBEDDINGS,
-        tokens=tokens_of,
+        unpack(inputs_of("find_neighbors")),
     output:
-        kept_if_asked(NEIGHBORS, "neighbors"),
+        neighbors=kept_if_asked("find_neighbors", "neighbors"),
     log:
         "<logs>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.log",
     benchmark:

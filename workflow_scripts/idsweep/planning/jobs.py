@@ -21,8 +21,9 @@ from idsweep.planning.costs import Cost
 from idsweep.planning.models import Shape, shape_of
 from idsweep.planning.texts import UNKNOWN_NUMBER, UNKNOWN_TOKENS, Texts, of_corpus, texts_of
 from idsweep.sweep.models import Model, offered_checkpoints, safe
-from idsweep.sweep.outputs import MADE_BY, describes_tokens, table_names
+from idsweep.sweep.outputs import describes_tokens, table_names
 from idsweep.sweep.sweep import Cloud, Dataset, Sweep
+from idsweep.workflow.paths import MADE_BY
 
 STORAGE = {"float32": 4, "float16": 2}
 REGULAR_EVALUATIONS = 8  # of training/language_model.py and fine_tuning.py
