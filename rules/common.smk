@@ -67,8 +67,14 @@ wildcard_constraints:
 
 
 def inputs_of(rule):
-    """Name -> path or paths that a job reads."""
-    return lambda wildcards: GRAPH.inputs(rule, **dict(wildcards.items()))
+    """Name -> path or paths that a job reads, and of what is only made before it."""
+
+    def read(wildcards):
+        names = dict(wildcards.items())
+        before = {name: ancient(path) for name, path in GRAPH.after(rule, **names).items()}
+        return GRAPH.inputs(rule, **names) | before
+
+    return read
 
 
 def outputs_of(rule):
@@ -171,6 +177,11 @@ def submission_of(wildcards):
     submission = f"estimates_{place_in_sweep // together}"
     workflow.parent_groupids[submission] = "estimates"  # whose components are counted
     return submission
+
+
+def passes_of(wildcards):
+    """The group with which the passes of one checkpoint are submitted."""
+    return f"passes_{wildcards.model}_{wildcards.checkpoint}"
 
 
 # ---- before the run

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from idsweep.config.load import ConfigError
-from idsweep.files.parquet import provenance
+from idsweep.files.parquet import is_current
 from idsweep.sweep import figure_checks
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
@@ -60,12 +59,5 @@ def _complete(sweep: Sweep, graph: JobGraph) -> dict[tuple[str, str], bool]:
         for estimates in graph.estimates([cloud]):
             if complete.setdefault(of_checkpoint, True):
                 signature = graph.signature(estimates.rule, **dict(estimates.names))
-                complete[of_checkpoint] = _is_current(graph.path(estimates), signature)
+                complete[of_checkpoint] = is_current(graph.path(estimates), signature)
     return complete
-
-
-def _is_current(path: str, signature: str) -> bool:
-    try:
-        return Path(path).is_file() and provenance(path).get("signature") == signature
-    except ValueError:
-        return False

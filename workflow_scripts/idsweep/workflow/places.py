@@ -65,6 +65,24 @@ class Places:
         """The folder with a checkpoint's adapters; empty for whole checkpoints."""
         return self._weights(self._sweep.known[model], checkpoint) if self._sweep.known[model].base else ""
 
+    def padding_side(self, model: str, **_: str) -> str:
+        """The side on which sequences of a batch are made as long as the longest; no place, but no number hangs on it."""
+        return self._sweep.models[model].tokenizer.options.get("padding_side", "right")
+
+    def written(self, model: str, checkpoint: str, **_: str) -> str:
+        """Dataset -> output -> path of what stays of each pass of a checkpoint, as JSON."""
+        outputs = ["predictions", "losses", *(["embeddings"] if self._sweep.config["keep_embeddings"] else [])]
+        names = {"model": model, "checkpoint": checkpoint}
+        return json.dumps(
+            {
+                dataset: {
+                    output: self._graph.path(made("extract_embeddings", output, dataset=dataset, **names))
+                    for output in outputs
+                }
+                for dataset in self._sweep.datasets
+            }
+        )
+
     def _texts(self, corpus: Dataset) -> str:
         if corpus.prepared:
             return self._graph.path(made("prepare_dataset", "corpus", release=corpus.source))
