@@ -16,17 +16,13 @@ from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.partial import left_out, measured_part
 from idsweep.workflow.paths import MADE_BY, outputs
 from idsweep.workflow.places import Places
-from idsweep.workflow.signature import Digests
-
-SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
-DIGESTS = Digests(Path(".snakemake/idsweep/digests.json"))
 
 try:
     SWEEP = expand_sweep(load(config, Path(workflow.basedir) / "config"))
-    GRAPH = JobGraph(SWEEP, SCRIPTS, DIGESTS)
+    GRAPH = JobGraph(SWEEP)
     if SWEEP.config["partial"]:
         SWEEP = measured_part(SWEEP, GRAPH)
-        GRAPH = JobGraph(SWEEP, SCRIPTS, DIGESTS)
+        GRAPH = JobGraph(SWEEP)
 except ConfigError as error:
     sys.exit(str(error))
 PLACES = Places(SWEEP, GRAPH)

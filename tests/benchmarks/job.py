@@ -49,7 +49,7 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     with EmbeddingsWriter(folder / "embeddings.parquet", lambda: {"n_parameters": PARAMETERS}) as writer:
         writer.write(points, {LAYER: X})
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
-    staleness = JobGraph(expand(load(config, PROJECT / "config")), SCRIPTS, Digests(folder / "digests.json"))
+    staleness = JobGraph(expand(load(config, PROJECT / "config")), Digests(folder / "digests.json"))
     cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news", "cloud": "points"}
     for rule, names in (
         ("find_neighbors", cloud),

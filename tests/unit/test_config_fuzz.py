@@ -50,7 +50,7 @@ def _files_are_read_once() -> Iterator[None]:
 
 def signed(sweep: Sweep, digests: Digests) -> list[str]:
     """The signatures of the jobs that nothing else reads, and through them of all others."""
-    staleness = JobGraph(sweep, PROJECT / "workflow_scripts", digests)
+    staleness = JobGraph(sweep, digests)
     made = [staleness.signature("write_report"), *(staleness.signature("write_csv", table=name) for name in MADE_BY)]
     return [
         *made,

@@ -220,7 +220,7 @@ def test_means_over_sequences_have_no_counts() -> None:
 
 
 def staleness(folder: Path, **changes: Any) -> JobGraph:
-    return JobGraph(sweep_of(**changes), PROJECT / "workflow_scripts", Digests(folder / "digests.json"))
+    return JobGraph(sweep_of(**changes), Digests(folder / "digests.json"))
 
 
 def test_another_value_of_a_list_makes_stale_its_own_clouds_alone(tmp_path: Path) -> None:

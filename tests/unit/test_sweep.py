@@ -455,7 +455,7 @@ def test_passes_are_models_by_checkpoints_by_datasets() -> None:
 
 
 def staleness(tmp_path: Path, **changes: Any) -> JobGraph:
-    return JobGraph(sweep_of(**changes), PROJECT / "workflow_scripts", Digests(tmp_path / "digests.json"))
+    return JobGraph(sweep_of(**changes), Digests(tmp_path / "digests.json"))
 
 
 CLOUD = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news"}

@@ -269,7 +269,7 @@ def test_a_name_that_stands_for_training_texts_is_taken() -> None:
 
 
 def staleness_of(tmp_path: Path, sweep: Sweep) -> JobGraph:
-    return JobGraph(sweep, FOLDER.parent / "workflow_scripts", Digests(tmp_path / "digests.json"))
+    return JobGraph(sweep, Digests(tmp_path / "digests.json"))
 
 
 def test_equations_that_are_measured_themselves_are_of_no_split(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_what_a_training_cannot_be_is_told_alone(case: str) -> None:
 
 
 def staleness(folder: Path, entry: dict[str, Any], others: dict[str, Any] | None = None, **keys: Any) -> JobGraph:
-    return JobGraph(sweep_of(entry, others, **keys), PROJECT / "workflow_scripts", Digests(folder / "digests.json"))
+    return JobGraph(sweep_of(entry, others, **keys), Digests(folder / "digests.json"))
 
 
 def base_in(folder: Path, weight: float) -> dict[str, Any]:
@@ -286,7 +286,6 @@ def test_labels_make_stale_the_classifier_alone(tmp_path: Path) -> None:
                     PROJECT / "config",
                 )
             ),
-            PROJECT / "workflow_scripts",
             Digests(tmp_path / "digests.json"),
         )
         for labelled in (LABELLED, LABELLED | {"label_pattern": "^__label__(\\w)"})

@@ -292,7 +292,7 @@ def test_an_option_of_figures_may_be_null(tmp_path: Path) -> None:
 
     def signed(options: dict[str, Any]) -> str:
         sweep = expand(configuration.load(SWEEP | {"figures": {"violins": options}}, PROJECT / "config"))
-        return JobGraph(sweep, LIBRARY, Digests(tmp_path / "digests.json")).signature("draw_figure", figure="violins")
+        return JobGraph(sweep, Digests(tmp_path / "digests.json")).signature("draw_figure", figure="violins")
 
     assert signed({"models": None, "datasets": None}) == signed({})
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep.config.load import all_parameters, label, needs_vectors
@@ -24,7 +23,7 @@ from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import Cloud, Dataset, Sweep
 from idsweep.workflow.paths import MADE_BY, OF_TOKENS, outputs
 from idsweep.workflow.shaping import Shaping
-from idsweep.workflow.signature import Digests, code_of, signature
+from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 
 # Options of figures that name models and datasets; null is all of them, as where the option is left out.
 NAMING = ("datasets", "base", "models", "static")
@@ -67,9 +66,9 @@ class Job(NamedTuple):
 class JobGraph:
     """All jobs of one sweep; every answer is computed once."""
 
-    def __init__(self, sweep: Sweep, scripts: Path, digests: Digests) -> None:
+    def __init__(self, sweep: Sweep, digests: Digests | None = None) -> None:
+        digests = digests or Digests()
         self._sweep = sweep
-        self._scripts = scripts
         self._digests = digests
         self._shaping = Shaping(sweep, digests)
         self._tokenizers = sweep.tokenizers()
@@ -126,7 +125,7 @@ class JobGraph:
     def _sign(self, rule: str, names: Names) -> str:
         job = self._job(rule, names)
         upstream = {self._signature(read.rule, read.names) for read in job.read()}
-        return signature(self._settings(rule, names), code_of(self._scripts / f"{rule}.py", job.modules), upstream)
+        return signature(self._settings(rule, names), code_of(SCRIPTS / f"{rule}.py", job.modules), upstream)
 
     # ---- datasets, tokenizers, weights
 
@@ -468,7 +467,7 @@ class JobGraph:
 
     def _write_report(self) -> Job:
         def settings() -> dict[str, Any]:
-            texts = self._digests.of((self._scripts.parent / "report").glob("*.rst"))
+            texts = self._digests.of((SCRIPTS.parent / "report").glob("*.rst"))
             return {"title": self._sweep.config["title"], "texts": texts}
 
         tables = table_names(self._sweep)
