@@ -819,7 +819,7 @@ def adapted_table(size: Size, found: Mapping[str, Mapping[str, Sequence[Mapping[
     number, seeds = size.adapted
     lines = [
         f"Values with default parameters, mean ± standard deviation over {seeds} clouds of {number:,} points, and the largest CPU seconds "
-        "of one call. They are scikit-dimension's own; `tests/unit/test_estimators.py` compares them with it.",
+        "of one call. They are scikit-dimension's own; `tests/unit/estimators/test_estimators.py` compares them with it.",
         "",
     ]
     body = []

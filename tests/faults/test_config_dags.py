@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 import yaml
+from builders.generated_configs import broken, plausible, valid_by_schema
 from hypothesis import HealthCheck, Phase, given, settings
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, ExecutionSettings, OutputSettings, Quietness, ResourceSettings
-from unit.generated_configs import broken, plausible, valid_by_schema
 from workflow.checkout import Project, check_out
 
 KINDS = {

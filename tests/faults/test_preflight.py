@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from unit.hub_server import HubServer
+from builders.hub_server import HubServer
 from workflow.checkout import PROJECT, Project
 from workflow.test_fetched_models import TOKEN, configure, environment, revisions, served  # noqa: F401 - a fixture
 

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from builders.generated_configs import NASTY, PROJECT, SCHEMA
+from builders.model_folders import save_adapter, save_neox
 from docutils.core import publish_parts
 from idsweep.config import load as configuration
 from idsweep.data.corpora import read_corpus
@@ -32,9 +34,6 @@ from idsweep.workflow import report
 from jinja2 import Environment
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
-
-from unit.generated_configs import NASTY, PROJECT, SCHEMA
-from unit.model_folders import save_adapter, save_neox
 
 LIBRARY = PROJECT / "workflow_scripts"
 NEVER_RUN = r"holds more than weights \(posix\.mkdir\), or is damaged\. .* never loaded: get the weights as safetensors"

@@ -1,6 +1,6 @@
 """A configuration that cannot be run is refused by the real `snakemake` before anything starts.
 
-What the messages say in each case: tests/unit/test_config_errors.py.
+What the messages say in each case: tests/unit/config/test_config_errors.py.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders.hub_server import HubServer
 from idsweep.training.tokenizer import train_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM
-from unit.hub_server import HubServer
 
 from workflow.checkout import MINI, Project
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from builders.hub_server import SIGNATURE, HubServer
 from idsweep.files.parquet import provenance, read_table
-from unit.hub_server import SIGNATURE, HubServer
 
 from workflow.checkout import MINI, Project
 
