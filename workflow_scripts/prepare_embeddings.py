@@ -5,30 +5,26 @@ Writes: results/{sweep}/passes/{model}/{checkpoint}/prepared.json, which names t
 """
 
 import json
-from functools import partial
 from pathlib import Path
 
-from idsweep.extraction.prepared import Pass, make_ahead, missing
+from idsweep.extraction.prepared import RESOURCES, missing, passes_of
 from idsweep.files.atomic import whole_or_nothing
 from idsweep.models.checkpoint_disk import measuring
 from idsweep.workflow.script import job
 
 given, read, prepared = snakemake.resources, snakemake.input, Path(snakemake.output.prepared)
 with job(snakemake) as run, measuring(given.adapter or given.weights):
-    passes = {}
-    for (dataset, one), tokens, sequences in zip(
-        run.settings["passes"].items(), read.tokens, read.sequences, strict=True
-    ):
-        own = {**one, "reads": [tokens, *read.training], "dataset": dataset}
-        begin = partial(run.on_behalf_of, "extract_embeddings", **own)
-        passes[dataset] = Pass(**one, tokens=tokens, sequences=sequences, begin=begin)
+    asked = run.settings["passes"]
+
+    def begin(dataset, tokens):
+        reads = [tokens, *read.training]
+        return run.on_behalf_of("extract_embeddings", **asked[dataset], reads=reads, dataset=dataset)
+
+    passes = passes_of(asked, read.tokens, read.sequences, begin)
     needed = missing(passes, json.loads(given.written))
     if len(needed) > 1:  # one alone is as well made by its own job
-        from idsweep.extraction.passes import load_checkpoint, run_pass
+        from idsweep.extraction.passes import run_passes
 
-        settings = next(iter(needed.values())).settings
-        loaded = load_checkpoint(settings, weights=given.weights, adapter=given.adapter, device=given.device)
-        options = {key: given[key] for key in ("tokenizer", "padding_side", "batch_tokens")}
-        make_ahead(prepared.parent, needed, lambda one, outputs: run_pass(loaded, one, outputs, **options))
+        run_passes(needed, prepared.parent, **{key: given[key] for key in RESOURCES})
     with whole_or_nothing(prepared) as unfinished:
         unfinished.write_text(json.dumps(run.provenance(needed=list(needed))))

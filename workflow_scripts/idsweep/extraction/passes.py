@@ -10,7 +10,7 @@ from torch import nn
 
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.extraction.losses import NO_LOSSES
-from idsweep.extraction.prepared import Pass
+from idsweep.extraction.prepared import Pass, make_ahead
 from idsweep.files.parquet import read_table, write_table
 from idsweep.files.vectors import EmbeddingsWriter
 from idsweep.machine.devices import resolve
@@ -73,3 +73,15 @@ def run_pass(
     predictions, of_sequences = losses or NO_LOSSES
     write_table(outputs["predictions"], predictions, facts())
     write_table(outputs["losses"], of_sequences, facts())
+
+
+def run_passes(
+    passes: Mapping[str, Pass], folder: Path, *, weights: str, adapter: str, device: str, **options: Any
+) -> None:
+    """Load a checkpoint once and make its passes over several datasets ahead, below `folder`: see `prepared.make_ahead`.
+
+    options: those of `run_pass`.
+    """
+    settings = next(iter(passes.values())).settings
+    loaded = load_checkpoint(settings, weights=weights, adapter=adapter, device=device)
+    make_ahead(folder, passes, lambda one, outputs: run_pass(loaded, one, outputs, **options))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from idsweep.files.parquet import is_current
 log = logging.getLogger(__name__)
 
 OUTPUTS = ("embeddings", "predictions", "losses")
+RESOURCES = ("weights", "adapter", "device", "tokenizer", "padding_side", "batch_tokens")  # of a job, for its passes
 BEGUN = "begun"  # an empty file: a pass was tried here, and did not end well
 
 
@@ -34,6 +36,24 @@ class Pass(NamedTuple):
     tokens: str
     sequences: str
     begin: Callable[[], Any]
+
+
+def passes_of(
+    asked: Mapping[str, Mapping[str, Any]],
+    tokens: Sequence[str],
+    sequences: Sequence[str],
+    begin: Callable[[str, str], Any],
+) -> dict[str, Pass]:
+    """The passes of a checkpoint by dataset.
+
+    asked: dataset -> settings and signature. tokens, sequences: Parquet files, in the order of `asked`. begin: called with a
+    dataset and its file of tokens when its pass begins.
+    """
+    files = zip(asked.items(), tokens, sequences, strict=True)
+    return {
+        dataset: Pass(**one, tokens=of_tokens, sequences=of_sequences, begin=partial(begin, dataset, of_tokens))
+        for (dataset, one), of_tokens, of_sequences in files
+    }
 
 
 def missing(passes: Mapping[str, Pass], written: Mapping[str, Mapping[str, str]]) -> dict[str, Pass]:

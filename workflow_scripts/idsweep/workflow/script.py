@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import io
 import json
@@ -39,7 +40,7 @@ class Job:
         threads: int,
         reads: Iterable[str],
     ) -> None:
-        self.settings = settings
+        self._settings = settings
         self._started = time.time()
         self._fixed = {
             "rule": rule,
@@ -50,6 +51,11 @@ class Job:
             "versions": versions(),
             "from": [parquet.provenance(path) for path in reads],
         }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What shapes the numbers of this job: a copy, so that nothing a script does to it reaches the provenance."""
+        return copy.deepcopy(self._settings)
 
     def provenance(self, **more: Any) -> dict[str, Any]:
         """Everything that made an output, up to now; `more` adds what only the job knows (device, commit …)."""
@@ -150,15 +156,6 @@ def _told(error: Exception, snakemake: Any) -> str:
     if isinstance(error, OSError) and error.errno in FULL:
         return f"the disk is full ({error}). Make room, then run the same command again."
     return str(error) or type(error).__name__
-
-
-@contextmanager
-def about(what: str) -> Iterator[None]:
-    """Begin the message of a ValueError in the block with what it is about: a file and a layer."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from error
 
 
 def _title(snakemake: Any) -> str:
