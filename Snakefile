@@ -29,7 +29,7 @@ resource_scopes:
 
 
 from idsweep.workflow import preflight
-from idsweep.workflow.run import failures, made, set_environment
+from idsweep.workflow.run import describe_failures, describe_results, set_environment
 
 set_environment(LIBRARY)
 preflight.refuse([preflight.not_writable(".snakemake")])
@@ -61,11 +61,11 @@ onstart:
 
 
 onsuccess:
-    print(made([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
+    print(describe_results([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
     if SWEEP.missing:
         print(left_out(SWEEP), file=sys.stderr)
 
 
 onerror:
     # At exit, since Snakemake itself still has a few lines to say.
-    atexit.register(print, failures(log), file=sys.stderr)
+    atexit.register(print, describe_failures(log), file=sys.stderr)

@@ -33,9 +33,9 @@ def describe(path: str | Path) -> str:
     """Rows, columns and size of a Parquet file, for people."""
     file = open_file(path)
     columns = "\n".join(f"  {field.name}: {field.type}" for field in file.schema_arrow)
-    held = f", {', '.join(names)}" if (names := _held(file)) else ""
+    contents = f", {', '.join(names)}" if (names := _held(file)) else ""
     size = Path(path).stat().st_size / 1e6
-    return f"{path}: {file.metadata.num_rows:,} rows{held}, {size:,.2f} MB\n{columns}"
+    return f"{path}: {file.metadata.num_rows:,} rows{contents}, {size:,.2f} MB\n{columns}"
 
 
 class RepresentationsWriter:
@@ -166,7 +166,7 @@ def representations(path: str | Path) -> list[str]:
 def variants(path: str | Path, representation: int | str) -> list[str]:
     """The variants of one representation held by a neighbours file, the data first."""
     groups = _row_groups(open_file(path))
-    return list(dict.fromkeys(variant for _, of, variant in groups if of == _name(representation)))
+    return list(dict.fromkeys(variant for _, name, variant in groups if name == _name(representation)))
 
 
 def _held(file: pq.ParquetFile) -> list[str]:
@@ -179,9 +179,9 @@ def _held(file: pq.ParquetFile) -> list[str]:
 def _row_groups(file: pq.ParquetFile) -> list[tuple[int, str, str | None]]:
     """Number, representation and variant (None in files without) of each row group."""
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    held = file.schema_arrow.names[1] == "variant"
+    has_variants = file.schema_arrow.names[1] == "variant"
     return [
-        (i, group.column(0).statistics.min, group.column(1).statistics.min if held else None)
+        (i, group.column(0).statistics.min, group.column(1).statistics.min if has_variants else None)
         for i, group in enumerate(groups)
     ]
 
@@ -189,16 +189,20 @@ def _row_groups(file: pq.ParquetFile) -> list[tuple[int, str, str | None]]:
 def _read(path: str | Path, representation: int | str, columns: list[str], variant: str | None = None) -> pa.Table:
     file = open_file(path)
     require_columns(path, file.schema_arrow.names, ["representation", *(["variant"] if variant else []), *columns])
-    held = _row_groups(file)
-    wanted = [i for i, of, name in held if of == _name(representation) and name == variant]
-    if not wanted:
+    row_groups = _row_groups(file)
+    places = [
+        i
+        for i, representation_of_group, name in row_groups
+        if representation_of_group == _name(representation) and name == variant
+    ]
+    if not places:
         what = _name(representation) + (f", variant {variant!r}" if variant else "")
         raise ValueError(
             f"{path} holds no {what}; it holds {', '.join(_held(file))}"
-            + (f", variants {list(dict.fromkeys(name for *_, name in held))}." if variant else ".")
+            + (f", variants {list(dict.fromkeys(name for *_, name in row_groups))}." if variant else ".")
         )
     with damage_told(path):
-        table = file.read_row_groups(wanted, columns=columns, use_threads=False)
+        table = file.read_row_groups(places, columns=columns, use_threads=False)
         table.validate(full=True)
         return table
 

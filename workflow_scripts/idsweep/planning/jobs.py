@@ -68,9 +68,9 @@ class Sizes:
         """Sampled tokens M, or entries of the vocabulary."""
         if dataset == VOCABULARY:
             return min(self.sweep.config["vocabulary"]["number"] or 10**9, self.shape(model).vocabulary)
-        wanted, texts = self.sweep.config["tokens"], self.texts(model, dataset)
-        each = 1 if wanted["select"] in ("last", "mean") else self.length(model, dataset)
-        return round(min(wanted["number"], texts.number * each))
+        options, texts = self.sweep.config["tokens"], self.texts(model, dataset)
+        each = 1 if options["select"] in ("last", "mean") else self.length(model, dataset)
+        return round(min(options["number"], texts.number * each))
 
     def run(self, model: Model, dataset: str) -> float:
         """Tokens that are run: of all sequences that hold a sampled one, or of a copy for each that is masked."""
@@ -151,7 +151,7 @@ def assumptions(sizes: Sizes) -> Iterator[str]:
         for dataset in sizes.sweep.datasets
     ]
     texts = {dataset: sizes.texts(model, dataset) for model, dataset in measured}
-    if unknown := [name for name, held in texts.items() if not held.known]:
+    if unknown := [name for name, texts_of_dataset in texts.items() if not texts_of_dataset.known]:
         yield (
             f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} of "
             "them where no number is asked for."
@@ -218,7 +218,11 @@ def _of_fine_tuning(shape: Shape, texts: Mapping[str, Texts], training: Mapping[
     length = texts["dataset"].cut(training["max_length"])
     steps = training["steps"] if "steps" in training else training["epochs"] * number / training["batch_size"]
     evaluations = saved + (REGULAR_EVALUATIONS if "steps" in training else 0)
-    read = {key: held.number * held.cut(training["max_length"]) for key, held in texts.items() if key != "dataset"}
+    read = {
+        key: texts_of_key.number * texts_of_key.cut(training["max_length"])
+        for key, texts_of_key in texts.items()
+        if key != "dataset"
+    }
     evaluated = evaluations * (sum(read.values()) + min(read["validation"], number * length))
     return costs.training(shape, steps, training["batch_size"] * length, evaluated, length, saved, trainer=True)
 
@@ -252,48 +256,60 @@ def _extraction(sizes: Sizes, model: str, dataset: str) -> Cost:
 
 
 def _passes(sizes: Sizes, model: str, datasets: Sequence[str]) -> Cost:
-    row = sizes.sweep.models[model]
+    catalog_model = sizes.sweep.models[model]
     passes = [
-        costs.Pass(sizes.run(row, dataset), sizes.length(row, dataset), sizes.sampled(row, dataset))
+        costs.Pass(
+            sizes.run(catalog_model, dataset),
+            sizes.length(catalog_model, dataset),
+            sizes.sampled(catalog_model, dataset),
+        )
         for dataset in datasets
     ]
     storage = STORAGE[sizes.sweep.config["extraction"]["storage"]]
-    return costs.extraction(sizes.shape(row), passes, len(sizes.stored(row)), sizes.sweep.has_losses(row), storage)
+    return costs.extraction(
+        sizes.shape(catalog_model),
+        passes,
+        len(sizes.stored(catalog_model)),
+        sizes.sweep.has_losses(catalog_model),
+        storage,
+    )
 
 
 def _matrices(sizes: Sizes, model: str) -> Cost:
-    row = sizes.sweep.models[model]
+    catalog_model = sizes.sweep.models[model]
     storage = STORAGE[sizes.sweep.config["extraction"]["storage"]]
-    return costs.rows_of_matrices(sizes.shape(row), sizes.sampled(row, VOCABULARY), len(row.matrices), storage)
+    return costs.rows_of_matrices(
+        sizes.shape(catalog_model), sizes.sampled(catalog_model, VOCABULARY), len(catalog_model.matrices), storage
+    )
 
 
 def _neighbors(sizes: Sizes, model: str, dataset: str, cloud: str) -> Cost:
-    row = sizes.sweep.models[model]
-    clouds = [sizes.cloud(row, dataset, cloud, name) for name in sizes.searched(row, dataset)]
-    return costs.neighbors(clouds, sizes.sampled(row, dataset))
+    catalog_model = sizes.sweep.models[model]
+    clouds = [sizes.cloud(catalog_model, dataset, cloud, name) for name in sizes.searched(catalog_model, dataset)]
+    return costs.neighbors(clouds, sizes.sampled(catalog_model, dataset))
 
 
 def _estimates(sizes: Sizes, set: str, model: str, dataset: str, cloud: str, layers: str) -> Cost:
-    sweep, row = sizes.sweep, sizes.sweep.models[model]
+    sweep, catalog_model = sizes.sweep, sizes.sweep.models[model]
     items = sweep.items(set, cloud)
-    asked = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
+    counted = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
     vectors = any(map(needs_vectors, items))
-    sampled = sizes.sampled(row, dataset)
+    sampled = sizes.sampled(catalog_model, dataset)
     each = [
-        costs.estimates(sizes.cloud(row, dataset, cloud, name), asked, sampled, vectors)
-        for name in sweep.blocks(row, dataset)[layers]
+        costs.estimates(sizes.cloud(catalog_model, dataset, cloud, name), counted, sampled, vectors)
+        for name in sweep.blocks(catalog_model, dataset)[layers]
     ]
     cost = costs.together(each)
     return replace(cost, cpu=cost.cpu + costs.rate("start_estimation"))
 
 
 def _described(sizes: Sizes, set: str, model: str, dataset: str, cloud: str) -> Cost:
-    sweep, row = sizes.sweep, sizes.sweep.models[model]
-    losses = dataset != VOCABULARY and sweep.has_losses(row)
+    sweep, catalog_model = sizes.sweep, sizes.sweep.models[model]
+    losses = dataset != VOCABULARY and sweep.has_losses(catalog_model)
     each = costs.rate("describe") + (costs.rate("describe_losses") if losses else 0.0)
     local = sum(item["scope"] == "local" for item in sweep.items(set, cloud))
-    names = row.representations(dataset)
-    seconds = each * local * sum(sizes.cloud(row, dataset, cloud, name).variants[DATA] for name in names)
+    names = catalog_model.representations(dataset)
+    seconds = each * local * sum(sizes.cloud(catalog_model, dataset, cloud, name).variants[DATA] for name in names)
     written = 3 * costs.rate("file") * local * len(names)
     return costs.small("start_tables", "memory_estimation", seconds, token_tables=written)
 

@@ -117,10 +117,10 @@ class Plan:
             total, left = total + min(left, there) * size, left - min(left, there)
         return total
 
-    def _by_rule(self, of: Callable[[Cost], float]) -> dict[str, float]:
+    def _by_rule(self, part: Callable[[Cost], float]) -> dict[str, float]:
         added: Counter[str] = Counter()
         for work in self.work:
-            added[work.rule] += work.number * of(work.cost)
+            added[work.rule] += work.number * part(work.cost)
         return dict(added)
 
 

@@ -41,9 +41,9 @@ def texts_of(sweep: Sweep, dataset: str, tokenizer: Tokenizer) -> Texts:
         training = tokenizer.owner["training"]
         share = training["fraction"] if "fraction" in training else 1 - training["validation_fraction"]
         texts = texts._replace(number=round(texts.number * (share if PARTS[dataset] == "train" else 1 - share)))
-    wanted = sweep.config["tokens"]["sequences"]
-    if wanted is not None:
-        texts = texts._replace(number=min(wanted, texts.number) if texts.known else wanted)
+    number = sweep.config["tokens"]["sequences"]
+    if number is not None:
+        texts = texts._replace(number=min(number, texts.number) if texts.known else number)
     return texts
 
 

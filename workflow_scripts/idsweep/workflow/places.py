@@ -9,7 +9,7 @@ import json
 
 from idsweep.sweep.models import Model, Tokenizer
 from idsweep.sweep.sweep import Dataset, Sweep
-from idsweep.workflow.job_graph import JobGraph, made
+from idsweep.workflow.job_graph import JobGraph, output_of
 
 
 class Places:
@@ -76,7 +76,7 @@ class Places:
         return json.dumps(
             {
                 dataset: {
-                    output: self._graph.path(made("extract_embeddings", output, dataset=dataset, **names))
+                    output: self._graph.path(output_of("extract_embeddings", output, dataset=dataset, **names))
                     for output in outputs
                 }
                 for dataset in self._sweep.datasets
@@ -85,20 +85,20 @@ class Places:
 
     def _texts(self, corpus: Dataset) -> str:
         if corpus.prepared:
-            return self._graph.path(made("prepare_dataset", "corpus", release=corpus.source))
+            return self._graph.path(output_of("prepare_dataset", "corpus", release=corpus.source))
         return str(corpus.file or "")
 
     def _tokenizer(self, tokenizer: Tokenizer) -> str:
         if tokenizer.made_by is None:
             return str(tokenizer.folder)
         if tokenizer.owner["kind"] == "static":
-            return self._graph.path(made(tokenizer.made_by, "checkpoints", model=tokenizer.name)) + "/final.bin"
-        return self._graph.path(made(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name))
+            return self._graph.path(output_of(tokenizer.made_by, "checkpoints", model=tokenizer.name)) + "/final.bin"
+        return self._graph.path(output_of(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name))
 
     def _weights(self, model: Model, checkpoint: str) -> str:
         if model.source == "train":
-            folder = self._graph.path(made(model.made_by, "checkpoints", model=model.name))
+            folder = self._graph.path(output_of(model.made_by, "checkpoints", model=model.name))
             return f"{folder}/{checkpoint}" + (".bin" if model.kind == "static" else "")
         if model.source == "hub":
-            return self._graph.path(made("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
+            return self._graph.path(output_of("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
         return str(model.weights(checkpoint))

@@ -34,7 +34,7 @@ def set_environment(library: Path) -> None:
     os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 
 
-def failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
+def describe_failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     """The logs of the jobs that failed in a run, each with its reason, for the last lines on the screen.
 
     snakemake_logs: the files that Snakemake itself logs the run to.
@@ -63,7 +63,7 @@ def _failed(text: str) -> dict[str, str]:
         elif found := re.match(r"\s+log: (.+?) \(check log file", line):
             failed[found[1]] = rule, number
         elif found := re.match(r"Trying to restart job (\d+)", line):
-            failed = {log: of for log, of in failed.items() if of[1] != found[1]}
+            failed = {log: failure for log, failure in failed.items() if failure[1] != found[1]}
     return {log: rule for log, (rule, _) in failed.items()}
 
 
@@ -81,7 +81,7 @@ def _reason(log: Path, rule: str) -> str:
     )
 
 
-def made(files: Iterable[str]) -> str:
+def describe_results(files: Iterable[str]) -> str:
     """What there is of `files` after a run and where to look, for the last lines on the screen."""
     kinds = {"Figures": (".pdf", ".png", ".svg"), "Tables": (".parquet", ".csv"), "Report": (".html",)}
     lines = []
@@ -94,7 +94,10 @@ def made(files: Iterable[str]) -> str:
         lines += (
             [
                 f"{kind}:",
-                *(f"  {stem}.{{{','.join(of)}}}" if len(of) > 1 else f"  {stem}.{of[0]}" for stem, of in stems.items()),
+                *(
+                    f"  {stem}.{{{','.join(formats)}}}" if len(formats) > 1 else f"  {stem}.{formats[0]}"
+                    for stem, formats in stems.items()
+                ),
             ]
             if stems
             else []

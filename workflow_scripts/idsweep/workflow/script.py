@@ -152,7 +152,7 @@ def _ending_with_snakemake(log: io.TextIOWrapper) -> Iterator[None]:
 def _told(error: Exception, snakemake: Any) -> str:
     """What an error says and, where it does not say so itself, what to do."""
     if (cause := memory.ran_out(error)) is not None:
-        return memory.told(cause, snakemake.rule, snakemake.resources.get("mem_mb"))
+        return memory.explain(cause, snakemake.rule, snakemake.resources.get("mem_mb"))
     if isinstance(error, OSError) and error.errno in FULL:
         return f"the disk is full ({error}). Make room, then run the same command again."
     return str(error) or type(error).__name__

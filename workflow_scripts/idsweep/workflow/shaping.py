@@ -80,8 +80,8 @@ class Shaping:
         if (file := vectors.folder) is None:
             return {"vectors": {"format": "word2vec_binary"}}
         endings = "".join(file.suffixes)
-        held = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
-        return {"vectors": held}
+        shaping = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
+        return {"vectors": shaping}
 
     def weights(self, model: Model, checkpoint: str) -> dict[str, Any]:
         """Of one checkpoint's weights: where they come from, or what the local files hold."""
