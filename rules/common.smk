@@ -14,6 +14,7 @@ from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.workflow import preflight
 from idsweep.workflow import report as sweep_report
 from idsweep.sweep.outputs import MADE_BY, table_names
+from idsweep.training import kinds as trainings
 from idsweep.workflow.job_graph import Staleness
 from idsweep.workflow.partial import left_out, measured_part
 from idsweep.workflow.signature import Digests
@@ -132,14 +133,16 @@ def folder_of(model, checkpoint):
 
 
 def start_of(wildcards):
-    """What rules make of the weights that a fine-tuning starts from; nothing for weights that are simply there."""
-    base, checkpoint = SWEEP.known[wildcards.model].start
-    return [MADE[base.source].format(model=base.name, checkpoint=checkpoint.name)] if base.source in MADE else []
+    """What rules make of the weights that a training starts from; nothing for weights that are simply there."""
+    start = SWEEP.known[wildcards.model].start
+    if start is None or start[0].source not in MADE:
+        return []
+    return [MADE[start[0].source].format(model=start[0].name, checkpoint=start[1].name)]
 
 
 def start_folder(wildcards):
-    base, checkpoint = SWEEP.known[wildcards.model].start
-    return folder_of(base, checkpoint.name)
+    start = SWEEP.known[wildcards.model].start
+    return folder_of(start[0], start[1].name) if start else ""
 
 
 def training_corpora_of(wildcards):
@@ -147,7 +150,7 @@ def training_corpora_of(wildcards):
 
 
 def training_prepared_of(wildcards):
-    """The utterances that rules make of releases, of all that a fine-tuning reads."""
+    """The utterances that rules make of releases, of all that a training reads."""
     read = training_corpora_of(wildcards).values()
     return sorted({CORPUS.format(release=corpus.source) for corpus in read if corpus.prepared})
 
@@ -178,7 +181,7 @@ def memory_of(wildcards):
 
 
 def memory_of_training(wildcards):
-    """MB for a fine-tuning: 32-bit weights, their gradients and two moments of each."""
+    """MB for a training from a base: 32-bit weights, their gradients and two moments of each."""
     base, _ = SWEEP.known[wildcards.model].start
     return 6000 + round(10000 * base.entry.get("size_gb", 0.5))
 
@@ -208,11 +211,9 @@ def training_of(wildcards):
 
 
 def corpus_named(wildcards):
-    """The dataset that a job reads: the one that is measured, or the one that its model or tokenizer is trained on."""
+    """The dataset that a job reads: the one that is measured, or the one that its tokenizer is trained on."""
     if "dataset" in wildcards.keys():
         return SWEEP.corpus(wildcards.dataset, SWEEP.tokenizers()[wildcards.tokenizer].owner)
-    if "model" in wildcards.keys():
-        return SWEEP.training_corpus(SWEEP.known[wildcards.model].entry)
     return SWEEP.training_corpus(SWEEP.tokenizers()[wildcards.tokenizer].owner)
 
 
@@ -237,7 +238,7 @@ def tokenizer_named(wildcards):
 def tokenizer_of(wildcards):
     """The tokenizer where the rules make it; nothing for one that is simply there."""
     tokenizer = tokenizer_named(wildcards)
-    if tokenizer.made_by == "train_word_vectors":
+    if tokenizer.made_by in trainings.by_rule():  # static vectors, whose words are the tokens
         return TRAINED.format(model=tokenizer.name)
     return TOKENIZER.format(tokenizer=tokenizer.name) if tokenizer.folder is None else []
 
@@ -245,9 +246,18 @@ def tokenizer_of(wildcards):
 def tokenizer_folder(wildcards):
     """The folder (file, of static vectors) with a tokenizer."""
     tokenizer = tokenizer_named(wildcards)
-    if tokenizer.made_by == "train_word_vectors":
+    if tokenizer.made_by in trainings.by_rule():
         return f"{tokenizer_of(wildcards)}/final.bin"
     return tokenizer_of(wildcards) or str(tokenizer.folder)
+
+
+def training_tokenizer_of(wildcards):
+    """The same for a training, but for static vectors, which it makes."""
+    return [] if SWEEP.known[wildcards.model].training.makes_vectors else tokenizer_of(wildcards)
+
+
+def training_tokenizer_folder(wildcards):
+    return "" if SWEEP.known[wildcards.model].training.makes_vectors else tokenizer_folder(wildcards)
 
 
 def counted_of(wildcards):
@@ -287,8 +297,7 @@ def kept_if_asked(path, kind="embeddings"):
 
 
 NEEDS_VECTORS = {
-    set: any(needs_vectors(item) for item in items)
-    for set, items in SWEEP.config["estimator_sets"].items()
+    set: any(needs_vectors(item) for item in items) for set, items in SWEEP.config["estimator_sets"].items()
 }
 
 
@@ -421,8 +430,8 @@ def hub_datasets_of(job):
     if "corpora" in job.rule.resources:
         read = training_corpora_of(job.wildcards).values()
     else:
-        reads_one = ("sample_tokens", "train_tokenizer", "train_language_model", "train_word_vectors")
-        read = [corpus_named(job.wildcards)] if job.rule.name in reads_one else []
+        reads_one = job.rule.name in ("sample_tokens", "train_tokenizer")
+        read = [corpus_named(job.wildcards)] if reads_one else []
     return [corpus.entry["hub"] for corpus in read if corpus.remote]
 
 

@@ -18,10 +18,9 @@ import torch
 from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import adapter_files, weight_files
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.training import fine_tuning
+from idsweep.training import fine_tuning, kinds
 from idsweep.training.fine_tuned_language_model import PaddedTexts, fine_tune_language_model, token_rows
 from idsweep.training.fine_tuning import NOT_PREDICTED, SCHEDULES, fine_tune
-from idsweep.training.kinds import TRAINED_METRICS
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer
 from safetensors.torch import load_file
@@ -127,7 +126,7 @@ def summed_loss(model, row: list[int]) -> torch.Tensor:
 def test_a_model_learns_and_its_checkpoints_are_whole_models(run, bases, tokenizer_folder):
     folder, metrics = run
     assert metrics.schema.equals(METRICS)
-    assert set(metrics["metric"].to_pylist()) == set(TRAINED_METRICS["fine_tuned_language_model"])
+    assert set(metrics["metric"].to_pylist()) == set(kinds.get("fine_tuned_language_model").metrics)
     assert sorted(path.name for path in folder.iterdir()) == ["step0", "step24", "step5"]
     assert [path.name for path in folder.parent.iterdir()] == ["checkpoints"]
     for name in ("train_loss", "validation_loss"):

@@ -36,6 +36,127 @@ from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS
 from idsweep.training.unfinished import Unfinished
 
+# Keys that trainings from a base share.
+KEYS = {
+    "dataset": {"description": "What is trained on: a dataset of the catalog, or NAME:SPLIT.", "type": "string"},
+    "validation": {
+        "description": "What the validation loss is of: a dataset of the catalog, or NAME:SPLIT.",
+        "type": "string",
+    },
+    "sequences": {
+        "description": "Number of sequences to train on, drawn by the seed (null takes all).",
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "default": None,
+    },
+    "max_length": {
+        "description": "Tokens that a sequence is cut to, special tokens included.",
+        "type": "integer",
+        "minimum": 2,
+    },
+    "steps": {
+        "description": "Training steps (updates of the weights); checkpoints are then step{…}. Give either steps or epochs.",
+        "type": "integer",
+        "minimum": 1,
+    },
+    "epochs": {
+        "description": "Passes over the sequences; checkpoints are then epoch{…}, and epochs take the place of steps in "
+        "tables.",
+        "type": "integer",
+        "minimum": 1,
+    },
+    "batch_size": {"description": "Sequences in one batch.", "type": "integer", "minimum": 1, "default": 8},
+    "gradient_accumulation": {
+        "description": "Batches in one step.",
+        "type": "integer",
+        "minimum": 1,
+        "default": 1,
+    },
+    "learning_rate": {
+        "description": "Highest learning rate, of AdamW.",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 0.00005,
+    },
+    "schedule": {
+        "description": "Course of the learning rate after the warm-up, by transformers' name.",
+        "enum": "SCHEDULES",
+        "default": "linear",
+    },
+    "warmup_steps": {
+        "description": "Steps of linear warm-up, none with schedule constant.",
+        "type": "integer",
+        "minimum": 0,
+        "default": 0,
+    },
+    "weight_decay": {
+        "description": "Decoupled weight decay, of AdamW.",
+        "type": "number",
+        "minimum": 0,
+        "default": 0.01,
+    },
+    "precision": {
+        "description": "Floating-point type of the forward and backward pass; float16 needs a GPU. Weights stay float32.",
+        "enum": "PRECISIONS",
+        "default": "float32",
+    },
+    "gradient_clipping": {
+        "description": "Largest norm of the gradient.",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 1.0,
+    },
+    "seed": {
+        "description": "Seed of the draw of sequences, their order, masks, dropout and new weights.",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 2147483647,
+        "default": 0,
+    },
+    "freeze": {
+        "description": 'Patterns of names of weights that are not trained; not with lora; as "*embeddings*" or '
+        '"*layer.[0-3].*".',
+        "type": "array",
+        "uniqueItems": True,
+        "items": {"type": "string", "minLength": 1},
+        "default": [],
+    },
+    "lora": {
+        "description": "Train low-rank updates of matrices instead of the weights (Hu et al. 2021); checkpoints are then "
+        "adapters.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "rank": {"description": "Rank of the updates.", "type": "integer", "minimum": 1, "default": 16},
+            "alpha": {
+                "description": "Scale of the updates, divided by the rank (rank-stabilized: by its root).",
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "default": 32,
+            },
+            "dropout": {
+                "description": "Dropout before the updates.",
+                "type": "number",
+                "minimum": 0,
+                "exclusiveMaximum": 1,
+                "default": 0.01,
+            },
+            "rank_stabilized": {
+                "description": "Divide by the root of the rank (Kalajdzievski 2023).",
+                "type": "boolean",
+                "default": True,
+            },
+            "target_modules": {
+                "description": "Ends of the names of the modules that are updated (null: peft's choice for the "
+                "architecture).",
+                "type": ["array", "null"],
+                "minItems": 1,
+                "items": {"type": "string"},
+                "default": None,
+            },
+        },
+    },
+}
 logger = logging.getLogger(__name__)
 
 NOT_PREDICTED = -100

@@ -22,6 +22,7 @@ from idsweep.sweep import comparisons
 from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints, safe
 from idsweep.sweep.outputs import MADE_BY
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
+from idsweep.training import kinds
 from idsweep.workflow.signature import Digests, code_of, signature
 
 # Keys of a catalog entry that change no number: places, and what serves planning.
@@ -57,11 +58,11 @@ class Staleness:
         return self._signature(rule, tuple(sorted(names.items())))
 
     def _describe(self, rule: str, names: tuple[tuple[str, str], ...]) -> Job:
-        return getattr(self, f"_{rule}")(**dict(names))
+        return getattr(self, f"_{_script(rule)}")(**dict(names))
 
     def _sign(self, rule: str, names: tuple[tuple[str, str], ...]) -> str:
         job = self._job(rule, names)
-        return signature(job.settings, code_of(self._scripts / f"{rule}.py", job.modules), job.upstream)
+        return signature(job.settings, code_of(self._scripts / f"{_script(rule)}.py", job.modules), job.upstream)
 
     def _prepare_dataset(self, release: str) -> Job:
         corpus = self._sweep.releases()[release]
@@ -76,9 +77,10 @@ class Staleness:
         owner = self._sweep.tokenizers()[tokenizer].owner
         corpus = self._sweep.training_corpus(owner)
         settings = {
-            "texts": self._training_texts(owner),
+            "texts": self._texts(corpus),
             "vocabulary_size": owner["tokenizer"]["vocabulary_size"],
             "mask": "masking" in owner["training"],
+            **_part(owner, "train"),
         }
         return Job(settings, self._preparation(corpus))
 
@@ -86,61 +88,29 @@ class Staleness:
         corpus = self._sweep.training_corpus(self._sweep.tokenizers()[tokenizer].owner)
         return Job({"entry": reading(corpus.entry)})
 
-    def _train_language_model(self, model: str) -> Job:
+    def _train_model(self, model: str) -> Job:
+        """What all trainings have in common: their rules differ in name, their script in the module that it loads."""
         row = self._sweep.known[model]
-        made_with, upstream = self._tokenizer(row.tokenizer)
-        settings = {"tokenizer": made_with, "texts": self._training_texts(row.entry), **self._training(row)}
-        return Job(settings, [*upstream, *self._preparation(self._sweep.training_corpus(row.entry))])
-
-    def _train_word_vectors(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        corpus = self._sweep.training_corpus(row.entry)
-        training = {key: value for key, value in row.entry["training"].items() if key != "dataset"}
-        return Job({"texts": self._texts(corpus), "training": training}, self._preparation(corpus))
-
-    def _fine_tune_language_model(self, model: str) -> Job:
-        return self._fine_tuning(model)
-
-    def _fine_tune_classifier(self, model: str) -> Job:
-        return self._fine_tuning(model)
-
-    def _train_lora_embedding(self, model: str) -> Job:
-        return self._fine_tuning(model)
-
-    def _fine_tuning(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        base, checkpoint = row.start
-        made_with, upstream = self._tokenizer(row.tokenizer)
-        read = self._sweep.training_corpora(row.entry)
-        source, of_base = self._weights(base, checkpoint.name)
-        training = {key: value for key, value in row.entry["training"].items() if key not in read}
-        settings = {
-            "tokenizer": made_with,
-            "texts": {key: self._texts(corpus, row.reads_labels) for key, corpus in read.items()},
-            "base": {"name": base.known_as(checkpoint.name), "source": source, **base.loading("float32")},
-            "kind": row.kind,
-            "training": training,
-            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(row.entry).values()],
+        kind, read = row.training, self._sweep.training_corpora(row.entry)
+        settings: dict[str, Any] = {
+            "train": kind.name,
+            "training": kind.shaping(row.entry["training"]),
+            "texts": {key: self._texts(corpus, kind.reads_labels) for key, corpus in read.items()},
         }
-        prepared = [signature for corpus in read.values() for signature in self._preparation(corpus)]
-        return Job(settings, [*upstream, *of_base, *prepared])
-
-    def _train_grokking(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        made_with, upstream = self._tokenizer(row.tokenizer)
-        texts = self._training_texts(row.entry)
-        return Job({"tokenizer": made_with, "texts": texts, **self._training(row)}, upstream)
-
-    def _training(self, model: Model) -> dict[str, Any]:
-        training = model.entry["training"]
-        elsewhere = {"dataset", "validation_fraction", "fraction"}  # in the texts
-        if training.get("initialization") == "transformers":
-            elsewhere.add("embedding_std")
-        return {
-            "architecture": model.entry["architecture"],
-            "training": {key: value for key, value in training.items() if key not in elsewhere},
-            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()],
-        }
+        upstream = [signature for corpus in read.values() for signature in self._preparation(corpus)]
+        if not kind.makes_vectors:
+            settings["checkpoints"] = [checkpoint.step for checkpoint in offered_checkpoints(row.entry).values()]
+            settings["tokenizer"], of_tokenizer = self._tokenizer(row.tokenizer)
+            upstream += of_tokenizer
+        if kind.from_base:
+            base, checkpoint = row.start
+            source, of_base = self._weights(base, checkpoint.name)
+            settings["kind"] = row.kind
+            settings["base"] = {"name": base.known_as(checkpoint.name), "source": source, **base.loading("float32")}
+            upstream += of_base
+        elif not kind.makes_vectors:
+            settings["architecture"] = row.entry["architecture"]
+        return Job(settings, upstream, (kind.module,))
 
     def _fetch_tokenizer(self, tokenizer: str) -> Job:
         owner = self._sweep.tokenizers()[tokenizer].owner
@@ -165,9 +135,7 @@ class Staleness:
         settings, upstream = self._tokenizer(made_with)
         settings |= {"texts": self._texts(corpus), "tokens": tokens}
         if dataset in PARTS:
-            of_training = self._training_texts(made_with.owner)
-            share = "trained_fraction" if made_with.owner["train"] == "grokking" else "held_out_fraction"
-            settings["part"] = {"name": PARTS[dataset], "seed": of_training["seed"], share: of_training["fraction"]}
+            settings |= _part(made_with.owner, PARTS[dataset])
         modules = ("idsweep.data.equations",) if corpus.entry["loader"] == "equations" else ()
         return Job(settings, [*upstream, *self._preparation(corpus)], modules)
 
@@ -483,14 +451,6 @@ class Staleness:
             for name, chosen in self._sweep.config["models"].items()
         }
 
-    def _training_texts(self, owner: Mapping[str, Any]) -> Mapping[str, Any]:
-        training = owner["training"]
-        return {
-            **self._texts(self._sweep.training_corpus(owner)),
-            "fraction": training["fraction" if owner["train"] == "grokking" else "validation_fraction"],
-            "seed": training["seed"],
-        }
-
     def _preparation(self, corpus: Dataset) -> list[str]:
         return [self.signature("prepare_dataset", release=corpus.source)] if corpus.prepared else []
 
@@ -502,6 +462,18 @@ class Staleness:
         if names_count(dataset.entry):
             texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
         return texts | {"content": [self._digests.one(file) for file in files]}
+
+
+def _script(rule: str) -> str:
+    """The script of a rule: that of its name, but one for all trainings."""
+    return "train_model" if rule in kinds.by_rule() else rule
+
+
+def _part(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The part of its dataset that a training takes (`train`) or holds out (`validation`); nothing if it takes all."""
+    training = entry["training"]
+    shares = {share: training[key] for share, key in kinds.get(entry["train"]).share.items()}
+    return {"part": {"name": name, "seed": training["seed"], **shares}} if shares else {}
 
 
 def _run(model: Model) -> dict[str, Any]:
