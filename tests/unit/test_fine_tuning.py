@@ -19,6 +19,7 @@ from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import adapter_files, weight_files
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training import fine_tuning, kinds
+from idsweep.training import unfinished as unfinished_trainings
 from idsweep.training.fine_tuned_language_model import PaddedTexts, fine_tune_language_model, token_rows
 from idsweep.training.fine_tuning import NOT_PREDICTED, SCHEDULES, fine_tune
 from idsweep.training.metrics import METRICS
@@ -407,7 +408,7 @@ def test_masks_are_drawn_anew_and_spare_padding_and_special_tokens(tokenizer_fol
 
 def train_here(threads: int, seconds: float, arguments: list, settings: dict) -> None:
     torch.set_num_threads(threads)
-    fine_tuning.SECONDS_BETWEEN_STATES = seconds
+    unfinished_trainings.SECONDS_BETWEEN_STATES = seconds
     fine_tune_language_model(*arguments, **settings)
 
 
@@ -457,7 +458,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been_killed(
     step = kill_in_training(processes, given, unfinished, after)
     assert after < step < (40 if kind == "masked" else 64)
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [".run.unfinished"]
-    (unfinished / ".trainer.unfinished" / "checkpoint-99").mkdir(parents=True)
+    (unfinished / ".scratch.unfinished" / "checkpoint-99").mkdir(parents=True)
     (unfinished / "checkpoints" / ".step9.unfinished").mkdir()
     shutil.copytree(tmp_path / "killed", tmp_path / "other")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import shutil
-import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -176,7 +174,6 @@ LORA_KEYS = (*NEEDED_LORA_KEYS, "target_modules", "modules_to_save")
 # Options of `load_model` that a base brings along: of training itself are the kind, and weights in float32.
 BASE_OPTIONS = ("layers", "attention", "prefix", "trust_remote_code")
 REGULAR_EVALUATIONS = 8
-SECONDS_BETWEEN_STATES = 60.0
 METRICS_OF_STATE = "metrics.json"
 WEIGHTS_OF_STATE = "pytorch_model.bin"  # the name under which the Trainer looks for them
 
@@ -289,15 +286,14 @@ def fine_tune(
     evaluated = {*numbers, *range(0, length + 1, between_evaluations), length}
 
     with Unfinished(output_folder, identity) as unfinished:
-        state = _last_state(unfinished.folder)
-        done = 0 if state is None else _number(state)
+        done, state = unfinished.kept() or (0, None)
         epochs_done, updates_since = divmod(done, updates_in_epoch)
         batches_done = epochs_done * batches_in_epoch + updates_since * gradient_accumulation
         with quiet_transformers(), warnings.catch_warnings():
             # accelerate and peft ask others for what will have another name
             warnings.simplefilter("ignore", FutureWarning)
             arguments = TrainingArguments(
-                output_dir=str(unfinished.folder / ".trainer.unfinished"),
+                output_dir=str(unfinished.scratch),
                 max_steps=length * updates_in_unit,
                 per_device_train_batch_size=batch_size,
                 gradient_accumulation_steps=gradient_accumulation,
@@ -441,7 +437,6 @@ class _Recorder(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._progress = Progress("fine-tuning", state.max_steps, "steps")
-        self._kept = time.monotonic()
         if state.global_step == 0:
             self._record(0, kwargs["model"])
 
@@ -456,7 +451,7 @@ class _Recorder(TrainerCallback):
             self._record(number, kwargs["model"])
         # After the last step nothing is left but to rename a folder.
         control.should_save = step < state.max_steps and (
-            (between == 0 and number in self._saved) or time.monotonic() - self._kept > SECONDS_BETWEEN_STATES
+            (between == 0 and number in self._saved) or self._unfinished.due
         )
         last = next((row["value"] for row in reversed(self.metrics) if row["metric"] == "validation_loss"), None)
         self._progress.report(step, "" if last is None else f"validation loss {last:.3f}")
@@ -465,9 +460,7 @@ class _Recorder(TrainerCallback):
         """Make what the Trainer has written the state to go on from: all of it or the last."""
         written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         (written / METRICS_OF_STATE).write_text(json.dumps(self.metrics), encoding="utf-8")
-        written.replace(self._unfinished.folder / f"state-{state.global_step}")
-        _last_state(self._unfinished.folder)
-        self._kept = time.monotonic()
+        self._unfinished.keep(written, state.global_step)
 
     def _record(self, number: int, model: torch.nn.Module) -> None:
         if number in self._saved:
@@ -570,18 +563,6 @@ def _save_adapter(model: PeftModel, folder: Path) -> None:
         # Otherwise PEFT asks the hub whether the base's vocabulary is another.
         model.save_pretrained(unfinished, save_embedding_layers=False)
         (unfinished / "README.md").unlink(missing_ok=True)  # a model card to be filled in
-
-
-def _last_state(folder: Path) -> Path | None:
-    """The folder of the newest state, the only one that is kept."""
-    states = sorted(folder.glob("state-*"), key=_number)
-    for older in states[:-1]:
-        shutil.rmtree(older)
-    return states[-1] if states else None
-
-
-def _number(state: Path) -> int:
-    return int(state.name.removeprefix("state-"))
 
 
 def _not_finite(advice: str, unit: str, number: int, what: str, value: float) -> ValueError:

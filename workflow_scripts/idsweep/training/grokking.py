@@ -9,7 +9,6 @@ import inspect
 import logging
 import math
 import os
-import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,7 +135,6 @@ logger = logging.getLogger(__name__)
 
 INITIALIZATIONS = ("torch", "transformers")
 EVALUATED_AT_ONCE = 512
-SECONDS_BETWEEN_STATES = 30.0
 
 
 def train(task: Task) -> pa.Table:
@@ -296,11 +294,11 @@ def train_grokking(
                 logger.info("Going on from step %d.", state["step"])
             first, metrics = (0, []) if state is None else (state["step"], state["metrics"])
             progress = Progress("training", steps, "steps")
-            kept_at, detail = time.monotonic(), ""
+            detail = ""
 
             def keep(step: int) -> None:
                 """What is to be evaluated and saved at a step."""
-                nonlocal kept_at, detail
+                nonlocal detail
                 save = step in steps_to_save
                 if save or step % metrics_every == 0 or step == steps:
                     values = training.evaluate(parts)
@@ -310,9 +308,8 @@ def train_grokking(
                     detail = detail.format(**values)
                 if save:
                     save_checkpoint(model, tokenizer, unfinished.checkpoints / f"step{step}")
-                if save or time.monotonic() - kept_at > SECONDS_BETWEEN_STATES:
+                if save or unfinished.due:
                     unfinished.save({"step": step, "metrics": metrics} | training.state())
-                    kept_at = time.monotonic()
                 progress.report(step, detail)
 
             if state is None:

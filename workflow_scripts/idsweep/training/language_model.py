@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,6 @@ logger = logging.getLogger(__name__)
 
 REGULAR_EVALUATIONS = 8
 TOKENS_IN_AN_EVALUATION = 8192
-SECONDS_BETWEEN_STATES = 60.0
 LARGEST_GRADIENT_NORM = 1.0
 NOT_PREDICTED = -100
 
@@ -209,7 +207,6 @@ def train_language_model(
             optimizer.load_state_dict(state["optimizer"])
             metrics, done = state["metrics"], state["step"]
             logger.info("Going on from step %d.", done)
-        kept = time.monotonic()
         progress = Progress("training", steps, "steps")
         coming = batches(train, batch_size, seed, max(0, done))
         for step in range(done + 1, steps + 1):
@@ -230,11 +227,10 @@ def train_language_model(
                             "Lower it, or raise warmup_steps."
                         )
                     metrics.append({"step": step, "metric": metric, "value": value})
-            if save or time.monotonic() - kept > SECONDS_BETWEEN_STATES:
+            if save or unfinished.due:
                 unfinished.save(
                     {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "metrics": metrics}
                 )
-                kept = time.monotonic()
             if step > 0:
                 progress.report(step, f"validation loss {metrics[-1]['value']:.3f}")
         unfinished.finish()
