@@ -12,6 +12,7 @@ from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
 from idsweep.workflow import preflight
 from idsweep.workflow import report as sweep_report
+from idsweep.training import kinds as trainings
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.partial import left_out, measured_part
 from idsweep.workflow.paths import MADE_BY, outputs
@@ -134,7 +135,7 @@ def memory_of(wildcards):
 
 
 def memory_of_training(wildcards):
-    """MB for a fine-tuning: 32-bit weights, their gradients and two moments of each."""
+    """MB for a training from a base: 32-bit weights, their gradients and two moments of each."""
     base, _ = SWEEP.known[wildcards.model].start
     return 6000 + round(10000 * base.entry.get("size_gb", 0.5))
 

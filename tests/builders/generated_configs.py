@@ -12,12 +12,13 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 from idsweep.config import steps
-from idsweep.config.load import Validator, _with_registries
+from idsweep.config.load import Validator
+from idsweep.config.schema import with_registries
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 
 PROJECT = Path(__file__).parents[2]
-SCHEMA = _with_registries(yaml.safe_load((PROJECT / "config/schema.yaml").read_text(encoding="utf-8")))
+SCHEMA = with_registries(yaml.safe_load((PROJECT / "config/schema.yaml").read_text(encoding="utf-8")))
 CATALOG = {
     kind: yaml.safe_load((PROJECT / f"config/catalog/{kind}.yaml").read_text(encoding="utf-8"))
     for kind in ("models", "datasets")

@@ -13,7 +13,7 @@ from idsweep.data import equations
 from idsweep.data.corpora import Part, load_sequences, read_corpus, split_sequences
 from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
-from idsweep.training.kinds import KINDS_FROM_BASE, TRAINED_METRICS
+from idsweep.training import kinds
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.signature import Digests
 
@@ -217,7 +217,7 @@ def test_what_cannot_be_measured_is_told(keys: dict[str, Any], message: str) -> 
     [
         ({"tokenizer": {"vocabulary_size": 300}}, r"mine\.tokenizer: a model with `train: grokking` has none but its own words"),
         ({"kind": "masked"}, r"mine\.kind: 'masked' is not what this training makes"),
-        ({"training": GROKKING["training"] | {"dataset": "lee_news"}}, r"training\.dataset: lee_news is none of loader equations"),
+        ({"training": GROKKING["training"] | {"dataset": "lee_news"}}, r"training\.dataset: lee_news has the loader text; `train: grokking` needs a dataset with the loader equations"),
         ({"architecture": GROKKING["architecture"] | {"max_position_embeddings": 3}}, r"max_position_embeddings: 3 is less than"),
         ({"checkpoints": "step{0..30/10}"}, r"mine\.checkpoints: step30 lie beyond training\.steps = 20"),
     ],
@@ -229,11 +229,15 @@ def test_what_cannot_be_trained_is_told(changes: dict[str, Any], message: str) -
 
 def test_a_masked_model_is_trained_by_masking() -> None:
     masked = tiny_neox(kind="masked")
-    with pytest.raises(ConfigError, match=r"kind: 'masked' is not what this training makes; expected causal"):
+    with pytest.raises(
+        ConfigError, match=r"masking: kind 'masked' needs this key; give it, or choose kind causal or enc"
+    ):
         sweep_of(masked, datasets=["lee_news"], tokens={"max_length": 128})
     masked["training"] = masked["training"] | {"masking": 0.15}
     assert sweep_of(masked, datasets=["lee_news"], tokens={"max_length": 128}).models["mine"].kind == "masked"
-    with pytest.raises(ConfigError, match=r"kind: 'causal' is not what this training makes; expected masked"):
+    with pytest.raises(
+        ConfigError, match=r"masking: it does not hold for kind 'causal'; .*choose kind masked or encoder"
+    ):
         sweep_of(masked | {"kind": "causal"}, datasets=["lee_news"], tokens={"max_length": 128})
 
 
@@ -352,10 +356,11 @@ def test_published_values_are_read_before_anything_runs(tmp_path: Path, row: str
 
 def test_the_known_metrics_are_those_that_trainings_write() -> None:
     from_scratch = {"language_model", "grokking"}  # what the others write, their own tests look at
-    assert from_scratch | KINDS_FROM_BASE.keys() | {"word_vectors"} == TRAINED_METRICS.keys()
+    from_base = {name for name in kinds.names() if kinds.get(name).from_base}
+    assert from_scratch | from_base | {"word_vectors"} == set(kinds.names())
     for name in from_scratch:
         source = (TRAINING / f"{name}.py").read_text()
-        assert set(re.findall(r"`(\w+_(?:loss|accuracy))`", source)) == set(TRAINED_METRICS[name])
+        assert set(re.findall(r"`(\w+_(?:loss|accuracy))`", source)) == set(kinds.get(name).metrics)
 
 
 def test_the_sampled_part_is_that_of_the_training(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from idsweep.training import kinds
 from idsweep.workflow import signature
 
 PROJECT = Path(__file__).parents[3]
@@ -61,7 +62,7 @@ def test_every_dependency_is_pinned_and_allowed() -> None:
 def rules_with_environments() -> list[tuple[str, str]]:
     """(script, environment) of every rule."""
     text = "".join(path.read_text() for path in sorted((PROJECT / "rules").glob("*.smk")))
-    blocks = re.split(r"^rule \w+:", text, flags=re.MULTILINE)[1:]
+    blocks = re.split(r"^ *rule ?\w*:", text, flags=re.MULTILINE)[1:]
     find = {"envs": r'"\.\./envs/(\w+)\.yaml"', "workflow_scripts": r'"\.\./workflow_scripts/(\w+)\.py"'}
     return [tuple(re.search(find[key], block).group(1) for key in ("workflow_scripts", "envs")) for block in blocks]
 
@@ -74,6 +75,7 @@ def test_an_environment_holds_what_its_scripts_import(script: str, environment: 
         ],
         **dict.fromkeys(("sample_vocabulary", "extract_vocabulary"), ("idsweep.models.static_vectors",)),
         "extract_embeddings": ["idsweep.models.adapters"],
+        "train_model": [kinds.get(name).module for name in kinds.names()],
         "draw_figure": [f"idsweep.figures.{path.stem}" for path in (LIBRARY / "figures").glob("[a-z]*.py")],
     }
     _, imported = signature._closure(

@@ -158,6 +158,10 @@ def assumptions(sizes: Sizes) -> Iterator[str]:
         )
     if unknown := [model.name for model in sizes.sweep.models.values() if not sizes.shape(model).known]:
         yield f"Sizes of {', '.join(unknown)}: the catalog does not tell width and size_gb, or nothing can."
+    if unknown := [
+        model.name for model in sizes.sweep.known.values() if model.training and model.training.cost is None
+    ]:
+        yield f"Trainings of {', '.join(unknown)}: no time beside the start of their jobs."
     items = [item for of_set in sizes.sweep.config["estimator_sets"].values() for item in of_set]
     others = {item["estimator"] for item in items if item["scope"] == "local"} - {"twonn", "mle", "lpca"}
     if others:
@@ -185,13 +189,10 @@ def _cost_of_training(sizes: Sizes, model: Model) -> Cost:
     shape, training, saved = sizes.shape(model), model.entry["training"], len(offered_checkpoints(model.entry))
     corpora = sizes.sweep.training_corpora(model.entry)
     texts = {key: of_corpus(corpus, model.tokenizer) for key, corpus in corpora.items()}
-    if model.entry["train"] == "word_vectors":
-        words = texts["dataset"].number * texts["dataset"].tokens * training["epochs"]
-        return costs.word_vectors(shape, words, training["negative"])
-    return STEPS.get(model.entry["train"], _of_fine_tuning)(shape, texts, training, saved)
+    return COSTS_OF_TRAININGS[model.training.cost](shape, texts, training, saved)
 
 
-def _of_language_model(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+def _of_blocks(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
     length, held_out = training["sequence_length"], training["validation_fraction"] * texts["dataset"].number
     evaluated = 2 * min(held_out * texts["dataset"].tokens, TOKENS_IN_AN_EVALUATION)
     return costs.training(
@@ -204,7 +205,7 @@ def _of_language_model(shape: Shape, texts: Mapping[str, Texts], training: Mappi
     )
 
 
-def _of_grokking(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+def _of_equations(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
     number, length = texts["dataset"].number, texts["dataset"].tokens
     evaluated = (
         2 * length * min(training["evaluated"] or number, number) * training["steps"] / training["metrics_every"]
@@ -212,7 +213,7 @@ def _of_grokking(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str
     return costs.training(shape, training["steps"], training["batch_size"] * length, evaluated, length, saved)
 
 
-def _of_fine_tuning(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+def _of_sequences(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
     """Trainings from a base: evaluated on all texts of `validation`, and on as many to train on."""
     number = min(training["sequences"] or texts["dataset"].number, texts["dataset"].number)
     length = texts["dataset"].cut(training["max_length"])
@@ -227,7 +228,24 @@ def _of_fine_tuning(shape: Shape, texts: Mapping[str, Texts], training: Mapping[
     return costs.training(shape, steps, training["batch_size"] * length, evaluated, length, saved, trainer=True)
 
 
-STEPS = {"language_model": _of_language_model, "grokking": _of_grokking}
+def _of_words(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+    words = texts["dataset"].number * texts["dataset"].tokens * training["epochs"]
+    return costs.word_vectors(shape, words, training["negative"])
+
+
+def _unknown(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+    """Of what it writes alone; `assumptions` says so."""
+    return costs.small("start_models", "memory_models", training=max(1, saved) * shape.files)
+
+
+# What a training may say of its `cost`.
+COSTS_OF_TRAININGS = {
+    "blocks": _of_blocks,
+    "equations": _of_equations,
+    "sequences": _of_sequences,
+    "words": _of_words,
+    None: _unknown,
+}
 
 
 def _sampled_tokens(sizes: Sizes, tokenizer: str, dataset: str) -> Cost:

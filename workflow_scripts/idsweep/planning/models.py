@@ -95,7 +95,7 @@ def _trained(sweep: Sweep, model: Model) -> Shape:
     said = model.entry["architecture"]
     width = next((said[key] for key in folders.WIDTH_KEYS if key in said), FAMILY_WIDTH)
     inner = next((said[key] for key in ("intermediate_size", "n_inner", "ffn_dim") if key in said), WIDER * width)
-    if model.entry["train"] == "grokking":
+    if model.tokenizer.made_by == "write_tokenizer":
         vocabulary = len(equations.vocabulary(equations.of_entry(sweep.training_corpus(model.entry).entry)))
     else:
         vocabulary = model.tokenizer.owner["tokenizer"]["vocabulary_size"]
@@ -114,11 +114,8 @@ def _of_adapters(model: Model, base: Shape) -> float:
     if model.source != "train":
         folder = model.weights(model.last_checkpoint.name)
         return sum(path.stat().st_size for path in folders.adapter_files(folder))
-    training = model.entry["training"]
-    if model.entry["train"] == "lora_embedding":
-        whole = base.in_head if training["initial"] == "random" else 0
-        return THIRTY_TWO_BIT * (training["rank"] * (base.vocabulary + base.width) + whole)
-    return THIRTY_TWO_BIT * base.depth * ADAPTED_MATRICES * 2 * base.width * training["lora"]["rank"]
+    rank = model.entry["training"]["lora"]["rank"]
+    return THIRTY_TWO_BIT * base.depth * ADAPTED_MATRICES * 2 * base.width * rank
 
 
 def _static(model: Model) -> Shape:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import exp
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from idsweep.data import equations
 from idsweep.data.entries import corpus_files
 from idsweep.sweep.entry_checks import EQUATION_TOKENS
 from idsweep.sweep.models import Tokenizer
 from idsweep.sweep.sweep import PARTS, Dataset, Sweep
+from idsweep.training import kinds
 
 CHARACTERS_PER_TOKEN = 4.2  # English, vocabularies of 30,000 and more; measured on lee_news with MiniLM: 4.3
 CHARACTERS_PER_TOKEN_OF_SMALL = 2.6  # vocabularies of about 2,000, film_reviews with the demo's tokenizer
@@ -38,13 +40,18 @@ def texts_of(sweep: Sweep, dataset: str, tokenizer: Tokenizer) -> Texts:
     corpus = sweep.corpus(dataset, tokenizer.owner)
     texts = of_corpus(corpus, tokenizer)
     if dataset in PARTS:
-        training = tokenizer.owner["training"]
-        share = training["fraction"] if "fraction" in training else 1 - training["validation_fraction"]
-        texts = texts._replace(number=round(texts.number * (share if PARTS[dataset] == "train" else 1 - share)))
+        texts = texts._replace(number=round(texts.number * _share(tokenizer.owner, PARTS[dataset])))
     number = sweep.config["tokens"]["sequences"]
     if number is not None:
         texts = texts._replace(number=min(number, texts.number) if texts.known else number)
     return texts
+
+
+def _share(entry: Mapping[str, Any], part: str) -> float:
+    """The share of its dataset that a training takes (`train`), or holds out."""
+    shares = {name: entry["training"][key] for name, key in kinds.get(entry["train"]).share.items()}
+    trained = shares.get("trained_fraction", 1 - shares.get("held_out_fraction", 0))
+    return trained if part == "train" else 1 - trained
 
 
 def of_corpus(corpus: Dataset, tokenizer: Tokenizer) -> Texts:

@@ -14,6 +14,7 @@ from idsweep.files.representations import VOCABULARY, of_layer
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.models import Model, catalog_path
 from idsweep.sweep.sweep import HELD_OUT, PARTS, TRAINED_ON, Dataset, Sweep
+from idsweep.training import kinds
 
 NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors is
 
@@ -26,6 +27,8 @@ def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Ite
             continue
         if model.source != "train":
             yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out one of them"
+        elif HELD_OUT in asked and not model.training.share and not model.training.from_base:
+            yield f"datasets: {HELD_OUT}: {model.name} is trained on all of its dataset; measure {TRAINED_ON} alone"
         elif model.tokenizer.owner != model.entry:
             texts = model.entry["training"]["dataset"]
             mend = f"name what it was trained on, {texts}" if model.start else "give it one of its own"
@@ -132,20 +135,27 @@ def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
 
 
 def _check_trainings(sweep: Sweep) -> Iterator[str]:
-    """Complaints about what models are trained on, and about settings of equations that only their number decides."""
+    """Complaints about what models are trained on, and about shares of equations that only their number decides."""
     for model in sweep.known.values():
         if model.source != "train":
             continue
         trained_on, at = sweep.training_corpus(model.entry), catalog_path("models", model.catalogued)
-        of_equations = trained_on.entry["loader"] == "equations"
-        if model.entry["train"] != "grokking" and of_equations:
-            yield f"{at}.training.dataset: equations are trained on with `train: grokking`, or give a dataset of texts"
-        elif model.entry["train"] == "grokking" and not of_equations:
-            yield f"{at}.training.dataset: {trained_on.name} is none of loader equations, which grokking needs"
-        elif of_equations:
+        loader, own, wanted = (
+            trained_on.entry["loader"],
+            kinds.trained_on(trained_on.entry["loader"]),
+            model.training.loader,
+        )
+        if wanted is not None and loader != wanted:
+            yield (
+                f"{at}.training.dataset: {trained_on.name} has the loader {loader}; `train: {model.training.name}` needs a "
+                f"dataset with the loader {wanted}"
+            )
+        elif wanted is None and own is not None:
+            yield f"{at}.training.dataset: {loader} are trained on with `train: {own}`, or give a dataset of texts"
+        elif (share := model.training.share.get("trained_fraction")) is not None:
             varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
             number = _number(*(trained_on.entry.get(key) for key in EQUATION_KEYS))
-            for key, complaint in _wrong_for_equations(model.entry["training"], number):
+            for key, complaint in _wrong_share(model.entry["training"], share, number):
                 path = f"{at}.vary.training.{key}" if f"training.{key}" in varied else f"{at}.training.{key}"
                 yield f"{path}: {complaint}"
 
@@ -155,27 +165,20 @@ def _number(task: str, modulus: int | None, degree: int | None) -> int:
     return len(equations.equations(task, modulus=modulus, degree=degree).answer)
 
 
-def _wrong_for_equations(training: Mapping[str, Any], number: int) -> Iterator[tuple[str, str]]:
-    """Key and complaint of settings that do not fit each other, or the number of equations."""
-    fraction, batch, steps = training["fraction"], training["batch_size"], training["steps"]
+def _wrong_share(training: Mapping[str, Any], key: str, number: int) -> Iterator[tuple[str, str]]:
+    """Key and complaint of a share of equations that leaves one side empty or fills no batch. key: of the share."""
+    fraction, batch = training[key], training.get("batch_size", 1)
     trained = round(fraction * number)
     if not 0 < trained < number:
-        yield "fraction", f"{fraction} of {number} equations leaves one side empty; give each side one at least"
+        yield key, f"{fraction} of {number} equations leaves one side empty; give each side one at least"
     elif batch > trained:
         yield "batch_size", f"{batch}, but a fraction of {fraction} trains on {trained} of {number} equations only"
-    if training["decay_steps"] < steps:
-        yield (
-            "decay_steps",
-            f"{training['decay_steps']} is less than the {steps} steps; the learning rate would be negative",
-        )
-    if training["warmup_steps"] >= training["decay_steps"]:
-        yield "warmup_steps", f"{training['warmup_steps']} must be less than decay_steps = {training['decay_steps']}"
 
 
 def _check_equations(sweep: Sweep) -> Iterator[str]:
     """Complaints about models of equations that would read something else."""
     for model in sweep.models.values():
-        if model.entry.get("train") == "grokking" and model.reads_text:
+        if model.training is not None and model.training.loader == "equations" and model.reads_text:
             trained_on = sweep.training_corpus(model.entry)
             for name in sweep.datasets:
                 if reading(sweep.corpus(name, model.entry).entry) != reading(trained_on.entry):

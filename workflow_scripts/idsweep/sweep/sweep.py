@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from idsweep.config.load import neighbors_needed
 from idsweep.files.representations import VOCABULARY, blocks
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, safe
+from idsweep.training import kinds
 
 TRAINED_ON, HELD_OUT = "trained_on", "held_out"
-PARTS_OF_TRAINING = ("dataset", "validation", "test")
 PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
 
 
@@ -144,9 +144,9 @@ class Sweep:
         return self.corpora[safe(entry["training"]["dataset"])]
 
     def training_corpora(self, entry: Mapping[str, Any]) -> dict[str, Dataset]:
-        """What a fine-tuning reads, by the keys dataset, validation and test."""
+        """What a training reads, by the keys of its block that name it, as dataset and validation."""
         training = entry["training"]
-        return {key: self.corpora[safe(training[key])] for key in PARTS_OF_TRAINING if key in training}
+        return {key: self.corpora[safe(training[key])] for key in kinds.get(entry["train"]).texts if key in training}
 
     def trained(self) -> list[Model]:
         """The measured models that the workflow trains."""

@@ -20,7 +20,8 @@ from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints, safe
 from idsweep.sweep.outputs import table_names
-from idsweep.sweep.sweep import Cloud, Dataset, Sweep
+from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
+from idsweep.training import kinds
 from idsweep.workflow.paths import MADE_BY, OF_TOKENS, outputs
 from idsweep.workflow.shaping import Shaping
 from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
@@ -120,12 +121,12 @@ class JobGraph:
         return list(found)
 
     def _describe(self, rule: str, names: Names) -> Job:
-        return getattr(self, f"_{rule}")(**dict(names))
+        return getattr(self, f"_{script_of(rule)}")(**dict(names))
 
     def _sign(self, rule: str, names: Names) -> str:
         job = self._job(rule, names)
         upstream = {self._signature(read.rule, read.names) for read in job.read()}
-        return signature(self._settings(rule, names), code_of(SCRIPTS / f"{rule}.py", job.modules), upstream)
+        return signature(self._settings(rule, names), code_of(SCRIPTS / f"{script_of(rule)}.py", job.modules), upstream)
 
     # ---- datasets, tokenizers, weights
 
@@ -145,9 +146,10 @@ class JobGraph:
 
         def settings() -> dict[str, Any]:
             return {
-                "texts": self._shaping.training_texts(owner),
+                "texts": self._shaping.texts(corpus),
                 "vocabulary_size": owner["tokenizer"]["vocabulary_size"],
                 "mask": "masking" in owner["training"],
+                **self._shaping.part(owner, "train"),
             }
 
         return Job(settings, self._prepared(corpus), corpora=(corpus,))
@@ -164,50 +166,17 @@ class JobGraph:
 
     # ---- trainings
 
-    def _train_language_model(self, model: str) -> Job:
+    def _train_model(self, model: str) -> Job:
+        """What all trainings have in common: their rules differ in name, their script in the module that it loads."""
         catalog_model = self._sweep.known[model]
-        corpus = self._sweep.training_corpus(catalog_model.entry)
-        inputs = self._tokenizer(catalog_model.tokenizer) | self._prepared(corpus)
-        return Job(partial(self._from_scratch, catalog_model), inputs, corpora=(corpus,))
-
-    def _train_grokking(self, model: str) -> Job:
-        catalog_model = self._sweep.known[model]
-        return Job(partial(self._from_scratch, catalog_model), self._tokenizer(catalog_model.tokenizer))
-
-    def _from_scratch(self, model: Model) -> dict[str, Any]:
-        return {
-            "tokenizer": self._shaping.tokenizer(model.tokenizer),
-            "texts": self._shaping.training_texts(model.entry),
-            **self._shaping.training(model),
-        }
-
-    def _train_word_vectors(self, model: str) -> Job:
-        catalog_model = self._sweep.known[model]
-        corpus = self._sweep.training_corpus(catalog_model.entry)
-        training = {key: value for key, value in catalog_model.entry["training"].items() if key != "dataset"}
-        return Job(
-            lambda: {"texts": self._shaping.texts(corpus), "training": training},
-            self._prepared(corpus),
-            corpora=(corpus,),
-        )
-
-    def _fine_tune_language_model(self, model: str) -> Job:
-        return self._from_base(model)
-
-    def _fine_tune_classifier(self, model: str) -> Job:
-        return self._from_base(model)
-
-    def _train_lora_embedding(self, model: str) -> Job:
-        return self._from_base(model)
-
-    def _from_base(self, model: str) -> Job:
-        catalog_model = self._sweep.known[model]
-        base, checkpoint = catalog_model.start
-        read = tuple(self._sweep.training_corpora(catalog_model.entry).values())
-        inputs = (
-            self._tokenizer(catalog_model.tokenizer) | self._weights((base, checkpoint.name)) | self._prepared(*read)
-        )
-        return Job(partial(self._shaping.training_from_base, catalog_model), inputs, corpora=read)
+        kind, start = catalog_model.training, catalog_model.start
+        corpora = tuple(self._sweep.training_corpora(catalog_model.entry).values())
+        inputs = self._prepared(*corpora)
+        if not kind.makes_vectors:
+            inputs |= self._tokenizer(catalog_model.tokenizer)
+        if kind.from_base:
+            inputs |= self._weights((start[0], start[1].name))
+        return Job(partial(self._shaping.training, catalog_model), inputs, (kind.module,), corpora)
 
     # ---- tokens and their vectors
 
@@ -221,7 +190,8 @@ class JobGraph:
 
         def settings() -> dict[str, Any]:
             texts = {"texts": self._shaping.texts(corpus), "tokens": tokens}
-            return self._shaping.tokenizer(made_with) | texts | self._shaping.part(dataset, made_with.owner)
+            part = self._shaping.part(made_with.owner, PARTS[dataset]) if dataset in PARTS else {}
+            return self._shaping.tokenizer(made_with) | texts | part
 
         modules = ("idsweep.data.equations",) if corpus.entry["loader"] == "equations" else ()
         return Job(settings, self._tokenizer(made_with) | self._prepared(corpus), modules, (corpus,))
@@ -600,6 +570,11 @@ class JobGraph:
 def output_of(rule: str, output: str, **names: str) -> Output:
     """The output `output` of the job of `rule` whose wildcards have the values `names`."""
     return Output(rule, _sorted(names), output)
+
+
+def script_of(rule: str) -> str:
+    """The script of a rule: that of its name, but one for all trainings."""
+    return "train_model" if rule in kinds.by_rule() else rule
 
 
 def _sorted(names: Mapping[str, str]) -> Names:

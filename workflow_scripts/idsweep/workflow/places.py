@@ -24,13 +24,11 @@ class Places:
         """The local release of a dialogue dataset; empty for one that is fetched."""
         return str(self._sweep.releases()[release].file or "")
 
-    def corpus(self, tokenizer: str | None = None, dataset: str | None = None, model: str | None = None) -> str:
+    def corpus(self, tokenizer: str, dataset: str | None = None) -> str:
         """The file or folder with the texts of a job; empty for texts from the hub.
 
-        The texts of the dataset that is measured, or those that a model or tokenizer is trained on.
+        The texts of the dataset that is measured, or those that a tokenizer is trained on.
         """
-        if model is not None:
-            return self._texts(self._sweep.training_corpus(self._sweep.known[model].entry))
         owner = self._tokenizers[tokenizer].owner
         return self._texts(
             self._sweep.training_corpus(owner) if dataset is None else self._sweep.corpus(dataset, owner)
@@ -42,7 +40,7 @@ class Places:
         return self._texts(read[0]) if read else ""
 
     def corpora(self, model: str) -> str:
-        """Key -> texts that a training from a base reads, as JSON, since resources hold no mappings."""
+        """Key -> texts that a training reads, as JSON, since resources hold no mappings."""
         read = self._sweep.training_corpora(self._sweep.known[model].entry)
         return json.dumps({key: self._texts(corpus) for key, corpus in read.items()})
 
@@ -51,10 +49,15 @@ class Places:
         named = self._tokenizers[tokenizer] if model is None else self._sweep.known[model].tokenizer
         return self._tokenizer(named)
 
+    def training_tokenizer(self, model: str) -> str:
+        """The folder with the tokenizer of a training; empty for static vectors, which are their own."""
+        catalog_model = self._sweep.known[model]
+        return "" if catalog_model.training.makes_vectors else self._tokenizer(catalog_model.tokenizer)
+
     def start(self, model: str) -> str:
-        """The folder with the weights that a training starts from."""
-        base, checkpoint = self._sweep.known[model].start
-        return self._weights(base, checkpoint.name)
+        """The folder with the weights that a training starts from; empty for one from scratch."""
+        start = self._sweep.known[model].start
+        return self._weights(start[0], start[1].name) if start else ""
 
     def weights(self, model: str, checkpoint: str, **_: str) -> str:
         """The folder (file, of static vectors) with the weights that are loaded: a checkpoint's own, or those that its adapters build on."""

@@ -115,5 +115,5 @@ def _written(path: str) -> float:
 
 
 def asks_for_a_gpu(workflow: Any, jobs: Iterable[Any]) -> bool:
-    """Whether some of these jobs choose a device; environments of their own bring their own torch."""
-    return not workflow.deployment_settings.deployment_method and any("device" in job.rule.resources for job in jobs)
+    """Whether some of these jobs can use a GPU; environments of their own bring their own torch."""
+    return not workflow.deployment_settings.deployment_method and any("gpu" in job.rule.resources for job in jobs)

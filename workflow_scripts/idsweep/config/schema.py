@@ -1,0 +1,34 @@
+"""The schema of all keys: that of schema.yaml, with what registries know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from idsweep.estimators import registry as estimators
+from idsweep.figures import registry as figures
+from idsweep.training import kinds as trainings
+
+REGISTRIES = {"estimators": estimators.names, "figures": figures.names, "trainings": trainings.names}
+
+
+def with_registries(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with the names of registries, and with the keys of `training:`, which stand in trainings' modules.
+
+    `namesFrom: REGISTRY` gets the `enum` of the names there.
+    """
+    whole = _with_names(schema)
+    whole["$defs"]["models"]["additionalProperties"]["allOf"] = [
+        {
+            "if": {"properties": {"train": {"const": name}}, "required": ["train"]},
+            "then": {"properties": {"training": trainings.get(name).schema()}},
+        }
+        for name in trainings.names()
+    ]
+    return whole
+
+
+def _with_names(part: Any) -> Any:
+    if isinstance(part, dict):
+        filled = {key: _with_names(item) for key, item in part.items()}
+        return filled | {"enum": list(REGISTRIES[part["namesFrom"]]())} if "namesFrom" in part else filled
+    return [_with_names(item) for item in part] if isinstance(part, list) else part
