@@ -20,9 +20,10 @@ import yaml
 from idsweep.config import lists as expansion
 from idsweep.config.runs import runs, wrong_seeds
 from idsweep.estimators import registry as estimators
+from idsweep.extraction import measures
 from idsweep.figures import registry as figures
 
-REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
+REGISTRIES = {"estimators": estimators.names, "figures": figures.names, "measures": measures.names}
 MOST_SHOWN = 10
 MOST_COMBINATIONS = 1000  # of lists of values
 DEEPEST, MOST_ITEMS = 50, 1_000_000  # of what a config file holds, whose aliases may stand for ever more

@@ -172,7 +172,7 @@ def read_frame(table: str, files: str | Sequence[str]) -> pd.DataFrame:
     """A table of the sweep as a pandas DataFrame.
 
     `pointwise` and `compared` are made of the local estimates of the data in several estimates files, one row per point,
-    `predictions` (model, checkpoint, dataset, point, log_probability) of several files of log-probabilities.
+    `predictions` (model, checkpoint, dataset, point, and each measure) of several files of predictions.
     """
     if table == "predictions":
         keys = [field for field in PASS if field.name in ("model", "checkpoint", "dataset")]
