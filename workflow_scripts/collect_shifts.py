@@ -4,8 +4,8 @@ Reads: the estimates of both, and the sampled tokens.
 Writes: results/{sweep}/tables/shifts.parquet.
 """
 
-from idsweep.files.parquet import provenance, read_table, write_table
-from idsweep.files.vectors import read_estimates
+from idsweep.files.parquet import read_table, write_table
+from idsweep.files.vectors import read_estimates, read_identities
 from idsweep.machine.errors import about
 from idsweep.machine.progress import Progress
 from idsweep.tables.collect import SHIFTED, identified
@@ -17,7 +17,7 @@ SAME = ("set", "dataset", "representation", "cloud")
 with job(snakemake) as run:
     measured = {}
     for file, tokens in zip(snakemake.input.estimates, snakemake.input.tokens, strict=True):
-        for identity in provenance(file)["identities"].values():
+        for identity in read_identities(file).values():
             key = (identity["model"], identity["checkpoint"], *(identity[name] for name in SAME))
             measured[key] = identity, file, tokens
     shifts = []

@@ -1,7 +1,7 @@
 """Tell which tokens have high or low local dimension, and how that goes with what the model makes of them.
 
 Reads: the estimates of one set at all representations of a cloud, the sampled tokens and, of texts, their sequences and
-log-probabilities.
+what the model makes of them.
 Writes: results/{sweep}/token_tables/{set}/{model}/{checkpoint}/{dataset}/{cloud}/: token_groups.parquet,
 token_extremes.parquet and loss_correlations.parquet.
 """

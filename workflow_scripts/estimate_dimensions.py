@@ -42,8 +42,5 @@ with job(snakemake, reads=[snakemake.input.neighbors]) as run:
     for name in wanted:
         with about(f"{neighbors}, {name}"):
             estimates[name] = estimate_layer(measured(name), run.settings["estimates"], run.settings["tolerance"])
-    identities = {
-        name: run.settings["identity"] | {"representation": name, "layer": layer_of(name)} | facts[name]
-        for name in wanted
-    }
-    write_estimates(snakemake.output[0], estimates, run.provenance(identities=identities))
+    identities = {name: run.settings["identity"] | {"layer": layer_of(name)} | facts[name] for name in wanted}
+    write_estimates(snakemake.output[0], estimates, identities, run.provenance())

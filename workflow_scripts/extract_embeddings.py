@@ -2,8 +2,8 @@
 
 Reads: tokens and sequences of the tokenizer and dataset, and what prepare_embeddings made ahead; the checkpoint's weights if
 it made nothing.
-Writes: results/{sweep}/embeddings/{model}/{checkpoint}/{dataset}.parquet, and beside it in predictions/ the
-log-probability of each sampled token and in losses/ the loss of each sequence (without rows where a model has none).
+Writes: results/{sweep}/embeddings/{model}/{checkpoint}/{dataset}.parquet, and beside it in predictions/ what the model
+makes of each sampled token and in losses/ the loss of each sequence (without rows where a model has none).
 """
 
 from pathlib import Path

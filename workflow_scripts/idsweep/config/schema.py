@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from idsweep.estimators import registry as estimators
+from idsweep.extraction import measures
 from idsweep.figures import registry as figures
 from idsweep.training import kinds as trainings
 
-REGISTRIES = {"estimators": estimators.names, "figures": figures.names, "trainings": trainings.names}
+REGISTRIES = {
+    "estimators": estimators.names,
+    "figures": figures.names,
+    "measures": measures.names,
+    "trainings": trainings.names,
+}
 
 
 def with_registries(schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from idsweep.files.atomic import whole_or_nothing
-from idsweep.files.columns import ESTIMATES
+from idsweep.files.columns import ESTIMATES, IDENTITY
 from idsweep.files.parquet import (
     constant,
     damage_told,
@@ -236,14 +236,44 @@ def read_neighbors(
     return to_numpy(table["point"]), _matrix(table["neighbors"]), _matrix(table["distances"])
 
 
-def write_estimates(path: str | Path, estimates: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> None:
-    """Write the estimates of several representations: name -> columns as in `ESTIMATES`."""
-    schema = pa.schema([pa.field("representation", pa.string(), nullable=False), *ESTIMATES])
-    named = (
-        pa.Table.from_arrays([constant(name, pa.string(), len(table)), *table.columns], schema=schema)
-        for name, table in estimates.items()
-    )
-    write_groups(path, schema, named, provenance)
+def write_estimates(
+    path: str | Path,
+    estimates: Mapping[str, pa.Table],
+    identities: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the estimates of several representations: name -> columns as in `ESTIMATES`.
+
+    identities: name -> values of the columns `IDENTITY`, which stand before them, the same in all rows; null for what is left
+    out. All files have the same columns of the same types, so that many of them are one table to any reader of Parquet.
+    """
+    # The representation comes first, by whose statistics a reader finds its row groups.
+    fields = [IDENTITY.field("representation"), *(field for field in IDENTITY if field.name != "representation")]
+    schema = pa.schema([*fields, *ESTIMATES])
+
+    def identified() -> Iterator[pa.Table]:
+        for name, table in estimates.items():
+            identity = {**identities[name], "representation": name}
+            constants = [constant(identity.get(field.name), field.type, len(table)) for field in fields]
+            yield pa.Table.from_arrays([*constants, *table.columns], schema=schema)
+
+    write_groups(path, schema, identified(), provenance)
+
+
+def read_identities(path: str | Path) -> dict[str, dict[str, Any]]:
+    """Representation -> what identifies its estimates in an estimates file: values of the columns `IDENTITY`.
+
+    Raises FileNotFoundError, or ValueError if the file holds other columns or is damaged.
+    """
+    file = open_file(path)
+    require_columns(path, file.schema_arrow.names, IDENTITY.names)
+    first = {name: group for group, name, _ in reversed(_row_groups(file))}
+    with damage_told(path):
+        rows = {
+            name: next(file.iter_batches(1, row_groups=[first[name]], columns=IDENTITY.names, use_threads=False))
+            for name in _held(file)
+        }
+        return {name: row.to_pylist()[0] for name, row in rows.items()}
 
 
 def read_estimates(path: str | Path, representation: int | str) -> pa.Table:

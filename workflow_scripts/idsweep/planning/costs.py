@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from idsweep.extraction import measures
 from idsweep.neighbors.variants import is_null
 from idsweep.planning.models import Shape
 
@@ -59,7 +60,7 @@ MEASURED: Mapping[str, Value] = {
     "estimate_row": Value(12.0, "bytes of a local value", f"{RUN}, estimates"),
     "neighbor": Value(10.5, "bytes of a neighbour and its distance, compressed", f"{RUN}, neighbors"),
     "token_row": Value(16.0, "bytes of a sampled token", f"{RUN}, tokens"),
-    "prediction_row": Value(12.0, "bytes of a log-probability", f"{RUN}, predictions"),
+    "prediction_row": Value(8.0, "bytes of a measure of a token", f"{RUN}, predictions"),
 }  # fmt: skip
 
 CARD = "an A100"
@@ -137,6 +138,7 @@ def extraction(shape: Shape, passes: Sequence[Pass], layers: int, head: bool, st
     loaded = shape.parameters * shape.loaded
     states = layers * shape.width * FLOAT
     most = max(one.points for one in passes)
+    measured = len(measures.names()) if head else 0
     buffers = 2 * min(BUFFER_BYTES, most * states) + min(STATES_BYTES, BATCH_TOKENS * states)
     return Cost(
         cpu=rate("start_models") + loaded / rate("load") + work / rate("forward") + rows / rate("write"),
@@ -145,7 +147,7 @@ def extraction(shape: Shape, passes: Sequence[Pass], layers: int, head: bool, st
         memory=rate("memory_models") + max(loaded, shape.files) + buffers,
         written={
             "embeddings": rows,
-            "predictions": sum((one.points * rate("prediction_row") if head else 0) + rate("file") for one in passes),
+            "predictions": sum(one.points * measured * rate("prediction_row") + rate("file") for one in passes),
             "losses": len(passes) * rate("file"),
         },
     )

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from idsweep.config.load import needs_vectors, neighbors_needed
+from idsweep.extraction import measures
 from idsweep.figures import registry as figures
 from idsweep.files.representations import VOCABULARY
 from idsweep.neighbors.variants import DATA
@@ -324,7 +325,7 @@ def _estimates(sizes: Sizes, set: str, model: str, dataset: str, cloud: str, lay
 def _described(sizes: Sizes, set: str, model: str, dataset: str, cloud: str) -> Cost:
     sweep, catalog_model = sizes.sweep, sizes.sweep.models[model]
     losses = dataset != VOCABULARY and sweep.has_losses(catalog_model)
-    each = costs.rate("describe") + (costs.rate("describe_losses") if losses else 0.0)
+    each = costs.rate("describe") + (costs.rate("describe_losses") * len(measures.names()) if losses else 0.0)
     local = sum(item["scope"] == "local" for item in sweep.items(set, cloud))
     names = catalog_model.representations(dataset)
     seconds = each * local * sum(sizes.cloud(catalog_model, dataset, cloud, name).variants[DATA] for name in names)

@@ -16,6 +16,7 @@ from idsweep.config.load import all_parameters, label, needs_vectors
 from idsweep.data.entries import reading
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
+from idsweep.files.columns import CLOUD
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints, safe
@@ -300,7 +301,6 @@ class JobGraph:
 
         def settings() -> dict[str, Any]:
             points = self._sweep.config["clouds"][cloud]
-            of_cloud = {key: points[key] for key in ("number", "sequences", "seed", "noise", "noise_seed", "tokens")}
             return {
                 **self._shaping.cloud(catalog_model, dataset, cloud),
                 "representations": self._sweep.blocks(catalog_model, dataset)[layers],
@@ -318,7 +318,7 @@ class JobGraph:
                     "set": set,
                     **self._shaping.identity(catalog_model, checkpoint, dataset),
                     "cloud": cloud,
-                    **{f"cloud_{key}": value for key, value in of_cloud.items()},
+                    **{field.name: points[field.name.removeprefix("cloud_")] for field in CLOUD},
                 },
             }
 
