@@ -16,6 +16,7 @@ from idsweep.config.load import Validator
 from idsweep.config.schema import with_registries
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
+from idsweep.training import kinds
 
 PROJECT = Path(__file__).parents[2]
 SCHEMA = with_registries(yaml.safe_load((PROJECT / "config/schema.yaml").read_text(encoding="utf-8")))
@@ -317,7 +318,7 @@ def _schema_of(config: Mapping[str, Any], place: tuple[Any, ...]) -> Mapping[str
         if isinstance(key, int):
             schema = schema.get("items", {})
         elif key == "training" and "train" in schema.get("properties", {}):
-            schema = {"$ref": f"#/$defs/{_parent(config, place)['train']}"}
+            schema = kinds.get(_parent(config, place)["train"]).schema()
         else:
             schema = schema.get("properties", {}).get(key) or schema.get("additionalProperties") or {}
         if "$ref" in schema:
@@ -345,7 +346,7 @@ def altered(draw: st.DrawFn) -> dict[str, Any]:
             key = draw(st.sampled_from(keys))
             part = schema["properties"][key]
             if key == "training" and "train" in value:
-                part = {"$ref": f"#/$defs/{value['train']}"}
+                part = kinds.get(value["train"]).schema()
             value[key] = draw(by_schema(part))
         else:
             *parents, key = place
