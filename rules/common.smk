@@ -64,14 +64,8 @@ wildcard_constraints:
 
 
 def inputs_of(rule):
-    """Name -> path or paths that a job reads, and of what is only made before it."""
-
-    def read(wildcards):
-        names = dict(wildcards.items())
-        before = {name: ancient(path) for name, path in GRAPH.after(rule, **names).items()}
-        return GRAPH.inputs(rule, **names) | before
-
-    return read
+    """Name -> path or paths that a job reads."""
+    return lambda wildcards: GRAPH.inputs(rule, **dict(wildcards.items()))
 
 
 def outputs_of(rule):

@@ -7,7 +7,7 @@ new function in `COSTS`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -262,35 +262,17 @@ def _sampled_vocabulary(sizes: Sizes, tokenizer: str) -> Cost:
     return costs.small("start_models", "memory_models", tokens=rows)
 
 
-def _preparation(sizes: Sizes, model: str) -> Cost:
-    """The passes of a checkpoint over all datasets; one alone is made by its own job."""
-    datasets = list(sizes.sweep.datasets)
-    return _passes(sizes, model, datasets) if len(datasets) > 1 else costs.small("start_tables", "memory_estimation")
-
-
 def _extraction(sizes: Sizes, model: str, dataset: str) -> Cost:
-    """Where a preparation has made all passes, their own jobs move files."""
-    alone = len(sizes.sweep.datasets) == 1
-    return _passes(sizes, model, [dataset]) if alone else costs.small("start_tables", "memory_estimation")
-
-
-def _passes(sizes: Sizes, model: str, datasets: Sequence[str]) -> Cost:
+    """With a load of its own: which passes share one is seen as the sweep runs."""
     catalog_model = sizes.sweep.models[model]
-    passes = [
-        costs.Pass(
-            sizes.run(catalog_model, dataset),
-            sizes.length(catalog_model, dataset),
-            sizes.sampled(catalog_model, dataset),
-        )
-        for dataset in datasets
-    ]
-    storage = STORAGE[sizes.sweep.config["extraction"]["storage"]]
     return costs.extraction(
         sizes.shape(catalog_model),
-        passes,
+        sizes.run(catalog_model, dataset),
+        sizes.length(catalog_model, dataset),
+        sizes.sampled(catalog_model, dataset),
         len(sizes.stored(catalog_model)),
         sizes.sweep.has_losses(catalog_model),
-        storage,
+        STORAGE[sizes.sweep.config["extraction"]["storage"]],
     )
 
 
@@ -376,7 +358,6 @@ COSTS: dict[str, Callable[..., Cost]] = {
     "prepare_dataset": _release,
     "sample_tokens": _sampled_tokens,
     "sample_vocabulary": _sampled_vocabulary,
-    "prepare_embeddings": _preparation,
     "extract_embeddings": _extraction,
     "extract_vocabulary": _matrices,
     "find_neighbors": _neighbors,

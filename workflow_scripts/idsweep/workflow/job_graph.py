@@ -46,15 +46,13 @@ class Job(NamedTuple):
 
     settings: what shapes its numbers, as plain JSON values; made when it is asked for, since it may take reading files.
     inputs: the outputs that it reads, by the name under which its script finds them. modules: those of the library that the script loads by
-    name. corpora: the datasets whose texts it reads itself. after: outputs that are made before it starts and shape nothing
-    of it, by name.
+    name. corpora: the datasets whose texts it reads itself.
     """
 
     settings: Callable[[], Mapping[str, Any]]
     inputs: Mapping[str, Output | Sequence[Output]] = {}
     modules: tuple[str, ...] = ()
     corpora: tuple[Dataset, ...] = ()
-    after: Mapping[str, Output] = {}
 
     def read(self) -> Iterator[Output]:
         """Every output that the job reads."""
@@ -93,9 +91,9 @@ class JobGraph:
             for name, given in self._job(rule, _sorted(names)).inputs.items()
         }
 
-    def after(self, rule: str, **names: str) -> dict[str, str]:
-        """Name -> path of what is made before one job of `rule` starts, although it shapes nothing of it."""
-        return {name: self.path(output) for name, output in self._job(rule, _sorted(names)).after.items()}
+    def output(self, rule: str, name: str, **names: str) -> Output:
+        """The output that one job of `rule` reads under a name."""
+        return self._job(rule, _sorted(names)).inputs[name]
 
     def corpora(self, rule: str, **names: str) -> tuple[Dataset, ...]:
         """The datasets whose texts one job of `rule` reads itself."""
@@ -116,9 +114,7 @@ class JobGraph:
                 found[job] = None
             elif job not in found:
                 waiting.append((job, True))
-                described = self._job(*job)
-                before = [*described.after.values(), *described.read()]
-                waiting += [((output.rule, output.names), False) for output in before]
+                waiting += [((output.rule, output.names), False) for output in self._job(*job).read()]
         return list(found)
 
     def _describe(self, rule: str, names: Names) -> Job:
@@ -211,34 +207,6 @@ class JobGraph:
         inputs = self._tokenizer(made_with) | self._prepared(*read)
         return Job(settings, inputs, self._static_modules(made_with.owner), read)
 
-    def _prepare_embeddings(self, model: str, checkpoint: str) -> Job:
-        catalog_model = self._sweep.models[model]
-        jobs = {
-            dataset: {"model": model, "checkpoint": checkpoint, "dataset": dataset}
-            for dataset in sorted(self._sweep.datasets)
-        }
-
-        def settings() -> dict[str, Any]:
-            passes = {
-                dataset: {
-                    "settings": self.settings("extract_embeddings", **names),
-                    "signature": self.signature("extract_embeddings", **names),
-                }
-                for dataset, names in jobs.items()
-            }
-            return {"passes": passes}
-
-        tokenizer = catalog_model.tokenizer.name
-        inputs = {
-            "tokens": [self._tokens(catalog_model, dataset) for dataset in jobs],
-            "sequences": [
-                output_of("sample_tokens", "sequences", tokenizer=tokenizer, dataset=dataset) for dataset in jobs
-            ],
-            **(self._tokenizer(catalog_model.tokenizer) if self._sweep.masks(catalog_model) else {}),
-            **self._loaded(catalog_model, checkpoint),
-        }
-        return Job(settings, inputs, self._adapter_modules(catalog_model))
-
     def _extract_embeddings(self, model: str, checkpoint: str, dataset: str) -> Job:
         catalog_model = self._sweep.models[model]
         of_pass: dict[str, Any] = {
@@ -263,7 +231,6 @@ class JobGraph:
             lambda: self._shaping.loaded(catalog_model, checkpoint) | mask | {"pass": of_pass} | self._storage,
             inputs,
             self._adapter_modules(catalog_model),
-            after={"prepared": output_of("prepare_embeddings", "prepared", model=model, checkpoint=checkpoint)},
         )
 
     def _extract_vocabulary(self, model: str, checkpoint: str) -> Job:

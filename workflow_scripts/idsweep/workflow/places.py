@@ -72,19 +72,9 @@ class Places:
         """The side on which sequences of a batch are made as long as the longest; no place, but no number hangs on it."""
         return self._sweep.models[model].tokenizer.options.get("padding_side", "right")
 
-    def written(self, model: str, checkpoint: str, **_: str) -> str:
-        """Dataset -> output -> path of what stays of each pass of a checkpoint, as JSON."""
-        outputs = ["predictions", "losses", *(["embeddings"] if self._sweep.config["keep_embeddings"] else [])]
-        names = {"model": model, "checkpoint": checkpoint}
-        return json.dumps(
-            {
-                dataset: {
-                    output: self._graph.path(output_of("extract_embeddings", output, dataset=dataset, **names))
-                    for output in outputs
-                }
-                for dataset in self._sweep.datasets
-            }
-        )
+    def passes(self, model: str, checkpoint: str, **_: str) -> str:
+        """The folder in which passes of a checkpoint wait for their jobs, where another one has made them."""
+        return f"results/{self._sweep.name}/passes/{model}/{checkpoint}"
 
     def _texts(self, corpus: Dataset) -> str:
         if corpus.prepared:

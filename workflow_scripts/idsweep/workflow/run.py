@@ -1,4 +1,4 @@
-"""What surrounds a run of the workflow: its environment, and the last lines on the screen."""
+"""What surrounds a run of the workflow: its environment, what its jobs know of each other, and the last lines on the screen."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from idsweep.extraction.shared import Plan, write_plan
 from idsweep.workflow import memory
+from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.script import REASON
 
 
@@ -32,6 +35,28 @@ def set_environment(library: Path) -> None:
     os.environ.setdefault("IDSWEEP_RUN", f"{platform.node()}:{os.getpid()}:{time.time():.0f}")
     # For the page about the sweep; nested calls keep the first.
     os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
+
+
+def plan_passes(jobs: Iterable[Any], graph: JobGraph, most: int | None) -> None:
+    """Tell the jobs of each checkpoint which passes of it this run is going to make, so that they share a load.
+
+    jobs: of Snakemake's plan. most: as in `extraction.shared.Plan`.
+    """
+    planned: dict[str, dict[str, dict[str, Any]]] = {}
+    for job in jobs:
+        if job.rule.name == "extract_embeddings":
+            names = dict(job.wildcards.items())
+            tokens = graph.output("extract_embeddings", "tokens", **names)
+            planned.setdefault(job.resources.passes, {})[names["dataset"]] = {
+                "settings": graph.settings("extract_embeddings", **names),
+                "signature": graph.signature("extract_embeddings", **names),
+                "tokens": str(job.input.tokens),
+                "tokens_signature": graph.signature(tokens.rule, **dict(tokens.names)),
+                "sequences": str(job.input.sequences),
+            }
+    for folder, passes in planned.items():
+        if len(passes) > 1:
+            write_plan(Path(folder), Plan(os.environ["IDSWEEP_RUN"], passes, most))
 
 
 def describe_failures(snakemake_logs: Iterable[str], most: int = 5) -> str:

@@ -65,11 +65,14 @@ class Job:
         }
         return self._fixed | times | more
 
-    def on_behalf_of(
-        self, rule: str, settings: dict[str, Any], signature: str, reads: Iterable[str], **wildcards: str
-    ) -> Job:
-        """A job of another rule that begins now, and whose work this one does. wildcards: its own beside those of this one."""
-        return Job(rule, self._fixed["wildcards"] | wildcards, settings, signature, self._fixed["threads"], reads)
+    def on_behalf_of(self, reads: Iterable[str], dataset: str, other: Mapping[str, Any]) -> Job:
+        """The job of another dataset that begins now, and whose work this one does.
+
+        reads: files whose provenance it carries on beside that of its tokens. other: its settings, signature and tokens.
+        """
+        wildcards = self._fixed["wildcards"] | {"dataset": dataset}
+        reads = [other["tokens"], *reads]
+        return Job(self._fixed["rule"], wildcards, other["settings"], other["signature"], self._fixed["threads"], reads)
 
 
 def versions() -> dict[str, str]:
