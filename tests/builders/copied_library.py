@@ -20,10 +20,10 @@ def copy_library(folder: Path) -> Path:
     return Path(shutil.copytree(source, folder / "idsweep", ignore=shutil.ignore_patterns("__pycache__")))
 
 
-def check_copy(folder: Path, program: str) -> str:
-    """Run `program`, given the project's config folder, with the copy in `folder`; returns what it prints."""
+def check_copy(folder: Path, program: str, *arguments: str) -> str:
+    """Run `program`, given the project's config folder and arguments, with the copy in `folder`; returns what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", dedent(program), str(FOLDER)],
+        [sys.executable, "-c", dedent(program), str(FOLDER), *arguments],
         env=os.environ | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,

@@ -504,7 +504,7 @@ def test_embedding_matrices_alone_are_drawn_without_positions() -> None:
     left_out = "(not drawn, see the options models and datasets: bert, input_embeddings; bert, output_embeddings)"
     assert left_out in note(drawn)
     assert layout_faults(drawn) == []
-    assert not registry.shows_layers("tokens")
+    assert not registry.needs("tokens")["texts"]
 
 
 def test_embedding_matrices_stand_below_the_layers_of_their_model() -> None:

@@ -351,7 +351,7 @@ def test_ranks_are_shown_beside_the_model_that_they_were_trained_from() -> None:
     given["estimator_sets"] = {"e": [{"estimator": "mle", "scope": "global", "n_neighbors": 20}]}
     assert sweep_of(ranks, models=base | {"mine": None}, **given).models
     for others, held in (
-        ({}, "there is none without a rank"),
+        ({}, r"there is none without training\.rank"),
         (base | {"minilm": None}, "there are tiny_neox, minilm"),
     ):
         with pytest.raises(ConfigError, match=rf"figures\.ranks\.base: .* and {held}; measure"):

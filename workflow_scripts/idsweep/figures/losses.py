@@ -25,6 +25,7 @@ from idsweep.drawing.selection import (
 )
 from idsweep.neighbors.variants import DATA
 
+NEEDS = {"log_probabilities": True}
 PANEL_HEIGHT = 2.6
 LEAST_WIDTH = 2.2
 MARGIN = 1.5

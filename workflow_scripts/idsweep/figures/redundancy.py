@@ -18,7 +18,7 @@ from idsweep.drawing import over_training, style
 from idsweep.drawing.selection import at_last_checkpoint, of_representations, over_seeds, require_asked
 from idsweep.files.representations import VOCABULARY
 
-SHOWS_LAYERS = False
+NEEDS = {"texts": False}
 MATRICES = {"input_embeddings", "output_embeddings"}
 PANEL = ["estimator", "representation", "dataset"]
 ROW_HEIGHT = 1.7

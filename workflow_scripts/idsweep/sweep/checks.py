@@ -66,8 +66,8 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_labels(sweep)
     yield from _check_kinds_of_tokens(sweep)
     yield from _check_equations(sweep)
-    if not readers and (wrong := [name for name in config["figures"] if registry.shows_layers(name)]):
-        others = ", ".join(name for name in registry.names() if not registry.shows_layers(name))
+    if not readers and (wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]):
+        others = ", ".join(name for name in registry.names() if not registry.needs(name)["texts"])
         yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; expected `figures: {{}}`, or of {others}"
     else:
         yield from figure_checks.complaints(sweep)

@@ -381,15 +381,16 @@ class JobGraph:
             options = {"options": self._figure_options(figure)}
             return options | {"representations": self._shaping.representations()} | self._shaping.missing()
 
-        inputs = {table: self._drawn(table) for table in figures.tables(figure)}
+        inputs = {table: self._drawn(figure, table) for table in figures.tables(figure)}
         return Job(settings, inputs, (f"idsweep.figures.{figure}",))
 
-    def _drawn(self, table: str) -> Output | list[Output]:
+    def _drawn(self, figure: str, table: str) -> Output | list[Output]:
         """What a figure reads as one of its tables; some are estimates and log-probabilities as they are."""
         if table == "pointwise":
             return self.estimates([c for c in self._clouds if c.checkpoint == c.model.last_checkpoint])
         if table == "compared":
-            return self.estimates(self._compared(lambda model: figure_checks.shifted(self._sweep, model)))
+            drawn = partial(figure_checks.checkpoints_drawn, self._sweep, figure)
+            return self.estimates(self._compared(drawn))
         if table == "predictions":
             return [self._predictions(*one) for one in self._with_losses if one[1] == one[0].last_checkpoint]
         return self._table(table)
