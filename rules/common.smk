@@ -60,7 +60,7 @@ wildcard_constraints:
     figure=one_of(SWEEP.config["figures"]),
 
 
-# ---- what a rule reads and writes, and what shapes its numbers: all of it from the graph of jobs
+# ---- inputs, outputs and settings: all of it from the graph of jobs
 
 
 def inputs_of(rule):
