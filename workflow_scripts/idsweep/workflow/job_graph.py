@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from idsweep.config.load import all_parameters, label
 from idsweep.data.entries import corpus_files, names_count, reading
+from idsweep.data.loaders import registry as loaders
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 from idsweep.files.representations import VOCABULARY
@@ -82,11 +83,11 @@ class Staleness:
             "mask": "masking" in owner["training"],
             **_part(owner, "train"),
         }
-        return Job(settings, self._preparation(corpus))
+        return Job(settings, self._preparation(corpus), _readers(corpus))
 
     def _write_tokenizer(self, tokenizer: str) -> Job:
         corpus = self._sweep.training_corpus(self._sweep.tokenizers()[tokenizer].owner)
-        return Job({"entry": reading(corpus.entry)})
+        return Job({"entry": reading(corpus.entry)}, modules=_readers(corpus))
 
     def _train_model(self, model: str) -> Job:
         """What all trainings have in common: their rules differ in name, their script in the module that it loads."""
@@ -110,7 +111,7 @@ class Staleness:
             upstream += of_base
         elif not kind.makes_vectors:
             settings["architecture"] = row.entry["architecture"]
-        return Job(settings, upstream, (kind.module,))
+        return Job(settings, upstream, (kind.module, *_readers(*read.values())))
 
     def _fetch_tokenizer(self, tokenizer: str) -> Job:
         owner = self._sweep.tokenizers()[tokenizer].owner
@@ -136,19 +137,19 @@ class Staleness:
         settings |= {"texts": self._texts(corpus), "tokens": tokens}
         if dataset in PARTS:
             settings |= _part(made_with.owner, PARTS[dataset])
-        modules = ("idsweep.data.equations",) if corpus.entry["loader"] == "equations" else ()
-        return Job(settings, [*upstream, *self._preparation(corpus)], modules)
+        return Job(settings, [*upstream, *self._preparation(corpus)], _readers(corpus))
 
     def _sample_vocabulary(self, tokenizer: str) -> Job:
         made_with = self._sweep.tokenizers()[tokenizer]
         settings, upstream = self._tokenizer(made_with)
+        modules = self._static_modules(made_with.owner)
         chosen = dict(self._sweep.config["vocabulary"])
         if (counted_in := chosen.pop("counted_in")) is not None:
             corpus = self._sweep.corpora[safe(counted_in)]
             settings["counted_in"] = self._texts(corpus)
-            upstream = [*upstream, *self._preparation(corpus)]
+            upstream, modules = [*upstream, *self._preparation(corpus)], (*modules, *_readers(corpus))
         settings["vocabulary"] = chosen
-        return Job(settings, upstream, self._static_modules(made_with.owner))
+        return Job(settings, upstream, modules)
 
     def _tokenizer(self, tokenizer: Tokenizer) -> tuple[dict[str, Any], list[str]]:
         """What of a tokenizer shapes the tokens, and the jobs that make it."""
@@ -467,6 +468,11 @@ class Staleness:
 def _script(rule: str) -> str:
     """The script of a rule: that of its name, but one for all trainings."""
     return "train_model" if rule in kinds.by_rule() else rule
+
+
+def _readers(*corpora: Dataset) -> tuple[str, ...]:
+    """The modules that read datasets, which are loaded by name."""
+    return tuple(sorted({loaders.module_of(corpus.entry["loader"]) for corpus in corpora}))
 
 
 def _part(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
