@@ -41,13 +41,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from idsweep.data.entries import LABEL_KEYS, check_entry, corpus_file, has_labels, needed_columns, shares
+from idsweep.data.entries import (
+    LABEL_KEYS,
+    check_entry,
+    corpus_file,
+    has_labels,
+    needed_columns,
+    shares,
+    wanted_split,
+)
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import Part, Rows, Span
 
 logger = logging.getLogger(__name__)
 
 DRAWS_AT_ONCE = 4096
+CHOOSE = ("random", "first")
+SPLIT_SEED = 42  # of own_splits that say none
 
 # The words that word vectors are trained on and counted by: runs of letters, apostrophes between letters included.
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
@@ -103,8 +113,8 @@ def read_corpus(
     Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
     split, if words and classes do not match, if a text lacks the label that is asked for, or if no text is left.
     """
-    if choose not in ("random", "first"):
-        raise ValueError(f"choose: {choose!r} is not known; choose random or first.")
+    if choose not in CHOOSE:
+        raise ValueError(f"choose: {choose!r} is not known; choose {' or '.join(CHOOSE)}.")
     if number is not None and number < 1:
         raise ValueError(f"sequences: {number} were asked for, at least 1 is needed.")
     spec = _placed(spec, file)
@@ -220,7 +230,7 @@ def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, An
         )
     left = {key: value for key, value in spec.items() if key not in ("release", "url")}
     check_entry(spec if {"url", "path"} & set(spec) else spec | {"path": str(file)})
-    return left | {"path": str(file), "where": {**spec.get("where", {}), "split": spec.get("split", "train")}}
+    return left | {"path": str(file), "where": {**spec.get("where", {}), "split": wanted_split(spec)}}
 
 
 def _rows(batches: Iterator[Mapping[str, list]], spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, dict]]:
@@ -254,9 +264,9 @@ def _in_split(
         return
     proportions = shares(spec)
     ends = np.cumsum(list(proportions.values()))
-    place = list(proportions).index(spec.get("split", "train"))
+    place = list(proportions).index(wanted_split(spec))
     lower, upper = (0.0 if place == 0 else ends[place - 1]), (1.0 if place == len(ends) - 1 else ends[place])
-    generator = np.random.Generator(np.random.PCG64(spec["own_splits"].get("seed", 42)))
+    generator = np.random.Generator(np.random.PCG64(spec["own_splits"].get("seed", SPLIT_SEED)))
     if spec.get("streaming"):
         for batch in batches:
             drawn = generator.random(_length(batch))

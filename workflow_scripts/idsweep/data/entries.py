@@ -14,6 +14,7 @@ from idsweep.data.loaders.registry import Loader
 from idsweep.files.packages import path_in_package
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+SPLIT = "train"  # where an entry says none
 RELEASES = ("multiwoz", "sgd", "emowoz")
 RELEASE_SPLITS = ("train", "validation", "test")
 PLACE_KEYS = ("package", "file", "path")
@@ -124,7 +125,7 @@ def _check_made(spec: Mapping[str, Any]) -> None:
     given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
     if unused := sorted(given - own.keys()):
         raise ValueError(f"{unused[0]}: the loader {spec['loader']!r} takes no such key; it takes {', '.join(own)}.")
-    if spec.get("split", "train") != "train":
+    if wanted_split(spec) != SPLIT:
         raise ValueError(
             f"split: the loader {spec['loader']!r} has none; each training takes its own part. Measure trained_on or held_out."
         )
@@ -217,7 +218,7 @@ def _check_release(spec: Mapping[str, Any]) -> None:
         raise ValueError("release: it is made into Parquet, so it takes the loader 'parquet' and a 'url' or 'path'.")
     if "own_splits" in spec:
         raise ValueError(f"own_splits: a release has its own splits: {', '.join(RELEASE_SPLITS)}.")
-    if spec.get("split", "train") not in RELEASE_SPLITS:
+    if wanted_split(spec) not in RELEASE_SPLITS:
         raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(RELEASE_SPLITS)}.")
 
 
@@ -227,8 +228,8 @@ def _check_own_splits(spec: Mapping[str, Any]) -> None:
     proportions = shares(spec)
     if not proportions or min(proportions.values()) <= 0 or abs(sum(proportions.values()) - 1) > 1e-9:
         raise ValueError(f"own_splits: the proportions {proportions} must be positive and sum to 1.")
-    if spec.get("split", "train") not in proportions:
-        raise ValueError(f"split: {spec.get('split', 'train')!r} is none of own_splits: {', '.join(proportions)}.")
+    if wanted_split(spec) not in proportions:
+        raise ValueError(f"split: {wanted_split(spec)!r} is none of own_splits: {', '.join(proportions)}.")
 
 
 def shares(spec: Mapping[str, Any]) -> dict[str, float]:
@@ -236,8 +237,14 @@ def shares(spec: Mapping[str, Any]) -> dict[str, float]:
     return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of")}
 
 
+def wanted_split(spec: Mapping[str, Any]) -> str:
+    """The split that an entry takes, of its source or of its own."""
+    return spec.get("split", SPLIT)
+
+
 def source_split(spec: Mapping[str, Any]) -> str:
-    return spec["own_splits"].get("of", "train") if "own_splits" in spec else spec.get("split", "train")
+    """The split of the source that is read."""
+    return spec["own_splits"].get("of", SPLIT) if "own_splits" in spec else wanted_split(spec)
 
 
 def needed_columns(spec: Mapping[str, Any]) -> list[str]:
