@@ -15,8 +15,8 @@ from idsweep.training import kinds as trainings
 HEAD = """# Configuration
 
 A sweep is one YAML file; `config.yaml` is the default, others are given with `--configfile`. This page is made by
-`idsweep keys > config/README.md` from [schema.yaml](schema.yaml) and from the modules of trainings, which every configuration
-is checked against before a job runs.
+`idsweep keys > config/README.md` from [schema.yaml](schema.yaml) and from the modules of trainings and loaders, which every
+configuration is checked against before a job runs.
 
 """
 SECTIONS = (
