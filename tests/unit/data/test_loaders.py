@@ -100,7 +100,7 @@ def test_every_job_that_reads_texts_names_their_loader(tmp_path: Path) -> None:
     jobs = JobGraph(expand(load(given, PROJECT / "config")), Digests(tmp_path / "d.json"))
     of_sums = [("sample_tokens", {"tokenizer": "s", "dataset": "trained_on"}), ("write_tokenizer", {"tokenizer": "s"})]
     for rule, names in [*of_sums, ("train_grokking", {"model": "s"})]:
-        modules = jobs._describe(rule, tuple(names.items())).modules
+        modules = jobs._describe(rule, tuple(names.items())).loaded()
         assert [name for name in modules if "loaders" in name] == ["idsweep.data.loaders.equations"], rule
     given |= {"models": {"t": {"layers": [-1, "input_embeddings"]}}, "datasets": ["films"]}
     given |= {"vocabulary": {"counted_in": "films"}, "tokens": {"max_length": 9}}
