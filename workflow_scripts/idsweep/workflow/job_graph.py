@@ -125,10 +125,7 @@ class JobGraph:
     def _sign(self, rule: str, names: Names) -> str:
         job = self._job(rule, names)
         upstream = {self._signature(read.rule, read.names) for read in job.read()}
-        modules = {
-            *job.modules,
-            *(loaders.module_of(corpus.entry["loader"]) for corpus in job.corpora if not corpus.prepared),
-        }
+        modules = {*job.modules, *(loaders.module_of(corpus.entry["loader"]) for corpus in job.corpora)}
         code = code_of(SCRIPTS / f"{script_of(rule)}.py", tuple(sorted(modules)))
         return signature(self._settings(rule, names), code, upstream)
 
