@@ -219,9 +219,7 @@ def test_ranks_need_a_varied_rank_and_one_base() -> None:
     assert of_models(figures, "org/hub", "tuned").models
     with pytest.raises(ConfigError, match=r"figures\.ranks: no model of this sweep varies training\.rank"):
         of_models(figures, "org/hub")
-    with pytest.raises(
-        ConfigError, match=r"figures\.ranks\.base: .* there is none without training\.rank; measure"
-    ):
+    with pytest.raises(ConfigError, match=r"figures\.ranks\.base: .* there is none without training\.rank; measure"):
         of_models(figures, "tuned")
     both = "org/hub", "org/other", "tuned"
     with pytest.raises(ConfigError, match=r"figures\.ranks\.base: .* there are org--hub, org--other; measure"):
