@@ -65,7 +65,7 @@ def run(rule: str, folder: Path) -> None:
         rule=rule,
         wildcards=_Named(cloud="points", layers=LAYERS),
         input=_Named(**files),
-        output=[str(folder / f"{WRITES[rule]}.parquet")],
+        output=_Named(**{WRITES[rule]: str(folder / f"{WRITES[rule]}.parquet")}),
         log=[str(folder / f"{rule}.log")],
         params=_Named(settings=(folder / f"{rule}.json").read_text(), signature=""),
         resources=_Named(device="cpu", gpu_memory=0.5, log_level="INFO"),
