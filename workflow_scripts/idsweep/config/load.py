@@ -22,6 +22,7 @@ from idsweep.config.runs import runs, wrong_seeds
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 
+SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML has it, reads the catalog ten times as fast
 REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
 MOST_SHOWN = 10
 MOST_COMBINATIONS = 1000  # of lists of values
@@ -86,7 +87,7 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=SAFE)
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
     except yaml.YAMLError as error:
