@@ -10,10 +10,9 @@ localrules:
 
 rule collect_estimates:
     input:
-        ALL_ESTIMATES,
+        unpack(inputs_of("collect_estimates")),
     output:
-        local=TABLE.format(table="local"),
-        global_=TABLE.format(table="global"),
+        **outputs_of("collect_estimates"),
     log:
         "<logs>/collect_estimates.log",
     benchmark:
@@ -35,9 +34,9 @@ rule collect_estimates:
 
 rule collect_training:
     input:
-        [METRICS.format(model=model) for model in TRAINED_MODELS],
+        unpack(inputs_of("collect_training")),
     output:
-        TABLE.replace("{table}", "training"),
+        **outputs_of("collect_training"),
     log:
         "<logs>/collect_training.log",
     benchmark:
@@ -60,7 +59,7 @@ rule collect_training:
 
 rule collect_reference:
     output:
-        TABLE.replace("{table}", "reference"),
+        **outputs_of("collect_reference"),
     log:
         "<logs>/collect_reference.log",
     benchmark:
@@ -83,10 +82,9 @@ rule collect_reference:
 
 rule collect_losses:
     input:
-        predictions=[PREDICTIONS.format(**names_of_pass(*made)) for made in WITH_LOSSES],
-        tokens=tokens_with_losses(),
+        unpack(inputs_of("collect_losses")),
     output:
-        TABLE.replace("{table}", "losses"),
+        **outputs_of("collect_losses"),
     log:
         "<logs>/collect_losses.log",
     benchmark:
@@ -108,10 +106,9 @@ rule collect_losses:
 
 rule collect_shifts:
     input:
-        estimates=estimates_of(of_pairs(drawn=False)),
-        tokens=tokens_of_pairs(),
+        unpack(inputs_of("collect_shifts")),
     output:
-        TABLE.replace("{table}", "shifts"),
+        **outputs_of("collect_shifts"),
     log:
         "<logs>/collect_shifts.log",
     benchmark:
@@ -133,13 +130,9 @@ rule collect_shifts:
 
 rule collect_tokens:
     input:
-        token_groups=token_tables_of("token_groups"),
-        token_extremes=token_tables_of("token_extremes"),
-        loss_correlations=token_tables_of("loss_correlations"),
+        unpack(inputs_of("collect_tokens")),
     output:
-        token_groups=TABLE.replace("{table}", "token_groups"),
-        token_extremes=TABLE.replace("{table}", "token_extremes"),
-        loss_correlations=TABLE.replace("{table}", "loss_correlations"),
+        **outputs_of("collect_tokens"),
     log:
         "<logs>/collect_tokens.log",
     benchmark:
@@ -161,12 +154,9 @@ rule collect_tokens:
 
 rule detect_events:
     input:
-        local=TABLE.format(table="local"),
-        training=TABLE.format(table="training"),
+        unpack(inputs_of("detect_events")),
     output:
-        events=TABLE.format(table="events"),
-        leads=TABLE.format(table="leads"),
-        correlations=TABLE.format(table="correlations"),
+        **outputs_of("detect_events"),
     log:
         "<logs>/detect_events.log",
     benchmark:
@@ -188,10 +178,10 @@ rule detect_events:
 
 rule write_csv:
     input:
-        TABLE,
+        unpack(inputs_of("write_csv")),
     output:
         report(
-            CSV,
+            outputs_of("write_csv")["csv"],
             category="Tables",
             labels={"table": "{table}"},
             caption="../report/table.rst",

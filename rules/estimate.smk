@@ -3,14 +3,14 @@
 
 rule estimate_dimensions:
     input:
-        unpack(cloud_of),
+        unpack(inputs_of("estimate_dimensions")),
     output:
-        ESTIMATES,
+        **outputs_of("estimate_dimensions"),
     log:
         "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.log",
     benchmark:
         "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.tsv"
-    priority: 12
+    priority: 13
     group:
         submission_of if SERIAL else None
     conda:
@@ -31,11 +31,9 @@ rule estimate_dimensions:
 
 rule describe_tokens:
     input:
-        unpack(described_of),
+        unpack(inputs_of("describe_tokens")),
     output:
-        token_groups=f"{DESCRIBED}/token_groups.parquet",
-        token_extremes=f"{DESCRIBED}/token_extremes.parquet",
-        loss_correlations=f"{DESCRIBED}/loss_correlations.parquet",
+        **outputs_of("describe_tokens"),
     log:
         "<logs>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.log",
     benchmark:

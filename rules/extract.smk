@@ -9,11 +9,9 @@ if any(corpus.remote for corpus in SWEEP.corpora.values()):
 
 rule sample_tokens:
     input:
-        tokenizer=tokenizer_of,
-        prepared=prepared_of,
+        unpack(inputs_of("sample_tokens")),
     output:
-        tokens=TOKENS,
-        sequences=SEQUENCES,
+        **outputs_of("sample_tokens"),
     log:
         "<logs>/sample_tokens/{tokenizer}/{dataset}.log",
     benchmark:
@@ -25,8 +23,8 @@ rule sample_tokens:
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
-        corpus=corpus_of,
-        tokenizer=tokenizer_folder,
+        corpus=place("corpus"),
+        tokenizer=place("tokenizer"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("sample_tokens"),
@@ -39,10 +37,9 @@ rule sample_tokens:
 
 rule sample_vocabulary:
     input:
-        tokenizer=tokenizer_of,
-        prepared=counted_of,
+        unpack(inputs_of("sample_vocabulary")),
     output:
-        TOKENS.replace("{dataset}", VOCABULARY),
+        **outputs_of("sample_vocabulary"),
     log:
         "<logs>/sample_vocabulary/{tokenizer}.log",
     benchmark:
@@ -52,8 +49,8 @@ rule sample_vocabulary:
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
-        corpus=counted_file,
-        tokenizer=tokenizer_folder,
+        corpus=place("counted"),
+        tokenizer=place("tokenizer"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("sample_vocabulary"),
@@ -64,37 +61,72 @@ rule sample_vocabulary:
         "../workflow_scripts/sample_vocabulary.py"
 
 
+rule prepare_embeddings:
+    input:
+        unpack(inputs_of("prepare_embeddings")),
+    output:
+        **outputs_of("prepare_embeddings"),
+    log:
+        "<logs>/prepare_embeddings/{model}/{checkpoint}.log",
+    benchmark:
+        "<benchmarks>/prepare_embeddings/{model}/{checkpoint}.tsv"
+    priority: 10  # before further fetches: what is on disk is measured and deleted first
+    group:
+        passes_of if SERIAL else None
+    conda:
+        "../envs/models.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=growing(memory_of),
+        runtime=growing(240),
+        serial=1,
+        gpu=gpus_of,
+        device=COMPUTE["device"],
+        batch_tokens=COMPUTE["batch_tokens"],
+        weights=place("weights"),
+        adapter=place("adapter"),
+        tokenizer=place("tokenizer"),
+        padding_side=place("padding_side"),
+        written=place("written"),
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("prepare_embeddings"),
+        signature=signature_of("prepare_embeddings"),
+    message:
+        "hidden states: {wildcards.model} @ {wildcards.checkpoint}"
+    script:
+        "../workflow_scripts/prepare_embeddings.py"
+
+
 rule extract_embeddings:
     input:
-        tokens=tokens_of,
-        sequences=sequences_of,
-        tokenizer=mask_of,
-        weights=weights_of,
-        training=training_of,
+        unpack(inputs_of("extract_embeddings")),
     output:
-        embeddings=kept_if_asked(EMBEDDINGS),
-        predictions=PREDICTIONS,
-        losses=LOSSES,
+        **outputs_of("extract_embeddings") | {"embeddings": kept_if_asked("extract_embeddings", "embeddings")},
     log:
         "<logs>/extract_embeddings/{model}/{checkpoint}/{dataset}.log",
     benchmark:
         "<benchmarks>/extract_embeddings/{model}/{checkpoint}/{dataset}.tsv"
     wildcard_constraints:
         dataset=one_of(SWEEP.datasets),
-    priority: 10  # before further fetches: what is on disk is measured and deleted first
+    priority: 11
+    group:
+        passes_of if SERIAL else None
     conda:
         "../envs/models.yaml"
     threads: THREADS
     resources:
         mem_mb=growing(memory_of),
         runtime=growing(120),
+        serial=1,
         gpu=gpus_of,
         device=COMPUTE["device"],
         batch_tokens=COMPUTE["batch_tokens"],
-        weights=weights_folder,
-        adapter=adapter_folder,
-        tokenizer=tokenizer_folder,
-        padding_side=padding_side_of,
+        weights=place("weights"),
+        adapter=place("adapter"),
+        tokenizer=place("tokenizer"),
+        padding_side=place("padding_side"),
+        written=place("written"),  # jobs of one submission must have the same texts as resources
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("extract_embeddings"),
@@ -107,23 +139,21 @@ rule extract_embeddings:
 
 rule extract_vocabulary:
     input:
-        tokens=tokens_of,
-        weights=weights_of,
-        training=training_of,
+        unpack(inputs_of("extract_vocabulary")),
     output:
-        kept_if_asked(EMBEDDINGS.replace("{dataset}", VOCABULARY)),
+        embeddings=kept_if_asked("extract_vocabulary", "embeddings"),
     log:
         "<logs>/extract_vocabulary/{model}/{checkpoint}.log",
     benchmark:
         "<benchmarks>/extract_vocabulary/{model}/{checkpoint}.tsv"
-    priority: 10
+    priority: 11
     conda:
         "../envs/models.yaml"
     resources:
         mem_mb=growing(memory_of),
         runtime=growing(30),
-        weights=weights_folder,
-        adapter=adapter_folder,
+        weights=place("weights"),
+        adapter=place("adapter"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("extract_vocabulary"),

@@ -12,7 +12,7 @@ localrules:
 
 rule fetch_checkpoint:
     output:
-        temp(directory(FETCHED)),
+        temp(directory(outputs_of("fetch_checkpoint")["weights"])),
     log:
         "<logs>/fetch_checkpoint/{model}/{checkpoint}.log",
     benchmark:
@@ -41,7 +41,7 @@ rule fetch_checkpoint:
 
 rule fetch_tokenizer:
     output:
-        directory(TOKENIZER),
+        directory(outputs_of("fetch_tokenizer")["tokenizer"]),
     log:
         "<logs>/fetch_tokenizer/{tokenizer}.log",
     benchmark:
@@ -65,7 +65,7 @@ rule fetch_tokenizer:
 
 rule prepare_dataset:
     output:
-        CORPUS,
+        **outputs_of("prepare_dataset"),
     log:
         "<logs>/prepare_dataset/{release}.log",
     benchmark:
@@ -77,7 +77,7 @@ rule prepare_dataset:
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
-        release=lambda wildcards: str(SWEEP.releases()[wildcards.release].file or ""),
+        release=place("release"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("prepare_dataset"),

@@ -8,16 +8,16 @@ localrules:
 
 rule draw_figure:
     input:
-        unpack(tables_of_figure),
+        unpack(inputs_of("draw_figure")),
     output:
-        pdf=FIGURE.replace("{ending}", "pdf"),
+        pdf=outputs_of("draw_figure")["pdf"],
         png=report(
-            FIGURE.replace("{ending}", "png"),
+            outputs_of("draw_figure")["png"],
             category="Figures",
             labels={"figure": "{figure}"},
             caption="../report/figure.rst",
         ),
-        svg=FIGURE.replace("{ending}", "svg"),
+        svg=outputs_of("draw_figure")["svg"],
     log:
         "<logs>/draw_figure/{figure}.log",
     benchmark:
@@ -39,10 +39,10 @@ rule draw_figure:
 
 rule describe_sweep:
     input:
-        expand(TABLE, table=["local", "global"]),
+        unpack(inputs_of("describe_sweep")),
     output:
         report(
-            ABOUT,
+            outputs_of("describe_sweep")["about"],
             category="Configuration",
             labels={"page": "configuration, versions, command"},
             caption="../report/about.rst",
@@ -68,11 +68,9 @@ rule describe_sweep:
 
 rule write_report:
     input:
-        FIGURE_FILES,
-        TABLE_FILES,
-        ABOUT,
+        unpack(inputs_of("write_report")),
     output:
-        REPORT,
+        **outputs_of("write_report"),
     log:
         "<logs>/write_report.log",
     benchmark:

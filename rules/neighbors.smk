@@ -3,15 +3,14 @@
 
 rule find_neighbors:
     input:
-        embeddings=EMBEDDINGS,
-        tokens=tokens_of,
+        unpack(inputs_of("find_neighbors")),
     output:
-        kept_if_asked(NEIGHBORS, "neighbors"),
+        neighbors=kept_if_asked("find_neighbors", "neighbors"),
     log:
         "<logs>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.log",
     benchmark:
         "<benchmarks>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
-    priority: 11  # before further hidden states, so that few are on the disk at one time
+    priority: 12  # before further hidden states, so that few are on the disk at one time
     conda:
         "../envs/estimation.yaml"
     threads: THREADS

@@ -1,13 +1,11 @@
 """Models that the workflow trains itself, with their tokenizers and training curves."""
 
-TRAINED_MODELS = [model.name for model in SWEEP.trained()]
-
 
 rule train_tokenizer:
     input:
-        prepared=prepared_of,
+        unpack(inputs_of("train_tokenizer")),
     output:
-        directory(TOKENIZER),
+        directory(outputs_of("train_tokenizer")["tokenizer"]),
     log:
         "<logs>/train_tokenizer/{tokenizer}.log",
     benchmark:
@@ -19,7 +17,7 @@ rule train_tokenizer:
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
-        corpus=corpus_of,
+        corpus=place("corpus"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("train_tokenizer"),
@@ -32,7 +30,7 @@ rule train_tokenizer:
 
 rule write_tokenizer:
     output:
-        directory(TOKENIZER),
+        directory(outputs_of("write_tokenizer")["tokenizer"]),
     log:
         "<logs>/write_tokenizer/{tokenizer}.log",
     benchmark:
@@ -56,11 +54,10 @@ rule write_tokenizer:
 
 rule train_language_model:
     input:
-        tokenizer=tokenizer_of,
-        prepared=prepared_of,
+        unpack(inputs_of("train_language_model")),
     output:
-        checkpoints=directory(TRAINED),
-        metrics=METRICS,
+        checkpoints=directory(outputs_of("train_language_model")["checkpoints"]),
+        metrics=outputs_of("train_language_model")["metrics"],
     log:
         "<logs>/train_language_model/{model}.log",
     benchmark:
@@ -73,8 +70,8 @@ rule train_language_model:
     resources:
         mem_mb=growing(8000),
         runtime=growing(240),
-        corpus=corpus_of,
-        tokenizer=tokenizer_folder,
+        corpus=place("corpus"),
+        tokenizer=place("tokenizer"),
         gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
@@ -89,10 +86,10 @@ rule train_language_model:
 
 rule train_grokking:
     input:
-        tokenizer=tokenizer_of,
+        unpack(inputs_of("train_grokking")),
     output:
-        checkpoints=directory(TRAINED),
-        metrics=METRICS,
+        checkpoints=directory(outputs_of("train_grokking")["checkpoints"]),
+        metrics=outputs_of("train_grokking")["metrics"],
     log:
         "<logs>/train_grokking/{model}.log",
     benchmark:
@@ -106,7 +103,7 @@ rule train_grokking:
     resources:
         mem_mb=growing(4000),
         runtime=growing(720),
-        tokenizer=tokenizer_folder,
+        tokenizer=place("tokenizer"),
         gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
@@ -121,10 +118,10 @@ rule train_grokking:
 
 rule train_word_vectors:
     input:
-        prepared=prepared_of,
+        unpack(inputs_of("train_word_vectors")),
     output:
-        checkpoints=directory(TRAINED),
-        metrics=METRICS,
+        checkpoints=directory(outputs_of("train_word_vectors")["checkpoints"]),
+        metrics=outputs_of("train_word_vectors")["metrics"],
     log:
         "<logs>/train_word_vectors/{model}.log",
     benchmark:
@@ -137,7 +134,7 @@ rule train_word_vectors:
     resources:
         mem_mb=growing(4000),
         runtime=growing(720),
-        corpus=corpus_of,
+        corpus=place("corpus"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("train_word_vectors"),
@@ -150,12 +147,10 @@ rule train_word_vectors:
 
 rule fine_tune_language_model:
     input:
-        tokenizer=tokenizer_of,
-        weights=start_of,
-        prepared=training_prepared_of,
+        unpack(inputs_of("fine_tune_language_model")),
     output:
-        checkpoints=directory(TRAINED),
-        metrics=METRICS,
+        checkpoints=directory(outputs_of("fine_tune_language_model")["checkpoints"]),
+        metrics=outputs_of("fine_tune_language_model")["metrics"],
     log:
         "<logs>/fine_tune_language_model/{model}.log",
     benchmark:
@@ -168,9 +163,9 @@ rule fine_tune_language_model:
     resources:
         mem_mb=growing(memory_of_training),
         runtime=growing(720),
-        corpora=training_corpora_files,
-        weights=start_folder,
-        tokenizer=tokenizer_folder,
+        corpora=place("corpora"),
+        weights=place("start"),
+        tokenizer=place("tokenizer"),
         gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
@@ -185,12 +180,10 @@ rule fine_tune_language_model:
 
 rule fine_tune_classifier:
     input:
-        tokenizer=tokenizer_of,
-        weights=start_of,
-        prepared=training_prepared_of,
+        unpack(inputs_of("fine_tune_classifier")),
     output:
-        checkpoints=directory(TRAINED),
-        metrics=METRICS,
+        checkpoints=directory(outputs_of("fine_tune_classifier")["checkpoints"]),
+        metrics=outputs_of("fine_tune_classifier")["metrics"],
     log:
         "<logs>/fine_tune_classifier/{model}.log",
     benchmark:
@@ -203,9 +196,9 @@ rule fine_tune_classifier:
     resources:
         mem_mb=growing(memory_of_training),
         runtime=growing(720),
-        corpora=training_corpora_files,
-        weights=start_folder,
-        tokenizer=tokenizer_folder,
+        corpora=place("corpora"),
+        weights=place("start"),
+        tokenizer=place("tokenizer"),
         gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],
@@ -220,12 +213,10 @@ rule fine_tune_classifier:
 
 rule train_lora_embedding:
     input:
-        tokenizer=tokenizer_of,
-        weights=start_of,
-        prepared=training_prepared_of,
+        unpack(inputs_of("train_lora_embedding")),
     output:
-        checkpoints=directory(TRAINED),
-        metrics=METRICS,
+        checkpoints=directory(outputs_of("train_lora_embedding")["checkpoints"]),
+        metrics=outputs_of("train_lora_embedding")["metrics"],
     log:
         "<logs>/train_lora_embedding/{model}.log",
     benchmark:
@@ -238,9 +229,9 @@ rule train_lora_embedding:
     resources:
         mem_mb=growing(memory_of_training),
         runtime=growing(720),
-        corpora=training_corpora_files,
-        weights=start_folder,
-        tokenizer=tokenizer_folder,
+        corpora=place("corpora"),
+        weights=place("start"),
+        tokenizer=place("tokenizer"),
         gpu=gpus_of,
         device=COMPUTE["device"],
         log_level=COMPUTE["log_level"],

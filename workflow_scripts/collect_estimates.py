@@ -9,6 +9,6 @@ from idsweep.tables.collect import collect_estimates
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
-    tables = collect_estimates(snakemake.input)
+    tables = collect_estimates(snakemake.input.estimates)
     write_table(snakemake.output.local, tables.local, run.provenance())
-    write_table(snakemake.output.global_, tables.global_, run.provenance())
+    write_table(snakemake.output["global"], tables.global_, run.provenance())

@@ -6,10 +6,11 @@ Writes: results/{sweep}/tables/shifts.parquet.
 
 from idsweep.files.parquet import provenance, read_table, write_table
 from idsweep.files.vectors import read_estimates
+from idsweep.machine.errors import about
 from idsweep.machine.progress import Progress
 from idsweep.tables.collect import SHIFTED, identified
 from idsweep.tables.shifts import compare_estimates
-from idsweep.workflow.script import about, job
+from idsweep.workflow.script import job
 
 SAME = ("set", "dataset", "representation", "cloud")
 

@@ -12,6 +12,6 @@ from idsweep.tables.collect import training_curves
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
-    trained = zip(run.settings["trained"], map(read_table, snakemake.input), strict=True)
+    trained = zip(run.settings["trained"], map(read_table, snakemake.input.metrics), strict=True)
     brought = zip(run.settings["brought"], map(read_metric, json.loads(snakemake.resources.brought)), strict=True)
     write_table(snakemake.output[0], training_curves([*trained, *brought]), run.provenance())

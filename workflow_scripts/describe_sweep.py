@@ -15,6 +15,6 @@ with job(snakemake) as run:
         config=run.settings["config"],
         versions=versions(),
         command=os.environ["IDSWEEP_COMMAND"],
-        tables=snakemake.input,
+        tables=snakemake.input.tables,
         missing=run.settings.get("missing", ()),
     )

@@ -9,9 +9,10 @@ from idsweep.files.parquet import provenance, read_table, to_numpy
 from idsweep.files.representations import layer_of
 from idsweep.files.vectors import read_neighbors, write_estimates
 from idsweep.files.vectors import variants as held_variants
+from idsweep.machine.errors import about
 from idsweep.neighbors import clouds, variants
 from idsweep.neighbors.graph import NeighborGraph
-from idsweep.workflow.script import about, job
+from idsweep.workflow.script import job
 
 with job(snakemake, reads=[snakemake.input.neighbors]) as run:
     neighbors, wanted = snakemake.input.neighbors, run.settings["representations"]

@@ -1,49 +1,25 @@
-"""Run one checkpoint over the sampled sequences and keep the hidden states of all layers.
+"""Keep the hidden states of all layers of one checkpoint at the sampled tokens of one dataset.
 
-Reads: tokens and sequences of the tokenizer and dataset, the checkpoint's weights.
+Reads: tokens and sequences of the tokenizer and dataset, and what prepare_embeddings made ahead; the checkpoint's weights if
+it made nothing.
 Writes: results/{sweep}/embeddings/{model}/{checkpoint}/{dataset}.parquet, and beside it in predictions/ the
 log-probability of each sampled token and in losses/ the loss of each sequence (without rows where a model has none).
 """
 
-from idsweep.extraction.forward import extract_hidden_states
-from idsweep.extraction.losses import NO_LOSSES
-from idsweep.files.parquet import read_table, write_table
-from idsweep.files.vectors import EmbeddingsWriter
-from idsweep.machine.devices import resolve
+from pathlib import Path
+
+from idsweep.extraction.prepared import Pass, forget, take
 from idsweep.models.checkpoint_disk import measuring
-from idsweep.models.checkpoints import load_model, number_of_parameters
-from idsweep.models.folders import commit_of
-from idsweep.models.tokenizers import load_tokenizer, mask_token_id
 from idsweep.workflow.script import job
 
-given, output = snakemake.resources, snakemake.output
-with (
-    job(snakemake, reads=[snakemake.input.tokens, *snakemake.input.training]) as run,
-    measuring(given.adapter or given.weights),
-):
-    device, of_pass = resolve(given.device), run.settings["pass"]
-    mask = mask_token_id(load_tokenizer(given.tokenizer, **run.settings["mask"])) if of_pass["masked"] else None
-    base_name = run.settings.get("base", {}).get("hub")
-    model = load_model(
-        given.weights, device=device, adapter=given.adapter or None, base_name=base_name, **run.settings["model"]
-    )
+given, read, written = snakemake.resources, snakemake.input, dict(snakemake.output.items())
+signature, ahead = snakemake.params.signature, Path(snakemake.input.prepared).parent / snakemake.wildcards.dataset
+with job(snakemake, reads=[read.tokens, *read.training]) as run, measuring(given.adapter or given.weights):
+    if not take(ahead, written, signature):
+        from idsweep.extraction.passes import load_checkpoint, run_pass
 
-    def provenance():
-        commits = {"commit": commit_of(given.weights), "adapter_commit": commit_of(given.adapter)}
-        return run.provenance(device=device, n_parameters=number_of_parameters(model), **commits)
-
-    with EmbeddingsWriter(output.embeddings, provenance, run.settings["storage"]) as file:
-        losses = extract_hidden_states(
-            model,
-            read_table(snakemake.input.tokens),
-            read_table(snakemake.input.sequences),
-            file.write,
-            **of_pass,
-            mask_token=mask,
-            padding_side=given.padding_side,
-            batch_tokens=given.batch_tokens,
-            device=device,
-        )
-    predictions, of_sequences = losses or NO_LOSSES
-    write_table(output.predictions, predictions, provenance())
-    write_table(output.losses, of_sequences, provenance())
+        own = Pass(run.settings, signature, read.tokens, read.sequences, lambda: run)
+        loaded = load_checkpoint(run.settings, weights=given.weights, adapter=given.adapter, device=given.device)
+        options = {key: given[key] for key in ("tokenizer", "padding_side", "batch_tokens")}
+        run_pass(loaded, own, written, **options)
+        forget(ahead)

@@ -11,16 +11,11 @@ from idsweep.models.tokenizers import load_tokenizer
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
-    tokens = run.settings["tokens"]
-    corpus = read_corpus(
-        run.settings["texts"]["entry"],
-        snakemake.resources.corpus,
-        number=tokens.pop("sequences"),
-        choose=tokens.pop("choose"),
-        seed=tokens.pop("sequence_seed", 0),
-        part=Part(**run.settings["part"]) if "part" in run.settings else None,
-    )
-    tokenizer = load_tokenizer(snakemake.resources.tokenizer, **run.settings["options"])
+    settings, tokens = run.settings, run.settings["tokens"]
+    choice = {"number": tokens.pop("sequences"), "choose": tokens.pop("choose"), "seed": tokens.pop("sequence_seed", 0)}
+    part = Part(**settings["part"]) if "part" in settings else None
+    corpus = read_corpus(settings["texts"]["entry"], snakemake.resources.corpus, **choice, part=part)
+    tokenizer = load_tokenizer(snakemake.resources.tokenizer, **settings["options"])
     sampled = sample_tokens(corpus, tokenizer, **tokens)
     write_table(snakemake.output.sequences, sampled.sequences, run.provenance())
     write_table(snakemake.output.tokens, sampled.points, run.provenance())

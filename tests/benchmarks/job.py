@@ -41,7 +41,7 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     from idsweep.files.parquet import write_table
     from idsweep.files.vectors import EmbeddingsWriter
     from idsweep.sweep.expand import expand
-    from idsweep.workflow.job_graph import Staleness
+    from idsweep.workflow.job_graph import JobGraph
     from idsweep.workflow.signature import Digests
 
     points = np.arange(len(X), dtype=np.int32)
@@ -49,7 +49,7 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     with EmbeddingsWriter(folder / "embeddings.parquet", lambda: {"n_parameters": PARAMETERS}) as writer:
         writer.write(points, {LAYER: X})
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
-    staleness = Staleness(expand(load(config, PROJECT / "config")), SCRIPTS, Digests(folder / "digests.json"))
+    staleness = JobGraph(expand(load(config, PROJECT / "config")), Digests(folder / "digests.json"))
     cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news", "cloud": "points"}
     for rule, names in (
         ("find_neighbors", cloud),

@@ -286,12 +286,12 @@ def test_what_could_not_be_stored_or_told_apart_is_refused(change: dict[str, Any
 
 
 def test_an_option_of_figures_may_be_null(tmp_path: Path) -> None:
-    from idsweep.workflow.job_graph import Staleness
+    from idsweep.workflow.job_graph import JobGraph
     from idsweep.workflow.signature import Digests
 
     def signed(options: dict[str, Any]) -> str:
         sweep = expand(configuration.load(SWEEP | {"figures": {"violins": options}}, PROJECT / "config"))
-        return Staleness(sweep, LIBRARY, Digests(tmp_path / "digests.json")).signature("draw_figure", figure="violins")
+        return JobGraph(sweep, Digests(tmp_path / "digests.json")).signature("draw_figure", figure="violins")
 
     assert signed({"models": None, "datasets": None}) == signed({})
 

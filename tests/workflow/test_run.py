@@ -6,15 +6,12 @@ import os
 import re
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import skdim
-import yaml
-from idsweep.config.load import load
 from idsweep.estimators import estimate_global
 from idsweep.files.parquet import provenance, read_table
 from idsweep.files.vectors import (
@@ -27,7 +24,6 @@ from idsweep.files.vectors import (
 )
 from idsweep.neighbors.points import prepare_points
 from idsweep.neighbors.variants import of_cloud
-from idsweep.sweep.expand import expand
 
 from workflow.checkout import MINI, PROJECT, Project
 
@@ -233,26 +229,6 @@ def test_lint_is_clean() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Congratulations" in done.stdout + done.stderr
-
-
-def shortened(given: dict[str, Any]) -> dict[str, Any]:
-    """A sweep with the first two and the last of many checkpoints: a plan of thousands of jobs takes minutes."""
-    sweep = expand(load(given, PROJECT / "config"))
-    models = dict(given["models"])
-    for model in sweep.models.values():
-        if len(names := list(model.checkpoints)) > 6:
-            models[model.catalogued] = (models[model.catalogued] or {}) | {"checkpoints": [*names[:2], names[-1]]}
-    return given | {"models": models}
-
-
-def test_every_experiment_gives_a_dag(fresh: Project) -> None:
-    """Those that no other test runs or plans (test_experiments.py, test_plan.py)."""
-    elsewhere = {"grokking_laptop"}
-    for configfile in sorted((PROJECT / "config/experiments").glob("*.yaml")):
-        if configfile.stem in elsewhere or configfile.stem.endswith("_small"):
-            continue
-        fresh.configure(shortened(yaml.safe_load(configfile.read_text())))
-        assert "estimate_dimensions" in fresh.stale("-q", "rules"), configfile
 
 
 def test_rulegraph(fresh: Project) -> None:

@@ -13,7 +13,7 @@ from idsweep.config.load import ConfigError
 from idsweep.sweep.expand import expand
 from idsweep.sweep.models import safe
 from idsweep.sweep.sweep import Sweep
-from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.signature import Digests
 
 PROJECT = Path(__file__).parents[3]
@@ -219,8 +219,8 @@ def test_means_over_sequences_have_no_counts() -> None:
     assert complaint.startswith("points.tokens: 'count<10' fits no means over sequences")
 
 
-def staleness(folder: Path, **changes: Any) -> Staleness:
-    return Staleness(sweep_of(**changes), PROJECT / "workflow_scripts", Digests(folder / "digests.json"))
+def staleness(folder: Path, **changes: Any) -> JobGraph:
+    return JobGraph(sweep_of(**changes), Digests(folder / "digests.json"))
 
 
 def test_another_value_of_a_list_makes_stale_its_own_clouds_alone(tmp_path: Path) -> None:

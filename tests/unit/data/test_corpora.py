@@ -244,7 +244,7 @@ def test_reading_a_local_file_asks_no_server(monkeypatch, tmp_path):
 
 def test_the_workflow_can_ask_for_files_without_heavy_imports():
     code = (
-        "import sys, idsweep.data.corpora as c\n"
+        "import sys, idsweep.data.entries as c\n"
         f"c.corpus_files({LEE!r})\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'gensim', 'pyarrow'} & set(sys.modules)))"
     )

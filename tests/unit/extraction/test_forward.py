@@ -253,7 +253,7 @@ GROWTH = """
 from pathlib import Path
 import numpy as np, pyarrow as pa, torch
 from idsweep.extraction.forward import extract_hidden_states
-from idsweep.files.parquet import EmbeddingsWriter
+from idsweep.files.vectors import EmbeddingsWriter
 from transformers import AutoConfig, AutoModel
 
 def peak():

@@ -227,14 +227,15 @@ def test_too_few_points_are_told_with_the_cloud_and_its_tokens(
         params=Named(settings=json.dumps(settings), signature="x"),
         resources=Named(device="cpu", gpu_memory=0.5),
         input=Named(embeddings=str(path), tokens=str(tmp_path / "tokens.parquet")),
-        output=[str(tmp_path / "neighbors.parquet")],
+        output=Named(neighbors=str(tmp_path / "neighbors.parquet")),
         log=[str(tmp_path / "log")],
         threads=1,
     )
     with pytest.raises(SystemExit):
         runpy.run_path(str(PROJECT / "workflow_scripts/find_neighbors.py"), {"snakemake": snakemake})
     said = (tmp_path / "log").read_text()
-    assert "in the cloud 'tokensspecial' (points.tokens: special) no representation has more than 24 different" in said
+    assert "cloud 'tokensspecial': " in said
+    assert "with points.tokens: special no representation has more than 24 different" in said
     assert not (tmp_path / "neighbors.parquet").exists()
 
 

@@ -13,9 +13,9 @@ from builders.generated_configs import PROJECT, SCHEMA, broken, plausible, valid
 from hypothesis import HealthCheck, Phase, given, settings
 from idsweep.config import load as configuration
 from idsweep.sweep.expand import expand
-from idsweep.sweep.outputs import MADE_BY
 from idsweep.sweep.sweep import Sweep
-from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.job_graph import JobGraph
+from idsweep.workflow.paths import MADE_BY
 from idsweep.workflow.signature import Digests
 
 KINDS = {"plausible": plausible(), "valid by the schema": valid_by_schema(), "broken": broken()}
@@ -49,7 +49,7 @@ def _files_are_read_once() -> Iterator[None]:
 
 def signed(sweep: Sweep, digests: Digests) -> list[str]:
     """The signatures of the jobs that nothing else reads, and through them of all others."""
-    staleness = Staleness(sweep, PROJECT / "workflow_scripts", digests)
+    staleness = JobGraph(sweep, digests)
     made = [staleness.signature("write_report"), *(staleness.signature("write_csv", table=name) for name in MADE_BY)]
     return [
         *made,

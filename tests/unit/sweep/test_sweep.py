@@ -14,7 +14,7 @@ from idsweep.config.load import ConfigError, load
 from idsweep.sweep.expand import expand
 from idsweep.sweep.models import Model, offered_checkpoints, safe
 from idsweep.sweep.sweep import Sweep
-from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.signature import Digests
 from safetensors.numpy import save_file
 
@@ -454,8 +454,8 @@ def test_passes_are_models_by_checkpoints_by_datasets() -> None:
     assert passes[2:4] == [("tiny_neox", "step0", "lee_news"), ("tiny_neox", "step0", "film_reviews")]
 
 
-def staleness(tmp_path: Path, **changes: Any) -> Staleness:
-    return Staleness(sweep_of(**changes), PROJECT / "workflow_scripts", Digests(tmp_path / "digests.json"))
+def staleness(tmp_path: Path, **changes: Any) -> JobGraph:
+    return JobGraph(sweep_of(**changes), Digests(tmp_path / "digests.json"))
 
 
 CLOUD = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news"}
@@ -504,11 +504,11 @@ def test_params_are_settings_and_signature_alone() -> None:
 def test_every_rule_has_settings(tmp_path: Path) -> None:
     """A rule whose script or settings are missing would fail only when its job starts."""
     scripts = {path.stem for path in (PROJECT / "workflow_scripts").glob("*.py")}
-    methods = {name.removeprefix("_") for name in vars(Staleness) if name.removeprefix("_") in scripts}
+    methods = {name.removeprefix("_") for name in vars(JobGraph) if name.removeprefix("_") in scripts}
     assert methods == scripts
 
 
-def changed(one: Staleness, two: Staleness, rule: str, **names: str) -> bool:
+def changed(one: JobGraph, two: JobGraph, rule: str, **names: str) -> bool:
     return one.signature(rule, **names) != two.signature(rule, **names)
 
 

@@ -14,7 +14,7 @@ from idsweep.data.corpora import Part, load_sequences, read_corpus, split_sequen
 from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 from idsweep.training.kinds import KINDS_FROM_BASE, TRAINED_METRICS
-from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.signature import Digests
 
 FOLDER = Path(__file__).parents[3] / "config"
@@ -268,8 +268,8 @@ def test_a_name_that_stands_for_training_texts_is_taken() -> None:
         expand(load(copy.deepcopy({**SWEEP, "catalog": catalog}), FOLDER))
 
 
-def staleness_of(tmp_path: Path, sweep: Sweep) -> Staleness:
-    return Staleness(sweep, FOLDER.parent / "workflow_scripts", Digests(tmp_path / "digests.json"))
+def staleness_of(tmp_path: Path, sweep: Sweep) -> JobGraph:
+    return JobGraph(sweep, Digests(tmp_path / "digests.json"))
 
 
 def test_equations_that_are_measured_themselves_are_of_no_split(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from idsweep.config.load import ConfigError, load
 from idsweep.sweep.expand import expand
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
-from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.signature import Digests
 from safetensors.numpy import save_file
 
@@ -203,8 +203,8 @@ def test_what_a_training_cannot_be_is_told_alone(case: str) -> None:
     assert complaint.startswith(expected if not expected.startswith(".") else f"catalog.models.mine{expected}")
 
 
-def staleness(folder: Path, entry: dict[str, Any], others: dict[str, Any] | None = None, **keys: Any) -> Staleness:
-    return Staleness(sweep_of(entry, others, **keys), PROJECT / "workflow_scripts", Digests(folder / "digests.json"))
+def staleness(folder: Path, entry: dict[str, Any], others: dict[str, Any] | None = None, **keys: Any) -> JobGraph:
+    return JobGraph(sweep_of(entry, others, **keys), Digests(folder / "digests.json"))
 
 
 def base_in(folder: Path, weight: float) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def test_labels_make_stale_the_classifier_alone(tmp_path: Path) -> None:
     measured = {"models": {"mine": None, "plain": None, "minilm": None}, "datasets": ["labelled:train"]}
     plain = training(TUNED, dataset="labelled:train")
     one, two = (
-        Staleness(
+        JobGraph(
             expand(
                 load(
                     copy.deepcopy(
@@ -286,7 +286,6 @@ def test_labels_make_stale_the_classifier_alone(tmp_path: Path) -> None:
                     PROJECT / "config",
                 )
             ),
-            PROJECT / "workflow_scripts",
             Digests(tmp_path / "digests.json"),
         )
         for labelled in (LABELLED, LABELLED | {"label_pattern": "^__label__(\\w)"})

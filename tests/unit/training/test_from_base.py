@@ -26,7 +26,7 @@ from idsweep.training.fine_tuned_language_model import fine_tune_language_model
 from idsweep.training.fine_tuning import BASE_OPTIONS
 from idsweep.training.lora_embedding import train_lora_embedding
 from idsweep.training.tokenizer import train_tokenizer
-from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.signature import Digests
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -77,7 +77,7 @@ def model_of(entry: dict[str, Any], base: dict[str, Any]) -> Model:
 @pytest.mark.parametrize("rule", ENTRIES)
 def test_a_training_is_told_how_its_base_and_tokenizer_are_loaded(rule: str, tmp_path: Path) -> None:
     sweep = sweep_of(ENTRIES[rule], BASE)
-    settings = Staleness(sweep, PROJECT / "workflow_scripts", Digests(tmp_path / "d.json")).settings(rule, model="mine")
+    settings = JobGraph(sweep, Digests(tmp_path / "d.json")).settings(rule, model="mine")
     assert settings["base"]["source"] == {"hub": "a/b", "revision": "abc"}
     loading = {key: settings["base"][key] for key in BASE_OPTIONS}
     assert loading == {"layers": 6, "attention": "eager", "prefix": "inner", "trust_remote_code": True}
@@ -103,7 +103,7 @@ def test_a_fetched_base_whose_fine_tuning_failed_keeps_no_other_waiting(
     with room_for(weights, 1.0, 2.0):
         weights.mkdir(parents=True)  # without a model
     sweep = sweep_of(ENTRIES[rule], BASE)
-    staleness = Staleness(sweep, PROJECT / "workflow_scripts", Digests(tmp_path / "d.json"))
+    staleness = JobGraph(sweep, Digests(tmp_path / "d.json"))
     files = {key: str(corpus.file) for key, corpus in sweep.training_corpora(sweep.models["mine"].entry).items()}
     given = {"weights": str(weights), "tokenizer": str(tokenizer_folder), "device": "cpu"}
     snakemake = Named(

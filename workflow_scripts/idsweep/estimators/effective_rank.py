@@ -3,15 +3,15 @@
 The singular values of the (centred) matrix of the points, divided by their sum, are taken as a distribution: the
 rank if all nonzero ones are equal, 1 if one has all. Roy & Vetterli (2007), The effective rank: a measure of effective
 dimensionality, EUSIPCO, define it for the matrix as it is (center=False); so does RankMe (Garrido et al. 2023,
-RankMe: assessing the downstream performance of pretrained self-supervised representations by their rank, ICML).
+RankMe: assessing the downstream performance of pretrained self-supervised representations by their rank, ICML). Singular
+values below 1e-6 of the largest are taken as zero.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from idsweep.estimators import spectra
-from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.estimators.spectra import spectral_estimator
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import eigenvalues_of
 
@@ -37,25 +37,6 @@ def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center:
     return values
 
 
-def member_effects(
-    X: np.ndarray, graph: NeighborGraph, values: np.ndarray, *, n_neighbors: int, center: bool
-) -> np.ndarray:
-    """What each point adds, as a member of neighbourhoods, to the mean of the local values, times N; float64 (N,)."""
-    return spectra.member_effects(X, graph.indices[:, :n_neighbors], _measure, center=center)
-
-
-def global_(
-    X: np.ndarray, graph: NeighborGraph | None, groups: np.ndarray | None = None, *, center: bool = True
-) -> Estimate:
-    """Effective rank of the cloud X (N, D); NaN if all points are equal (all 0 with center=False).
-
-    center: subtract the mean first. Singular values below 1e-6 of the largest are taken as zero.
-    standard_error: by the infinitesimal jackknife over points or groups.
-    """
-    value, standard_error = spectra.value_and_error(X, groups, _measure, center=center)
-    return Estimate(value, standard_error, len(X), 0)
-
-
 def _measure(matrix: np.ndarray) -> tuple[float, np.ndarray]:
     eigenvalues, vectors = np.linalg.eigh(matrix)
     kept = eigenvalues > NEGLIGIBLE * eigenvalues[-1]
@@ -67,10 +48,4 @@ def _measure(matrix: np.ndarray) -> tuple[float, np.ndarray]:
     return value, (vectors * slopes) @ vectors.T
 
 
-ESTIMATOR = Estimator(
-    name="effective_rank",
-    local=local,
-    member_effects=member_effects,
-    global_=global_,
-    vectors=frozenset({"local", "global"}),
-)
+ESTIMATOR = spectral_estimator("effective_rank", local, _measure)

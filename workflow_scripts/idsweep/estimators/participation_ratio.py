@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from idsweep.estimators import spectra
-from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.estimators.spectra import spectral_estimator
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import gram_matrices
 
@@ -37,33 +36,9 @@ def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center:
     return values
 
 
-def member_effects(
-    X: np.ndarray, graph: NeighborGraph, values: np.ndarray, *, n_neighbors: int, center: bool
-) -> np.ndarray:
-    """What each point adds, as a member of neighbourhoods, to the mean of the local values, times N; float64 (N,)."""
-    return spectra.member_effects(X, graph.indices[:, :n_neighbors], _measure, center=center)
-
-
-def global_(
-    X: np.ndarray, graph: NeighborGraph | None, groups: np.ndarray | None = None, *, center: bool = True
-) -> Estimate:
-    """Participation ratio of the cloud X (N, D); NaN if all points are equal (all 0 with center=False).
-
-    center: subtract the mean first. standard_error: by the infinitesimal jackknife over points or groups.
-    """
-    value, standard_error = spectra.value_and_error(X, groups, _measure, center=center)
-    return Estimate(value, standard_error, len(X), 0)
-
-
 def _measure(matrix: np.ndarray) -> tuple[float, np.ndarray]:
     squares = np.einsum("ij,ij->", matrix, matrix)
     return 1 / squares, 2 / squares * (np.eye(len(matrix)) - matrix / squares)
 
 
-ESTIMATOR = Estimator(
-    name="participation_ratio",
-    local=local,
-    member_effects=member_effects,
-    global_=global_,
-    vectors=frozenset({"local", "global"}),
-)
+ESTIMATOR = spectral_estimator("participation_ratio", local, _measure)

@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,7 @@ def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
     )
 
 
+@cache
 def _modules() -> list[str]:
     found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     return [name for name in found if not name.startswith("_") and name not in FOUNDATIONS]

@@ -11,16 +11,47 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import gram_matrices
 from idsweep.statistics.uncertainty import linear_error
 
 BATCH_BYTES = 32 * 2**20
 
+Rule = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+
+def spectral_estimator(name: str, local: Callable[..., np.ndarray], rule: Rule) -> Estimator:
+    """An estimator of both scopes that is read off eigenvalues.
+
+    local: (X, graph, *, n_neighbors, center) -> float64 (N,), the dimension of each point's neighbours. rule: as in
+    `value_and_error`. Its global scope takes `center` (subtract the mean first) and is NaN where all points are equal, or all 0 with
+    center=False; its standard error is the infinitesimal jackknife's, over points or groups.
+    """
+
+    def member_effects_of(
+        X: np.ndarray, graph: NeighborGraph, values: np.ndarray, *, n_neighbors: int, center: bool
+    ) -> np.ndarray:
+        return member_effects(X, graph.indices[:, :n_neighbors], rule, center=center)
+
+    def global_(
+        X: np.ndarray, graph: NeighborGraph | None, groups: np.ndarray | None = None, *, center: bool = True
+    ) -> Estimate:
+        return Estimate(*value_and_error(X, groups, rule, center=center), len(X), 0)
+
+    return Estimator(
+        name=name,
+        local=local,
+        member_effects=member_effects_of,
+        global_=global_,
+        vectors=frozenset({"local", "global"}),
+    )
+
 
 def value_and_error(
     X: np.ndarray,
     groups: np.ndarray | None,
-    rule: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    rule: Rule,
     *,
     center: bool,
 ) -> tuple[float, float]:
@@ -63,9 +94,7 @@ def value_and_error(
     return float(value), linear_error(influence, groups)
 
 
-def member_effects(
-    X: np.ndarray, indices: np.ndarray, rule: Callable[[np.ndarray], tuple[float, np.ndarray]], *, center: bool
-) -> np.ndarray:
+def member_effects(X: np.ndarray, indices: np.ndarray, rule: Rule, *, center: bool) -> np.ndarray:
     """What each point adds, as a member of neighbourhoods, to the mean of their spectral dimensions, times N.
 
     X: float (N, D). indices: int (N, L), the neighbourhoods. rule: as in `value_and_error`. Returns float64 (N,).

@@ -3,15 +3,15 @@
 Squared Frobenius norm over squared spectral norm of the (centred) matrix of the points, which is the sum of the
 eigenvalues over the largest of them: at most the rank, and little moved by small eigenvalues. Rudelson & Vershynin
 (2007), Sampling from large matrices: an approach through geometric functional analysis, doi:10.1145/1255443.1255449,
-where it is called numerical rank.
+where it is called numerical rank. The standard error of the global value is only approximate where the two largest
+eigenvalues differ by no more than chance, as their maximum is not smooth there.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from idsweep.estimators import spectra
-from idsweep.estimators.registry import Estimate, Estimator
+from idsweep.estimators.spectra import spectral_estimator
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import eigenvalues_of
 
@@ -26,35 +26,10 @@ def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center:
     return np.divide(eigenvalues.sum(axis=1), largest, out=np.full(len(largest), np.nan), where=largest > 0)
 
 
-def member_effects(
-    X: np.ndarray, graph: NeighborGraph, values: np.ndarray, *, n_neighbors: int, center: bool
-) -> np.ndarray:
-    """What each point adds, as a member of neighbourhoods, to the mean of the local values, times N; float64 (N,)."""
-    return spectra.member_effects(X, graph.indices[:, :n_neighbors], _measure, center=center)
-
-
-def global_(
-    X: np.ndarray, graph: NeighborGraph | None, groups: np.ndarray | None = None, *, center: bool = True
-) -> Estimate:
-    """Stable rank of the cloud X (N, D); NaN if all points are equal (all 0 with center=False).
-
-    center: subtract the mean first. standard_error: by the infinitesimal jackknife over points or groups; only
-    approximate where the two largest eigenvalues differ by no more than chance, as their maximum is not smooth there.
-    """
-    value, standard_error = spectra.value_and_error(X, groups, _measure, center=center)
-    return Estimate(value, standard_error, len(X), 0)
-
-
 def _measure(matrix: np.ndarray) -> tuple[float, np.ndarray]:
     eigenvalues, vectors = np.linalg.eigh(matrix)
     largest, leading = eigenvalues[-1], vectors[:, -1]
     return 1 / largest, (np.eye(len(matrix)) - np.outer(leading, leading) / largest) / largest
 
 
-ESTIMATOR = Estimator(
-    name="stable_rank",
-    local=local,
-    member_effects=member_effects,
-    global_=global_,
-    vectors=frozenset({"local", "global"}),
-)
+ESTIMATOR = spectral_estimator("stable_rank", local, _measure)

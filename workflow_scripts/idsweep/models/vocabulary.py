@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 
 from idsweep.files.representations import EMBEDDING_MATRICES
+from idsweep.machine.uncounted import uncounted
+from idsweep.models.checkpoints import load_model, number_of_parameters
 
-if TYPE_CHECKING:
-    import torch
+
+def load_matrices(settings: Mapping[str, Any], weights: str, adapter: str) -> tuple[dict[str, np.ndarray], int]:
+    """The embedding matrices of a checkpoint by name, float32 (V, D), and its number of parameters.
+
+    settings: of the job; with `vectors`, weights is a file of static word vectors, else a folder. adapter: folder, empty for
+    whole checkpoints. Raises ValueError as `embedding_rows` and what loads do.
+    """
+    if "vectors" in settings:
+        # gensim's version counts for word vectors alone.
+        _, rows = uncounted("idsweep.models.static_vectors").load_vectors(weights, settings["vectors"]["format"])
+        return {"input_embeddings": rows}, rows.size
+    base_name = settings.get("base", {}).get("hub")
+    model = load_model(weights, adapter=adapter or None, base_name=base_name, **settings["model"])
+    return {name: embedding_rows(model, name) for name in settings["matrices"]}, number_of_parameters(model)
 
 
 def embedding_rows(model: torch.nn.Module, which: str) -> np.ndarray:

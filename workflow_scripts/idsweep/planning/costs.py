@@ -122,13 +122,22 @@ def _on_gpu(shape: Shape, operations: float) -> float:
     )
 
 
-def extraction(shape: Shape, tokens: float, length: float, points: int, layers: int, head: bool, storage: int) -> Cost:
-    """A forward pass over `tokens`; `points` vectors of `layers` layers are written, of `storage` bytes a coordinate."""
-    work = operations(shape, tokens, length, head)
-    rows = points * layers * (shape.width * storage + FLOAT) + rate("file")
+class Pass(NamedTuple):
+    """A forward pass over `tokens` tokens in sequences of `length`, of which `points` are kept."""
+
+    tokens: float
+    length: float
+    points: int
+
+
+def extraction(shape: Shape, passes: Sequence[Pass], layers: int, head: bool, storage: int) -> Cost:
+    """Passes of a checkpoint that is loaded once; vectors of `layers` layers are written, of `storage` bytes a coordinate."""
+    work = sum(operations(shape, one.tokens, one.length, head) for one in passes)
+    rows = sum(one.points * layers * (shape.width * storage + FLOAT) + rate("file") for one in passes)
     loaded = shape.parameters * shape.loaded
     states = layers * shape.width * FLOAT
-    buffers = 2 * min(BUFFER_BYTES, points * states) + min(STATES_BYTES, BATCH_TOKENS * states)
+    most = max(one.points for one in passes)
+    buffers = 2 * min(BUFFER_BYTES, most * states) + min(STATES_BYTES, BATCH_TOKENS * states)
     return Cost(
         cpu=rate("start_models") + loaded / rate("load") + work / rate("forward") + rows / rate("write"),
         gpu=_on_gpu(shape, work),
@@ -136,8 +145,8 @@ def extraction(shape: Shape, tokens: float, length: float, points: int, layers: 
         memory=rate("memory_models") + max(loaded, shape.files) + buffers,
         written={
             "embeddings": rows,
-            "predictions": (points * rate("prediction_row") if head else 0) + rate("file"),
-            "losses": rate("file"),
+            "predictions": sum((one.points * rate("prediction_row") if head else 0) + rate("file") for one in passes),
+            "losses": len(passes) * rate("file"),
         },
     )
 
@@ -248,10 +257,10 @@ def small(start: str, memory: str, seconds: float = 0.0, **written: float) -> Co
     return Cost(cpu=rate(start) + seconds, memory=rate(memory), written=written)
 
 
-def together(each: Sequence[Cost], jobs: int) -> Cost:
-    """What one of `jobs` jobs takes that share the work of `each`, one piece after the other."""
+def together(each: Sequence[Cost]) -> Cost:
+    """What one job takes that does all of `each` on the CPU, one after the other, without its start."""
     written: dict[str, float] = {}
     for cost in each:
         for folder, size in cost.written.items():
-            written[folder] = written.get(folder, 0.0) + size / jobs
-    return Cost(cpu=sum(cost.cpu for cost in each) / jobs, memory=max(cost.memory for cost in each), written=written)
+            written[folder] = written.get(folder, 0.0) + size
+    return Cost(cpu=sum(cost.cpu for cost in each), memory=max(cost.memory for cost in each), written=written)

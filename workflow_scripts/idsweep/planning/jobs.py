@@ -1,13 +1,13 @@
 """The jobs of a sweep by rule, and what each costs.
 
-The numbers are those of `snakemake -n -q rules` in a folder without results. One function for each stage; a new rule is
-a new function in `STAGES`.
+The numbers are those of `snakemake -n -q rules` in a folder without results: the graph of jobs tells both. A new rule is a
+new function in `COSTS`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,9 +20,9 @@ from idsweep.planning import costs
 from idsweep.planning.costs import Cost
 from idsweep.planning.models import Shape, shape_of
 from idsweep.planning.texts import UNKNOWN_NUMBER, UNKNOWN_TOKENS, Texts, of_corpus, texts_of
-from idsweep.sweep.models import Model, offered_checkpoints, safe
-from idsweep.sweep.outputs import MADE_BY, describes_tokens, table_names
-from idsweep.sweep.sweep import Cloud, Dataset, Sweep
+from idsweep.sweep.models import Model, offered_checkpoints
+from idsweep.sweep.sweep import Sweep
+from idsweep.workflow.job_graph import JobGraph, Names
 
 STORAGE = {"float32": 4, "float16": 2}
 REGULAR_EVALUATIONS = 8  # of training/language_model.py and fine_tuning.py
@@ -85,17 +85,17 @@ class Sizes:
             return list(range(model.depth + 1))
         return sorted({*model.layers, *(i for one in model.combinations.values() for i in one.layers)})
 
-    def cloud(self, cloud: Cloud, name: str) -> costs.Cloud:
+    def cloud(self, model: Model, dataset: str, cloud: str, name: str) -> costs.Cloud:
         """The point cloud of one representation."""
-        number = min(self.sweep.config["clouds"][cloud.cloud]["number"], self.sampled(cloud.model, cloud.dataset))
-        k = self.sweep.neighbors(cloud.cloud)
+        number = min(self.sweep.config["clouds"][cloud]["number"], self.sampled(model, dataset))
+        k = self.sweep.neighbors(cloud)
         variants, half = {DATA: number}, number
         for power in range(1, self.sweep.config["scales"]["halvings"] + 1):
             if (half := half // 2) <= k:
                 break
             variants[f"{DATA}/{2**power}"] = half
         variants |= dict.fromkeys(self.sweep.config["nulls"], number)
-        return costs.Cloud(self._width(cloud.model, name), variants, k)
+        return costs.Cloud(self._width(model, name), variants, k)
 
     def _width(self, model: Model, name: str) -> int:
         combination = model.combinations.get(name)
@@ -103,34 +103,54 @@ class Sizes:
         return self.shape(model).width * (len(combination.layers) if joined else 1)
 
     @cached_property
-    def measured(self) -> list[tuple[Model, str, int]]:
-        """Model, dataset (or vocabulary) and number of checkpoints of all passes; those of a model cost the same."""
-        passes = Counter((model.name, dataset) for model, _, dataset in self.sweep.passes())
-        return [(self.sweep.models[name], dataset, number) for (name, dataset), number in passes.items()]
+    def estimated(self) -> int:
+        """Files of estimates."""
+        return sum(1 for cloud in self.sweep.clouds() for _ in self.sweep.estimates(cloud))
 
     @cached_property
-    def clouds(self) -> list[tuple[Cloud, int]]:
-        """One cloud of each pass that is estimated, and the number of checkpoints that have its like."""
-        number = {(model.name, dataset): number for model, dataset, number in self.measured}
-        made = {(cloud.model.name, cloud.dataset, cloud.cloud): cloud for cloud in self.sweep.clouds()}
-        like = [(cloud, number[name, dataset]) for (name, dataset, _), cloud in made.items()]
-        return [(cloud, number) for cloud, number in like if any(True for _ in self.sweep.estimates(cloud))]
+    def _models(self) -> dict[str, Model]:
+        return {model.tokenizer.name: model for model in reversed(self.sweep.models.values())}
 
-    def searched(self, cloud: Cloud) -> list[str]:
+    def model_of(self, tokenizer: str) -> Model:
+        """The first of the measured models that have a tokenizer."""
+        return self._models[tokenizer]
+
+    def searched(self, model: Model, dataset: str) -> list[str]:
         """The representations whose neighbours are found: all that are stored, and combinations."""
-        if cloud.dataset == VOCABULARY:
-            return cloud.model.representations(VOCABULARY)
-        return [*map(str, self.stored(cloud.model)), *cloud.model.combinations]
+        if dataset == VOCABULARY:
+            return model.representations(VOCABULARY)
+        return [*map(str, self.stored(model)), *model.combinations]
 
 
-def work_of(sizes: Sizes) -> list[Work]:
-    """All jobs of a sweep but the one that stands for its targets, `all`."""
-    return [work for stage in STAGES for work in stage(sizes) if work.number]
+def work_of(sizes: Sizes, graph: JobGraph) -> list[Work]:
+    """All jobs of a sweep but the one that stands for its targets, `all`.
+
+    The jobs of one rule cost the same at every checkpoint of a model, so each is told once with their number.
+    """
+    alike: Counter[tuple[str, Names]] = Counter()
+    for rule, names in graph.jobs():
+        alike[rule, tuple(pair for pair in names if pair[0] != "checkpoint")] += 1
+    return [Work(rule, number, cost_of(sizes, rule, **dict(names))) for (rule, names), number in alike.items()]
+
+
+def cost_of(sizes: Sizes, rule: str, **names: str) -> Cost:
+    """What one job of a rule costs, at whichever checkpoint."""
+    if rule in COSTS:
+        return COSTS[rule](sizes, **names)
+    if "model" in names:
+        return _cost_of_training(sizes, sizes.sweep.known[names["model"]])
+    return _cost_of_table(sizes, rule)
 
 
 def assumptions(sizes: Sizes) -> Iterator[str]:
     """What of this sweep is not known before it runs, and what is taken instead."""
-    texts = {dataset: sizes.texts(model, dataset) for model, dataset, _ in sizes.measured if dataset != VOCABULARY}
+    measured = [
+        (model, dataset)
+        for model in sizes.sweep.models.values()
+        if model.reads_text
+        for dataset in sizes.sweep.datasets
+    ]
+    texts = {dataset: sizes.texts(model, dataset) for model, dataset in measured}
     if unknown := [name for name, held in texts.items() if not held.known]:
         yield (
             f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} of "
@@ -144,43 +164,21 @@ def assumptions(sizes: Sizes) -> Iterator[str]:
         yield f"Local estimates by {', '.join(sorted(others))}: as long as local PCA."
 
 
-def _fetching(sizes: Sizes) -> Iterator[Work]:
-    sweep = sizes.sweep
-    wanted = {(model.name, checkpoint.name) for model, checkpoint, _ in sweep.passes()}
-    for model in sweep.models.values():
-        if model.start is not None:
-            wanted.add((model.start[0].name, model.start[1].name))
-    for name, number in Counter(name for name, _ in sorted(wanted)).items():
-        if (model := sweep.known[name]).source == "hub":
-            size = sizes.shape(model).files
-            cost = costs.small("start_models", "memory_models", checkpoints=size)
-            yield Work("fetch_checkpoint", number, replace(cost, download=size))
-    for rule, number in Counter(tokenizer.made_by for tokenizer in sweep.tokenizers().values()).items():
-        if rule in ("fetch_tokenizer", "train_tokenizer", "write_tokenizer"):
-            cost = costs.small("start_models", "memory_models", tokenizers=TOKENIZER_BYTES)
-            fetched = TOKENIZER_BYTES if rule == "fetch_tokenizer" else 0.0
-            yield Work(rule, number, replace(cost, download=fetched))
-    yield Work("prepare_dataset", len(_prepared(sweep)), costs.small("start_models", "memory_models", corpora=5e6))
+def _fetched_checkpoint(sizes: Sizes, model: str) -> Cost:
+    size = sizes.shape(sizes.sweep.known[model]).files
+    return replace(costs.small("start_models", "memory_models", checkpoints=size), download=size)
 
 
-def _prepared(sweep: Sweep) -> set[str]:
-    """Releases whose texts something reads; entries of vocabularies are counted only where vocabularies are measured."""
-    read: list[Dataset] = []
-    for model, _, dataset in sweep.passes():
-        if dataset != VOCABULARY:
-            read.append(sweep.corpus(dataset, model.tokenizer.owner))
-        elif sweep.config["vocabulary"]["counted_in"] is not None:
-            read.append(sweep.corpora[safe(sweep.config["vocabulary"]["counted_in"])])
-    for entry in (entry for model in sweep.known.values() for entry in (model.entry, model.tokenizer.owner)):
-        read += sweep.training_corpora(entry).values() if "training" in entry else ()
-    return {corpus.source for corpus in read if corpus.prepared}
+def _tokenizer(sizes: Sizes, tokenizer: str) -> Cost:
+    return costs.small("start_models", "memory_models", tokenizers=TOKENIZER_BYTES)
 
 
-def _training(sizes: Sizes) -> Iterator[Work]:
-    sweep = sizes.sweep
-    for model in sweep.known.values():
-        if model.source == "train":
-            yield Work(model.made_by, 1, _cost_of_training(sizes, model))
+def _fetched_tokenizer(sizes: Sizes, tokenizer: str) -> Cost:
+    return replace(_tokenizer(sizes, tokenizer), download=TOKENIZER_BYTES)
+
+
+def _release(sizes: Sizes, release: str) -> Cost:
+    return costs.small("start_models", "memory_models", corpora=5e6)
 
 
 def _cost_of_training(sizes: Sizes, model: Model) -> Cost:
@@ -228,113 +226,129 @@ def _of_fine_tuning(shape: Shape, texts: Mapping[str, Texts], training: Mapping[
 STEPS = {"language_model": _of_language_model, "grokking": _of_grokking}
 
 
-def _sampling(sizes: Sizes) -> Iterator[Work]:
-    sampled: dict[tuple[str, str], Model] = {}
-    for model, dataset, _ in sizes.measured:
-        sampled.setdefault((model.tokenizer.name, dataset), model)
-    for (_, dataset), model in sampled.items():
-        rows = sizes.sampled(model, dataset) * costs.rate("token_row") + costs.rate("file")
-        if dataset == VOCABULARY:
-            yield Work("sample_vocabulary", 1, costs.small("start_models", "memory_models", tokens=rows))
-            continue
-        texts = sizes.run(model, dataset) * CHARACTERS + costs.rate("file")
-        read = sizes.texts(model, dataset).number * 1e-4
-        yield Work("sample_tokens", 1, costs.small("start_models", "memory_models", read, tokens=rows, sequences=texts))
+def _sampled_tokens(sizes: Sizes, tokenizer: str, dataset: str) -> Cost:
+    model = sizes.model_of(tokenizer)
+    rows = sizes.sampled(model, dataset) * costs.rate("token_row") + costs.rate("file")
+    texts = sizes.run(model, dataset) * CHARACTERS + costs.rate("file")
+    read = sizes.texts(model, dataset).number * 1e-4
+    return costs.small("start_models", "memory_models", read, tokens=rows, sequences=texts)
 
 
-def _extraction(sizes: Sizes) -> Iterator[Work]:
-    sweep = sizes.sweep
-    estimated = {(cloud.model.name, cloud.dataset) for cloud, _ in sizes.clouds}
-    storage = STORAGE[sweep.config["extraction"]["storage"]]
-    for model, dataset, number in sizes.measured:
-        shape, points = sizes.shape(model), sizes.sampled(model, dataset)
-        if dataset == VOCABULARY:
-            if (model.name, dataset) in estimated:
-                cost = costs.rows_of_matrices(shape, points, len(model.matrices), storage)
-                yield Work("extract_vocabulary", number, cost)
-            continue
-        head = sweep.has_losses(model)
-        if (model.name, dataset) in estimated or head:
-            length, layers = sizes.length(model, dataset), len(sizes.stored(model))
-            cost = costs.extraction(shape, sizes.run(model, dataset), length, points, layers, head, storage)
-            yield Work("extract_embeddings", number, cost)
+def _sampled_vocabulary(sizes: Sizes, tokenizer: str) -> Cost:
+    rows = sizes.sampled(sizes.model_of(tokenizer), VOCABULARY) * costs.rate("token_row") + costs.rate("file")
+    return costs.small("start_models", "memory_models", tokens=rows)
 
 
-def _neighbors(sizes: Sizes) -> Iterator[Work]:
-    for cloud, number in sizes.clouds:
-        clouds = [sizes.cloud(cloud, name) for name in sizes.searched(cloud)]
-        yield Work("find_neighbors", number, costs.neighbors(clouds, sizes.sampled(cloud.model, cloud.dataset)))
+def _preparation(sizes: Sizes, model: str) -> Cost:
+    """The passes of a checkpoint over all datasets; one alone is made by its own job."""
+    datasets = list(sizes.sweep.datasets)
+    return _passes(sizes, model, datasets) if len(datasets) > 1 else costs.small("start_tables", "memory_estimation")
 
 
-def _estimates(sizes: Sizes) -> Iterator[Work]:
-    """However many representations one job takes: `Sweep.estimates` tells the jobs."""
-    sweep = sizes.sweep
-    for cloud, number in sizes.clouds:
-        jobs = Counter(set for set, _ in sweep.estimates(cloud))
-        names = cloud.model.representations(cloud.dataset)
-        sampled = sizes.sampled(cloud.model, cloud.dataset)
-        for set, of_set in jobs.items():
-            items = sweep.items(set, cloud.cloud)
-            asked = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
-            vectors = any(map(needs_vectors, items))
-            each = [costs.estimates(sizes.cloud(cloud, name), asked, sampled, vectors) for name in names]
-            cost = costs.together(each, of_set)
-            cost = replace(cost, cpu=cost.cpu + costs.rate("start_estimation"))
-            yield Work("estimate_dimensions", of_set * number, cost)
+def _extraction(sizes: Sizes, model: str, dataset: str) -> Cost:
+    """Where a preparation has made all passes, their own jobs move files."""
+    alone = len(sizes.sweep.datasets) == 1
+    return _passes(sizes, model, [dataset]) if alone else costs.small("start_tables", "memory_estimation")
 
 
-def _description(sizes: Sizes) -> Iterator[Work]:
-    sweep = sizes.sweep
-    for cloud, number in sizes.clouds if describes_tokens(sweep) else ():
-        losses = cloud.dataset != VOCABULARY and sweep.has_losses(cloud.model)
-        each = costs.rate("describe") + (costs.rate("describe_losses") if losses else 0.0)
-        for set in dict.fromkeys(set for set, _ in sweep.estimates(cloud)):
-            local = sum(item["scope"] == "local" for item in sweep.items(set, cloud.cloud))
-            names = cloud.model.representations(cloud.dataset)
-            seconds = each * local * sum(sizes.cloud(cloud, name).variants[DATA] for name in names)
-            written = 3 * costs.rate("file") * local * len(names)
-            cost = costs.small("start_tables", "memory_estimation", seconds, token_tables=written)
-            yield Work("describe_tokens", number, cost)
+def _passes(sizes: Sizes, model: str, datasets: Sequence[str]) -> Cost:
+    row = sizes.sweep.models[model]
+    passes = [
+        costs.Pass(sizes.run(row, dataset), sizes.length(row, dataset), sizes.sampled(row, dataset))
+        for dataset in datasets
+    ]
+    storage = STORAGE[sizes.sweep.config["extraction"]["storage"]]
+    return costs.extraction(sizes.shape(row), passes, len(sizes.stored(row)), sizes.sweep.has_losses(row), storage)
 
 
-def _collecting(sizes: Sizes) -> Iterator[Work]:
-    sweep = sizes.sweep
-    tables = table_names(sweep)
-    rules = dict.fromkeys(MADE_BY[table] for table in [*tables, *_of_figures(sweep)] if table in MADE_BY)
-    if "detect_events" in rules:
-        rules |= {"collect_training": None}
-    estimated = sum(number * len(list(sweep.estimates(cloud))) for cloud, number in sizes.clouds)
-    for rule in rules:
-        seconds = estimated * 5e-3 if rule == "collect_estimates" else 0.0
-        yield Work(rule, 1, costs.small("start_tables", "memory_estimation", seconds, tables=estimated * 200.0))
-    yield Work("write_csv", len(tables), costs.small("start_tables", "memory_estimation", tables=estimated * 200.0))
+def _matrices(sizes: Sizes, model: str) -> Cost:
+    row = sizes.sweep.models[model]
+    storage = STORAGE[sizes.sweep.config["extraction"]["storage"]]
+    return costs.rows_of_matrices(sizes.shape(row), sizes.sampled(row, VOCABULARY), len(row.matrices), storage)
 
 
-def _of_figures(sweep: Sweep) -> list[str]:
-    return [table for figure in sweep.config["figures"] for table in figures.tables(figure)]
+def _neighbors(sizes: Sizes, model: str, dataset: str, cloud: str) -> Cost:
+    row = sizes.sweep.models[model]
+    clouds = [sizes.cloud(row, dataset, cloud, name) for name in sizes.searched(row, dataset)]
+    return costs.neighbors(clouds, sizes.sampled(row, dataset))
 
 
-def _reporting(sizes: Sizes) -> Iterator[Work]:
-    drawn = sizes.sweep.config["figures"]
-    for figure in drawn:
-        rows = _pointwise(sizes) if set(figures.tables(figure)) & {"pointwise", "compared"} else 0
-        cost = costs.small("start_figures", "memory_figures", rows * 1e-6, figures=5e5)
-        yield Work("draw_figure", 1, replace(cost, memory=cost.memory + rows * POINTWISE_BYTES))
-    yield Work("describe_sweep", 1, costs.small("start_tables", "memory_estimation"))
-    yield Work(
-        "write_report", 1, costs.small("start_report", "memory_figures", **{"report.html": 2e6 + 1e6 * len(drawn)})
-    )
+def _estimates(sizes: Sizes, set: str, model: str, dataset: str, cloud: str, layers: str) -> Cost:
+    sweep, row = sizes.sweep, sizes.sweep.models[model]
+    items = sweep.items(set, cloud)
+    asked = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
+    vectors = any(map(needs_vectors, items))
+    sampled = sizes.sampled(row, dataset)
+    each = [
+        costs.estimates(sizes.cloud(row, dataset, cloud, name), asked, sampled, vectors)
+        for name in sweep.blocks(row, dataset)[layers]
+    ]
+    cost = costs.together(each)
+    return replace(cost, cpu=cost.cpu + costs.rate("start_estimation"))
+
+
+def _described(sizes: Sizes, set: str, model: str, dataset: str, cloud: str) -> Cost:
+    sweep, row = sizes.sweep, sizes.sweep.models[model]
+    losses = dataset != VOCABULARY and sweep.has_losses(row)
+    each = costs.rate("describe") + (costs.rate("describe_losses") if losses else 0.0)
+    local = sum(item["scope"] == "local" for item in sweep.items(set, cloud))
+    names = row.representations(dataset)
+    seconds = each * local * sum(sizes.cloud(row, dataset, cloud, name).variants[DATA] for name in names)
+    written = 3 * costs.rate("file") * local * len(names)
+    return costs.small("start_tables", "memory_estimation", seconds, token_tables=written)
+
+
+def _cost_of_table(sizes: Sizes, rule: str) -> Cost:
+    seconds = sizes.estimated * 5e-3 if rule == "collect_estimates" else 0.0
+    return costs.small("start_tables", "memory_estimation", seconds, tables=sizes.estimated * 200.0)
+
+
+def _csv(sizes: Sizes, table: str) -> Cost:
+    return _cost_of_table(sizes, "write_csv")
+
+
+def _figure(sizes: Sizes, figure: str) -> Cost:
+    rows = _pointwise(sizes) if set(figures.tables(figure)) & {"pointwise", "compared"} else 0
+    cost = costs.small("start_figures", "memory_figures", rows * 1e-6, figures=5e5)
+    return replace(cost, memory=cost.memory + rows * POINTWISE_BYTES)
+
+
+def _about(sizes: Sizes) -> Cost:
+    return costs.small("start_tables", "memory_estimation")
+
+
+def _report(sizes: Sizes) -> Cost:
+    size = 2e6 + 1e6 * len(sizes.sweep.config["figures"])
+    return costs.small("start_report", "memory_figures", **{"report.html": size})
 
 
 def _pointwise(sizes: Sizes) -> int:
     """Local values of the last checkpoints."""
     return sum(
-        sum(sizes.cloud(cloud, name).variants.values())
-        for cloud, _ in sizes.clouds
+        sum(sizes.cloud(cloud.model, cloud.dataset, cloud.cloud, name).variants.values())
+        for cloud in sizes.sweep.clouds()
+        if cloud.checkpoint == cloud.model.last_checkpoint
         for name in cloud.model.representations(cloud.dataset)
     )
 
 
-STAGES = (
-    _fetching, _training, _sampling, _extraction, _neighbors, _estimates, _description, _collecting, _reporting,
-)  # fmt: skip
+# Rule -> cost of one of its jobs, by its names but the checkpoint. Trainings and tables are alike: see `cost_of`.
+COSTS: dict[str, Callable[..., Cost]] = {
+    "fetch_checkpoint": _fetched_checkpoint,
+    "fetch_tokenizer": _fetched_tokenizer,
+    "train_tokenizer": _tokenizer,
+    "write_tokenizer": _tokenizer,
+    "prepare_dataset": _release,
+    "sample_tokens": _sampled_tokens,
+    "sample_vocabulary": _sampled_vocabulary,
+    "prepare_embeddings": _preparation,
+    "extract_embeddings": _extraction,
+    "extract_vocabulary": _matrices,
+    "find_neighbors": _neighbors,
+    "estimate_dimensions": _estimates,
+    "describe_tokens": _described,
+    "write_csv": _csv,
+    "draw_figure": _figure,
+    "describe_sweep": _about,
+    "write_report": _report,
+}

@@ -11,6 +11,7 @@ from idsweep.planning import costs
 from idsweep.planning.costs import Cost
 from idsweep.planning.jobs import Sizes, Work, assumptions, work_of
 from idsweep.sweep.sweep import Sweep
+from idsweep.workflow.job_graph import JobGraph
 
 FETCHED, VECTORS, GRAPHS = "checkpoints", "embeddings", "neighbors"
 DELETED = (VECTORS, GRAPHS)  # folders of results/ whose files are deleted when nothing needs them, unless keep_* is set
@@ -132,7 +133,7 @@ def plan(sweep: Sweep, *, cores: int = 1, checkpoint_disk_gb: float | None = Non
     sizes = Sizes(sweep)
     return Plan(
         name=sweep.name,
-        work=work_of(sizes),
+        work=work_of(sizes, JobGraph(sweep)),
         keeps=frozenset(folder for folder in DELETED if sweep.config[f"keep_{folder}"]),
         cores=cores,
         checkpoint_disk=bound,

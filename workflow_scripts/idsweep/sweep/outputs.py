@@ -1,4 +1,4 @@
-"""The tables that a sweep makes, and the rules that make them."""
+"""The tables that a sweep makes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,6 @@ from idsweep.figures import registry
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons
 from idsweep.sweep.sweep import Sweep
-
-MADE_BY = {
-    "local": "collect_estimates",
-    "global": "collect_estimates",
-    "training": "collect_training",
-    "reference": "collect_reference",
-    "events": "detect_events",
-    "leads": "detect_events",
-    "correlations": "detect_events",
-    "losses": "collect_losses",
-    "shifts": "collect_shifts",
-    "token_groups": "collect_tokens",
-    "token_extremes": "collect_tokens",
-    "loss_correlations": "collect_tokens",
-}
 
 
 def table_names(sweep: Sweep) -> list[str]:

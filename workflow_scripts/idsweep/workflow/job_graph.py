@@ -1,354 +1,395 @@
-"""The settings and the signature of every job: what shapes its numbers, and whether they are still current.
+"""The graph of jobs: what each job reads and what shapes its numbers. Everything else follows from it.
 
-One method for each rule of that name returns what the rule's own settings are and which jobs it
-reads from. Adding a parameter that shapes numbers means adding it to one of these dictionaries.
+One method for each rule of that name returns a `Job`: its own settings, and the outputs of other jobs that it reads. From
+that alone follow Snakemake's inputs (`JobGraph.inputs`), the signature that tells whether a result is current
+(`JobGraph.signature`), and what a sweep will run (`JobGraph.jobs`). A parameter that shapes numbers is added to the
+settings of its rule's method, a file that a job reads to its inputs.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
 
-from idsweep.config.load import all_parameters, label
-from idsweep.data.entries import corpus_files, names_count, reading
+from idsweep.config.load import all_parameters, label, needs_vectors
+from idsweep.data.entries import reading
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 from idsweep.files.representations import VOCABULARY
-from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
-from idsweep.sweep import comparisons
-from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints, safe
-from idsweep.sweep.outputs import MADE_BY
-from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
-from idsweep.workflow.signature import Digests, code_of, signature
+from idsweep.sweep import comparisons, figure_checks
+from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints, safe
+from idsweep.sweep.outputs import table_names
+from idsweep.sweep.sweep import Cloud, Dataset, Sweep
+from idsweep.workflow.paths import MADE_BY, OF_TOKENS, outputs
+from idsweep.workflow.shaping import Shaping
+from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 
-# Keys of a catalog entry that change no number: places, and what serves planning.
-SHAPES_NOTHING = ("package", "path", "size_gb", "width")
 # Options of figures that name models and datasets; null is all of them, as where the option is left out.
 NAMING = ("datasets", "base", "models", "static")
 
+Names = tuple[tuple[str, str], ...]  # wildcards and their values, sorted by wildcard
+
+
+class Output(NamedTuple):
+    """One output of a job: the rule, the values of its wildcards, and the name of the output."""
+
+    rule: str
+    names: Names
+    name: str
+
 
 class Job(NamedTuple):
-    """What decides about one job: its settings, registry modules it loads, and the jobs it reads."""
+    """What decides about one job.
 
-    settings: Mapping[str, Any]
-    upstream: Iterable[str] = ()
+    settings: what shapes its numbers, as plain JSON values; made when it is asked for, since it may take reading files.
+    inputs: the outputs that it reads, by the name under which its script finds them. modules: those of the library that the script loads by
+    name. corpora: the datasets whose texts it reads itself. after: outputs that are made before it starts and shape nothing
+    of it, by name.
+    """
+
+    settings: Callable[[], Mapping[str, Any]]
+    inputs: Mapping[str, Output | Sequence[Output]] = {}
     modules: tuple[str, ...] = ()
+    corpora: tuple[Dataset, ...] = ()
+    after: Mapping[str, Output] = {}
+
+    def read(self) -> Iterator[Output]:
+        """Every output that the job reads."""
+        for given in self.inputs.values():
+            if isinstance(given, Output):
+                yield given
+            else:
+                yield from given
 
 
-class Staleness:
-    """Settings and signatures of the jobs of one sweep; every answer is computed once."""
+class JobGraph:
+    """All jobs of one sweep; every answer is computed once."""
 
-    def __init__(self, sweep: Sweep, scripts: Path, digests: Digests) -> None:
+    def __init__(self, sweep: Sweep, digests: Digests | None = None) -> None:
+        digests = digests or Digests()
         self._sweep = sweep
-        self._scripts = scripts
         self._digests = digests
+        self._shaping = Shaping(sweep, digests)
+        self._tokenizers = sweep.tokenizers()
         self._job = cache(self._describe)
+        self._settings = cache(lambda rule, names: self._job(rule, names).settings())
         self._signature = cache(self._sign)
 
     def settings(self, rule: str, **names: str) -> Mapping[str, Any]:
         """What shapes the numbers of one job of `rule`, as plain JSON values."""
-        return self._job(rule, tuple(sorted(names.items()))).settings
+        return self._settings(rule, _sorted(names))
 
     def signature(self, rule: str, **names: str) -> str:
         """The signature of one job of `rule`."""
-        return self._signature(rule, tuple(sorted(names.items())))
+        return self._signature(rule, _sorted(names))
 
-    def _describe(self, rule: str, names: tuple[tuple[str, str], ...]) -> Job:
+    def inputs(self, rule: str, **names: str) -> dict[str, str | list[str]]:
+        """Name of an input -> path or paths that one job of `rule` reads."""
+        return {
+            name: self.path(given) if isinstance(given, Output) else [self.path(one) for one in given]
+            for name, given in self._job(rule, _sorted(names)).inputs.items()
+        }
+
+    def after(self, rule: str, **names: str) -> dict[str, str]:
+        """Name -> path of what is made before one job of `rule` starts, although it shapes nothing of it."""
+        return {name: self.path(output) for name, output in self._job(rule, _sorted(names)).after.items()}
+
+    def corpora(self, rule: str, **names: str) -> tuple[Dataset, ...]:
+        """The datasets whose texts one job of `rule` reads itself."""
+        return self._job(rule, _sorted(names)).corpora
+
+    def path(self, output: Output) -> str:
+        """Where an output lies, from the folder in which the workflow runs."""
+        pattern = outputs(output.rule)[output.name]
+        return f"results/{self._sweep.name}/{pattern.format_map(dict(output.names))}"
+
+    def jobs(self) -> list[tuple[str, Names]]:
+        """Rule and names of every job that the report needs, itself included; each once, what is read before what reads it."""
+        found: dict[tuple[str, Names], None] = {}
+        waiting: list[tuple[tuple[str, Names], bool]] = [(("write_report", ()), False)]
+        while waiting:
+            job, seen = waiting.pop()
+            if seen:
+                found[job] = None
+            elif job not in found:
+                waiting.append((job, True))
+                described = self._job(*job)
+                before = [*described.after.values(), *described.read()]
+                waiting += [((output.rule, output.names), False) for output in before]
+        return list(found)
+
+    def _describe(self, rule: str, names: Names) -> Job:
         return getattr(self, f"_{rule}")(**dict(names))
 
-    def _sign(self, rule: str, names: tuple[tuple[str, str], ...]) -> str:
+    def _sign(self, rule: str, names: Names) -> str:
         job = self._job(rule, names)
-        return signature(job.settings, code_of(self._scripts / f"{rule}.py", job.modules), job.upstream)
+        upstream = {self._signature(read.rule, read.names) for read in job.read()}
+        return signature(self._settings(rule, names), code_of(SCRIPTS / f"{rule}.py", job.modules), upstream)
+
+    # ---- datasets, tokenizers, weights
 
     def _prepare_dataset(self, release: str) -> Job:
-        corpus = self._sweep.releases()[release]
-        settings = {"release": corpus.entry["release"], "url": corpus.entry.get("url")}
-        if corpus.file is not None:
-            inside = [corpus.file] if corpus.file.is_file() else filter(Path.is_file, corpus.file.rglob("*"))
-            names = {path: str(path.relative_to(corpus.file)) for path in inside}  # files' names decide about splits
-            settings["content"] = {name: self._digests.one(path) for path, name in names.items()}
-        return Job(settings)
-
-    def _train_tokenizer(self, tokenizer: str) -> Job:
-        owner = self._sweep.tokenizers()[tokenizer].owner
-        corpus = self._sweep.training_corpus(owner)
-        settings = {
-            "texts": self._training_texts(owner),
-            "vocabulary_size": owner["tokenizer"]["vocabulary_size"],
-            "mask": "masking" in owner["training"],
-        }
-        return Job(settings, self._preparation(corpus))
-
-    def _write_tokenizer(self, tokenizer: str) -> Job:
-        corpus = self._sweep.training_corpus(self._sweep.tokenizers()[tokenizer].owner)
-        return Job({"entry": reading(corpus.entry)})
-
-    def _train_language_model(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        made_with, upstream = self._tokenizer(row.tokenizer)
-        settings = {"tokenizer": made_with, "texts": self._training_texts(row.entry), **self._training(row)}
-        return Job(settings, [*upstream, *self._preparation(self._sweep.training_corpus(row.entry))])
-
-    def _train_word_vectors(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        corpus = self._sweep.training_corpus(row.entry)
-        training = {key: value for key, value in row.entry["training"].items() if key != "dataset"}
-        return Job({"texts": self._texts(corpus), "training": training}, self._preparation(corpus))
-
-    def _fine_tune_language_model(self, model: str) -> Job:
-        return self._fine_tuning(model)
-
-    def _fine_tune_classifier(self, model: str) -> Job:
-        return self._fine_tuning(model)
-
-    def _train_lora_embedding(self, model: str) -> Job:
-        return self._fine_tuning(model)
-
-    def _fine_tuning(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        base, checkpoint = row.start
-        made_with, upstream = self._tokenizer(row.tokenizer)
-        read = self._sweep.training_corpora(row.entry)
-        source, of_base = self._weights(base, checkpoint.name)
-        training = {key: value for key, value in row.entry["training"].items() if key not in read}
-        settings = {
-            "tokenizer": made_with,
-            "texts": {key: self._texts(corpus, row.reads_labels) for key, corpus in read.items()},
-            "base": {"name": base.known_as(checkpoint.name), "source": source, **base.loading("float32")},
-            "kind": row.kind,
-            "training": training,
-            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(row.entry).values()],
-        }
-        prepared = [signature for corpus in read.values() for signature in self._preparation(corpus)]
-        return Job(settings, [*upstream, *of_base, *prepared])
-
-    def _train_grokking(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        made_with, upstream = self._tokenizer(row.tokenizer)
-        texts = self._training_texts(row.entry)
-        return Job({"tokenizer": made_with, "texts": texts, **self._training(row)}, upstream)
-
-    def _training(self, model: Model) -> dict[str, Any]:
-        training = model.entry["training"]
-        elsewhere = {"dataset", "validation_fraction", "fraction"}  # in the texts
-        if training.get("initialization") == "transformers":
-            elsewhere.add("embedding_std")
-        return {
-            "architecture": model.entry["architecture"],
-            "training": {key: value for key, value in training.items() if key not in elsewhere},
-            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()],
-        }
+        return Job(partial(self._shaping.release, self._sweep.releases()[release]))
 
     def _fetch_tokenizer(self, tokenizer: str) -> Job:
-        owner = self._sweep.tokenizers()[tokenizer].owner
+        owner = self._tokenizers[tokenizer].owner
         hub, revision = owner["hub"], owner["revision"]
         if "{" in hub:  # one repository for each checkpoint: the last one's
             hub = hub.replace("{checkpoint}", list(offered_checkpoints(owner))[-1])
-        return Job({"hub": hub, "revision": revision, "code": owner["trust_remote_code"]})
+        return Job(lambda: {"hub": hub, "revision": revision, "code": owner["trust_remote_code"]})
+
+    def _train_tokenizer(self, tokenizer: str) -> Job:
+        owner = self._tokenizers[tokenizer].owner
+        corpus = self._sweep.training_corpus(owner)
+
+        def settings() -> dict[str, Any]:
+            return {
+                "texts": self._shaping.training_texts(owner),
+                "vocabulary_size": owner["tokenizer"]["vocabulary_size"],
+                "mask": "masking" in owner["training"],
+            }
+
+        return Job(settings, self._prepared(corpus), corpora=(corpus,))
+
+    def _write_tokenizer(self, tokenizer: str) -> Job:
+        corpus = self._sweep.training_corpus(self._tokenizers[tokenizer].owner)
+        return Job(lambda: {"entry": reading(corpus.entry)})
 
     def _fetch_checkpoint(self, model: str, checkpoint: str) -> Job:
         row = self._sweep.known[model]
         hub, revision = row.hub(checkpoint)
         options = {"code": row.entry["trust_remote_code"], "adapter": row.base is not None}
-        return Job({"hub": hub, "revision": revision, "options": options})
+        return Job(lambda: {"hub": hub, "revision": revision, "options": options})
+
+    # ---- trainings
+
+    def _train_language_model(self, model: str) -> Job:
+        row = self._sweep.known[model]
+        corpus = self._sweep.training_corpus(row.entry)
+        inputs = self._tokenizer(row.tokenizer) | self._prepared(corpus)
+        return Job(partial(self._from_scratch, row), inputs, corpora=(corpus,))
+
+    def _train_grokking(self, model: str) -> Job:
+        row = self._sweep.known[model]
+        return Job(partial(self._from_scratch, row), self._tokenizer(row.tokenizer))
+
+    def _from_scratch(self, model: Model) -> dict[str, Any]:
+        return {
+            "tokenizer": self._shaping.tokenizer(model.tokenizer),
+            "texts": self._shaping.training_texts(model.entry),
+            **self._shaping.training(model),
+        }
+
+    def _train_word_vectors(self, model: str) -> Job:
+        row = self._sweep.known[model]
+        corpus = self._sweep.training_corpus(row.entry)
+        training = {key: value for key, value in row.entry["training"].items() if key != "dataset"}
+        return Job(
+            lambda: {"texts": self._shaping.texts(corpus), "training": training},
+            self._prepared(corpus),
+            corpora=(corpus,),
+        )
+
+    def _fine_tune_language_model(self, model: str) -> Job:
+        return self._from_base(model)
+
+    def _fine_tune_classifier(self, model: str) -> Job:
+        return self._from_base(model)
+
+    def _train_lora_embedding(self, model: str) -> Job:
+        return self._from_base(model)
+
+    def _from_base(self, model: str) -> Job:
+        row = self._sweep.known[model]
+        base, checkpoint = row.start
+        read = tuple(self._sweep.training_corpora(row.entry).values())
+        inputs = self._tokenizer(row.tokenizer) | self._weights((base, checkpoint.name)) | self._prepared(*read)
+        return Job(partial(self._shaping.training_from_base, row), inputs, corpora=read)
+
+    # ---- tokens and their vectors
 
     def _sample_tokens(self, tokenizer: str, dataset: str) -> Job:
-        made_with = self._sweep.tokenizers()[tokenizer]
+        made_with = self._tokenizers[tokenizer]
         corpus = self._sweep.corpus(dataset, made_with.owner)
         tokens = dict(self._sweep.config["tokens"])
         tokens |= {key: made_with.options[key] for key in ("max_length",) if key in made_with.options}
         if tokens["choose"] == "first":
             tokens.pop("sequence_seed")
-        settings, upstream = self._tokenizer(made_with)
-        settings |= {"texts": self._texts(corpus), "tokens": tokens}
-        if dataset in PARTS:
-            of_training = self._training_texts(made_with.owner)
-            share = "trained_fraction" if made_with.owner["train"] == "grokking" else "held_out_fraction"
-            settings["part"] = {"name": PARTS[dataset], "seed": of_training["seed"], share: of_training["fraction"]}
+
+        def settings() -> dict[str, Any]:
+            texts = {"texts": self._shaping.texts(corpus), "tokens": tokens}
+            return self._shaping.tokenizer(made_with) | texts | self._shaping.part(dataset, made_with.owner)
+
         modules = ("idsweep.data.equations",) if corpus.entry["loader"] == "equations" else ()
-        return Job(settings, [*upstream, *self._preparation(corpus)], modules)
+        return Job(settings, self._tokenizer(made_with) | self._prepared(corpus), modules, (corpus,))
 
     def _sample_vocabulary(self, tokenizer: str) -> Job:
-        made_with = self._sweep.tokenizers()[tokenizer]
-        settings, upstream = self._tokenizer(made_with)
+        made_with = self._tokenizers[tokenizer]
         chosen = dict(self._sweep.config["vocabulary"])
-        if (counted_in := chosen.pop("counted_in")) is not None:
-            corpus = self._sweep.corpora[safe(counted_in)]
-            settings["counted_in"] = self._texts(corpus)
-            upstream = [*upstream, *self._preparation(corpus)]
-        settings["vocabulary"] = chosen
-        return Job(settings, upstream, self._static_modules(made_with.owner))
+        name = chosen.pop("counted_in")
+        corpus = None if name is None else self._sweep.corpora[safe(name)]
 
-    def _tokenizer(self, tokenizer: Tokenizer) -> tuple[dict[str, Any], list[str]]:
-        """What of a tokenizer shapes the tokens, and the jobs that make it."""
-        if tokenizer.owner["kind"] == "static":
-            return self._static(tokenizer)
-        trusted = tokenizer.owner["trust_remote_code"]
-        options = {
-            key: tokenizer.options[key] for key in ("prefix_space", "truncation_side") if key in tokenizer.options
+        def settings() -> dict[str, Any]:
+            counted = {} if corpus is None else {"counted_in": self._shaping.texts(corpus)}
+            return self._shaping.tokenizer(made_with) | counted | {"vocabulary": chosen}
+
+        read = () if corpus is None else (corpus,)
+        inputs = self._tokenizer(made_with) | self._prepared(*read)
+        return Job(settings, inputs, self._static_modules(made_with.owner), read)
+
+    def _prepare_embeddings(self, model: str, checkpoint: str) -> Job:
+        row = self._sweep.models[model]
+        jobs = {
+            dataset: {"model": model, "checkpoint": checkpoint, "dataset": dataset}
+            for dataset in sorted(self._sweep.datasets)
         }
-        settings: dict[str, Any] = {"options": options | {"trust_remote_code": trusted}}
-        if tokenizer.folder is None:
-            return settings, [self.signature(tokenizer.made_by, tokenizer=tokenizer.name)]
-        settings["files"] = self._digests.of(tokenizer_files(tokenizer.folder, trusted))
-        settings["identity"] = tokenizer_identity(tokenizer.folder)
-        return settings, []
 
-    def _static(self, vectors: Tokenizer) -> tuple[dict[str, Any], list[str]]:
-        """What of a file of static vectors shapes its rows and words, and the jobs that make it."""
-        if (file := vectors.folder) is None:
-            format, made_by = "word2vec_binary", self.signature(vectors.made_by, model=vectors.name)
-            return {"vectors": {"format": format}}, [made_by]
-        endings = "".join(file.suffixes)
-        held = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
-        return {"vectors": held}, []
+        def settings() -> dict[str, Any]:
+            passes = {
+                dataset: {
+                    "settings": self.settings("extract_embeddings", **names),
+                    "signature": self.signature("extract_embeddings", **names),
+                }
+                for dataset, names in jobs.items()
+            }
+            return {"passes": passes}
 
-    def _static_modules(self, entry: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("idsweep.models.static_vectors",) if entry["kind"] == "static" else ()
+        tokenizer = row.tokenizer.name
+        inputs = {
+            "tokens": [self._tokens(row, dataset) for dataset in jobs],
+            "sequences": [made("sample_tokens", "sequences", tokenizer=tokenizer, dataset=dataset) for dataset in jobs],
+            **(self._tokenizer(row.tokenizer) if self._sweep.masks(row) else {}),
+            **self._loaded(row, checkpoint),
+        }
+        return Job(settings, inputs, self._adapter_modules(row))
 
     def _extract_embeddings(self, model: str, checkpoint: str, dataset: str) -> Job:
         row = self._sweep.models[model]
-        settings, upstream, modules = self._loaded(row, checkpoint)
         of_pass: dict[str, Any] = {"masked": self._sweep.masks(row), "losses": self._sweep.has_losses(row)}
         if self._sweep.config["extraction"]["layers"] == "measured":
             of_pass["layers"] = sorted({*row.layers, *(i for c in row.combinations.values() for i in c.layers)})
-        sampled = self.signature("sample_tokens", tokenizer=row.tokenizer.name, dataset=dataset)
-        if of_pass["masked"]:
-            settings["mask"] = {"trust_remote_code": row.tokenizer.owner["trust_remote_code"]}
-        return Job(settings | {"pass": of_pass} | self._storage(), [sampled, *upstream], modules)
+        masked = of_pass["masked"]
+        mask = {"mask": {"trust_remote_code": row.tokenizer.owner["trust_remote_code"]}} if masked else {}
+        inputs = {
+            "tokens": self._tokens(row, dataset),
+            "sequences": made("sample_tokens", "sequences", tokenizer=row.tokenizer.name, dataset=dataset),
+            **(self._tokenizer(row.tokenizer) if masked else {}),
+            **self._loaded(row, checkpoint),
+        }
+        return Job(
+            lambda: self._shaping.loaded(row, checkpoint) | mask | {"pass": of_pass} | self._storage,
+            inputs,
+            self._adapter_modules(row),
+            after={"prepared": made("prepare_embeddings", "prepared", model=model, checkpoint=checkpoint)},
+        )
 
     def _extract_vocabulary(self, model: str, checkpoint: str) -> Job:
         row = self._sweep.models[model]
-        sampled = self.signature("sample_vocabulary", tokenizer=row.tokenizer.name)
+        inputs = {"tokens": self._tokens(row, VOCABULARY), **self._loaded(row, checkpoint)}
+        stored = {"matrices": row.matrices} | self._storage
         if row.kind == "static":
-            settings, upstream = self._static(row.tokenizer)
-            settings |= {"matrices": row.matrices} | self._storage()
-            return Job(settings, [sampled, *upstream], self._static_modules(row.entry))
-        settings, upstream, modules = self._loaded(row, checkpoint)
-        settings["model"].pop("attention", None)  # there is no forward pass
-        return Job(settings | {"matrices": row.matrices} | self._storage(), [sampled, *upstream], modules)
+            return Job(
+                lambda: self._shaping.static_vectors(row.tokenizer) | stored, inputs, self._static_modules(row.entry)
+            )
 
-    def _storage(self) -> dict[str, str]:
-        return {"storage": self._sweep.config["extraction"]["storage"]}
+        def settings() -> dict[str, Any]:
+            loaded = self._shaping.loaded(row, checkpoint)
+            loaded["model"].pop("attention", None)  # there is no forward pass
+            return loaded | stored
 
-    def _loaded(self, model: Model, checkpoint: str) -> tuple[dict[str, Any], list[str], tuple[str, ...]]:
-        """How a checkpoint is loaded and what it is made of, the jobs that make it, and modules that are loaded by name."""
-        source, upstream = self._weights(model, checkpoint)
-        settings = {"model": model.loading(self._sweep.config["extraction"]["dtype"]), "source": source}
-        if model.base is None:
-            return settings, upstream, ()
-        settings["base"], of_base = self._weights(model.base[0], model.base[1].name)
-        return settings, [*upstream, *of_base], ("idsweep.models.adapters",)
+        return Job(settings, inputs, self._adapter_modules(row))
 
-    def _weights(self, model: Model, checkpoint: str) -> tuple[dict[str, Any], list[str]]:
-        if model.source == "train":
-            return {"trained": checkpoint}, [self.signature(model.made_by, model=model.name)]
-        if model.folder is None:
-            hub, revision = model.hub(checkpoint)
-            fetched = self.signature("fetch_checkpoint", model=model.name, checkpoint=checkpoint)
-            return {"hub": hub, "revision": revision}, [fetched]
-        folder = model.weights(checkpoint)
-        if model.base is not None:
-            files = adapter_files(folder, whole=False)
-        else:
-            files = model_files(folder, trust_remote_code=model.entry["trust_remote_code"], whole=False)
-        return {"files": self._digests.of(files)}, []
+    # ---- clouds and their dimensions
 
     def _find_neighbors(self, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
-        names = {"model": model, "checkpoint": checkpoint}
-        if dataset == VOCABULARY:
-            made_by = self.signature("extract_vocabulary", **names)
-        else:
-            made_by = self.signature("extract_embeddings", dataset=dataset, **names)
+        row = self._sweep.models[model]
+        inputs = {"embeddings": self._embeddings(model, checkpoint, dataset), "tokens": self._tokens(row, dataset)}
         modules = ("idsweep.neighbors.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
-        return Job(self._cloud(model, dataset, cloud), [made_by], modules)
+        return Job(partial(self._shaping.cloud, row, dataset, cloud), inputs, modules)
 
     def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str) -> Job:
-        items = self._sweep.items(set, cloud)
-        settings = self._cloud(model, dataset, cloud)
-        settings["representations"] = self._sweep.blocks(self._sweep.models[model], dataset)[layers]
-        points = settings["points"]
-        of_cloud = {key: points[key] for key in ("number", "sequences", "seed", "noise", "noise_seed", "tokens")}
-        settings |= {
-            "tolerance": self._sweep.config["scales"]["tolerance"],
-            "estimates": [
-                {
-                    "name": label(item),
-                    "estimator": item["estimator"],
-                    "scope": item["scope"],
-                    "parameters": all_parameters(item),
-                }
-                for item in items
-            ],
-            "identity": {
-                "set": set,
-                **self._identity(model, checkpoint, dataset),
-                "cloud": cloud,
-                **{f"cloud_{key}": value for key, value in of_cloud.items()},
-            },
-        }
-        names = {"model": model, "checkpoint": checkpoint, "dataset": dataset, "cloud": cloud}
-        upstream = [self.signature("find_neighbors", **names)]
-        return Job(settings, upstream, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
-
-    def _identity(self, model: str, checkpoint: str, dataset: str) -> dict[str, Any]:
         row = self._sweep.models[model]
-        return {
-            "model": model,
-            "group": row.group,
-            "seed": row.seed,
-            "checkpoint": checkpoint,
-            "step": row.checkpoints[checkpoint].step,
-            "dataset": dataset,
-            "split": None if dataset == VOCABULARY else self._sweep.datasets[dataset].split,
-        }
+        items = self._sweep.items(set, cloud)
 
-    def _cloud(self, model: str, dataset: str, cloud: str) -> dict[str, Any]:
-        """What makes the cloud of each representation, and its neighbour graphs."""
-        chosen = self._sweep.config
-        scales = {key: chosen["scales"][key] for key in ("halvings", "seed")}
-        combinations = {} if dataset == VOCABULARY else self._sweep.models[model].combinations
-        return {
-            "combinations": {name: combination._asdict() for name, combination in combinations.items()},
-            "points": chosen["clouds"][cloud],
-            "neighbors": {"number": self._sweep.neighbors(cloud)},
-            "variants": scales | {"nulls": chosen["nulls"]},
-        }
+        def settings() -> dict[str, Any]:
+            points = self._sweep.config["clouds"][cloud]
+            of_cloud = {key: points[key] for key in ("number", "sequences", "seed", "noise", "noise_seed", "tokens")}
+            return {
+                **self._shaping.cloud(row, dataset, cloud),
+                "representations": self._sweep.blocks(row, dataset)[layers],
+                "tolerance": self._sweep.config["scales"]["tolerance"],
+                "estimates": [
+                    {
+                        "name": label(item),
+                        "estimator": item["estimator"],
+                        "scope": item["scope"],
+                        "parameters": all_parameters(item),
+                    }
+                    for item in items
+                ],
+                "identity": {
+                    "set": set,
+                    **self._shaping.identity(row, checkpoint, dataset),
+                    "cloud": cloud,
+                    **{f"cloud_{key}": value for key, value in of_cloud.items()},
+                },
+            }
+
+        names = {"model": model, "checkpoint": checkpoint, "dataset": dataset, "cloud": cloud}
+        inputs = {"neighbors": made("find_neighbors", "neighbors", **names), "tokens": self._tokens(row, dataset)}
+        if self._needs_vectors[set]:
+            inputs["embeddings"] = self._embeddings(model, checkpoint, dataset)
+        return Job(settings, inputs, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
 
     def _describe_tokens(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
-        names = {"model": model, "checkpoint": checkpoint, "dataset": dataset}
         row = self._sweep.models[model]
-        upstream = [
-            self.signature("estimate_dimensions", set=set, cloud=cloud, layers=layers, **names)
-            for layers in self._sweep.blocks(row, dataset)
-        ]
-        return Job({"representations": row.representations(dataset)}, upstream)
+        names = {"model": model, "checkpoint": checkpoint, "dataset": dataset}
+        inputs: dict[str, Output | list[Output]] = {
+            "estimates": [
+                made("estimate_dimensions", "estimates", set=set, cloud=cloud, layers=layers, **names)
+                for layers in self._sweep.blocks(row, dataset)
+            ],
+            "tokens": self._tokens(row, dataset),
+        }
+        if dataset != VOCABULARY:
+            sampled = made("sample_tokens", "sequences", tokenizer=row.tokenizer.name, dataset=dataset)
+            inputs |= {"sequences": sampled, "predictions": made("extract_embeddings", "predictions", **names)}
+        return Job(lambda: {"representations": row.representations(dataset)}, inputs)
 
-    def _collect_tokens(self) -> Job:
-        described = [
-            self.signature("describe_tokens", set=set, **names)
-            for cloud in self._sweep.clouds()
-            for names in [cloud.names()]
-            for set in self._sweep.config["estimator_sets"]
-            if self._sweep.items(set, cloud.cloud)
-        ]
-        return Job({}, described)
+    # ---- tables
+
+    def _collect_estimates(self) -> Job:
+        def settings() -> dict[str, Any]:
+            config = self._shaping.config("title", "figures", "reference", "comparisons")
+            return {
+                "representations": self._shaping.representations(),
+                "config": config | {"models": self._shaping.chosen_models()},
+                **self._shaping.missing(),
+            }
+
+        return Job(settings, {"estimates": self.estimates(self._clouds)})
+
+    def _collect_training(self) -> Job:
+        trained = self._sweep.trained()
+
+        def settings() -> dict[str, Any]:
+            return {"trained": [*map(self._shaping.run, trained)], "brought": self._shaping.brought_metrics()}
+
+        return Job(settings, {"metrics": [made(model.made_by, "metrics", model=model.name) for model in trained]})
+
+    def _collect_reference(self) -> Job:
+        return Job(self._shaping.reference)
 
     def _collect_losses(self) -> Job:
-        made = [
-            (model, checkpoint, dataset)
-            for model, checkpoint, dataset in self._sweep.passes()
-            if dataset != VOCABULARY and self._sweep.has_losses(model)
+        rows = [
+            self._shaping.identity(model, checkpoint.name, dataset) for model, checkpoint, dataset in self._with_losses
         ]
-        rows = [self._identity(model.name, checkpoint.name, dataset) for model, checkpoint, dataset in made]
-        upstream = [
-            self.signature("extract_embeddings", model=model.name, checkpoint=checkpoint.name, dataset=dataset)
-            for model, checkpoint, dataset in made
-        ]
-        return Job({"rows": rows}, upstream)
+        inputs = {
+            "predictions": [self._predictions(*one) for one in self._with_losses],
+            "tokens": [self._tokens(model, dataset) for model, _, dataset in self._with_losses],
+        }
+        return Job(lambda: {"rows": rows}, inputs)
 
     def _collect_shifts(self) -> Job:
         pairs = comparisons.pairs(self._sweep)
@@ -356,44 +397,48 @@ class Staleness:
             {"model": pair.model.name, "base": pair.base.name, "base_checkpoint": pair.checkpoint.name}
             for pair in pairs
         ]
-        models = {pair.model.name for pair in pairs}
-        bases = {(pair.base.name, pair.checkpoint.name) for pair in pairs}
-        read = self._estimates_of(
-            lambda cloud: cloud.model.name in models or (cloud.model.name, cloud.checkpoint.name) in bases
+        clouds = self._compared(lambda model: model.checkpoints.values())
+        tokens = [self._tokens(cloud.model, cloud.dataset) for cloud in clouds for _ in self._sweep.estimates(cloud)]
+        return Job(lambda: {"compared": compared}, {"estimates": self.estimates(clouds), "tokens": tokens})
+
+    def _collect_tokens(self) -> Job:
+        described = [
+            {"set": set, **cloud.names()}
+            for cloud in self._clouds
+            for set in self._sweep.config["estimator_sets"]
+            if self._sweep.items(set, cloud.cloud)
+        ]
+        return Job(
+            dict, {table: [made("describe_tokens", table, **names) for names in described] for table in OF_TOKENS}
         )
-        return Job({"compared": compared}, read)
-
-    def _collect_estimates(self) -> Job:
-        settings = {
-            "representations": self._representations(),
-            "config": self._shaping_config("title", "figures", "reference", "comparisons")
-            | {"models": self._chosen_to_measure()},
-            **self._missing(),
-        }
-        return Job(settings, self._all_estimates())
-
-    def _collect_training(self) -> Job:
-        trained = self._sweep.trained()
-        settings = {
-            "trained": [_run(model) for model in trained],
-            "brought": [
-                _run(model) | {"metric": metric, "ending": file.suffix, "content": self._digests.one(file)}
-                for model, metric, file in self._sweep.brought_metrics()
-            ],
-        }
-        return Job(settings, [self.signature(model.made_by, model=model.name) for model in trained])
-
-    def _collect_reference(self) -> Job:
-        file = self._sweep.config.get("reference")
-        return Job({"content": file and self._digests.one(Path(file))})
 
     def _detect_events(self) -> Job:
-        return Job({}, [self._table("local"), self._table("training")])
+        return Job(dict, {"local": self._table("local"), "training": self._table("training")})
 
     def _write_csv(self, table: str) -> Job:
-        return Job({}, [self._table(table)])
+        return Job(dict, {"table": self._table(table)})
+
+    # ---- figures and the report
 
     def _draw_figure(self, figure: str) -> Job:
+        def settings() -> dict[str, Any]:
+            options = {"options": self._figure_options(figure)}
+            return options | {"representations": self._shaping.representations()} | self._shaping.missing()
+
+        inputs = {table: self._drawn(table) for table in figures.tables(figure)}
+        return Job(settings, inputs, (f"idsweep.figures.{figure}",))
+
+    def _drawn(self, table: str) -> Output | list[Output]:
+        """What a figure reads as one of its tables; some are estimates and log-probabilities as they are."""
+        if table == "pointwise":
+            return self.estimates([c for c in self._clouds if c.checkpoint == c.model.last_checkpoint])
+        if table == "compared":
+            return self.estimates(self._compared(lambda model: figure_checks.shifted(self._sweep, model)))
+        if table == "predictions":
+            return [self._predictions(*one) for one in self._with_losses if one[1] == one[0].last_checkpoint]
+        return self._table(table)
+
+    def _figure_options(self, figure: str) -> dict[str, Any]:
         given = self._sweep.config["figures"].get(figure) or {}
         options = {key: value for key, value in given.items() if value is not None or key not in NAMING}
         if "static" in figures.options(figure):
@@ -407,9 +452,7 @@ class Staleness:
             options["base"] = safe(options["base"])
         for key in options.keys() & {"models", "static"}:
             options[key] = [model for name in options[key] for model in self._named(safe(name))]
-        upstream = [signature for table in figures.tables(figure) for signature in self._tables(table)]
-        settings = {"options": options, "representations": self._representations(), **self._missing()}
-        return Job(settings, upstream, (f"idsweep.figures.{figure}",))
+        return options
 
     def _named(self, name: str) -> list[str]:
         """The models that a name in a figure's options stands for: that of an entry or a group for all its runs."""
@@ -419,98 +462,118 @@ class Staleness:
         )
 
     def _describe_sweep(self) -> Job:
-        return Job({"config": self._shaping_config(), **self._missing()}, self._all_estimates())
+        tables = {"tables": [self._table("local"), self._table("global")]}
+        return Job(lambda: {"config": self._shaping.config(), **self._shaping.missing()}, tables)
 
     def _write_report(self) -> Job:
-        figures = [self.signature("draw_figure", figure=figure) for figure in self._sweep.config["figures"]]
-        texts = self._digests.of((self._scripts.parent / "report").glob("*.rst"))
-        return Job({"title": self._sweep.config["title"], "texts": texts}, [*figures, self.signature("describe_sweep")])
+        def settings() -> dict[str, Any]:
+            texts = self._digests.of((SCRIPTS.parent / "report").glob("*.rst"))
+            return {"title": self._sweep.config["title"], "texts": texts}
 
-    def _table(self, table: str) -> str:
-        return self.signature(MADE_BY[table])
+        tables = table_names(self._sweep)
+        inputs = {
+            "figures": [
+                made("draw_figure", ending, figure=figure)
+                for figure in self._sweep.config["figures"]
+                for ending in outputs("draw_figure")
+            ],
+            "tables": [one for table in tables for one in (self._table(table), made("write_csv", "csv", table=table))],
+            "about": made("describe_sweep", "about"),
+        }
+        return Job(settings, inputs)
 
-    def _tables(self, table: str) -> Iterable[str]:
-        """What a figure's table is made of; some are no files, but estimates and log-probabilities as they are."""
-        made_of = {"pointwise": self._all_estimates, "compared": self._all_estimates, "predictions": self._passes}
-        return made_of[table]() if table in made_of else [self._table(table)]
+    # ---- what several rules read
 
-    def _passes(self) -> list[str]:
+    def estimates(self, clouds: Iterable[Cloud]) -> list[Output]:
+        """Every file of estimates of some clouds."""
         return [
-            self.signature("extract_embeddings", model=model.name, checkpoint=checkpoint.name, dataset=dataset)
-            for model, checkpoint, dataset in self._sweep.passes()
-            if dataset != VOCABULARY
+            made("estimate_dimensions", "estimates", set=set, layers=layers, **names)
+            for cloud in clouds
+            for names in [cloud.names()]
+            for set, layers in self._sweep.estimates(cloud)
         ]
 
-    @cache  # noqa: B019 - lives as long as the process
-    def _all_estimates(self) -> tuple[str, ...]:
-        return self._estimates_of(lambda cloud: True)
+    def _prepared(self, *corpora: Dataset) -> dict[str, list[Output]]:
+        """The utterances that a rule makes of releases; nothing for other datasets."""
+        releases = sorted({corpus.source for corpus in corpora if corpus.prepared})
+        return {"prepared": [made("prepare_dataset", "corpus", release=release) for release in releases]}
 
-    def _estimates_of(self, wanted: Callable[[Cloud], bool]) -> tuple[str, ...]:
-        return tuple(
-            self.signature("estimate_dimensions", set=set, layers=layers, **cloud.names())
-            for cloud in self._sweep.clouds()
-            if wanted(cloud)
-            for set, layers in self._sweep.estimates(cloud)
-        )
+    def _tokenizer(self, tokenizer: Tokenizer) -> dict[str, Output]:
+        """The tokenizer, or the static vectors that stand for one, where a rule makes it; nothing for one that is simply there."""
+        if tokenizer.made_by is None:
+            return {}
+        if tokenizer.owner["kind"] == "static":
+            return {"tokenizer": made(tokenizer.made_by, "checkpoints", model=tokenizer.name)}
+        return {"tokenizer": made(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name)}
 
-    def _missing(self) -> dict[str, list[str]]:
-        """What tables and figures of a part of the sweep say of the rest."""
-        return {"missing": list(self._sweep.missing)} if self._sweep.missing else {}
+    def _weights(self, *checkpoints: tuple[Model, str]) -> dict[str, list[Output]]:
+        """What rules make of weights; nothing for weights that are simply there."""
+        found = []
+        for model, checkpoint in checkpoints:
+            if model.source == "train":
+                found.append(made(model.made_by, "checkpoints", model=model.name))
+            elif model.source == "hub":
+                found.append(made("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
+        return {"weights": found}
 
-    def _representations(self) -> dict[str, list[str]]:
-        return {
-            model.name: [*model.representations(""), *model.representations(VOCABULARY)]
-            for model in self._sweep.models.values()
-        }
+    def _loaded(self, model: Model, checkpoint: str) -> dict[str, Output | list[Output]]:
+        """A checkpoint's weights, those that its adapters build on, and the training curve beside trained ones for its provenance."""
+        base = [(model.base[0], model.base[1].name)] if model.base else []
+        training = [made(model.made_by, "metrics", model=model.name)] if model.source == "train" else []
+        return self._weights((model, checkpoint), *base) | {"training": training}
 
-    def _shaping_config(self, *without: str) -> Mapping[str, Any]:
-        left_out = {"compute", "keep_embeddings", "keep_neighbors", "partial", "clouds", *without}
-        config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
-        labelled = [model for model in self._sweep.known.values() if model.reads_labels]
-        labelled = {corpus.name for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}
-        used = {
-            "models": {model.name: _shaping_entry(model.entry) for model in self._sweep.models.values()},
-            "datasets": {
-                name: reading(corpus.entry, labels=name in labelled) for name, corpus in self._sweep.corpora.items()
-            },
-        }
-        return config | {"catalog": used}
+    def _tokens(self, model: Model, dataset: str) -> Output:
+        """The sampled tokens of a model on a dataset: one file for all models that share a tokenizer."""
+        if dataset == VOCABULARY:
+            return made("sample_vocabulary", "tokens", tokenizer=model.tokenizer.name)
+        return made("sample_tokens", "tokens", tokenizer=model.tokenizer.name, dataset=dataset)
 
-    def _chosen_to_measure(self) -> dict[str, Any]:
-        """What the sweep chooses of its models, without the metrics that it brings."""
-        return {
-            name: {key: value for key, value in (chosen or {}).items() if key != "metrics"} or None
-            for name, chosen in self._sweep.config["models"].items()
-        }
+    def _embeddings(self, model: str, checkpoint: str, dataset: str) -> Output:
+        if dataset == VOCABULARY:
+            return made("extract_vocabulary", "embeddings", model=model, checkpoint=checkpoint)
+        return made("extract_embeddings", "embeddings", model=model, checkpoint=checkpoint, dataset=dataset)
 
-    def _training_texts(self, owner: Mapping[str, Any]) -> Mapping[str, Any]:
-        training = owner["training"]
-        return {
-            **self._texts(self._sweep.training_corpus(owner)),
-            "fraction": training["fraction" if owner["train"] == "grokking" else "validation_fraction"],
-            "seed": training["seed"],
-        }
+    def _predictions(self, model: Model, checkpoint: Checkpoint, dataset: str) -> Output:
+        names = {"model": model.name, "checkpoint": checkpoint.name, "dataset": dataset}
+        return made("extract_embeddings", "predictions", **names)
 
-    def _preparation(self, corpus: Dataset) -> list[str]:
-        return [self.signature("prepare_dataset", release=corpus.source)] if corpus.prepared else []
+    def _table(self, table: str) -> Output:
+        return made(MADE_BY[table], table)
 
-    def _texts(self, dataset: Dataset, labels: bool = False) -> Mapping[str, Any]:
-        texts = {"dataset": dataset.name, "entry": reading(dataset.entry, labels=labels)}
-        if dataset.prepared:
-            return texts
-        files = corpus_files(dataset.entry)
-        if names_count(dataset.entry):
-            texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
-        return texts | {"content": [self._digests.one(file) for file in files]}
+    def _compared(self, checkpoints: Callable[[Model], Iterable[Checkpoint]]) -> list[Cloud]:
+        """The clouds of models that are compared, at some of their checkpoints, and those of their bases."""
+        pairs = comparisons.pairs(self._sweep)
+        wanted = {(pair.base.name, pair.checkpoint.name) for pair in pairs}
+        wanted |= {(pair.model.name, checkpoint.name) for pair in pairs for checkpoint in checkpoints(pair.model)}
+        return [c for c in self._clouds if (c.model.name, c.checkpoint.name) in wanted and c.dataset != VOCABULARY]
+
+    @cached_property
+    def _clouds(self) -> list[Cloud]:
+        return list(self._sweep.clouds())
+
+    @cached_property
+    def _with_losses(self) -> list[tuple[Model, Checkpoint, str]]:
+        return [one for one in self._sweep.passes() if one[2] != VOCABULARY and self._sweep.has_losses(one[0])]
+
+    @cached_property
+    def _needs_vectors(self) -> dict[str, bool]:
+        return {set: any(map(needs_vectors, items)) for set, items in self._sweep.config["estimator_sets"].items()}
+
+    @property
+    def _storage(self) -> dict[str, str]:
+        return {"storage": self._sweep.config["extraction"]["storage"]}
+
+    def _static_modules(self, entry: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("idsweep.models.static_vectors",) if entry["kind"] == "static" else ()
+
+    def _adapter_modules(self, model: Model) -> tuple[str, ...]:
+        return ("idsweep.models.adapters",) if model.base is not None else ()
 
 
-def _run(model: Model) -> dict[str, Any]:
-    varied = json.dumps(dict(model.varied), sort_keys=True)
-    return {"model": model.name, "group": model.group, "seed": model.seed, "varied": varied}
+def made(rule: str, output: str, **names: str) -> Output:
+    """The output `output` of the job of `rule` whose wildcards have the values `names`."""
+    return Output(rule, _sorted(names), output)
 
 
-def _shaping_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    own = {key: value for key, value in entry.items() if key not in SHAPES_NOTHING}
-    if tokenizer := {key: value for key, value in entry.get("tokenizer", {}).items() if key != "padding_side"}:
-        return own | {"tokenizer": tokenizer}
-    return {key: value for key, value in own.items() if key != "tokenizer"}
+def _sorted(names: Mapping[str, str]) -> Names:
+    return tuple(sorted(names.items()))

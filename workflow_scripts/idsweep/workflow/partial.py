@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from idsweep.config.load import ConfigError
-from idsweep.files.parquet import provenance
+from idsweep.files.parquet import is_current
 from idsweep.sweep import figure_checks
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
-from idsweep.workflow.job_graph import Staleness
+from idsweep.workflow.job_graph import JobGraph
 
 
-def measured_part(sweep: Sweep, staleness: Staleness, path_of: Callable[..., str]) -> Sweep:
+def measured_part(sweep: Sweep, graph: JobGraph) -> Sweep:
     """The sweep without the checkpoints of which an estimate is missing, damaged or stale; they are its `missing`.
 
-    staleness: of the whole sweep. path_of: file of estimates, from what names its job. Figures about what is left out
+    graph: of the whole sweep. Figures about what is left out
     (options that name it, comparisons with it) are left out too, with the reason in `undrawn`.
 
     Raises ConfigError if nothing is measured.
     """
     held: dict[str, Model] = {}
     missing = []
-    complete = _complete(sweep, staleness, path_of)
+    complete = _complete(sweep, graph)
     for model in sweep.models.values():
         checkpoints = {name: made for name, made in model.checkpoints.items() if complete.get((model.name, name), True)}
         missing += [f"{model.name} @ {name}" for name in model.checkpoints if name not in checkpoints]
@@ -53,21 +51,13 @@ def left_out(part: Sweep) -> str:
     return "\n".join(lines)
 
 
-def _complete(sweep: Sweep, staleness: Staleness, path_of: Callable[..., str]) -> dict[tuple[str, str], bool]:
+def _complete(sweep: Sweep, graph: JobGraph) -> dict[tuple[str, str], bool]:
     """Model and checkpoint -> whether all of its estimates are there and current."""
     complete: dict[tuple[str, str], bool] = {}
     for cloud in sweep.clouds():
-        names = cloud.names()
         of_checkpoint = cloud.model.name, cloud.checkpoint.name
-        for set, layers in sweep.estimates(cloud):
+        for estimates in graph.estimates([cloud]):
             if complete.setdefault(of_checkpoint, True):
-                job = {"set": set, "layers": layers, **names}
-                complete[of_checkpoint] = _is_current(path_of(**job), staleness.signature("estimate_dimensions", **job))
+                signature = graph.signature(estimates.rule, **dict(estimates.names))
+                complete[of_checkpoint] = is_current(graph.path(estimates), signature)
     return complete
-
-
-def _is_current(path: str, signature: str) -> bool:
-    try:
-        return Path(path).is_file() and provenance(path).get("signature") == signature
-    except ValueError:
-        return False

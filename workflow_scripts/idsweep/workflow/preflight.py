@@ -6,6 +6,7 @@ for one, the hub where something is fetched here.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.files.atomic import NO_ROOM, free
+from idsweep.workflow.job_graph import JobGraph
 
 SKEW = 10  # seconds by which clocks of machines that share a disk may differ
 
@@ -53,6 +55,19 @@ def no_gpu() -> str | None:
     """A complaint if torch sees no GPU; it is asked in a process of its own, since its import takes seconds and memory."""
     asked = subprocess.run([sys.executable, "-c", ASK_FOR_A_GPU], capture_output=True, text=True)
     return asked.stderr.strip().splitlines()[-1] if asked.returncode else None
+
+
+def from_the_hub(jobs: Iterable[Any], graph: JobGraph) -> tuple[list[tuple[str, str]], list[str]]:
+    """Models (hub id, revision) and datasets (hub id) that some jobs of Snakemake's plan read from the hub."""
+    models, datasets = [], []
+    for job in jobs:
+        if job.rule.name in ("fetch_checkpoint", "fetch_tokenizer"):
+            settings = json.loads(job.params.settings)
+            models.append((settings["hub"], settings["revision"]))
+        elif not job.rule.norun:
+            read = graph.corpora(job.rule.name, **dict(job.wildcards.items()))
+            datasets += [corpus.entry["hub"] for corpus in read if corpus.remote]
+    return models, datasets
 
 
 def no_hub(models: Sequence[tuple[str, str]], datasets: Sequence[str]) -> str | None:

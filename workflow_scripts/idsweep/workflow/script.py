@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import io
 import json
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -30,18 +31,31 @@ VERSIONS_OF = ("numpy", "pyarrow", "numba", "torch", "transformers", "datasets",
 class Job:
     """One running job: its settings and the provenance of its outputs."""
 
-    def __init__(self, snakemake: Any, reads: Iterable[str]) -> None:
-        self.settings: dict[str, Any] = json.loads(snakemake.params.settings)
+    def __init__(
+        self,
+        rule: str,
+        wildcards: Mapping[str, str],
+        settings: dict[str, Any],
+        signature: str,
+        threads: int,
+        reads: Iterable[str],
+    ) -> None:
+        self._settings = settings
         self._started = time.time()
         self._fixed = {
-            "rule": snakemake.rule,
-            "wildcards": dict(snakemake.wildcards.items()),
-            "signature": snakemake.params.signature,
-            "settings": self.settings,
-            "threads": snakemake.threads,
+            "rule": rule,
+            "wildcards": dict(wildcards),
+            "signature": signature,
+            "settings": settings,
+            "threads": threads,
             "versions": versions(),
             "from": [parquet.provenance(path) for path in reads],
         }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What shapes the numbers of this job: a copy, so that nothing a script does to it reaches the provenance."""
+        return copy.deepcopy(self._settings)
 
     def provenance(self, **more: Any) -> dict[str, Any]:
         """Everything that made an output, up to now; `more` adds what only the job knows (device, commit …)."""
@@ -50,6 +64,12 @@ class Job:
             "seconds": round(time.time() - self._started, 3),
         }
         return self._fixed | times | more
+
+    def on_behalf_of(
+        self, rule: str, settings: dict[str, Any], signature: str, reads: Iterable[str], **wildcards: str
+    ) -> Job:
+        """A job of another rule that begins now, and whose work this one does. wildcards: its own beside those of this one."""
+        return Job(rule, self._fixed["wildcards"] | wildcards, settings, signature, self._fixed["threads"], reads)
 
 
 def versions() -> dict[str, str]:
@@ -74,7 +94,14 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
         _configure_logging(log, screen, snakemake.resources.get("log_level", "INFO"), _title(snakemake))
         sys.stdout = sys.stderr = log
         try:
-            yield Job(snakemake, reads)
+            yield Job(
+                snakemake.rule,
+                dict(snakemake.wildcards.items()),
+                json.loads(snakemake.params.settings),
+                snakemake.params.signature,
+                snakemake.threads,
+                reads,
+            )
         except Exception as error:
             traceback.print_exc(file=log)
             reason = f"{REASON}{_told(error, snakemake)}"
@@ -129,15 +156,6 @@ def _told(error: Exception, snakemake: Any) -> str:
     if isinstance(error, OSError) and error.errno in FULL:
         return f"the disk is full ({error}). Make room, then run the same command again."
     return str(error) or type(error).__name__
-
-
-@contextmanager
-def about(what: str) -> Iterator[None]:
-    """Begin the message of a ValueError in the block with what it is about: a file and a layer."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from error
 
 
 def _title(snakemake: Any) -> str:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 LIBRARY = Path(__file__).parents[1]
+SCRIPTS = LIBRARY.parent
+MEMORY = Path(".snakemake/idsweep/digests.json")  # of digests, below the folder in which the workflow runs
 
 # Modules that cannot change a number: whole files, waiting for room, logging, progress, provenance, the version, the choice of a device.
 NEUTRAL = {
@@ -201,7 +203,7 @@ class Digests:
     nothing, an edit that keeps an old time is still seen through the size or the exact time.
     """
 
-    def __init__(self, memory: Path) -> None:
+    def __init__(self, memory: Path = MEMORY) -> None:
         self._memory = memory
         try:
             self._known = json.loads(memory.read_text())

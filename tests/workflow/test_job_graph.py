@@ -1,0 +1,64 @@
+"""What Snakemake plans is what the graph of jobs says: the same jobs, and the same inputs of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from idsweep.config.load import load
+from idsweep.sweep.expand import expand
+from idsweep.workflow.job_graph import JobGraph
+from idsweep.workflow.paths import outputs
+
+from workflow.checkout import MINI, PROJECT, Project
+
+EXPERIMENTS = {path.stem: path for path in sorted((PROJECT / "config/experiments").glob("*.yaml"))}
+
+
+def shortened(given: dict[str, Any]) -> dict[str, Any]:
+    """A sweep with the first two and the last of many checkpoints: a plan of thousands of jobs takes minutes."""
+    sweep = expand(load(given, PROJECT / "config"))
+    models = dict(given["models"])
+    for model in sweep.models.values():
+        if len(names := list(model.checkpoints)) > 6:
+            models[model.catalogued] = (models[model.catalogued] or {}) | {"checkpoints": [*names[:2], names[-1]]}
+    return given | {"models": models}
+
+
+def said_by_the_graph(graph: JobGraph, sweep: str) -> dict[tuple[str, frozenset], tuple[set[str], set[str]]]:
+    """Job -> paths that it reads, and those that it writes."""
+    said = {}
+    for rule, names in graph.jobs():
+        given = [*graph.inputs(rule, **dict(names)).values(), *graph.after(rule, **dict(names)).values()]
+        read = {path for one in given for path in ([one] if isinstance(one, str) else one)}
+        written = {f"results/{sweep}/{pattern.format(**dict(names))}" for pattern in outputs(rule).values()}
+        said[rule, frozenset(names)] = read, written
+    return said
+
+
+@pytest.mark.parametrize("name", ["mini", *EXPERIMENTS])
+def test_snakemake_s_plan_is_the_graph_of_jobs(fresh: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(fresh.folder)
+    given = MINI if name == "mini" else shortened(yaml.safe_load(EXPERIMENTS[name].read_text()))
+    fresh.configure(given)
+    sweep = expand(load(given, PROJECT / "config"))
+    planned = {
+        (job["rule"], frozenset(job["names"].items())): (set(job["input"]), set(job["output"])) for job in fresh.jobs()
+    }
+    assert planned == said_by_the_graph(JobGraph(sweep), sweep.name)
+
+
+def test_signatures_chain_what_jobs_read(tmp_path: Path) -> None:
+    """The upstream of a signature are the makers of the job's inputs: the graph has one list for both."""
+    graph = JobGraph(expand(load(MINI, PROJECT / "config")))
+    maker = {}
+    for rule, names in graph.jobs():
+        for pattern in outputs(rule).values():
+            path = f"results/mini/{pattern.format(**dict(names))}"
+            assert maker.setdefault(path, (rule, names)) == (rule, names), f"{path} has two makers"
+    for rule, names in graph.jobs():
+        given = graph.inputs(rule, **dict(names)).values()
+        for path in (path for one in given for path in ([one] if isinstance(one, str) else one)):
+            assert path in maker, f"{rule} {names} reads {path}, which nothing makes"

@@ -1,0 +1,87 @@
+"""A loaded checkpoint and its passes over sampled sequences: hidden states, log-probabilities and losses as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from idsweep.extraction.forward import extract_hidden_states
+from idsweep.extraction.losses import NO_LOSSES
+from idsweep.extraction.prepared import Pass, make_ahead
+from idsweep.files.parquet import read_table, write_table
+from idsweep.files.vectors import EmbeddingsWriter
+from idsweep.machine.devices import resolve
+from idsweep.models.checkpoints import load_model, number_of_parameters
+from idsweep.models.folders import commit_of
+from idsweep.models.tokenizers import load_tokenizer, mask_token_id
+
+
+class Loaded(NamedTuple):
+    """A checkpoint in memory, and what its files say of it in their provenance."""
+
+    model: nn.Module
+    device: str
+    facts: dict[str, Any]
+
+
+def load_checkpoint(settings: Mapping[str, Any], *, weights: str, adapter: str, device: str) -> Loaded:
+    """Load a checkpoint as the settings of a pass say.
+
+    weights, adapter: folders; adapter is empty for whole checkpoints. device: auto, cpu or cuda.
+    """
+    resolved = resolve(device)
+    base_name = settings.get("base", {}).get("hub")
+    model = load_model(weights, device=resolved, adapter=adapter or None, base_name=base_name, **settings["model"])
+    commits = {"commit": commit_of(weights), "adapter_commit": commit_of(adapter)}
+    return Loaded(model, resolved, {"device": resolved, "n_parameters": number_of_parameters(model), **commits})
+
+
+def run_pass(
+    loaded: Loaded,
+    one: Pass,
+    outputs: Mapping[str, str | Path],
+    *,
+    tokenizer: str,
+    padding_side: str,
+    batch_tokens: int,
+) -> None:
+    """Run a checkpoint over the sampled sequences of one dataset and write what comes of it.
+
+    outputs: paths of embeddings, predictions and losses. tokenizer: folder; needed where tokens are masked.
+    """
+    provenance, of_pass = one.begin().provenance, one.settings["pass"]
+    mask = mask_token_id(load_tokenizer(tokenizer, **one.settings["mask"])) if of_pass["masked"] else None
+
+    def facts() -> dict[str, Any]:
+        return provenance(**loaded.facts)
+
+    with EmbeddingsWriter(outputs["embeddings"], facts, one.settings["storage"]) as file:
+        losses = extract_hidden_states(
+            loaded.model,
+            read_table(one.tokens),
+            read_table(one.sequences),
+            file.write,
+            **of_pass,
+            mask_token=mask,
+            padding_side=padding_side,
+            batch_tokens=batch_tokens,
+            device=loaded.device,
+        )
+    predictions, of_sequences = losses or NO_LOSSES
+    write_table(outputs["predictions"], predictions, facts())
+    write_table(outputs["losses"], of_sequences, facts())
+
+
+def run_passes(
+    passes: Mapping[str, Pass], folder: Path, *, weights: str, adapter: str, device: str, **options: Any
+) -> None:
+    """Load a checkpoint once and make its passes over several datasets ahead, below `folder`: see `prepared.make_ahead`.
+
+    options: those of `run_pass`.
+    """
+    settings = next(iter(passes.values())).settings
+    loaded = load_checkpoint(settings, weights=weights, adapter=adapter, device=device)
+    make_ahead(folder, passes, lambda one, outputs: run_pass(loaded, one, outputs, **options))

@@ -1,0 +1,67 @@
+"""What each rule writes and where: patterns of paths below the folder of a sweep's results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from idsweep.files.representations import VOCABULARY
+
+TOKENIZER = {"tokenizer": "tokenizers/{tokenizer}"}
+TRAINED = {"checkpoints": "training/{model}/checkpoints", "metrics": "training/{model}/metrics.parquet"}
+OF_TOKENS = ("token_groups", "token_extremes", "loss_correlations")
+
+
+def _tables(*names: str) -> dict[str, str]:
+    return {name: f"tables/{name}.parquet" for name in names}
+
+
+# Rule -> output -> pattern. Trainings are alike: see `outputs`.
+OUTPUTS: Mapping[str, Mapping[str, str]] = {
+    "prepare_dataset": {"corpus": "corpora/{release}.parquet"},
+    "fetch_tokenizer": TOKENIZER,
+    "train_tokenizer": TOKENIZER,
+    "write_tokenizer": TOKENIZER,
+    "fetch_checkpoint": {"weights": "checkpoints/{model}/{checkpoint}"},
+    "sample_tokens": {
+        "tokens": "tokens/{tokenizer}/{dataset}.parquet",
+        "sequences": "sequences/{tokenizer}/{dataset}.parquet",
+    },
+    "sample_vocabulary": {"tokens": f"tokens/{{tokenizer}}/{VOCABULARY}.parquet"},
+    "prepare_embeddings": {"prepared": "passes/{model}/{checkpoint}/prepared.json"},
+    "extract_embeddings": {
+        "embeddings": "embeddings/{model}/{checkpoint}/{dataset}.parquet",
+        "predictions": "predictions/{model}/{checkpoint}/{dataset}.parquet",
+        "losses": "losses/{model}/{checkpoint}/{dataset}.parquet",
+    },
+    "extract_vocabulary": {"embeddings": f"embeddings/{{model}}/{{checkpoint}}/{VOCABULARY}.parquet"},
+    "find_neighbors": {"neighbors": "neighbors/{model}/{checkpoint}/{dataset}/{cloud}.parquet"},
+    "estimate_dimensions": {
+        "estimates": "estimates/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.parquet",
+    },
+    "describe_tokens": {
+        name: f"token_tables/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}/{name}.parquet"
+        for name in OF_TOKENS
+    },
+    "collect_estimates": _tables("local", "global"),
+    "collect_training": _tables("training"),
+    "collect_reference": _tables("reference"),
+    "collect_losses": _tables("losses"),
+    "collect_shifts": _tables("shifts"),
+    "collect_tokens": _tables(*OF_TOKENS),
+    "detect_events": _tables("events", "leads", "correlations"),
+    "write_csv": {"csv": "tables/{table}.csv"},
+    "draw_figure": {ending: f"figures/{{figure}}.{ending}" for ending in ("pdf", "png", "svg")},
+    "describe_sweep": {"about": "about.html"},
+    "write_report": {"report": "report.html"},
+}
+MADE_BY = {
+    name: rule
+    for rule, written in OUTPUTS.items()
+    for name, pattern in written.items()
+    if pattern == f"tables/{name}.parquet"
+}
+
+
+def outputs(rule: str) -> Mapping[str, str]:
+    """Output -> pattern of what a rule writes; of every training, checkpoints and metrics."""
+    return OUTPUTS.get(rule, TRAINED)

@@ -1,0 +1,214 @@
+"""What of a sweep's parts shapes numbers: of texts, tokenizers, weights, point clouds and the configuration, as plain JSON values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from idsweep.data.entries import corpus_files, names_count, reading
+from idsweep.files.representations import VOCABULARY
+from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
+from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints
+from idsweep.sweep.sweep import PARTS, Dataset, Sweep
+from idsweep.workflow.signature import Digests
+
+# Keys of a catalog entry that change no number: places, and what serves planning.
+SHAPES_NOTHING = ("package", "path", "size_gb", "width")
+
+
+class Shaping:
+    """What shapes numbers, of the parts of one sweep; local files by their contents."""
+
+    def __init__(self, sweep: Sweep, digests: Digests) -> None:
+        self._sweep = sweep
+        self._digests = digests
+
+    def release(self, corpus: Dataset) -> dict[str, Any]:
+        """Of the release of a dialogue dataset."""
+        settings = {"release": corpus.entry["release"], "url": corpus.entry.get("url")}
+        if corpus.file is not None:
+            inside = [corpus.file] if corpus.file.is_file() else filter(Path.is_file, corpus.file.rglob("*"))
+            names = {path: str(path.relative_to(corpus.file)) for path in inside}  # files' names decide about splits
+            settings["content"] = {name: self._digests.one(path) for path, name in names.items()}
+        return settings
+
+    def texts(self, dataset: Dataset, labels: bool = False) -> dict[str, Any]:
+        """Of a dataset's texts; labels: with their labels."""
+        texts = {"dataset": dataset.name, "entry": reading(dataset.entry, labels=labels)}
+        if dataset.prepared:
+            return texts
+        files = corpus_files(dataset.entry)
+        if names_count(dataset.entry):
+            texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
+        return texts | {"content": [self._digests.one(file) for file in files]}
+
+    def training_texts(self, owner: Mapping[str, Any]) -> dict[str, Any]:
+        """Of what a catalog entry is trained on, and how that is split."""
+        training = owner["training"]
+        return {
+            **self.texts(self._sweep.training_corpus(owner)),
+            "fraction": training["fraction" if owner["train"] == "grokking" else "validation_fraction"],
+            "seed": training["seed"],
+        }
+
+    def part(self, dataset: str, owner: Mapping[str, Any]) -> dict[str, Any]:
+        """Of the part of a training's texts that `trained_on` and `held_out` stand for; nothing of other datasets."""
+        if dataset not in PARTS:
+            return {}
+        texts = self.training_texts(owner)
+        share = "trained_fraction" if owner["train"] == "grokking" else "held_out_fraction"
+        return {"part": {"name": PARTS[dataset], "seed": texts["seed"], share: texts["fraction"]}}
+
+    def tokenizer(self, tokenizer: Tokenizer) -> dict[str, Any]:
+        """Of a tokenizer, or of the file of static vectors that stands for one."""
+        if tokenizer.owner["kind"] == "static":
+            return self.static_vectors(tokenizer)
+        trusted = tokenizer.owner["trust_remote_code"]
+        options = {
+            key: tokenizer.options[key] for key in ("prefix_space", "truncation_side") if key in tokenizer.options
+        }
+        settings: dict[str, Any] = {"options": options | {"trust_remote_code": trusted}}
+        if tokenizer.folder is not None:
+            settings["files"] = self._digests.of(tokenizer_files(tokenizer.folder, trusted))
+            settings["identity"] = tokenizer_identity(tokenizer.folder)
+        return settings
+
+    def static_vectors(self, vectors: Tokenizer) -> dict[str, Any]:
+        """Of a file of static vectors, its rows and words."""
+        if (file := vectors.folder) is None:
+            return {"vectors": {"format": "word2vec_binary"}}
+        endings = "".join(file.suffixes)
+        held = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
+        return {"vectors": held}
+
+    def weights(self, model: Model, checkpoint: str) -> dict[str, Any]:
+        """Of one checkpoint's weights: where they come from, or what the local files hold."""
+        if model.source == "train":
+            return {"trained": checkpoint}
+        if model.folder is None:
+            hub, revision = model.hub(checkpoint)
+            return {"hub": hub, "revision": revision}
+        folder = model.weights(checkpoint)
+        if model.base is not None:
+            files = adapter_files(folder, whole=False)
+        else:
+            files = model_files(folder, trust_remote_code=model.entry["trust_remote_code"], whole=False)
+        return {"files": self._digests.of(files)}
+
+    def loaded(self, model: Model, checkpoint: str) -> dict[str, Any]:
+        """Of how a checkpoint is loaded, and what it is made of."""
+        settings = {
+            "model": model.loading(self._sweep.config["extraction"]["dtype"]),
+            "source": self.weights(model, checkpoint),
+        }
+        if model.base is not None:
+            settings["base"] = self.weights(model.base[0], model.base[1].name)
+        return settings
+
+    def training(self, model: Model) -> dict[str, Any]:
+        """Of a training from scratch, but for its texts and tokenizer."""
+        training = model.entry["training"]
+        elsewhere = {"dataset", "validation_fraction", "fraction"}  # in the texts
+        if training.get("initialization") == "transformers":
+            elsewhere.add("embedding_std")
+        return {
+            "architecture": model.entry["architecture"],
+            "training": {key: value for key, value in training.items() if key not in elsewhere},
+            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()],
+        }
+
+    def training_from_base(self, model: Model) -> dict[str, Any]:
+        """Of a training that starts from the weights of another model."""
+        base, checkpoint = model.start
+        read = self._sweep.training_corpora(model.entry)
+        source = self.weights(base, checkpoint.name)
+        return {
+            "tokenizer": self.tokenizer(model.tokenizer),
+            "texts": {key: self.texts(corpus, model.reads_labels) for key, corpus in read.items()},
+            "base": {"name": base.known_as(checkpoint.name), "source": source, **base.loading("float32")},
+            "kind": model.kind,
+            "training": {key: value for key, value in model.entry["training"].items() if key not in read},
+            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()],
+        }
+
+    def cloud(self, model: Model, dataset: str, cloud: str) -> dict[str, Any]:
+        """Of the point cloud of each representation, and its neighbour graphs."""
+        chosen = self._sweep.config
+        scales = {key: chosen["scales"][key] for key in ("halvings", "seed")}
+        combinations = {} if dataset == VOCABULARY else model.combinations
+        return {
+            "combinations": {name: combination._asdict() for name, combination in combinations.items()},
+            "points": chosen["clouds"][cloud],
+            "neighbors": {"number": self._sweep.neighbors(cloud)},
+            "variants": scales | {"nulls": chosen["nulls"]},
+        }
+
+    def identity(self, model: Model, checkpoint: str, dataset: str) -> dict[str, Any]:
+        """What tells a pass from others in tables."""
+        return {
+            "model": model.name,
+            "group": model.group,
+            "seed": model.seed,
+            "checkpoint": checkpoint,
+            "step": model.checkpoints[checkpoint].step,
+            "dataset": dataset,
+            "split": None if dataset == VOCABULARY else self._sweep.datasets[dataset].split,
+        }
+
+    def run(self, model: Model) -> dict[str, Any]:
+        """What tells a run of a catalog entry from others in the table of training curves."""
+        varied = json.dumps(dict(model.varied), sort_keys=True)
+        return {"model": model.name, "group": model.group, "seed": model.seed, "varied": varied}
+
+    def brought_metrics(self) -> list[dict[str, Any]]:
+        """Of metrics from elsewhere."""
+        return [
+            self.run(model) | {"metric": metric, "ending": file.suffix, "content": self._digests.one(file)}
+            for model, metric, file in self._sweep.brought_metrics()
+        ]
+
+    def reference(self) -> dict[str, Any]:
+        """Of the published values that the sweep is compared with."""
+        file = self._sweep.config.get("reference")
+        return {"content": file and self._digests.one(Path(file))}
+
+    def representations(self) -> dict[str, list[str]]:
+        """What is measured of each model."""
+        return {
+            model.name: [*model.representations(""), *model.representations(VOCABULARY)]
+            for model in self._sweep.models.values()
+        }
+
+    def missing(self) -> dict[str, list[str]]:
+        """What tables and figures of a part of the sweep say of the rest."""
+        return {"missing": list(self._sweep.missing)} if self._sweep.missing else {}
+
+    def config(self, *without: str) -> dict[str, Any]:
+        """Of the configuration, but for some keys, and of the catalog entries that it uses."""
+        left_out = {"compute", "keep_embeddings", "keep_neighbors", "partial", "clouds", *without}
+        config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
+        labelled = [model for model in self._sweep.known.values() if model.reads_labels]
+        labelled = {corpus.name for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}
+        used = {
+            "models": {model.name: _shaping_entry(model.entry) for model in self._sweep.models.values()},
+            "datasets": {
+                name: reading(corpus.entry, labels=name in labelled) for name, corpus in self._sweep.corpora.items()
+            },
+        }
+        return config | {"catalog": used}
+
+    def chosen_models(self) -> dict[str, Any]:
+        """What the sweep chooses of its models, without the metrics that it brings."""
+        return {
+            name: {key: value for key, value in (chosen or {}).items() if key != "metrics"} or None
+            for name, chosen in self._sweep.config["models"].items()
+        }
+
+
+def _shaping_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in entry.items() if key not in SHAPES_NOTHING}
+    if tokenizer := {key: value for key, value in entry.get("tokenizer", {}).items() if key != "padding_side"}:
+        return own | {"tokenizer": tokenizer}
+    return {key: value for key, value in own.items() if key != "tokenizer"}
