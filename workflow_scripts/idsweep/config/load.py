@@ -22,7 +22,9 @@ from idsweep.config.runs import runs, wrong_seeds
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 
-SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML has it, reads the catalog ten times as fast
+SAFE = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # libyaml's, where PyYAML has it, reads the catalog ten times as fast
 REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
 MOST_SHOWN = 10
 MOST_COMBINATIONS = 1000  # of lists of values
