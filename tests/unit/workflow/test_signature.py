@@ -28,7 +28,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def code(library: Path, *modules: str) -> dict:
-    for cached in (code_of, signature._imports, signature._tree, signature._source_hash, signature._content):
+    for cached in (code_of, signature._imports, signature._read, signature._source_hash, signature._content):
         cached.cache_clear()
     return code_of(library.parent / "script.py", modules)
 
