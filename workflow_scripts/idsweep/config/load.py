@@ -89,7 +89,7 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=SAFE)
+        return SafeLoader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
     except yaml.YAMLError as error:
