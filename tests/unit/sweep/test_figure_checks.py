@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idsweep.config.load import ConfigError, _read_yaml, load
+from builders import sweeps
+from builders.project import CONFIG
+from builders.sweeps import NEWS, loaded
+from idsweep.config.load import ConfigError, _read_yaml
 from idsweep.figures import registry
 from idsweep.sweep import figure_checks
-from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 
-FOLDER = Path(__file__).parents[3] / "config"
 SUMS: dict[str, Any] = {
     "train": "grokking",
     "kind": "causal",
@@ -44,7 +45,7 @@ ESTIMATES = [
 
 def sweep_of(figures: dict[str, Any], **keys: Any) -> Sweep:
     given = SWEEP | {"estimator_sets": {"all": ESTIMATES}, "figures": figures} | keys
-    return expand(load(copy.deepcopy(given), FOLDER))
+    return sweeps.sweep_of(given)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_grokking_needs_accuracies_of_the_models_it_takes(tmp_path: Path) -> Non
 
 
 def test_a_metric_of_one_model_is_not_asked_of_another(tmp_path: Path) -> None:
-    neox = load({"sweep": "s", "models": {"minilm": None}}, FOLDER)["catalog"]["models"]["tiny_neox"]
+    neox = loaded(NEWS)["catalog"]["models"]["tiny_neox"]
     catalog = {"models": {"one": neox, "two": copy.deepcopy(neox)}}
     (tmp_path / "a.csv").write_text("step,value\n0,0.5\n")
     given = {
@@ -172,7 +173,7 @@ def test_a_metric_of_one_model_is_not_asked_of_another(tmp_path: Path) -> None:
 
 
 def test_the_schema_knows_the_options_of_all_figures() -> None:
-    schema = _read_yaml(FOLDER / "schema.yaml")
+    schema = _read_yaml(CONFIG / "schema.yaml")
     known = schema["$defs"]["figure"]["properties"].keys()
     assert {option for figure in registry.names() for option in registry.options(figure)} == set(known)
 

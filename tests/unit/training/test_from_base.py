@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 import torch
 import yaml
+from builders.project import PROJECT
 from idsweep.config.load import ConfigError, load
 from idsweep.data.corpora import LabelledTexts
 from idsweep.models.checkpoint_disk import room_for
@@ -31,7 +32,6 @@ from idsweep.workflow.signature import Digests
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-PROJECT = Path(__file__).parents[3]
 READ = {"dataset": "film_reviews", "validation": "lee_news", "max_length": 64, "steps": 20}
 ENTRIES: dict[str, dict[str, Any]] = {
     "fine_tune_language_model": {"train": "fine_tuned_language_model", "kind": "causal", "training": READ},

@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from builders.project import SCRIPTS
 from idsweep.workflow import signature
 from idsweep.workflow.signature import Digests, code_of, digest
-
-SCRIPTS = Path(__file__).parents[3] / "workflow_scripts"
 
 
 @pytest.fixture
