@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ resource_scopes:
 
 
 from idsweep.workflow import preflight
-from idsweep.workflow.run import failures, made, set_environment
+from idsweep.workflow.run import describe_failures, describe_results, plan_passes, set_environment
 
 set_environment(LIBRARY)
 preflight.refuse([preflight.not_writable(".snakemake")])
@@ -58,14 +59,16 @@ rule figures:
 
 onstart:
     preflight.refuse(complaints())
+    plan_passes(workflow.dag.needrun_jobs(), GRAPH, None if SWEEP.config["keep_embeddings"] else CORES)
 
 
 onsuccess:
-    print(made([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
+    shutil.rmtree(f"{RESULTS}/passes", ignore_errors=True)
+    print(describe_results([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
     if SWEEP.missing:
         print(left_out(SWEEP), file=sys.stderr)
 
 
 onerror:
     # At exit, since Snakemake itself still has a few lines to say.
-    atexit.register(print, failures(log), file=sys.stderr)
+    atexit.register(print, describe_failures(log), file=sys.stderr)

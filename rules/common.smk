@@ -12,6 +12,7 @@ from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
 from idsweep.workflow import preflight
 from idsweep.workflow import report as sweep_report
+from idsweep.training import kinds as trainings
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.partial import left_out, measured_part
 from idsweep.workflow.paths import MADE_BY, outputs
@@ -59,18 +60,12 @@ wildcard_constraints:
     figure=one_of(SWEEP.config["figures"]),
 
 
-# ---- what a rule reads and writes, and what shapes its numbers: all of it from the graph of jobs
+# ---- inputs, outputs and settings: all of it from the graph of jobs
 
 
 def inputs_of(rule):
-    """Name -> path or paths that a job reads, and of what is only made before it."""
-
-    def read(wildcards):
-        names = dict(wildcards.items())
-        before = {name: ancient(path) for name, path in GRAPH.after(rule, **names).items()}
-        return GRAPH.inputs(rule, **names) | before
-
-    return read
+    """Name -> path or paths that a job reads."""
+    return lambda wildcards: GRAPH.inputs(rule, **dict(wildcards.items()))
 
 
 def outputs_of(rule):
@@ -134,7 +129,7 @@ def memory_of(wildcards):
 
 
 def memory_of_training(wildcards):
-    """MB for a fine-tuning: 32-bit weights, their gradients and two moments of each."""
+    """MB for a training from a base: 32-bit weights, their gradients and two moments of each."""
     base, _ = SWEEP.known[wildcards.model].start
     return 6000 + round(10000 * base.entry.get("size_gb", 0.5))
 

@@ -10,7 +10,7 @@ rule estimate_dimensions:
         "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.log",
     benchmark:
         "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.tsv"
-    priority: 13
+    priority: 12
     group:
         submission_of if SERIAL else None
     conda:

@@ -61,43 +61,6 @@ rule sample_vocabulary:
         "../workflow_scripts/sample_vocabulary.py"
 
 
-rule prepare_embeddings:
-    input:
-        unpack(inputs_of("prepare_embeddings")),
-    output:
-        **outputs_of("prepare_embeddings"),
-    log:
-        "<logs>/prepare_embeddings/{model}/{checkpoint}.log",
-    benchmark:
-        "<benchmarks>/prepare_embeddings/{model}/{checkpoint}.tsv"
-    priority: 10  # before further fetches: what is on disk is measured and deleted first
-    group:
-        passes_of if SERIAL else None
-    conda:
-        "../envs/models.yaml"
-    threads: THREADS
-    resources:
-        mem_mb=growing(memory_of),
-        runtime=growing(240),
-        serial=1,
-        gpu=gpus_of,
-        device=COMPUTE["device"],
-        batch_tokens=COMPUTE["batch_tokens"],
-        weights=place("weights"),
-        adapter=place("adapter"),
-        tokenizer=place("tokenizer"),
-        padding_side=place("padding_side"),
-        written=place("written"),
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("prepare_embeddings"),
-        signature=signature_of("prepare_embeddings"),
-    message:
-        "hidden states: {wildcards.model} @ {wildcards.checkpoint}"
-    script:
-        "../workflow_scripts/prepare_embeddings.py"
-
-
 rule extract_embeddings:
     input:
         unpack(inputs_of("extract_embeddings")),
@@ -109,7 +72,7 @@ rule extract_embeddings:
         "<benchmarks>/extract_embeddings/{model}/{checkpoint}/{dataset}.tsv"
     wildcard_constraints:
         dataset=one_of(SWEEP.datasets),
-    priority: 11
+    priority: 10  # before further fetches: what is on disk is measured and deleted first
     group:
         passes_of if SERIAL else None
     conda:
@@ -126,7 +89,7 @@ rule extract_embeddings:
         adapter=place("adapter"),
         tokenizer=place("tokenizer"),
         padding_side=place("padding_side"),
-        written=place("written"),  # jobs of one submission must have the same texts as resources
+        passes=place("passes"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("extract_embeddings"),
@@ -146,7 +109,7 @@ rule extract_vocabulary:
         "<logs>/extract_vocabulary/{model}/{checkpoint}.log",
     benchmark:
         "<benchmarks>/extract_vocabulary/{model}/{checkpoint}.tsv"
-    priority: 11
+    priority: 10
     conda:
         "../envs/models.yaml"
     resources:

@@ -10,7 +10,7 @@ rule find_neighbors:
         "<logs>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.log",
     benchmark:
         "<benchmarks>/find_neighbors/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
-    priority: 12  # before further hidden states, so that few are on the disk at one time
+    priority: 11  # before further hidden states, so that few are on the disk at one time
     conda:
         "../envs/estimation.yaml"
     threads: THREADS

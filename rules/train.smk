@@ -52,193 +52,40 @@ rule write_tokenizer:
         "../workflow_scripts/write_tokenizer.py"
 
 
-rule train_language_model:
-    input:
-        unpack(inputs_of("train_language_model")),
-    output:
-        checkpoints=directory(outputs_of("train_language_model")["checkpoints"]),
-        metrics=outputs_of("train_language_model")["metrics"],
-    log:
-        "<logs>/train_language_model/{model}.log",
-    benchmark:
-        "<benchmarks>/train_language_model/{model}.tsv"
-    wildcard_constraints:
-        model=made_by("train_language_model", SWEEP.known),
-    conda:
-        "../envs/models.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(8000),
-        runtime=growing(240),
-        corpus=place("corpus"),
-        tokenizer=place("tokenizer"),
-        gpu=gpus_of,
-        device=COMPUTE["device"],
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("train_language_model"),
-        signature=signature_of("train_language_model"),
-    message:
-        "training {wildcards.model}"
-    script:
-        "../workflow_scripts/train_language_model.py"
+# One rule for each training: they differ in name and in what they ask of a machine, which stands in the training's module.
+for RULE, TRAINING in trainings.by_rule().items():
 
-
-rule train_grokking:
-    input:
-        unpack(inputs_of("train_grokking")),
-    output:
-        checkpoints=directory(outputs_of("train_grokking")["checkpoints"]),
-        metrics=outputs_of("train_grokking")["metrics"],
-    log:
-        "<logs>/train_grokking/{model}.log",
-    benchmark:
-        "<benchmarks>/train_grokking/{model}.tsv"
-    wildcard_constraints:
-        model=made_by("train_grokking", SWEEP.known),
-    priority: 20  # long, so first: what is trained is measured beside the next training
-    conda:
-        "../envs/models.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(720),
-        tokenizer=place("tokenizer"),
-        gpu=gpus_of,
-        device=COMPUTE["device"],
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("train_grokking"),
-        signature=signature_of("train_grokking"),
-    message:
-        "training {wildcards.model}"
-    script:
-        "../workflow_scripts/train_grokking.py"
-
-
-rule train_word_vectors:
-    input:
-        unpack(inputs_of("train_word_vectors")),
-    output:
-        checkpoints=directory(outputs_of("train_word_vectors")["checkpoints"]),
-        metrics=outputs_of("train_word_vectors")["metrics"],
-    log:
-        "<logs>/train_word_vectors/{model}.log",
-    benchmark:
-        "<benchmarks>/train_word_vectors/{model}.tsv"
-    wildcard_constraints:
-        model=made_by("train_word_vectors", SWEEP.known),
-    conda:
-        "../envs/models.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(720),
-        corpus=place("corpus"),
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("train_word_vectors"),
-        signature=signature_of("train_word_vectors"),
-    message:
-        "training {wildcards.model}"
-    script:
-        "../workflow_scripts/train_word_vectors.py"
-
-
-rule fine_tune_language_model:
-    input:
-        unpack(inputs_of("fine_tune_language_model")),
-    output:
-        checkpoints=directory(outputs_of("fine_tune_language_model")["checkpoints"]),
-        metrics=outputs_of("fine_tune_language_model")["metrics"],
-    log:
-        "<logs>/fine_tune_language_model/{model}.log",
-    benchmark:
-        "<benchmarks>/fine_tune_language_model/{model}.tsv"
-    wildcard_constraints:
-        model=made_by("fine_tune_language_model", SWEEP.known),
-    conda:
-        "../envs/models.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(memory_of_training),
-        runtime=growing(720),
-        corpora=place("corpora"),
-        weights=place("start"),
-        tokenizer=place("tokenizer"),
-        gpu=gpus_of,
-        device=COMPUTE["device"],
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("fine_tune_language_model"),
-        signature=signature_of("fine_tune_language_model"),
-    message:
-        "fine-tuning {wildcards.model}"
-    script:
-        "../workflow_scripts/fine_tune_language_model.py"
-
-
-rule fine_tune_classifier:
-    input:
-        unpack(inputs_of("fine_tune_classifier")),
-    output:
-        checkpoints=directory(outputs_of("fine_tune_classifier")["checkpoints"]),
-        metrics=outputs_of("fine_tune_classifier")["metrics"],
-    log:
-        "<logs>/fine_tune_classifier/{model}.log",
-    benchmark:
-        "<benchmarks>/fine_tune_classifier/{model}.tsv"
-    wildcard_constraints:
-        model=made_by("fine_tune_classifier", SWEEP.known),
-    conda:
-        "../envs/models.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(memory_of_training),
-        runtime=growing(720),
-        corpora=place("corpora"),
-        weights=place("start"),
-        tokenizer=place("tokenizer"),
-        gpu=gpus_of,
-        device=COMPUTE["device"],
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("fine_tune_classifier"),
-        signature=signature_of("fine_tune_classifier"),
-    message:
-        "fine-tuning {wildcards.model}"
-    script:
-        "../workflow_scripts/fine_tune_classifier.py"
-
-
-rule train_lora_embedding:
-    input:
-        unpack(inputs_of("train_lora_embedding")),
-    output:
-        checkpoints=directory(outputs_of("train_lora_embedding")["checkpoints"]),
-        metrics=outputs_of("train_lora_embedding")["metrics"],
-    log:
-        "<logs>/train_lora_embedding/{model}.log",
-    benchmark:
-        "<benchmarks>/train_lora_embedding/{model}.tsv"
-    wildcard_constraints:
-        model=made_by("train_lora_embedding", SWEEP.known),
-    conda:
-        "../envs/models.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(memory_of_training),
-        runtime=growing(720),
-        corpora=place("corpora"),
-        weights=place("start"),
-        tokenizer=place("tokenizer"),
-        gpu=gpus_of,
-        device=COMPUTE["device"],
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("train_lora_embedding"),
-        signature=signature_of("train_lora_embedding"),
-    message:
-        "training {wildcards.model}"
-    script:
-        "../workflow_scripts/train_lora_embedding.py"
+    rule:
+        name:
+            RULE
+        input:
+            unpack(inputs_of(RULE)),
+        output:
+            checkpoints=directory(outputs_of(RULE)["checkpoints"]),
+            metrics=outputs_of(RULE)["metrics"],
+        log:
+            f"<logs>/{RULE}/{{model}}.log",
+        benchmark:
+            f"<benchmarks>/{RULE}/{{model}}.tsv"
+        wildcard_constraints:
+            model=made_by(RULE, SWEEP.known),
+        priority: TRAINING.priority
+        conda:
+            "../envs/models.yaml"
+        threads: TRAINING.threads
+        resources:
+            **({"gpu": gpus_of} if TRAINING.gpu else {}),
+            mem_mb=growing(TRAINING.mem_mb or memory_of_training),
+            runtime=growing(TRAINING.runtime),
+            corpora=place("corpora"),
+            weights=place("start"),
+            tokenizer=place("training_tokenizer"),
+            device=COMPUTE["device"] if TRAINING.gpu else "cpu",
+            log_level=COMPUTE["log_level"],
+        params:
+            settings=settings_of(RULE),
+            signature=signature_of(RULE),
+        message:
+            "training {wildcards.model}"
+        script:
+            "../workflow_scripts/train_model.py"

@@ -4,8 +4,9 @@ Reads: every results/{sweep}/predictions/**/*.parquet, and the sampled tokens.
 Writes: results/{sweep}/tables/losses.parquet.
 """
 
+from idsweep.files.columns import PASS
 from idsweep.files.parquet import read_table, write_table
-from idsweep.tables.collect import PASS, identified
+from idsweep.tables.collect import identified
 from idsweep.tables.token_tables import mean_loss
 from idsweep.workflow.script import job
 

@@ -10,4 +10,6 @@ from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     for name in ("token_groups", "token_extremes", "loss_correlations"):
-        write_table(snakemake.output[name], pa.concat_tables(map(read_table, snakemake.input[name])), run.provenance())
+        # Entries of a vocabulary have no measures: nulls in the columns of those of texts.
+        table = pa.concat_tables(map(read_table, snakemake.input[name]), promote_options="default")
+        write_table(snakemake.output[name], table, run.provenance())

@@ -3,17 +3,15 @@
 Writes: results/{sweep}/tokenizers/{tokenizer}/, a folder that transformers loads.
 """
 
-from idsweep.data.corpora import load_sequences, split_sequences
+from idsweep.data.corpora import Part, read_corpus
 from idsweep.training.tokenizer import train_tokenizer
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
-    texts = run.settings["texts"]
-    train, _ = split_sequences(
-        load_sequences(texts["entry"], snakemake.resources.corpus), texts["fraction"], texts["seed"]
-    )
+    part = Part(**run.settings["part"]) if "part" in run.settings else None
+    corpus = read_corpus(run.settings["texts"]["entry"], snakemake.resources.corpus, part=part)
     train_tokenizer(
-        train,
+        corpus.texts,
         snakemake.output[0],
         vocabulary_size=run.settings["vocabulary_size"],
         mask=run.settings["mask"],

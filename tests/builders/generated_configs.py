@@ -11,13 +11,15 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 from idsweep.config import steps
-from idsweep.config.load import Validator, _with_registries
+from idsweep.config.load import Validator
+from idsweep.config.schema import with_registries
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
+from idsweep.training import kinds
 
 from builders.project import CONFIG
 
-SCHEMA = _with_registries(yaml.safe_load((CONFIG / "schema.yaml").read_text(encoding="utf-8")))
+SCHEMA = with_registries(yaml.safe_load((CONFIG / "schema.yaml").read_text(encoding="utf-8")))
 CATALOG = {
     kind: yaml.safe_load((CONFIG / f"catalog/{kind}.yaml").read_text(encoding="utf-8"))
     for kind in ("models", "datasets")
@@ -316,7 +318,7 @@ def _schema_of(config: Mapping[str, Any], place: tuple[Any, ...]) -> Mapping[str
         if isinstance(key, int):
             schema = schema.get("items", {})
         elif key == "training" and "train" in schema.get("properties", {}):
-            schema = {"$ref": f"#/$defs/{_parent(config, place)['train']}"}
+            schema = kinds.get(_parent(config, place)["train"]).schema()
         else:
             schema = schema.get("properties", {}).get(key) or schema.get("additionalProperties") or {}
         if "$ref" in schema:
@@ -344,7 +346,7 @@ def altered(draw: st.DrawFn) -> dict[str, Any]:
             key = draw(st.sampled_from(keys))
             part = schema["properties"][key]
             if key == "training" and "train" in value:
-                part = {"$ref": f"#/$defs/{value['train']}"}
+                part = kinds.get(value["train"]).schema()
             value[key] = draw(by_schema(part))
         else:
             *parents, key = place

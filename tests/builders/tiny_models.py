@@ -64,9 +64,9 @@ ENCODERS = {"bart": _BART, "t5": _T5}
 FAMILIES = {**CAUSAL, **MASKED, **ENCODERS}
 
 
-def tiny(model_type: str) -> torch.nn.Module:
+def tiny(model_type: str, **shape: int) -> torch.nn.Module:
     """A model with its head, or the encoder of an encoder-decoder. Its norms and biases are not those of a fresh one."""
-    config = AutoConfig.for_model(model_type, **(_SPECIAL | FAMILIES[model_type]))
+    config = AutoConfig.for_model(model_type, **(_SPECIAL | FAMILIES[model_type] | shape))
     kind = "ForCausalLM" if model_type in CAUSAL else "ForMaskedLM" if model_type in MASKED else ""
     torch.manual_seed(0)
     model = getattr(transformers, f"AutoModel{kind}").from_config(config)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from idsweep.training import kinds
 from snakemake.profiles import ProfileConfigFileParser
 from workflow.checkout import PROJECT, check_out
 
@@ -189,8 +190,9 @@ def test_all_of_a_cluster_is_in_one_file(profile: Path, tmp_path: Path) -> None:
     blocks = re.split(
         r"^rule (\w+):", "".join(path.read_text() for path in (PROJECT / "rules").glob("*.smk")), flags=re.M
     )
-    asking = {rule for rule, block in zip(blocks[1::2], blocks[2::2], strict=True) if "gpu=" in block}
-    assert {rule for rule, _ in of_gpus} == asking
+    asking = {rule for rule, block in zip(blocks[1::2], blocks[2::2], strict=True) if "gpu=gpus_of" in block}
+    assert asking == {"extract_embeddings", "find_neighbors"}
+    assert {rule for rule, _ in of_gpus} == asking | set(kinds.with_gpu())
 
 
 def test_an_unknown_key_is_named(profile: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_pickle_of_an_adapter_runs_nothing(trap: Path, neox: Path, tmp_path: P
 
 def test_the_state_of_a_training_runs_nothing(trap: Path, tmp_path: Path) -> None:
     with Unfinished(tmp_path / "run", "identity") as unfinished:
-        torch.save({"step": Hostile(trap)}, unfinished.folder / "state.pt")
+        torch.save({"step": Hostile(trap)}, tmp_path / ".run.unfinished" / "state.pt")
         with pytest.raises(
             ValueError, match=rf"state\.pt, from which .* {NEVER_RUN}.*\.run\.unfinished, and the training begins anew"
         ):
@@ -394,7 +394,7 @@ def test_a_training_does_not_go_on_from_a_hostile_state(
         warmup_steps=0, weight_decay=0.0, precision="float32", gradient_clipping=1.0, seed=0, device="cpu", base_name="a/b",
         save=lambda model, folder: folder.mkdir(),
     )  # fmt: skip
-    monkeypatch.setattr(fine_tuning, "SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr("idsweep.training.unfinished.SECONDS_BETWEEN_STATES", 0.0)
     stops = SimpleNamespace(left=4)
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:

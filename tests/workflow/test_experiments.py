@@ -426,15 +426,15 @@ def test_losses_are_means_over_the_sampled_tokens(predicted: Project, tuned: Pro
 
 
 def test_correlations_with_the_loss_are_scipy_s(predicted: Project) -> None:
-    found = table(predicted, "loss_correlations").set_index(["model", "checkpoint", "coefficient"])
-    assert len(found) == 3
+    found = table(predicted, "loss_correlations").set_index(["model", "checkpoint", "measure", "coefficient"])
+    assert len(found) == 3 * 4
     oracles = {"pearson": scipy.stats.pearsonr, "spearman": scipy.stats.spearmanr, "kendall": scipy.stats.kendalltau}
-    for (model, checkpoint, coefficient), row in found.iterrows():
+    for (model, checkpoint, measure, coefficient), row in found.iterrows():
         values = values_of(predicted, f"{model}/{checkpoint}/lee_news", row["representation"])
-        of_tokens = read(predicted, f"predictions/{model}/{checkpoint}/lee_news").set_index("point")["log_probability"]
+        of_tokens = read(predicted, f"predictions/{model}/{checkpoint}/lee_news").set_index("point")[measure]
         both = pd.concat([values, of_tokens], axis=1, join="inner").dropna()
         assert row["n_tokens"] == len(both) > 150
-        expected = oracles[coefficient](both["value"], both["log_probability"]).statistic
+        expected = oracles[coefficient](both["value"], both[measure]).statistic
         assert row["value"] == pytest.approx(expected, rel=1e-6)
 
 

@@ -31,7 +31,7 @@ def said_by_the_graph(graph: JobGraph, sweep: str) -> dict[tuple[str, frozenset]
     """Job -> paths that it reads, and those that it writes."""
     said = {}
     for rule, names in graph.jobs():
-        given = [*graph.inputs(rule, **dict(names)).values(), *graph.after(rule, **dict(names)).values()]
+        given = graph.inputs(rule, **dict(names)).values()
         read = {path for one in given for path in ([one] if isinstance(one, str) else one)}
         written = {f"results/{sweep}/{pattern.format(**dict(names))}" for pattern in outputs(rule).values()}
         said[rule, frozenset(names)] = read, written

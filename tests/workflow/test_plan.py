@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from idsweep.files.parquet import provenance
-from idsweep.planning.command import opened
+from idsweep.planning.command import open_sweep
 from idsweep.planning.measured import usage
 from idsweep.planning.plan import DELETED, plan
 
@@ -29,7 +29,7 @@ CORES = len(os.sched_getaffinity(0))
 def test_jobs_are_those_of_a_dry_run(tmp_path: Path, config: str) -> None:
     project = Project(check_out(tmp_path / "idsweep").folder, Path(config).stem)
     project.configfile.write_text((PROJECT / config).read_text())
-    assert project.stale("-q", "rules") == plan(opened(str(PROJECT / config))).jobs
+    assert project.stale("-q", "rules") == plan(open_sweep(str(PROJECT / config))).jobs
 
 
 def within(factor: float, planned: float, measured: float) -> None:
@@ -37,7 +37,7 @@ def within(factor: float, planned: float, measured: float) -> None:
 
 
 def test_a_plan_is_less_than_twice_off(finished: Project) -> None:
-    made = plan(opened(str(finished.configfile)), cores=CORES)
+    made = plan(open_sweep(str(finished.configfile)), cores=CORES)
     used = usage(finished.results)
     assert {rule: each.jobs for rule, each in used.items()} == made.jobs
     within(2, sum(made.core_seconds().values()), sum(each.core_seconds for each in used.values()))

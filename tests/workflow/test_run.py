@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from idsweep.files.vectors import (
     EmbeddingsWriter,
     read_embeddings,
     read_estimates,
+    read_identities,
     read_neighbors,
     read_points,
     representations,
@@ -159,9 +161,25 @@ def test_training_is_recorded(finished: Project) -> None:
     assert losses[4] < losses[0]
 
 
+def test_all_estimates_are_one_table_for_other_tools(finished: Project) -> None:
+    """duckdb and pandas find in the tree what the tables say."""
+    tree, local = finished.results / "estimates", pd.read_parquet(finished.results / "tables/local.parquet")
+    key = ["estimator", "model", "checkpoint", "dataset", "layer", "variant"]
+    query = f"""select {", ".join(key)}, any_value(step) as step, avg(value) as mean from '{tree}/**/*.parquet'
+        where scope = 'local' and not isnan(value) group by {", ".join(key)}"""
+    frame = pd.read_parquet(tree).query("scope == 'local'")
+    for found in (duckdb.sql(query).df(), frame.groupby(key)["value"].mean().rename("mean").reset_index()):
+        both = local.merge(found, on=key, suffixes=("", "_found"))
+        assert len(both) == len(local) == len(found)
+        np.testing.assert_allclose(both["mean_found"], both["mean"], rtol=1e-12)
+    assert frame["extrinsic_dimension"].notna().all()
+    assert set(frame["seed"].dropna()) == set(local["seed"].dropna())
+
+
 def test_provenance_tells_the_whole_way(finished: Project) -> None:
-    found = provenance(finished.results / "estimates/quick/mini_neox/step4/lee_news/points/layers_0-2.parquet")
-    assert found["identities"]["layer_1"]["checkpoint"] == "step4"
+    file = finished.results / "estimates/quick/mini_neox/step4/lee_news/points/layers_0-2.parquet"
+    found = provenance(file)
+    assert read_identities(file)["layer_1"]["checkpoint"] == found["wildcards"]["checkpoint"] == "step4"
     way = [found["rule"]]
     while found["from"]:
         found = found["from"][0]

@@ -21,7 +21,7 @@ COLLECTED = {"collect_estimates": 1, "detect_events": 1, "write_csv": 5, **FIGUR
 ESTIMATED = {"estimate_dimensions": 6, **COLLECTED}
 SEARCHED = {"find_neighbors": 3, **ESTIMATED}
 LOSSES = {"collect_losses": 1, "write_csv": 6}
-EXTRACTED = {"prepare_embeddings": 3, "extract_embeddings": 3, **SEARCHED, **LOSSES}
+EXTRACTED = {"extract_embeddings": 3, **SEARCHED, **LOSSES}
 SAMPLED = {"sample_tokens": 2, **EXTRACTED}
 
 TWONN_SET = MINI["estimator_sets"]["quick"]
@@ -87,7 +87,7 @@ def publish(project: Project) -> None:
 EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     "add a checkpoint": (
         lambda p: p.configure(models__mini_neox={"checkpoints": ["step0", "step2", "step4"]}),
-        {"prepare_embeddings": 1, "extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 2}
+        {"extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 2}
         | {**COLLECTED, **LOSSES, "draw_figure": 1},  # violins show the last checkpoint
     ),
     "add a dataset": (
@@ -99,7 +99,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
             models__second_neox={"checkpoints": ["step4"]},
             catalog__models__second_neox=TWIN,
         ),
-        {"train_tokenizer": 1, "train_language_model": 1, "sample_tokens": 1, "prepare_embeddings": 1}
+        {"train_tokenizer": 1, "train_language_model": 1, "sample_tokens": 1}
         | {
             "extract_embeddings": 1,
             "find_neighbors": 1,

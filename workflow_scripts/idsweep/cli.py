@@ -35,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         if given.command == "plan":
-            from idsweep.planning.command import planned
+            from idsweep.planning.command import plan_page
 
-            print(planned(given.sweep, given.profile, given.cores, given.measured), end="")
+            print(plan_page(given.sweep, given.profile, given.cores, given.measured), end="")
             return 0
         if given.command == "keys":
             print(page(given.schema), end="")

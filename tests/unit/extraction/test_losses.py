@@ -9,7 +9,7 @@ import pytest
 import torch
 from builders.tiny_models import CAUSAL, MASK, MASKED, assert_close, extract, plain_loop, tables, tiny
 from idsweep.extraction import losses
-from idsweep.extraction.losses import SEQUENCE_LOSSES, TOKEN_LOSSES
+from idsweep.extraction.losses import SEQUENCE_LOSSES, TOKEN_MEASURES
 from transformers import AutoConfig, AutoModel, GPTNeoXForCausalLM
 
 
@@ -35,7 +35,7 @@ def check_causal(model, points, sequences, tolerance=1e-5, **options):
     states, found = extract(model, points, sequences, losses=True, **options)
     expected_states, predicted = plain_loop(model, points, sequences)
     assert_close(states, expected_states)
-    assert found.tokens.schema == TOKEN_LOSSES and found.sequences.schema == SEQUENCE_LOSSES
+    assert found.tokens.schema == TOKEN_MEASURES and found.sequences.schema == SEQUENCE_LOSSES
     assert found.tokens["point"].to_pylist() == list(range(points.num_rows))
     np.testing.assert_allclose(column(found.tokens, "log_probability"), predicted, atol=tolerance)
     ids = ids_of(sequences)

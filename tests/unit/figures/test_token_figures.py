@@ -31,6 +31,14 @@ BY = {
 }
 
 
+def further_measures(log_probability: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "entropy": 4 + log_probability / 2,
+        "rank": np.minimum(1 + np.floor(np.exp(-log_probability)), 50_000),
+        "margin": np.abs(log_probability + 2),
+    }
+
+
 def token_tables(
     models: Sequence[str] = ("gpt2",),
     datasets: Sequence[str] = ("news",),
@@ -46,9 +54,8 @@ def token_tables(
             easy = -rng.gamma(1.1, 2.5, 2 * points)
             of_run = {key: value for key, value in identity(model, dataset).items() if key in RUN}
             if predicting is None or model in predicting:
-                predictions.append(
-                    pd.DataFrame({"point": range(2 * points), "log_probability": easy}).assign(**of_run)[::-1]
-                )
+                of_points = {"point": range(2 * points), "log_probability": easy} | further_measures(easy)
+                predictions.append(pd.DataFrame(of_points).assign(**of_run)[::-1])
             for layer in layers:
                 of_layer = identity(model, dataset, layer)
                 values = 11 - 0.4 * easy[::2] + rng.gamma(4, 1.2, points)
@@ -56,10 +63,12 @@ def token_tables(
                 estimates.append(drawn.assign(**of_layer, variant="data", n_neighbors=128))
                 for name in ("kendall", "pearson", "spearman"):
                     value = -rng.random()
-                    coefficients.append(
-                        of_layer | {"coefficient": name, "value": value, "lower": value - 0.1, "upper": value + 0.1}
-                    )
-    lacking = pd.DataFrame(columns=["point", "log_probability", *RUN])
+                    interval = {"value": value, "lower": value - 0.1, "upper": value + 0.1}
+                    coefficients.append(of_layer | {"measure": "log_probability", "coefficient": name} | interval)
+                    for place, measure in enumerate(further_measures(easy), start=1):
+                        of_measure = {key: x + place for key, x in interval.items()}
+                        coefficients.append(of_layer | {"measure": measure, "coefficient": name} | of_measure)
+    lacking = pd.DataFrame(columns=["point", "log_probability", *further_measures(np.empty(0)), *RUN])
     tables = pd.concat(predictions, ignore_index=True) if predictions else lacking
     return pd.concat(estimates, ignore_index=True), tables, pd.DataFrame(coefficients)
 
@@ -165,6 +174,56 @@ def test_each_estimate_stands_over_the_log_probability_of_its_own_token() -> Non
     assert drawn.get_supylabel() == "Local intrinsic dimension (TwoNN, L = 128)"
 
 
+@pytest.mark.parametrize(
+    ("measure", "label", "scale"),
+    [
+        ("entropy", "Entropy of the prediction (nats)", "linear"),
+        ("rank", "Rank of the token among the predictions", "log"),
+        ("margin", "Log-probability of the best prediction less that of the second (nats)", "linear"),
+        ("surprise_of_it", "Surprise of it", "linear"),
+    ],
+)
+@pytest.mark.parametrize("points", [300, 1500])
+def test_other_measures_take_the_place_of_the_log_probability(
+    measure: str, label: str, scale: str, points: int
+) -> None:
+    pointwise, predictions, correlations = token_tables(points=points)
+    if measure not in predictions:
+        predictions = predictions.rename(columns={"margin": measure})
+        correlations["measure"] = correlations["measure"].replace("margin", measure)
+    drawn = draw_losses(pointwise, predictions, correlations, measure=measure)
+    axes = drawn.axes[0]
+    values = predictions.set_index("point")[measure][pointwise["point"]]
+    assert note(drawn) == label and axes.get_xscale() == scale
+    if points < 1000:
+        np.testing.assert_array_equal(scatter(axes), np.column_stack([values, pointwise["value"]]))
+    else:
+        (hexagons,) = [artist for artist in axes.collections if isinstance(artist, PolyCollection)]
+        assert hexagons.get_array().sum() == points
+    low, high = axes.get_xlim()
+    assert low <= values.min() <= values.max() <= high
+    line = running_quartiles(values.to_numpy(), pointwise["value"].to_numpy())
+    np.testing.assert_allclose(longest(axes)[0], line[["x", "median"]])
+    of_measure = correlations[correlations["measure"] == measure].set_index("coefficient")["value"]
+    title = axes.get_title("left")
+    assert all(f"{name.capitalize()} {value:.2f}".replace("-", "−") in title for name, value in of_measure.items())
+    assert layout_faults(drawn) == []
+
+
+def test_tokens_with_an_undefined_measure_are_counted() -> None:
+    pointwise, predictions, correlations = token_tables()
+    predictions.loc[predictions["point"].isin([40, 42, 44]), ["log_probability", "margin"]] = np.nan
+    predictions.loc[predictions["point"].isin([50, 52]), "margin"] = np.nan
+    drawn = draw_losses(pointwise, predictions, correlations, measure="margin")
+    label = " ".join(drawn.axes[0].get_xlabel().split())
+    assert label == "295 tokens (not drawn: 2 undefined, 3 without a log-probability)"
+    predictions["margin"] = np.nan
+    drawn = draw_losses(pointwise, predictions, correlations, measure="margin")
+    assert drawn.axes[0].get_xlabel().startswith("0 tokens")
+    with pytest.raises(ValueError, match="measure 'entorpy' was asked for, but the predictions table holds"):
+        draw_losses(pointwise, predictions, correlations, measure="entorpy")
+
+
 def test_many_tokens_are_counted_in_hexagons() -> None:
     tables = token_tables(points=2000)
     drawn = draw_losses(*tables)
@@ -203,7 +262,8 @@ def test_the_coefficients_of_a_panel_are_its_own() -> None:
     drawn = draw_losses(*tables)
     for model in ("gpt2", "bert"):
         for dataset in ("news", "films"):
-            rows = tables[2].query("model == @model and dataset == @dataset").set_index("coefficient")
+            of_panel = "model == @model and dataset == @dataset and measure == 'log_probability'"
+            rows = tables[2].query(of_panel).set_index("coefficient")
             numbers = {
                 name: "{:.2f} ({:.2f}, {:.2f})".format(*row[["value", "lower", "upper"]]).replace("-", "−")
                 for name, row in rows.iterrows()
@@ -424,7 +484,7 @@ def test_embedding_matrices_alone_are_drawn_without_positions() -> None:
     left_out = "(not drawn, see the options models and datasets: bert, input_embeddings; bert, output_embeddings)"
     assert left_out in note(drawn)
     assert layout_faults(drawn) == []
-    assert not registry.shows_layers("tokens")
+    assert not registry.needs("tokens")["texts"]
 
 
 def test_embedding_matrices_stand_below_the_layers_of_their_model() -> None:

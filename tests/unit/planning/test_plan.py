@@ -14,7 +14,7 @@ from builders.project import PROJECT
 from builders.sweeps import NEWS
 from idsweep.cli import main
 from idsweep.planning import measured, profiles
-from idsweep.planning.command import opened
+from idsweep.planning.command import open_sweep
 from idsweep.planning.jobs import Sizes
 from idsweep.planning.models import shape_of
 from idsweep.planning.page import page
@@ -109,9 +109,9 @@ def test_neighbours_grow_with_the_square_of_points() -> None:
 
 
 def test_the_disk_is_bounded_by_cores_and_by_checkpoint_disk() -> None:
-    pythia = opened("pythia")
+    pythia = open_sweep("pythia")
     one, four = (plan(pythia, cores=cores, checkpoint_disk_gb=100) for cores in (1, 4))
-    # What one job writes at most: for both datasets, 37 layers of 20,000 vectors of 5,120 float32.
+    # The largest file of hidden states: 37 layers of 20,000 vectors of 5,120 float32. As many again may wait for their jobs.
     largest = 2 * 37 * 20_000 * (5120 * 4 + 4)
     assert one.at_once("embeddings") == pytest.approx(largest, rel=1e-3)
     assert four.at_once("embeddings") == pytest.approx(4 * largest, rel=1e-3)
@@ -121,7 +121,7 @@ def test_the_disk_is_bounded_by_cores_and_by_checkpoint_disk() -> None:
 
 
 def test_the_peak_counts_what_is_kept_in_all_and_what_is_deleted_at_one_time() -> None:
-    made = plan(opened("pythia"), cores=2, checkpoint_disk_gb=100)
+    made = plan(open_sweep("pythia"), cores=2, checkpoint_disk_gb=100)
     whole = made.written()
     rest = sum(whole.values()) - whole["embeddings"] - whole["neighbors"] - whole["checkpoints"] + 100e9
     vectors, graphs = made.at_once("embeddings"), made.at_once("neighbors")
@@ -135,13 +135,13 @@ def test_the_peak_counts_what_is_kept_in_all_and_what_is_deleted_at_one_time() -
 
 def test_downloads_are_the_catalogs_sizes() -> None:
     sizes = (0.166, 0.375, 0.911, 2.09, 2.93, 5.68, 13.8, 23.8)
-    assert plan(opened("pythia")).download == pytest.approx(154 * sum(sizes) * 1e9, rel=1e-3)
+    assert plan(open_sweep("pythia")).download == pytest.approx(154 * sum(sizes) * 1e9, rel=1e-3)
     assert plan(demo()).download == 0
 
 
 def test_a_large_sweep_is_planned_in_seconds() -> None:
     began = time.process_time()
-    made = plan(opened("pythia"))
+    made = plan(open_sweep("pythia"))
     assert time.process_time() - began < 5
     assert made.number > 10_000
 
@@ -149,7 +149,7 @@ def test_a_large_sweep_is_planned_in_seconds() -> None:
 @pytest.mark.parametrize("file", sorted((PROJECT / "config/experiments").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_experiment_has_a_plan(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
-    made = plan(opened(file.stem), cores=2, checkpoint_disk_gb=100)
+    made = plan(open_sweep(file.stem), cores=2, checkpoint_disk_gb=100)
     assert made.jobs["write_report"] == 1
     assert all(work.cost.cpu > 0 and work.cost.memory > 0 for work in made.work)
     assert made.peak(()) <= made.peak(DELETED)
@@ -157,7 +157,7 @@ def test_every_experiment_has_a_plan(file: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_page_tells_what_is_assumed() -> None:
-    said = page(plan(opened("pythia"), checkpoint_disk_gb=100))
+    said = page(plan(open_sweep("pythia"), checkpoint_disk_gb=100))
     assert said.startswith("pythia: ") and " jobs\n" in said
     assert "Texts of wikitext-103, bookcorpus: 128 tokens each" in said
     assert "GPU hours are assumed, not measured: 30 % of an A100" in said

@@ -138,7 +138,7 @@ def spectral(name, X, graph, i, weights, options):
 def test_twonn_s_member_effects_are_the_effects_of_repeating_a_member(options):
     """Its order statistics have no derivative: a ratio counted twice moves the mean by its effect, nearly."""
     n, size = 150, 60
-    X = RNG.standard_normal((n, 5))
+    X = np.random.default_rng(0).standard_normal((n, 5))
     graph = nearest_neighbors(X, size)
     values = estimate_local(X, "twonn", size, graph, **options)
     effects = estimators.get("twonn").member_effects(X, graph, values, n_neighbors=size, **options)

@@ -15,7 +15,7 @@ from idsweep.config.load import ConfigError
 from idsweep.data import equations
 from idsweep.data.corpora import Part, load_sequences, read_corpus, split_sequences
 from idsweep.sweep.sweep import Sweep
-from idsweep.training.kinds import KINDS_FROM_BASE, TRAINED_METRICS
+from idsweep.training import kinds
 
 TRAINING = SCRIPTS / "idsweep/training"
 SWEEP = {"sweep": "s", "models": {"mine": None}, "datasets": ["trained_on", "held_out"]}
@@ -182,14 +182,14 @@ def test_a_language_model_too_is_measured_on_what_it_was_trained_on() -> None:
     [
         ({"models": {"mine": None, "minilm": None}}, r"datasets: trained_on: minilm is not trained here"),
         ({"datasets": ["lee_news"]}, r"datasets: lee_news: mine is trained on the equations of sums and knows no other sequences; measure"),
-        ({"tokens": {"max_length": 3}}, r"tokens\.max_length: 3 is less than an equation's 4 tokens"),
+        ({"tokens": {"max_length": 3}}, r"tokens\.max_length: 3 is less than the 4 tokens of equations"),
         ({"tokens": {"select": "classes"}}, r"tokens\.classes: name at least one"),
         ({"sums": SUMS | {"modulus": 1}}, r"catalog\.datasets\.sums\.modulus: 1"),
         ({"sums": SUMS | {"task": "division", "modulus": 8}}, r"catalog\.datasets\.sums: modulus: 8 is no prime"),
-        ({"sums": SUMS | {"column": "c"}}, r"catalog\.datasets\.sums: column: equations have no such key"),
+        ({"sums": SUMS | {"column": "c"}}, r"catalog\.datasets\.sums: column: the loader 'equations' takes no such key"),
         ({"sums": {"loader": "equations", "task": "addition"}}, r"catalog\.datasets\.sums: modulus: addition needs one"),
         ({"tokens": {"select": "classes", "classes": ["banana"]}}, r"tokens\.classes: 'banana' is no class of equations; .*operand"),
-        ({"sums": SUMS | {"split": "test"}}, r"catalog\.datasets\.sums: split: equations have none"),
+        ({"sums": SUMS | {"split": "test"}}, r"catalog\.datasets\.sums: split: the loader 'equations' has none"),
         ({"models": {"mine": {"metrics": {"train_loss": "a.csv"}}}}, r"metrics\.train_loss: this name is taken"),
         ({"models": {"mine": {"metrics": {"local_dimension": "a.csv"}}}}, r"metrics\.local_dimension: this name is taken"),
         ({"reference": "nowhere.csv"}, r"reference: there is no file 'nowhere\.csv'"),
@@ -207,7 +207,7 @@ def test_what_cannot_be_measured_is_told(keys: dict[str, Any], message: str) -> 
     [
         ({"tokenizer": {"vocabulary_size": 300}}, r"mine\.tokenizer: a model with `train: grokking` has none but its own words"),
         ({"kind": "masked"}, r"mine\.kind: 'masked' is not what this training makes"),
-        ({"training": GROKKING["training"] | {"dataset": "lee_news"}}, r"training\.dataset: lee_news is none of loader equations"),
+        ({"training": GROKKING["training"] | {"dataset": "lee_news"}}, r"training\.dataset: lee_news has the loader text; `train: grokking` needs a dataset with the loader equations"),
         ({"architecture": GROKKING["architecture"] | {"max_position_embeddings": 3}}, r"max_position_embeddings: 3 is less than"),
         ({"checkpoints": "step{0..30/10}"}, r"mine\.checkpoints: step30 lie beyond training\.steps = 20"),
     ],
@@ -219,11 +219,15 @@ def test_what_cannot_be_trained_is_told(changes: dict[str, Any], message: str) -
 
 def test_a_masked_model_is_trained_by_masking() -> None:
     masked = tiny_neox(kind="masked")
-    with pytest.raises(ConfigError, match=r"kind: 'masked' is not what this training makes; expected causal"):
+    with pytest.raises(
+        ConfigError, match=r"masking: kind 'masked' needs this key; give it, or choose kind causal or enc"
+    ):
         sweep_of(masked, datasets=["lee_news"], tokens={"max_length": 128})
     masked["training"] = masked["training"] | {"masking": 0.15}
     assert sweep_of(masked, datasets=["lee_news"], tokens={"max_length": 128}).models["mine"].kind == "masked"
-    with pytest.raises(ConfigError, match=r"kind: 'causal' is not what this training makes; expected masked"):
+    with pytest.raises(
+        ConfigError, match=r"masking: it does not hold for kind 'causal'; .*choose kind masked or encoder"
+    ):
         sweep_of(masked | {"kind": "causal"}, datasets=["lee_news"], tokens={"max_length": 128})
 
 
@@ -338,10 +342,11 @@ def test_published_values_are_read_before_anything_runs(tmp_path: Path, row: str
 
 def test_the_known_metrics_are_those_that_trainings_write() -> None:
     from_scratch = {"language_model", "grokking"}  # what the others write, their own tests look at
-    assert from_scratch | KINDS_FROM_BASE.keys() | {"word_vectors"} == TRAINED_METRICS.keys()
+    from_base = {name for name in kinds.names() if kinds.get(name).from_base}
+    assert from_scratch | from_base | {"word_vectors"} == set(kinds.names())
     for name in from_scratch:
         source = (TRAINING / f"{name}.py").read_text()
-        assert set(re.findall(r"`(\w+_(?:loss|accuracy))`", source)) == set(TRAINED_METRICS[name])
+        assert set(re.findall(r"`(\w+_(?:loss|accuracy))`", source)) == set(kinds.get(name).metrics)
 
 
 def test_the_sampled_part_is_that_of_the_training(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "tokenizer": (TUNED | {"tokenizer": {"of": "minilm"}}, ".tokenizer: it comes from the `base`; set it there"),
     "language model that is none": (TUNED | {"kind": "encoder"}, ".kind: 'encoder' is not what this training makes; expected causal, or masked"),
     "classifier that is none": (CLASSIFIER | {"kind": "causal"}, ".kind: 'causal' is not what this training makes; expected encoder"),
-    "masks of a causal model": (training(TUNED, masking=0.15), ".training.masking: it holds for models of kind masked; remove this key"),
+    "masks of a causal model": (training(TUNED, masking=0.15), ".training.masking: it does not hold for kind 'causal'; remove this key, or choose kind masked"),
     "frozen weights under updates": (
         training(TUNED, lora={}, freeze=["*embed*"]),
         ".training.freeze: with lora all weights of the base are frozen anyway",
@@ -303,7 +303,7 @@ def test_ranks_are_shown_beside_the_model_that_they_were_trained_from() -> None:
     given["estimator_sets"] = {"e": [{"estimator": "mle", "scope": "global", "n_neighbors": 20}]}
     assert sweep_of_entry(ranks, models=base | {"mine": None}, **given).models
     for others, held in (
-        ({}, "there is none without a rank"),
+        ({}, r"there is none without training\.rank"),
         (base | {"minilm": None}, "there are tiny_neox, minilm"),
     ):
         with pytest.raises(ConfigError, match=rf"figures\.ranks\.base: .* and {held}; measure"):

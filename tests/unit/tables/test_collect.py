@@ -44,7 +44,7 @@ def write_file(path: Path, values: list[float], layer: int = 3) -> str:
         rows.append(cloud | stable | {"scope": "mean", "value": mean, "standard_error": factor * 0.125})
         rows.append(cloud | stable | {"scope": "global", "value": factor * 7.5, "standard_error": 0.25})
     table, name = pa.Table.from_pylist(rows, schema=ESTIMATES), f"layer_{layer}"
-    write_estimates(path, {name: table}, {"identities": {name: IDENTITY | {"representation": name, "layer": layer}}})
+    write_estimates(path, {name: table}, {name: IDENTITY | {"representation": name, "layer": layer}}, {})
     return str(path)
 
 

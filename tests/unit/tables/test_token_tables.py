@@ -11,7 +11,7 @@ import pytest
 from idsweep.data.corpora import Corpus
 from idsweep.data.pieces import parts
 from idsweep.data.tokens import sample_tokens, sample_vocabulary
-from idsweep.extraction.losses import TOKEN_LOSSES
+from idsweep.extraction.losses import TOKEN_MEASURES
 from idsweep.files.columns import ESTIMATES, POINTS, SEQUENCES
 from idsweep.files.packages import path_in_package
 from idsweep.models.tokenizers import load_tokenizer
@@ -93,8 +93,18 @@ def sequences_of(ids: dict[int, list[int]], text: str = "другой") -> pa.Ta
     )
 
 
-def predictions_of(values: dict[int, float | None]) -> pa.Table:
-    return pa.table({"point": list(values), "log_probability": list(values.values())}, schema=TOKEN_LOSSES)
+def predictions_of(values: dict[int, float | None], **measures: dict[int, float | None]) -> pa.Table:
+    """Log-probabilities and further measures, or such that are a function of them."""
+    of_log_probability = {
+        "entropy": lambda x: -x,
+        "rank": lambda x: 1.0 + round(-100 * x),
+        "margin": lambda x: abs(x + 2),
+    }
+    columns = {"point": list(values), "log_probability": list(values.values())}
+    for name in TOKEN_MEASURES.names[2:]:
+        made = {point: None if x is None else of_log_probability[name](x) for point, x in values.items()}
+        columns[name] = [measures.get(name, made)[point] for point in values]
+    return pa.table(columns, schema=TOKEN_MEASURES)
 
 
 def random_tables(number=400, seed=0):
@@ -158,8 +168,11 @@ def test_correlations_are_scipy_s_over_tokens_for_which_both_are_defined():
     )
     found = loss_correlations(table, tokens, predictions, samples=200, seed=7)
     assert found.schema.equals(LOSS_CORRELATIONS)
-    rows = {(row["estimator"], row["coefficient"]): row for row in found.to_pylist()}
-    assert list(rows) == [(name, of) for name in ("mle", "twonn") for of in ("pearson", "spearman", "kendall")]
+    of_each = {(row["estimator"], row["measure"], row["coefficient"]): row for row in found.to_pylist()}
+    measures = ("log_probability", "entropy", "rank", "margin")
+    coefficients = ("pearson", "spearman", "kendall")
+    assert list(of_each) == [(name, of, by) for name in ("mle", "twonn") for of in measures for by in coefficients]
+    rows = {(name, by): row for (name, of, by), row in of_each.items() if of == "log_probability"}
     both = np.array([point for point in measured if not np.isnan(value[point] + log_probability[point])])
     x, y = value[both], log_probability[both]
     for coefficient, scipy in {
@@ -173,9 +186,34 @@ def test_correlations_are_scipy_s_over_tokens_for_which_both_are_defined():
         assert (row["lower"], row["upper"]) == pytest.approx((interval.lower, interval.upper), rel=1e-10)
         assert row["lower"] < row["value"] < row["upper"] < 0
         assert (row["n_tokens"], row["n_sequences"]) == (len(both), len(set(sequence[both])))
+        (row, negated), margin = (of_each["mle", of, coefficient] for of in measures[:2]), np.abs(y + 2)
+        assert negated["value"] == pytest.approx(-row["value"], rel=1e-10)
+        assert of_each["mle", "margin", coefficient]["value"] == pytest.approx(scipy(x, margin).statistic, rel=1e-10)
+        assert row["n_undefined"] == sum(
+            np.isnan(value[point]) and not np.isnan(log_probability[point]) for point in measured
+        )
     # a monotone map keeps ranks
     for coefficient in ("spearman", "kendall"):
         assert rows["twonn", coefficient]["value"] == pytest.approx(-rows["mle", coefficient]["value"], rel=1e-10)
+
+
+def test_tokens_with_an_undefined_measure_are_counted_and_in_no_coefficient():
+    tokens = points_of(list("abcdef"), sequence=[0, 0, 1, 1, 2, 2])
+    log_probability = {0: None, 1: -1.0, 2: -2.0, 3: -3.5, 4: -3.0, 5: -5.0}
+    margin = {0: None, 1: NAN, 2: 2.0, 3: 5.0, 4: 1.0, 5: 0.5}
+    predictions = predictions_of(log_probability, margin=margin)
+    found = loss_correlations(estimates(range(6), [1.0, 2, 3, 5, 4, NAN]), tokens, predictions, samples=20)
+    rows = {(row["measure"], row["coefficient"]): row for row in found.to_pylist()}
+    of_all, of_margin = rows["log_probability", "pearson"], rows["margin", "pearson"]
+    assert (of_all["n_tokens"], of_all["n_undefined"]) == (4, 1)  # not the first, which has no prediction
+    assert (of_margin["n_tokens"], of_margin["n_undefined"]) == (3, 2)
+    assert of_margin["value"] == pytest.approx(stats.pearsonr([3, 5, 4], [2, 5, 1]).statistic)
+    of_none = loss_correlations(
+        estimates([1, 2], [1.0, 2]), tokens, predictions_of(log_probability, margin=dict.fromkeys(range(6), NAN))
+    ).to_pylist()
+    undefined = [row for row in of_none if row["measure"] == "margin"]
+    assert len(undefined) == 3 and all(row["n_tokens"] == 0 and row["n_undefined"] == 2 for row in undefined)
+    assert np.isnan([row["value"] for row in undefined]).all()
 
 
 # ---- extremes
@@ -187,8 +225,11 @@ def test_extremes_are_ranked_from_both_ends_and_undefined_values_left_out():
         [estimates(range(6), [3.0, 1.0, NAN, 5.0, 1.0, 4.0]), estimates([2, 4], [7.0, 8.0], "twonn")]
     )
     found = token_extremes(table, tokens, predictions=predictions_of({1: -2.5, 3: None}), number=2)
-    assert found.schema.equals(TOKEN_EXTREMES)
-    rows = [tuple(row.values()) for row in found.to_pylist()]
+    assert found.schema.names == [*TOKEN_EXTREMES.names, "log_probability", "entropy", "token_rank", "margin"]
+    assert found.select(TOKEN_EXTREMES.names).schema.equals(TOKEN_EXTREMES)
+    shown = ["estimator", "end", "rank", "point", "value", "log_probability", "token", "before", "after"]
+    rows = [tuple(row.values()) for row in found.select(shown).to_pylist()]
+    assert [row["token_rank"] for row in found.to_pylist()] == [251, *[None] * 7]
     assert rows == [
         ("mle", "lowest", 1, 1, 1.0, -2.5, "b", "", ""),
         ("mle", "lowest", 2, 4, 1.0, None, "e", "", ""),
@@ -201,9 +242,16 @@ def test_extremes_are_ranked_from_both_ends_and_undefined_values_left_out():
     ]
     assert len(token_extremes(table, tokens)) == 2 * 5 + 2 * 2
     order = [7, 3, 1, 5, 0, 2, 6, 4]
-    assert set(
-        map(str, token_extremes(table.take(order), tokens, number=2).drop(["log_probability"]).to_pylist())
-    ) == set(map(str, found.drop(["log_probability"]).to_pylist()))
+    without = token_extremes(table.take(order), tokens, number=2)
+    assert without.schema.equals(TOKEN_EXTREMES)
+    assert set(map(str, without.to_pylist())) == set(map(str, found.select(TOKEN_EXTREMES.names).to_pylist()))
+
+
+def test_undefined_measures_of_extremes_are_nan_and_missing_ones_null():
+    predictions = predictions_of({0: None, 1: -2.0}, margin={0: None, 1: NAN})
+    rows = token_extremes(estimates([0, 1], [1.0, 2.0]), points_of(["a", "b"]), predictions=predictions).to_pylist()
+    margin = {row["point"]: row["margin"] for row in rows}
+    assert margin[0] is None and np.isnan(margin[1])
 
 
 @pytest.mark.parametrize("which", ["wordpiece", "byte_level", "sentencepiece"])

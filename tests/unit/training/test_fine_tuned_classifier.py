@@ -11,9 +11,8 @@ import torch
 from idsweep.data.corpora import LabelledTexts
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.training import fine_tuned_classifier
+from idsweep.training import fine_tuned_classifier, kinds
 from idsweep.training.fine_tuned_classifier import classification_metrics, fine_tune_classifier, new_classifier
-from idsweep.training.kinds import TEST_METRICS, TRAINED_METRICS
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer, word_tokenizer
 from peft import PeftModel
@@ -143,7 +142,7 @@ def test_a_classifier_learns_and_its_checkpoints_are_whole_models_with_the_metri
         TRAIN, VALIDATION, TEST, bases[model_type], tokenizer_of, tmp_path / "run", **settings
     )
     assert metrics.schema.equals(METRICS)
-    assert set(metrics["metric"].to_pylist()) == {*TRAINED_METRICS["fine_tuned_classifier"], *TEST_METRICS}
+    assert set(metrics["metric"].to_pylist()) == set(kinds.get("fine_tuned_classifier").metrics_of({"test": ""}))
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["step0", f"step{LONG}"]
     assert values(metrics, LONG)["train_loss"] < 0.5 * values(metrics, 0)["train_loss"]
     assert values(metrics, LONG)["train_accuracy"] > 0.5  # by chance 1 of 3

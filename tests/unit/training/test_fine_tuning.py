@@ -19,10 +19,10 @@ from builders.tiny_models import tiny
 from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import adapter_files, weight_files
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.training import fine_tuning
+from idsweep.training import fine_tuning, kinds
+from idsweep.training import unfinished as unfinished_trainings
 from idsweep.training.fine_tuned_language_model import PaddedTexts, fine_tune_language_model, token_rows
 from idsweep.training.fine_tuning import NOT_PREDICTED, SCHEDULES, fine_tune
-from idsweep.training.kinds import TRAINED_METRICS
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer
 from safetensors.torch import load_file
@@ -126,7 +126,7 @@ def summed_loss(model, row: list[int]) -> torch.Tensor:
 def test_a_model_learns_and_its_checkpoints_are_whole_models(run, bases, tokenizer_folder):
     folder, metrics = run
     assert metrics.schema.equals(METRICS)
-    assert set(metrics["metric"].to_pylist()) == set(TRAINED_METRICS["fine_tuned_language_model"])
+    assert set(metrics["metric"].to_pylist()) == set(kinds.get("fine_tuned_language_model").metrics)
     assert sorted(path.name for path in folder.iterdir()) == ["step0", "step24", "step5"]
     assert [path.name for path in folder.parent.iterdir()] == ["checkpoints"]
     for name in ("train_loss", "validation_loss"):
@@ -407,7 +407,7 @@ def test_masks_are_drawn_anew_and_spare_padding_and_special_tokens(tokenizer_fol
 
 def train_here(threads: int, seconds: float, arguments: list, settings: dict) -> None:
     torch.set_num_threads(threads)
-    fine_tuning.SECONDS_BETWEEN_STATES = seconds
+    unfinished_trainings.SECONDS_BETWEEN_STATES = seconds
     fine_tune_language_model(*arguments, **settings)
 
 
@@ -457,7 +457,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been_killed(
     step = kill_in_training(processes, given, unfinished, after)
     assert after < step < (40 if kind == "masked" else 64)
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [".run.unfinished"]
-    (unfinished / ".trainer.unfinished" / "checkpoint-99").mkdir(parents=True)
+    (unfinished / ".scratch.unfinished" / "checkpoint-99").mkdir(parents=True)
     (unfinished / "checkpoints" / ".step9.unfinished").mkdir()
     shutil.copytree(tmp_path / "killed", tmp_path / "other")
 

@@ -116,7 +116,7 @@ def test_a_fetched_base_whose_fine_tuning_failed_keeps_no_other_waiting(
         threads=1,
     )
     with pytest.raises(SystemExit):
-        runpy.run_path(str(PROJECT / "workflow_scripts" / f"{rule}.py"), {"snakemake": snakemake})
+        runpy.run_path(str(PROJECT / "workflow_scripts/train_model.py"), {"snakemake": snakemake})
     assert "it has no config.json" in (tmp_path / "log").read_text()
     assert json.loads((tmp_path / "checkpoints/.ledger/theirs@final.json").read_text())["failed"] is True
 

@@ -424,7 +424,7 @@ def interrupted(tokenizer_folder: Path, folder: Path) -> None:
 
 def test_states_are_kept_between_checkpoints_too(run, tokenizer_folder, tmp_path, caplog, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(grokking, "SECONDS_BETWEEN_STATES", 0)
+        patch.setattr("idsweep.training.unfinished.SECONDS_BETWEEN_STATES", 0)
         interrupted(tokenizer_folder, tmp_path / "run")
     assert_goes_on(run, 22, tokenizer_folder, tmp_path / "run", caplog)
 

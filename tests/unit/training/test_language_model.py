@@ -321,10 +321,10 @@ def test_a_family_is_trained_saved_and_measured(model_type, tokenizer_folder, ma
 
 INTERRUPTED = """
 import json, sys, torch
-from idsweep.training import language_model
+from idsweep.training import language_model, unfinished
 texts, validation_texts, tokenizer, folder, threads, seconds, settings = json.loads(sys.argv[1])
 torch.set_num_threads(threads)
-language_model.SECONDS_BETWEEN_STATES = seconds
+unfinished.SECONDS_BETWEEN_STATES = seconds
 language_model.train_language_model(texts, validation_texts, tokenizer, folder, **settings)
 """
 

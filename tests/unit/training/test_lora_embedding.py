@@ -10,9 +10,8 @@ import pytest
 import torch
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.training import lora_embedding
+from idsweep.training import kinds, lora_embedding
 from idsweep.training.checkpoint import save_checkpoint
-from idsweep.training.kinds import TRAINED_METRICS
 from idsweep.training.language_model import train_language_model
 from idsweep.training.lora_embedding import train_lora_embedding
 from idsweep.training.metrics import METRICS
@@ -122,7 +121,7 @@ def test_checkpoints_are_whole_models_that_differ_from_the_start_by_a_matrix_of_
 ):
     metrics = train(bases, tokenizer_folder, tmp_path / "run", base, initial=initial)
     assert metrics.schema.equals(METRICS)
-    assert set(metrics["metric"].to_pylist()) == set(TRAINED_METRICS["lora_embedding"])
+    assert set(metrics["metric"].to_pylist()) == set(kinds.get("lora_embedding").metrics)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["step0", "step10"]
     start, end = (input_embedding(tmp_path / "run" / step) for step in ("step0", "step10"))
     assert rank_of(end - start) == 3

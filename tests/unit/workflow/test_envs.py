@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from builders.project import PROJECT
+from idsweep.data.loaders import registry as loaders
+from idsweep.training import kinds
 from idsweep.workflow import signature
 
 LIBRARY = PROJECT / "workflow_scripts/idsweep"
@@ -61,19 +63,23 @@ def test_every_dependency_is_pinned_and_allowed() -> None:
 def rules_with_environments() -> list[tuple[str, str]]:
     """(script, environment) of every rule."""
     text = "".join(path.read_text() for path in sorted((PROJECT / "rules").glob("*.smk")))
-    blocks = re.split(r"^rule \w+:", text, flags=re.MULTILINE)[1:]
+    blocks = re.split(r"^ *rule ?\w*:", text, flags=re.MULTILINE)[1:]
     find = {"envs": r'"\.\./envs/(\w+)\.yaml"', "workflow_scripts": r'"\.\./workflow_scripts/(\w+)\.py"'}
     return [tuple(re.search(find[key], block).group(1) for key in ("workflow_scripts", "envs")) for block in blocks]
 
 
 @pytest.mark.parametrize(("script", "environment"), rules_with_environments())
 def test_an_environment_holds_what_its_scripts_import(script: str, environment: str) -> None:
+    readers = [loaders.module_of(name) for name in loaders.names()]
     loaded_by_name = {
         "estimate_dimensions": [
             f"idsweep.estimators.{path.stem}" for path in (LIBRARY / "estimators").glob("[a-z]*.py")
         ],
-        **dict.fromkeys(("sample_vocabulary", "extract_vocabulary"), ("idsweep.models.static_vectors",)),
+        "sample_vocabulary": ["idsweep.models.static_vectors", *readers],
+        "extract_vocabulary": ["idsweep.models.static_vectors"],
         "extract_embeddings": ["idsweep.models.adapters"],
+        "train_model": [*(kinds.get(name).module for name in kinds.names()), *readers],
+        **dict.fromkeys(("train_tokenizer", "sample_tokens", "write_tokenizer"), readers),
         "draw_figure": [f"idsweep.figures.{path.stem}" for path in (LIBRARY / "figures").glob("[a-z]*.py")],
     }
     _, imported = signature._closure(

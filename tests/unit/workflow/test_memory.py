@@ -36,7 +36,7 @@ def test_it_is_known_by_itself_and_as_a_cause(error) -> None:
     given = error()
     assert memory.ran_out(given) is given
     assert memory.ran_out(wrapped(given)) is given
-    said = memory.told(given, "extract_embeddings", 8000)
+    said = memory.explain(given, "extract_embeddings", 8000)
     assert said.startswith("memory ran out in extract_embeddings (its mem_mb was 8,000): ")
     assert "--set-resources extract_embeddings:mem_mb=MB" in said
     assert "\n" not in said

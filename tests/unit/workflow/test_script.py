@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from idsweep.machine import devices
 from idsweep.workflow import script
-from idsweep.workflow.run import failures, made
+from idsweep.workflow.run import describe_failures, describe_results
 
 
 class Named(dict):
@@ -83,13 +83,13 @@ def test_the_last_lines_name_logs_and_reasons(tmp_path: Path) -> None:
     run = tmp_path / "snakemake.log"
     lines = [f"    log: {path} (check log file(s) for error details)" for path in (told, killed, never, told)]
     run.write_text("Error in rule a:\n" + "\n".join(lines))
-    said = failures([str(run)])
+    said = describe_failures([str(run)])
     assert said.startswith("3 job(s) failed")
     assert "error: all points are equal\n    mend the data" in said
     assert "killed without a reason given; its last line: INFO searching" in said
     assert "never.log" in said
     assert "no log was written" in said
-    assert "and 2 more" in failures([str(run)], most=1)
+    assert "and 2 more" in describe_failures([str(run)], most=1)
 
 
 def test_a_job_that_a_retry_has_done_did_not_fail(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_job_that_a_retry_has_done_did_not_fail(tmp_path: Path) -> None:
         + "Trying to restart job 1.\nTrying to restart job 2.\n"
         + error.format(rule="b", id=2)
     )
-    said = failures([str(run)])
+    said = describe_failures([str(run)])
     assert said.startswith("1 job(s) failed")
     assert "b.log" in said and "a.log" not in said
 
@@ -121,9 +121,9 @@ def test_what_was_made_is_listed_by_kind(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     for name in ("a.pdf", "a.png", "t.csv", "report.html"):
         Path(name).touch()
-    said = made(["a.pdf", "a.png", "a.svg", "t.csv", "report.html", "not_there.csv"])
+    said = describe_results(["a.pdf", "a.png", "a.svg", "t.csv", "report.html", "not_there.csv"])
     assert said.splitlines() == ["Figures:", "  a.{pdf,png}", "Tables:", "  t.csv", "Report:", "  report.html"]
-    assert made(["not_there.csv"]) == ""
+    assert describe_results(["not_there.csv"]) == ""
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

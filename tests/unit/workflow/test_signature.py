@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
 import pytest
 from builders.project import SCRIPTS
+from idsweep.training import kinds
 from idsweep.workflow import signature
 from idsweep.workflow.signature import Digests, code_of, digest
 
@@ -58,6 +60,36 @@ def test_a_change_of_reached_code_is_seen(library: Path, file: str) -> None:
     assert code(library) != before
 
 
+@pytest.mark.parametrize("name", ["TRAINING", "KEYS"])
+def test_what_a_module_tells_registries_is_none_of_what_it_does(library: Path, name: str) -> None:
+    seen = []
+    for text in (
+        "",
+        f"{name} = {{'about': 'one'}}\n",
+        f"{name} = {{'about': 'two'}}\n",
+        f"{name} = dict(about='one')\n",
+    ):
+        (library / "sub/b.py").write_text(f"import torch\n{text}X = 1\n")
+        seen.append(code(library)["source"])
+    assert seen[0] == seen[1] == seen[2] != seen[3]
+
+
+def test_no_code_reads_what_modules_tell_registries() -> None:
+    """Else a change of it could change what a job does, and no signature would tell."""
+    for path in (SCRIPTS / "idsweep").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        told = {target.id for node in tree.body if signature._is_told_to_registries(node) for target in node.targets}
+        read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        assert not told & read, path
+        taken = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("idsweep.training", "idsweep.data"))
+            for alias in node.names
+        }
+        assert not taken & set(signature.TOLD_TO_REGISTRIES), path
+
+
 def test_modules_loaded_by_name_count_where_they_are_named(library: Path) -> None:
     before = code(library, "idsweep.c")
     (library / "c.py").write_text("X = 2\n")
@@ -77,8 +109,22 @@ def test_versions_are_those_of_reached_computing_packages(library: Path, monkeyp
 
 def test_only_the_jobs_that_run_a_model_depend_on_torch() -> None:
     needs_torch = {p.stem for p in SCRIPTS.glob("*.py") if "torch" in code_of(p)["versions"]}
-    assert {"extract_embeddings", "train_language_model"} <= needs_torch
-    assert not needs_torch & {"collect_estimates", "draw_figure", "sample_tokens", "train_tokenizer"}
+    assert "extract_embeddings" in needs_torch
+    assert not needs_torch & {"collect_estimates", "draw_figure", "sample_tokens", "train_tokenizer", "train_model"}
+    trained = {name for name in kinds.names() if "torch" in training_code(name)["versions"]}
+    assert trained == set(kinds.names()) - {"word_vectors"}
+
+
+def training_code(name: str) -> dict:
+    return code_of(SCRIPTS / "train_model.py", (kinds.get(name).module,))
+
+
+def test_a_training_s_code_reaches_only_jobs_that_do_it() -> None:
+    codes = [training_code(name)["source"] for name in kinds.names()]
+    assert len(set(codes)) == len(codes)
+    closure, _ = signature._closure(SCRIPTS / "train_model.py", (kinds.get("grokking").module,))
+    assert "idsweep.training.grokking" in closure
+    assert not {"idsweep.training.language_model", "idsweep.training.kinds", "idsweep.data.corpora"} & set(closure)
 
 
 def test_an_estimator_s_code_reaches_only_jobs_that_use_it() -> None:
@@ -102,8 +148,9 @@ def test_scikit_dimension_counts_where_one_of_its_estimators_is_used() -> None:
 
 
 def test_scikit_learn_counts_where_its_scores_are_used() -> None:
-    using = {path.stem for path in SCRIPTS.glob("*.py") if "scikit-learn" in code_of(path)["versions"]}
-    assert using == {"fine_tune_classifier"}
+    assert not {path.stem for path in SCRIPTS.glob("*.py") if "scikit-learn" in code_of(path)["versions"]}
+    using = {name for name in kinds.names() if "scikit-learn" in training_code(name)["versions"]}
+    assert using == {"fine_tuned_classifier"}
 
 
 def test_names_of_settings_count_their_order_does_not() -> None:

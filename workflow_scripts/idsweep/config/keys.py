@@ -9,11 +9,14 @@ from typing import Any
 
 import yaml
 
+from idsweep.config.schema import with_registries
+from idsweep.training import kinds as trainings
+
 HEAD = """# Configuration
 
-A sweep is one YAML file; `config.yaml` is the default, others are given with `--configfile`. This page is made
-from [schema.yaml](schema.yaml), which every configuration is checked against before a job runs, by
-`idsweep keys > config/README.md`.
+A sweep is one YAML file; `config.yaml` is the default, others are given with `--configfile`. This page is made by
+`idsweep keys > config/README.md` from [schema.yaml](schema.yaml) and from the modules of trainings and loaders, which every
+configuration is checked against before a job runs.
 
 """
 SECTIONS = (
@@ -25,57 +28,32 @@ SECTIONS = (
         "Exactly one of `package`, `path`, `hub` and `train` says where the weights are.",
     ),
     (
-        "Training: language_model",
-        ("$defs", "language_model"),
-        "`training:` of a model with `train: language_model`: pretraining from scratch on texts.",
-    ),
-    (
-        "Training: grokking",
-        ("$defs", "grokking"),
-        "`training:` of a model with `train: grokking`: all equations of a task, a part of which is trained on.",
-    ),
-    (
-        "Training: word_vectors",
-        ("$defs", "word_vectors"),
-        "`training:` of a model of kind `static` with `train: word_vectors`: a vector for each frequent word of a corpus.",
-    ),
-    (
-        "Training: fine_tuned_language_model",
-        ("$defs", "fine_tuned_language_model"),
-        "`training:` of a model with `train: fine_tuned_language_model`: its `base` trained further on texts.",
-    ),
-    (
-        "Training: fine_tuned_classifier",
-        ("$defs", "fine_tuned_classifier"),
-        "`training:` of a model with `train: fine_tuned_classifier`: its `base` with a new head, trained to tell labels.",
-    ),
-    (
-        "Training: lora_embedding",
-        ("$defs", "lora_embedding"),
-        "`training:` of a model with `train: lora_embedding`: its `base` frozen but for a low-rank update of the token "
-        "embeddings (arXiv:2503.02142).",
-    ),
-    (
         "Datasets",
         ("$defs", "datasets", "additionalProperties"),
         "Entries of `catalog/datasets.yaml`, or of `catalog: datasets:` in a sweep.",
     ),
 )
+MOST_NAMES = 10  # of a registry that are listed
 
 
 def page(schema_file: Path) -> str:
     """Markdown tables of all keys: name, what it means, type or allowed values, default."""
-    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
+    schema = with_registries(yaml.safe_load(schema_file.read_text(encoding="utf-8")))
     parts = []
     for title, path, about in SECTIONS:
         part = schema
         for key in path:
             part = part[key]
-        rows = "".join(
-            f"| `{name}` | {text} | {kind} | {default} |\n" for name, text, kind, default in _rows(part, schema)
-        )
-        parts.append(f"## {title}\n\n{about}\n\n| key | meaning | value | default |\n|---|---|---|---|\n{rows}")
+        parts.append(_section(title, about, part, schema))
+    for training in map(trainings.get, trainings.names()):
+        about = f"`training:` of a model with `train: {training.name}`: {training.about}"
+        parts.append(_section(f"Training: {training.name}", about, training.schema(), schema))
     return HEAD + "\n".join(parts)
+
+
+def _section(title: str, about: str, part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    rows = "".join(f"| `{name}` | {text} | {kind} | {default} |\n" for name, text, kind, default in _rows(part, schema))
+    return f"## {title}\n\n{about}\n\n| key | meaning | value | default |\n|---|---|---|---|\n{rows}"
 
 
 def _rows(part: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -101,10 +79,10 @@ def _resolved(value: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[st
 
 
 def _kind(value: Mapping[str, Any]) -> str:
+    if "namesFrom" in value and len(value["enum"]) > MOST_NAMES:
+        return f"a name in the registry of {value['namesFrom']}"
     if "enum" in value:
         return ", ".join(f"`{item}`" for item in value["enum"])
-    if "namesFrom" in value:
-        return f"a name in the registry of {value['namesFrom']}"
     if "oneOf" in value:
         return " or ".join(filter(None, map(_kind, value["oneOf"])))
     if "const" in value:

@@ -17,11 +17,15 @@ def clouds(given: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     What comes twice is one cloud. They are named after the keys in which they differ, as `number500-noise0.1`; a single
     one is named `points`.
     """
-    made: list[dict[str, Any]] = []
+    clouds_by_settings: list[dict[str, Any]] = []
     for settings in given:
-        made += [one for _, one in _combinations(settings) if one not in made]
-    varied = [key for key in made[0] if any(one[key] != made[0][key] for one in made)]
-    return {"-".join(f"{key}{_word(one[key])}" for key in varied) or ONLY_CLOUD: one for one in made}
+        clouds_by_settings += [one for _, one in _combinations(settings) if one not in clouds_by_settings]
+    varied = [
+        key
+        for key in clouds_by_settings[0]
+        if any(one[key] != clouds_by_settings[0][key] for one in clouds_by_settings)
+    ]
+    return {"-".join(f"{key}{_word(one[key])}" for key in varied) or ONLY_CLOUD: one for one in clouds_by_settings}
 
 
 def estimates(items: Sequence[Mapping[str, Any]], label: str) -> list[dict[str, Any]]:
@@ -29,11 +33,11 @@ def estimates(items: Sequence[Mapping[str, Any]], label: str) -> list[dict[str, 
 
     label: the key that an item without `name` is named after.
     """
-    made = []
+    expanded = []
     for item in items:
         for name, settings in _combinations(item):
-            made.append(settings | ({"name": f"{item.get('name', item[label])}-{name}"} if name else {}))
-    return made
+            expanded.append(settings | ({"name": f"{item.get('name', item[label])}-{name}"} if name else {}))
+    return expanded
 
 
 def _combinations(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

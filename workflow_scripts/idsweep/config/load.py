@@ -19,13 +19,12 @@ import yaml
 
 from idsweep.config import lists as expansion
 from idsweep.config.runs import runs, wrong_seeds
+from idsweep.config.schema import with_registries
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 
-SAFE = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # libyaml's, where PyYAML has it, reads the catalog ten times as fast
-REGISTRIES = {"estimators": estimators.names, "figures": figures.names}
+# libyaml's, where PyYAML has it, reads the catalog ten times as fast
+SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_SHOWN = 10
 MOST_COMBINATIONS = 1000  # of lists of values
 DEEPEST, MOST_ITEMS = 50, 1_000_000  # of what a config file holds, whose aliases may stand for ever more
@@ -66,7 +65,7 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     given: what Snakemake read from the config files. folder: the project's `config/`.
     Raises ConfigError.
     """
-    schema = _with_registries(_read_yaml(folder / "schema.yaml"))
+    schema = with_registries(_read_yaml(folder / "schema.yaml"))
     _check_size(given)
     config = _plain(given)
     _check_plain(config)
@@ -284,16 +283,6 @@ def _no_character(text: str) -> str | None:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "…"
-
-
-def _with_registries(schema: Any) -> Any:
-    """Replace each `namesFrom: REGISTRY` by the `enum` of the names there."""
-    if isinstance(schema, dict):
-        filled = {key: _with_registries(item) for key, item in schema.items() if key != "namesFrom"}
-        if "namesFrom" in schema:
-            filled["enum"] = REGISTRIES[schema["namesFrom"]]()
-        return filled
-    return [_with_registries(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:

@@ -32,17 +32,17 @@ def runs(name: str, entry: Mapping[str, Any]) -> list[Run]:
     """
     own = {key: value for key, value in entry.items() if key not in ("vary", "seeds")}
     vary = entry.get("vary", {})
-    made = []
+    every_run = []
     for values in product(*vary.values()):
         varied = dict(zip(vary, values, strict=True))
         group = "-".join([name, *(f"{key.rsplit('.', 1)[-1]}{value}" for key, value in varied.items())])
         with_values = _with(own, varied)
         for seed in entry.get("seeds", [None]):
             if seed is None:
-                made.append(Run(group, group, varied, None, with_values))
+                every_run.append(Run(group, group, varied, None, with_values))
             else:
-                made.append(Run(f"{group}-seed{seed}", group, varied, seed, _of_seed(with_values, seed)))
-    return made
+                every_run.append(Run(f"{group}-seed{seed}", group, varied, seed, _of_seed(with_values, seed)))
+    return every_run
 
 
 def wrong_seeds(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -55,14 +55,14 @@ def wrong_seeds(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _with(entry: Mapping[str, Any], varied: Mapping[str, Any]) -> dict[str, Any]:
-    made = copy.deepcopy(dict(entry))
+    changed = copy.deepcopy(dict(entry))
     for path, value in varied.items():
         *parents, last = path.split(".")
-        place = made
+        place = changed
         for key in parents:
             place = place.setdefault(key, {})
         place[last] = value
-    return made
+    return changed
 
 
 def _of_seed(entry: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -118,10 +118,10 @@ def texts(equations: Equations, index: np.ndarray) -> tuple[list[str], list[list
     return sequences, spans
 
 
-def _check_size(task: str, wanted: tuple[str, Any, range], unwanted: tuple[str, Any]) -> None:
-    key, size, allowed = wanted
-    if unwanted[1] is not None:
-        raise ValueError(f"{unwanted[0]}: {task} has none; it has a {key}.")
+def _check_size(task: str, expected: tuple[str, Any, range], unexpected: tuple[str, Any]) -> None:
+    key, size, allowed = expected
+    if unexpected[1] is not None:
+        raise ValueError(f"{unexpected[0]}: {task} has none; it has a {key}.")
     if size is None:
         raise ValueError(f"{key}: {task} needs one, from {allowed[0]} to {allowed[-1]}.")
     if isinstance(size, bool) or not isinstance(size, int) or size not in allowed:

@@ -263,11 +263,11 @@ def _eligible(tokens: _Tokens, row: np.ndarray, select: str, codes: np.ndarray) 
 def _codes(names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """The places in `names` of all classes that are meant. Raises ValueError if one means none."""
     codes = []
-    for wanted in classes:
-        begins = wanted.endswith("*")
-        meant = [i for i, name in enumerate(names) if (name.startswith(wanted[:-1]) if begins else name == wanted)]
+    for pattern in classes:
+        begins = pattern.endswith("*")
+        meant = [i for i, name in enumerate(names) if (name.startswith(pattern[:-1]) if begins else name == pattern)]
         if not meant:
-            raise ValueError(f"classes: {wanted!r} is none of the sampled texts' classes: {', '.join(names)}.")
+            raise ValueError(f"classes: {pattern!r} is none of the sampled texts' classes: {', '.join(names)}.")
         codes += meant
     return np.unique(np.array(codes, dtype=np.int64))
 
@@ -363,12 +363,12 @@ def _in_words(lies: np.ndarray, texts: Sequence[str]) -> tuple[np.ndarray, np.nd
 
 
 def _first_of_word(word: np.ndarray, row: np.ndarray, begins_word: np.ndarray) -> np.ndarray:
-    held = np.flatnonzero(word >= 0)
-    first = np.diff(word[held], prepend=-1) != 0
+    inside = np.flatnonzero(word >= 0)
+    first = np.diff(word[inside], prepend=-1) != 0
     # A sequence that is truncated on the left may begin in the middle of a word.
-    first &= (np.diff(row[held], prepend=-1) == 0) | begins_word[held]
+    first &= (np.diff(row[inside], prepend=-1) == 0) | begins_word[inside]
     marks = np.zeros(len(word), dtype=bool)
-    marks[held[first]] = True
+    marks[inside[first]] = True
     return marks
 
 
@@ -382,8 +382,8 @@ def _in_spans(
     ).reshape(-1, 3)
     flat[:, :2] += np.repeat(shift[:-1], counts)[:, None]
     place = np.searchsorted(flat[:, 0], begin, side="right") - 1
-    held = (place >= 0) & (begin < np.append(flat[:, 1], -1)[place])
-    return np.where(held, np.append(flat[:, 2], -1)[place], -1).astype(np.int32)
+    inside = (place >= 0) & (begin < np.append(flat[:, 1], -1)[place])
+    return np.where(inside, np.append(flat[:, 2], -1)[place], -1).astype(np.int32)
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:

@@ -90,8 +90,8 @@ def _move(graph: NeighborGraph, k: int, counts: np.ndarray) -> np.ndarray:
     """
     width = max(1, k // 3)
     lacking = np.flatnonzero((counts < k) & (counts >= k - width))
-    held = np.arange(graph.indices.shape[1]) < counts[lacking, None]
-    brought = np.bincount(graph.indices[lacking][held], minlength=len(counts)) / width
+    present = np.arange(graph.indices.shape[1]) < counts[lacking, None]
+    brought = np.bincount(graph.indices[lacking][present], minlength=len(counts)) / width
     low, median, high = np.quantile(graph.distances[:, k - 1], [0.4, 0.5, 0.6])
     return -((counts >= k) + brought) * (high - low) / (0.2 * median)
 

@@ -70,7 +70,7 @@ def estimate_layer(clouds: Iterable[Cloud], estimates: Sequence[Mapping[str, Any
 
     Raises ValueError if an estimator cannot be computed on one of the clouds.
     """
-    rows = [row for cloud in clouds for wanted in estimates for row in _rows(cloud, wanted)]
+    rows = [row for cloud in clouds for estimate in estimates for row in _rows(cloud, estimate)]
     for row in rows:
         if row.variant == DATA:
             row.stable = _stable(row, rows, tolerance)
@@ -82,10 +82,10 @@ def estimate_layer(clouds: Iterable[Cloud], estimates: Sequence[Mapping[str, Any
     return pa.concat_tables([table for row in rows for table in _tables(row)])
 
 
-def _rows(cloud: Cloud, wanted: Mapping[str, Any]) -> Iterator[_Row]:
+def _rows(cloud: Cloud, asked_estimate: Mapping[str, Any]) -> Iterator[_Row]:
     """The rows of one estimate on one cloud: a single one, or one for each of the estimator's own scales."""
-    name, scope, parameters = wanted["name"], wanted["scope"], wanted["parameters"]
-    estimator = estimators.get(wanted["estimator"])
+    name, scope, parameters = asked_estimate["name"], asked_estimate["scope"], asked_estimate["parameters"]
+    estimator = estimators.get(asked_estimate["estimator"])
     times = int(cloud.variant.removeprefix(f"{DATA}/")) if cloud.variant.startswith(f"{DATA}/") else 1
     scales = {cloud.variant: (0 if is_null(cloud.variant) else times, parameters)}
     if cloud.variant == DATA and estimator.coarser is not None:

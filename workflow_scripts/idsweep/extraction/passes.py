@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.extraction.losses import NO_LOSSES
-from idsweep.extraction.prepared import Pass, make_ahead
+from idsweep.extraction.shared import Pass, Plan, make_for_others
 from idsweep.files.parquet import read_table, write_table
 from idsweep.files.vectors import EmbeddingsWriter
 from idsweep.machine.devices import resolve
@@ -76,12 +77,27 @@ def run_pass(
 
 
 def run_passes(
-    passes: Mapping[str, Pass], folder: Path, *, weights: str, adapter: str, device: str, **options: Any
+    own: Pass,
+    outputs: Mapping[str, str | Path],
+    plan: Plan,
+    folder: Path,
+    begin: Callable[[str, Mapping[str, Any]], Any],
+    *,
+    weights: str,
+    adapter: str,
+    device: str,
+    **options: Any,
 ) -> None:
-    """Load a checkpoint once and make its passes over several datasets ahead, below `folder`: see `prepared.make_ahead`.
+    """Load a checkpoint, make a job's own pass, and then the planned ones of other jobs that have not begun theirs.
 
-    options: those of `run_pass`.
+    outputs: paths of its own. folder: of the checkpoint, where passes wait for their jobs. begin: called with a dataset and its pass in
+    the plan when that begins, gives what has a method `provenance`. options: those of `run_pass`.
     """
-    settings = next(iter(passes.values())).settings
-    loaded = load_checkpoint(settings, weights=weights, adapter=adapter, device=device)
-    make_ahead(folder, passes, lambda one, outputs: run_pass(loaded, one, outputs, **options))
+    loaded = load_checkpoint(own.settings, weights=weights, adapter=adapter, device=device)
+    run_pass(loaded, own, outputs, **options)
+    others = {
+        dataset: Pass(**one, begin=partial(begin, dataset, one))
+        for dataset, one in plan.passes.items()
+        if one["signature"] != own.signature
+    }
+    make_for_others(folder, others, lambda one, files: run_pass(loaded, one, files, **options), plan.most)

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from idsweep.drawing import over_training, style
 from idsweep.drawing.selection import IDENTITY, of_layers, require_asked, require_one_row_each, rows_of
 
-ACCURACIES = ("train_accuracy", "validation_accuracy")
+NEEDS = {"metrics": ("train_accuracy", "validation_accuracy")}
+ACCURACIES = NEEDS["metrics"]
 ACROSS = 3
 PANEL_HEIGHT = 1.9
 FEW_CURVES = 5  # with more, points, large marks and lines from bottom to top would hide the curves

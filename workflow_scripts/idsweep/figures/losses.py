@@ -1,4 +1,4 @@
-"""Do tokens that the model finds easy lie where the dimension is low? Local estimates against log-probabilities."""
+"""Do tokens that the model finds easy lie where the dimension is low? Local estimates against measures of the tokens."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from idsweep.drawing import style
-from idsweep.drawing.selection import IDENTITY, at_last_checkpoint, of_layers, require_one_row_each, rows_of
+from idsweep.drawing.selection import (
+    IDENTITY,
+    at_last_checkpoint,
+    of_layers,
+    require_asked,
+    require_one_row_each,
+    rows_of,
+)
 from idsweep.neighbors.variants import DATA
 
+NEEDS = {"log_probabilities": True}
 PANEL_HEIGHT = 2.6
 LEAST_WIDTH = 2.2
 MARGIN = 1.5
@@ -32,6 +40,12 @@ LOOKS = {
 }
 COEFFICIENTS = ("pearson", "spearman", "kendall")
 POINT = ["model", "checkpoint", "dataset", "point"]
+AXES = {  # label and scale; another measure has its name, and a linear axis
+    "log_probability": ("Log-probability of the token (nats)", "linear"),
+    "entropy": ("Entropy of the prediction (nats)", "linear"),
+    "rank": ("Rank of the token among the predictions", "log"),
+    "margin": ("Log-probability of the best prediction less that of the second (nats)", "linear"),
+}
 
 
 @style.styled
@@ -40,22 +54,24 @@ def draw(
     predictions: pd.DataFrame,
     loss_correlations: pd.DataFrame,
     *,
+    measure: str = "log_probability",
     estimator: str = "twonn",
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     layers: Sequence[int] | None = None,
     limits: Sequence[float] | None = None,
 ) -> Figure:
-    """Local ID of each token against the model's log-probability of it, at the last checkpoint, a panel per run and
-    dataset. The line joins the medians of equally many tokens in the order of their log-probability, the band their
-    quartiles. Above each panel are the correlation coefficients of Pearson, Spearman and Kendall with 95 % intervals.
+    """Local ID of each token against the model's log-probability of it, or another measure of what the model makes of it, at
+    the last checkpoint, a panel per run and dataset. The line joins the medians of equally many tokens in the order of the
+    measure, the band their quartiles. Above each panel are the correlation coefficients of Pearson, Spearman and Kendall with
+    95 % intervals.
 
-    pointwise: one row per point (`value`); predictions: `log_probability` in nats of each `point`;
-    loss_correlations: `coefficient`, `value`, `lower`, `upper`. Panels are of `layers`, counted from the last one where
-    they are negative (None: the last one). From 1,000 tokens on, hexagons are coloured by the logarithm of their number
-    of tokens. Tokens with an undefined estimate or without a log-probability are counted below the panel, and so are
-    those beyond `limits` of the dimension. There are at most 24 panels; models beyond and models that predict no tokens
-    are named below. Of several clouds of points the first one is drawn.
+    pointwise: one row per point (`value`); predictions: `log_probability`, and the column that `measure` names, of each
+    `point`; loss_correlations: `measure`, `coefficient`, `value`, `lower`, `upper`. Panels are of `layers`, counted from the
+    last one where they are negative (None: the last one). From 1,000 tokens on, hexagons are coloured by the logarithm of
+    their number of tokens. Tokens with an undefined estimate or measure, or without a log-probability, are counted below
+    the panel, and so are those beyond `limits` of the dimension. There are at most 24 panels; models beyond and models that
+    predict no tokens are named below. Of several clouds of points the first one is drawn.
 
     Raises ValueError if what is asked for is not in the tables, or a table holds a point or coefficient twice.
     """
@@ -63,8 +79,11 @@ def draw(
     rows = of_layers(at_last_checkpoint(rows), layers)
     require_one_row_each(rows, "pointwise", [*IDENTITY, "point"])
     require_one_row_each(predictions, "predictions", POINT)
-    rows = rows.merge(predictions[[*POINT, "log_probability"]], on=POINT, how="left")
-    predicting = rows["log_probability"].notna().groupby(rows["model"]).any()
+    require_asked([name for name in predictions if name not in POINT], [measure], "measure", "the predictions table")
+    measured = predictions[POINT].assign(measure=predictions[measure], predicted=predictions["log_probability"].notna())
+    rows = rows.merge(measured, on=POINT, how="left")
+    rows["predicted"] = rows["predicted"].eq(True)
+    predicting = rows["predicted"].groupby(rows["model"]).any()
     blocks = [(model, of_model) for model, of_model in rows.groupby("model", sort=False) if predicting[model]]
     if not blocks:
         return style.statement(
@@ -75,6 +94,7 @@ def draw(
     coefficients = rows_of(
         loss_correlations.assign(variant=DATA), "loss_correlations", estimator, clouds=list(rows["cloud"].unique())
     )
+    coefficients = coefficients[coefficients["measure"] == measure]
     require_one_row_each(coefficients, "loss_correlations", [*IDENTITY, "coefficient"])
     most_panels = max(of_model.groupby(["dataset", "layer"]).ngroups for _, of_model in blocks)
     most = max(1, MOST_PANELS // most_panels)
@@ -85,13 +105,14 @@ def draw(
     inches = (width - MARGIN) / across
     drawn = style.figure(width, PANEL_HEIGHT * down + 0.5)
     grid = drawn.add_gridspec(down, across)
+    label, scale = AXES.get(measure, (measure.replace("_", " ").capitalize(), "linear"))
     hexagons = []
     for of_places, (model, of_model) in zip(places, blocks, strict=True):
         panels = of_model.groupby(["checkpoint", "dataset", "layer"], sort=False)
         first = None
         for place, ((checkpoint, dataset, layer), points) in zip(of_places, panels, strict=False):
             axes = drawn.add_subplot(grid[place], sharey=first)
-            hexagons += _panel(axes, points, limits, inches)
+            hexagons += _panel(axes, points, scale, limits, inches)
             lines = _coefficients(coefficients, model, checkpoint, dataset, layer)
             head = f"{model} ({checkpoint}), {dataset}, layer\N{NO-BREAK SPACE}{layer}"
             style.title(axes, "\n".join([head, *lines]), inches)
@@ -99,12 +120,11 @@ def draw(
             first = first or axes
     style.below(
         drawn,
-        "Log-probability of the token (nats)",
+        label,
         style.not_drawn(list(predicting.index[~predicting]), ", without log-probabilities"),
         style.not_drawn(left_out),
     )
-    label = style.local_label("Local intrinsic dimension", estimator, rows)
-    drawn.supylabel(label, fontsize=style.NORMAL)
+    drawn.supylabel(style.local_label("Local intrinsic dimension", estimator, rows), fontsize=style.NORMAL)
     if hexagons:
         norm = LogNorm(1, max(2, *(hexagon.get_array().max() for hexagon in hexagons)))
         for hexagon in hexagons:
@@ -119,20 +139,32 @@ def draw(
     return drawn
 
 
-def _panel(axes: Axes, points: pd.DataFrame, limits: Sequence[float] | None, inches: float) -> list[PolyCollection]:
+def _panel(
+    axes: Axes, points: pd.DataFrame, scale: str, limits: Sequence[float] | None, inches: float
+) -> list[PolyCollection]:
     """Draw the tokens of a panel; returns its hexagons, of which there are none where tokens are few."""
-    known = points[points["log_probability"].notna()]
-    defined = known[np.isfinite(known["value"])]
+    known = points[points["predicted"]]
+    defined = known[np.isfinite(known["value"]) & np.isfinite(known["measure"])]
     shown = defined if limits is None else defined[defined["value"].between(*limits)]
-    x, y = shown["log_probability"].to_numpy(float), shown["value"].to_numpy(float)
+    x, y = shown["measure"].to_numpy(float), shown["value"].to_numpy(float)
+    axes.set_xscale(scale)
     hexagons = []
     if len(shown) >= MANY:
         hexagons.append(
-            axes.hexbin(x, y, gridsize=HEXAGONS, mincnt=1, cmap=style.sequence("mako_r"), linewidths=0.1, zorder=1)
+            axes.hexbin(
+                x,
+                y,
+                gridsize=HEXAGONS,
+                xscale=scale,
+                mincnt=1,
+                cmap=style.sequence("mako_r"),
+                linewidths=0.1,
+                zorder=1,
+            )
         )
     else:
         axes.scatter(x, y, s=5, color="0.55", linewidth=0, zorder=1)
-    line = running_quartiles(defined["log_probability"].to_numpy(float), defined["value"].to_numpy(float))
+    line = running_quartiles(defined["measure"].to_numpy(float), defined["value"].to_numpy(float))
     if len(line):
         for name, look in LOOKS.items():
             axes.plot(line["x"], line[name], zorder=3, **look)

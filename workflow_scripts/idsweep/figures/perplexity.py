@@ -16,6 +16,7 @@ from matplotlib.transforms import Bbox
 from idsweep.drawing import style
 from idsweep.drawing.selection import IDENTITY, of_layers, over_seeds, require_one_row_each, rows_of
 
+NEEDS = {"log_probabilities": True}
 PANEL_HEIGHT = 2.3
 LEAST_WIDTH = 2.1
 MARGIN = 0.8

@@ -22,9 +22,9 @@ from idsweep.drawing.selection import (
 )
 from idsweep.statistics.elbow import elbow
 
-SHOWS_LAYERS = False
-RANK = "training.rank"
-EMBEDDINGS = "input_embeddings"
+NEEDS = {"texts": False, "varies": "training.rank", "representations": ("input_embeddings",), "one_base": True}
+RANK = NEEDS["varies"]
+(EMBEDDINGS,) = NEEDS["representations"]
 HEIGHT = 2.6
 MOST_LINES = 10
 LEGEND_LETTER, LEGEND_LINE = 0.058, 0.17

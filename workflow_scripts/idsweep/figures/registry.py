@@ -1,4 +1,4 @@
-"""Which figures there are, which tables they need and which options they take.
+"""Which figures there are, which tables they need, what else they need, and which options they take.
 
 All of it is read from the modules' source, so that a config is validated without importing
 matplotlib. A new figure is a new module of this package; nothing else lists it.
@@ -12,6 +12,19 @@ import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# What a figure needs unless its module says otherwise: see the package's docstring.
+NEEDS: dict[str, Any] = {
+    "texts": True,
+    "log_probabilities": False,
+    "comparisons": False,
+    "metrics": (),
+    "varies": None,
+    "representations": (),
+    "one_base": False,
+    "layers": "numbers",
+    "estimator": "name",
+}
 
 
 def names() -> list[str]:
@@ -56,15 +69,18 @@ def description(name: str) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-def shows_layers(name: str) -> bool:
-    """Whether figure `name` needs hidden states of texts; not if its module says `SHOWS_LAYERS = False`.
+def needs(name: str) -> dict[str, Any]:
+    """What figure `name` needs of a sweep: every key of `NEEDS`, as the literal `NEEDS` of its module says.
 
-    Raises ValueError if there is no such figure.
+    Raises ValueError if there is no such figure, or if it needs what is not known.
     """
     _require(name)
     assigned = (node for node in _module(name).body if isinstance(node, ast.Assign))
     said = {target.id: node.value for node in assigned for target in node.targets if isinstance(target, ast.Name)}
-    return ast.literal_eval(said["SHOWS_LAYERS"]) if "SHOWS_LAYERS" in said else True
+    own = ast.literal_eval(said["NEEDS"]) if "NEEDS" in said else {}
+    if unknown := sorted(own.keys() - NEEDS):
+        raise ValueError(f"Figure module {name}.py: NEEDS has {', '.join(unknown)}; known are {', '.join(NEEDS)}.")
+    return NEEDS | own
 
 
 def _require(name: str) -> None:

@@ -14,6 +14,7 @@ from idsweep.drawing import style
 from idsweep.drawing.selection import ACROSS_SEEDS, last_of_both, require_asked
 from idsweep.neighbors.variants import DATA, is_null
 
+NEEDS = {"layers": "places"}
 ROW_HEIGHT = 1.6
 LEAST_WIDTH = 1.9
 MARGIN = 0.7

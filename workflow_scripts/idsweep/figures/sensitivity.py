@@ -22,6 +22,7 @@ from idsweep.drawing.selection import (
     rows_of,
 )
 
+NEEDS = {"estimator": "beginning"}
 PANEL_HEIGHT = 1.65
 LEAST_WIDTH = 1.5
 MARGIN = 0.8

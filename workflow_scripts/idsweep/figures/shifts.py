@@ -26,6 +26,7 @@ from idsweep.drawing.selection import (
 )
 from idsweep.neighbors.variants import DATA
 
+NEEDS = {"comparisons": True}
 MOST_PANELS = 24
 LEAST_WIDTH = 1.6
 MARGIN = 0.8

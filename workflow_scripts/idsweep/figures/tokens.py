@@ -16,7 +16,7 @@ from idsweep.drawing.selection import at_last_checkpoint, of_layers, require_ask
 from idsweep.files.representations import VOCABULARY
 from idsweep.neighbors.variants import DATA
 
-SHOWS_LAYERS = False
+NEEDS = {"texts": False}
 BLOCK = ["model", "checkpoint", "dataset", "representation"]
 ROW_HEIGHT = 0.16
 HEAD_HEIGHT = 0.45

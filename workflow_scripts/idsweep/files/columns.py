@@ -24,6 +24,41 @@ SEQUENCES = pa.schema(
     ]
 )
 MEAN_POSITION = -1  # of a point that stands for the mean over a sequence
+
+# What identifies an estimate, in estimates files and in all tables made of them; null where it says nothing.
+RUN = [
+    pa.field("model", pa.string()),
+    pa.field("group", pa.string()),  # the model's name but for its seed
+    pa.field("seed", pa.int32()),
+]
+PASS = [
+    *RUN,
+    pa.field("checkpoint", pa.string()),
+    pa.field("step", pa.int64()),
+    pa.field("dataset", pa.string()),
+    pa.field("split", pa.string()),
+]
+CLOUD = [  # settings of the sweep's `points:`
+    pa.field("cloud_number", pa.int32()),
+    pa.field("cloud_sequences", pa.int32()),
+    pa.field("cloud_seed", pa.int64()),
+    pa.field("cloud_noise", pa.float64()),
+    pa.field("cloud_noise_seed", pa.int64()),
+    pa.field("cloud_tokens", pa.string()),
+]
+IDENTITY = pa.schema(
+    [
+        pa.field("set", pa.string()),
+        *PASS,
+        pa.field("representation", pa.string()),
+        pa.field("layer", pa.int16()),  # null for what is no single layer
+        pa.field("cloud", pa.string()),
+        *CLOUD,
+        pa.field("extrinsic_dimension", pa.int32()),
+        pa.field("n_parameters", pa.int64()),
+        pa.field("hausdorff", pa.float64()),  # from the noisy cloud to the clean one
+    ]
+)
 ESTIMATES = pa.schema(
     [
         pa.field("estimator", pa.string(), nullable=False),

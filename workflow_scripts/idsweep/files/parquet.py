@@ -137,8 +137,8 @@ def require_columns(path: str | Path, names: list[str], needed: Iterable[str]) -
     """Raise ValueError if a file with columns `names` lacks some, naming the version of idsweep that wrote it."""
     if missing := [name for name in needed if name not in names]:
         known = json.loads((open_file(path).metadata.metadata or {}).get(PROVENANCE_KEY, b"{}"))
-        made = known.get("versions", {}).get("idsweep")
-        writer = f"idsweep {made}" if made else "another program or version"
+        version = known.get("versions", {}).get("idsweep")
+        writer = f"idsweep {version}" if version else "another program or version"
         raise ValueError(
             f"{path} was written by {writer} with columns {', '.join(names)}; this is idsweep {__version__}, "
             f"which needs {', '.join(missing)}. {MEND}"

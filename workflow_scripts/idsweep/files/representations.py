@@ -46,13 +46,13 @@ def blocks(names: Sequence[str], size: int, depth: int) -> dict[str, list[str]]:
     number of the last layer, and is named after that range: `layers_0-7`. One more layer changes no other block. Ranges of
     one layer, and what is no single layer, are blocks by themselves, of the same name.
     """
-    held: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for name in names:
         layer = layer_of(name)
         first = None if layer is None else layer // size * size
         last = None if first is None else min(first + size - 1, depth)
-        held.setdefault(name if first == last else f"layers_{first}-{last}", []).append(name)
-    return held
+        members.setdefault(name if first == last else f"layers_{first}-{last}", []).append(name)
+    return members
 
 
 def combine(combination: Combination, read: Callable[[int], np.ndarray]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from idsweep.files.atomic import whole_or_nothing
-from idsweep.files.columns import ESTIMATES
+from idsweep.files.columns import ESTIMATES, IDENTITY
 from idsweep.files.parquet import (
     constant,
     damage_told,
@@ -33,9 +33,9 @@ def describe(path: str | Path) -> str:
     """Rows, columns and size of a Parquet file, for people."""
     file = open_file(path)
     columns = "\n".join(f"  {field.name}: {field.type}" for field in file.schema_arrow)
-    held = f", {', '.join(names)}" if (names := _held(file)) else ""
+    contents = f", {', '.join(names)}" if (names := _held(file)) else ""
     size = Path(path).stat().st_size / 1e6
-    return f"{path}: {file.metadata.num_rows:,} rows{held}, {size:,.2f} MB\n{columns}"
+    return f"{path}: {file.metadata.num_rows:,} rows{contents}, {size:,.2f} MB\n{columns}"
 
 
 class RepresentationsWriter:
@@ -166,7 +166,7 @@ def representations(path: str | Path) -> list[str]:
 def variants(path: str | Path, representation: int | str) -> list[str]:
     """The variants of one representation held by a neighbours file, the data first."""
     groups = _row_groups(open_file(path))
-    return list(dict.fromkeys(variant for _, of, variant in groups if of == _name(representation)))
+    return list(dict.fromkeys(variant for _, name, variant in groups if name == _name(representation)))
 
 
 def _held(file: pq.ParquetFile) -> list[str]:
@@ -179,9 +179,9 @@ def _held(file: pq.ParquetFile) -> list[str]:
 def _row_groups(file: pq.ParquetFile) -> list[tuple[int, str, str | None]]:
     """Number, representation and variant (None in files without) of each row group."""
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    held = file.schema_arrow.names[1] == "variant"
+    has_variants = file.schema_arrow.names[1] == "variant"
     return [
-        (i, group.column(0).statistics.min, group.column(1).statistics.min if held else None)
+        (i, group.column(0).statistics.min, group.column(1).statistics.min if has_variants else None)
         for i, group in enumerate(groups)
     ]
 
@@ -189,16 +189,20 @@ def _row_groups(file: pq.ParquetFile) -> list[tuple[int, str, str | None]]:
 def _read(path: str | Path, representation: int | str, columns: list[str], variant: str | None = None) -> pa.Table:
     file = open_file(path)
     require_columns(path, file.schema_arrow.names, ["representation", *(["variant"] if variant else []), *columns])
-    held = _row_groups(file)
-    wanted = [i for i, of, name in held if of == _name(representation) and name == variant]
-    if not wanted:
+    row_groups = _row_groups(file)
+    places = [
+        i
+        for i, representation_of_group, name in row_groups
+        if representation_of_group == _name(representation) and name == variant
+    ]
+    if not places:
         what = _name(representation) + (f", variant {variant!r}" if variant else "")
         raise ValueError(
             f"{path} holds no {what}; it holds {', '.join(_held(file))}"
-            + (f", variants {list(dict.fromkeys(name for *_, name in held))}." if variant else ".")
+            + (f", variants {list(dict.fromkeys(name for *_, name in row_groups))}." if variant else ".")
         )
     with damage_told(path):
-        table = file.read_row_groups(wanted, columns=columns, use_threads=False)
+        table = file.read_row_groups(places, columns=columns, use_threads=False)
         table.validate(full=True)
         return table
 
@@ -232,14 +236,44 @@ def read_neighbors(
     return to_numpy(table["point"]), _matrix(table["neighbors"]), _matrix(table["distances"])
 
 
-def write_estimates(path: str | Path, estimates: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> None:
-    """Write the estimates of several representations: name -> columns as in `ESTIMATES`."""
-    schema = pa.schema([pa.field("representation", pa.string(), nullable=False), *ESTIMATES])
-    named = (
-        pa.Table.from_arrays([constant(name, pa.string(), len(table)), *table.columns], schema=schema)
-        for name, table in estimates.items()
-    )
-    write_groups(path, schema, named, provenance)
+def write_estimates(
+    path: str | Path,
+    estimates: Mapping[str, pa.Table],
+    identities: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the estimates of several representations: name -> columns as in `ESTIMATES`.
+
+    identities: name -> values of the columns `IDENTITY`, which stand before them, the same in all rows; null for what is left
+    out. All files have the same columns of the same types, so that many of them are one table to any reader of Parquet.
+    """
+    # The representation comes first, by whose statistics a reader finds its row groups.
+    fields = [IDENTITY.field("representation"), *(field for field in IDENTITY if field.name != "representation")]
+    schema = pa.schema([*fields, *ESTIMATES])
+
+    def identified() -> Iterator[pa.Table]:
+        for name, table in estimates.items():
+            identity = {**identities[name], "representation": name}
+            constants = [constant(identity.get(field.name), field.type, len(table)) for field in fields]
+            yield pa.Table.from_arrays([*constants, *table.columns], schema=schema)
+
+    write_groups(path, schema, identified(), provenance)
+
+
+def read_identities(path: str | Path) -> dict[str, dict[str, Any]]:
+    """Representation -> what identifies its estimates in an estimates file: values of the columns `IDENTITY`.
+
+    Raises FileNotFoundError, or ValueError if the file holds other columns or is damaged.
+    """
+    file = open_file(path)
+    require_columns(path, file.schema_arrow.names, IDENTITY.names)
+    first = {name: group for group, name, _ in reversed(_row_groups(file))}
+    with damage_told(path):
+        rows = {
+            name: next(file.iter_batches(1, row_groups=[first[name]], columns=IDENTITY.names, use_threads=False))
+            for name in _held(file)
+        }
+        return {name: row.to_pylist()[0] for name, row in rows.items()}
 
 
 def read_estimates(path: str | Path, representation: int | str) -> pa.Table:

@@ -65,8 +65,8 @@ def in_threads(function: Callable[[int, int], None], number: int) -> None:
 def available_threads() -> int:
     """CPU threads this process may use: its affinity, lowered by OMP_NUM_THREADS as for the BLAS."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(usable, int(wanted)) if wanted.isdigit() and int(wanted) > 0 else usable
+    number = os.environ.get("OMP_NUM_THREADS", "")
+    return min(usable, int(number)) if number.isdigit() and int(number) > 0 else usable
 
 
 def _user() -> str:

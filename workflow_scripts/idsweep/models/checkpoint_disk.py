@@ -74,24 +74,24 @@ def _wait(ledger: Path, folder: Path, size: float, bound: float, patience: float
     since, before = time.monotonic(), None
     while True:
         with _locked(ledger):
-            held, left = _held(ledger)
-            if left > bound:
+            taken_gb, left_gb = _held(ledger)
+            if left_gb > bound:
                 raise ValueError(
-                    f"checkpoint_disk_gb: checkpoints that failed jobs or earlier runs left hold {left:.3g} GB in "
+                    f"checkpoint_disk_gb: checkpoints that failed jobs or earlier runs left hold {left_gb:.3g} GB in "
                     f"{ledger.parent}, more than the {bound:.3g} GB allowed. Mend what failed (the logs say why), delete "
                     "what is no longer wanted, and run snakemake again."
                 )
-            if not held or held + size <= bound:
+            if not taken_gb or taken_gb + size <= bound:
                 _enter(ledger, folder, size, fetching=os.getpid())
                 return
         if before is None:
-            logger.info("Waiting: %.3g GB are on disk, %.3g GB allowed, %.3g GB needed.", held, bound, size)
-        if held != before:
-            since, before = time.monotonic(), held
+            logger.info("Waiting: %.3g GB are on disk, %.3g GB allowed, %.3g GB needed.", taken_gb, bound, size)
+        if taken_gb != before:
+            since, before = time.monotonic(), taken_gb
         elif time.monotonic() - since > patience:
             raise ValueError(
                 f"checkpoint_disk_gb: for {patience / 3600:.3g} hours no checkpoint in {ledger.parent} was done with, and "
-                f"{held:.3g} of {bound:.3g} GB are taken. Were the jobs that measure them killed? Run snakemake again."
+                f"{taken_gb:.3g} of {bound:.3g} GB are taken. Were the jobs that measure them killed? Run snakemake again."
             )
         time.sleep(SECONDS_BETWEEN_LOOKS)
 

@@ -122,14 +122,14 @@ def load_model(
             )
         except Exception as error:
             raise ValueError(f"{folder} cannot be loaded as a model of kind {kind}: {why_unreadable(error)}") from error
-        wanted = _wanted_part(model, kind)
-        _check_nothing_missing(folder, kind, model, wanted, loading, prefix)
+        part = _wanted_part(model, kind)
+        _check_nothing_missing(folder, kind, model, part, loading, prefix)
         if adapter is not None:
             # By name: what this module imports counts as code of every forward pass, adapter or not.
             merge = uncounted("idsweep.models.adapters").merge
             # Adapters of encoder-decoders name their modules from the whole model on.
-            wanted = _wanted_part(merge(model, folder, adapter, base_name), kind)
-    return wanted.eval().to(device)
+            part = _wanted_part(merge(model, folder, adapter, base_name), kind)
+    return part.eval().to(device)
 
 
 def number_of_parameters(model: torch.nn.Module) -> int:
@@ -145,11 +145,11 @@ def _check_nothing_missing(
     folder: str | Path,
     kind: str,
     model: PreTrainedModel,
-    wanted: torch.nn.Module,
+    part: torch.nn.Module,
     loading: dict[str, Any],
     prefix: str | None,
 ) -> None:
-    needed = {id(tensor) for tensor in wanted.state_dict(keep_vars=True).values()}
+    needed = {id(tensor) for tensor in part.state_dict(keep_vars=True).values()}
     unneeded = {name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) not in needed}
     # No hidden state passes through the pooler, and many encoders are published without it.
     missing = sorted(key for key in loading["missing_keys"] if key not in unneeded and "pooler" not in key)

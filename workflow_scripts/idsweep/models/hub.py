@@ -190,10 +190,10 @@ def _without_weights(offered: Mapping[str, HubFile], adapter: bool, other: str |
             f"holds an adapter ({other}) and no model: its entry in the catalog needs `base: NAME`, where NAME is the "
             "entry of the model that it was trained on."
         )
-    wanted = ADAPTER_WEIGHTS if adapter else MODEL_WEIGHTS
+    files = ADAPTER_WEIGHTS if adapter else MODEL_WEIGHTS
     elsewhere = _safetensors_elsewhere(offered)
     hint = f" It has {elsewhere[0]}, which is not where models are loaded from." if elsewhere else ""
-    return f"offers no weights{' of an adapter' * adapter}: none of {', '.join(wanted)}, whole or with an index.{hint}"
+    return f"offers no weights{' of an adapter' * adapter}: none of {', '.join(files)}, whole or with an index.{hint}"
 
 
 def _shards(index: Path, offered: Mapping[str, HubFile]) -> list[str]:
@@ -365,10 +365,10 @@ def _wait_asked_for(headers: Mapping[str, str]) -> int:
     """Seconds until the hub wants to be asked again: Retry-After, or the end of a used-up rate limit; 0 if not told."""
     from huggingface_hub.utils import parse_ratelimit_headers
 
-    asked = headers.get("Retry-After", "").strip()
+    seconds = headers.get("Retry-After", "").strip()
     limit = parse_ratelimit_headers(headers)
     used_up = limit.reset_in_seconds if limit is not None and limit.remaining == 0 else 0
-    return max(int(asked) if asked.isdigit() else 0, used_up)
+    return max(int(seconds) if seconds.isdigit() else 0, used_up)
 
 
 def _unfinished(target: Path) -> Path:
@@ -461,10 +461,10 @@ def _no_connection(error: Exception) -> str:
     )
 
 
-def _told_offline(wanted: str) -> str:
+def _told_offline(what: str) -> str:
     return (
         " HF_HUB_OFFLINE is set, so nothing but the Hugging Face cache was asked: unset it, or run once where there is "
-        f"a network: hf download {wanted}"
+        f"a network: hf download {what}"
     )
 
 

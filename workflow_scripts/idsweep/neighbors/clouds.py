@@ -46,16 +46,16 @@ def read_cloud(
     Raises ValueError as `prepare_points` and `chosen` do, or if the file does not hold the representation.
     """
     options = dict(options)
-    wanted = chosen(tokens, options.pop("tokens"), options.pop("sequences"), options["seed"])
+    selected = chosen(tokens, options.pop("tokens"), options.pop("sequences"), options["seed"])
     read = partial(read_embeddings, path)
     if name in combinations:
         combination = Combination(**combinations[name])
-        vectors, held = combine(combination, read), of_layer(combination.layers[0])
+        vectors, stored_name = combine(combination, read), of_layer(combination.layers[0])
     else:
-        vectors, held = read(name), name
-    ids = read_points(path, held)
-    if not wanted.all():
-        kept = wanted[ids]
+        vectors, stored_name = read(name), name
+    ids = read_points(path, stored_name)
+    if not selected.all():
+        kept = selected[ids]
         ids, vectors = ids[kept], vectors[kept]
     points = prepare_points(vectors, **options)
     return points._replace(rows=ids[points.rows])
@@ -70,22 +70,26 @@ def chosen(tokens: pa.Table, which: str, sequences: int | None, seed: int) -> np
 
     Raises ValueError if no token is left, or tokens were not counted.
     """
-    wanted = np.ones(len(tokens), dtype=bool)
+    selected = np.ones(len(tokens), dtype=bool)
     if match := TOKENS.fullmatch(which) if which.startswith("count") else None:
         if tokens["count"].null_count == len(tokens):
             raise ValueError(f"points.tokens: {which!r} needs counts; name a dataset in vocabulary.counted_in.")
         count = parquet.to_numpy(pc.fill_null(tokens["count"], -1))
-        wanted = (count >= 0) & COMPARE[match[1]](count, int(match[2]))
+        selected = (count >= 0) & COMPARE[match[1]](count, int(match[2]))
     elif which != "all":
         part = parts(tokens)
-        wanted = part != "special" if which == "text" else part == which
+        selected = part != "special" if which == "text" else part == which
     if sequences is not None:
         of_point = parquet.to_numpy(tokens["sequence"])
-        held = np.unique(of_point)
-        if sequences > len(held):
-            log.warning("points.sequences = %d, but only %d sequences were sampled: all are used", sequences, len(held))
-        drawn = np.random.Generator(np.random.PCG64([seed, 1])).permutation(held)[:sequences]
-        wanted = wanted & np.isin(of_point, drawn)
-    if not wanted.any():
+        sequences_of_points = np.unique(of_point)
+        if sequences > len(sequences_of_points):
+            log.warning(
+                "points.sequences = %d, but only %d sequences were sampled: all are used",
+                sequences,
+                len(sequences_of_points),
+            )
+        drawn = np.random.Generator(np.random.PCG64([seed, 1])).permutation(sequences_of_points)[:sequences]
+        selected = selected & np.isin(of_point, drawn)
+    if not selected.any():
         raise ValueError(f"points.tokens: none of the {len(tokens)} sampled tokens is of {which!r}.")
-    return wanted
+    return selected

@@ -52,8 +52,8 @@ def of_cloud(
         yield Variant(f"{DATA}/{2**power}", rows, vectors[rows])
     makers = {"gaussian": _gaussian, "permuted": _permuted}
     for name in nulls:
-        made = makers[name](vectors, _generator(seed, 1 + NULLS.index(name)))
-        yield Variant(name, np.arange(len(vectors)), made)
+        vectors_of_null = makers[name](vectors, _generator(seed, 1 + NULLS.index(name)))
+        yield Variant(name, np.arange(len(vectors)), vectors_of_null)
 
 
 def is_null(name: str) -> bool:
@@ -71,13 +71,13 @@ def _gaussian(vectors: np.ndarray, generator: np.random.Generator) -> np.ndarray
     centred = vectors - mean
     if number <= dimension:
         # random sums of the points themselves have their covariance, however low its rank
-        made = generator.standard_normal((number, number)) @ centred / np.sqrt(number - 1)
+        sample = generator.standard_normal((number, number)) @ centred / np.sqrt(number - 1)
     else:
         covariance = centred.T @ centred / (number - 1)
         # constant and dependent coordinates leave it singular; this moves it by less than rounding does in float32
         covariance[np.diag_indices(dimension)] += 1e-12 * np.trace(covariance) / dimension + np.finfo(float).tiny
-        made = generator.standard_normal((number, dimension)) @ np.linalg.cholesky(covariance).T
-    return (made + mean).astype(vectors.dtype)
+        sample = generator.standard_normal((number, dimension)) @ np.linalg.cholesky(covariance).T
+    return (sample + mean).astype(vectors.dtype)
 
 
 def _permuted(vectors: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -18,7 +18,7 @@ CONFIG = Path(__file__).parents[3] / "config"
 RESULTS = Path("results")
 
 
-def planned(sweep: str, profile: Path, cores: int | None = None, measured: str | None = None) -> str:
+def plan_page(sweep: str, profile: Path, cores: int | None = None, measured: str | None = None) -> str:
     """The page about a sweep.
 
     sweep, measured: files, or names in config/experiments. profile: whose bounds hold. cores: instead of its.
@@ -27,16 +27,16 @@ def planned(sweep: str, profile: Path, cores: int | None = None, measured: str |
     Raises ValueError for a file or profile that is not there, and ConfigError for a wrong configuration.
     """
     given = bounds(profile)
-    made = plan(opened(sweep), cores=cores or given.cores, checkpoint_disk_gb=given.checkpoint_disk_gb)
+    the_plan = plan(open_sweep(sweep), cores=cores or given.cores, checkpoint_disk_gb=given.checkpoint_disk_gb)
     if measured is not None:
-        other = plan(opened(measured))
+        other = plan(open_sweep(measured))
         if not (used := usage(RESULTS / other.name)):
             raise ValueError(f"{measured} was not run here: {RESULTS / other.name} holds no benchmarks.")
-        made = corrected(made, factors(other, used))
-    return page(made, usage(RESULTS / made.name))
+        the_plan = corrected(the_plan, factors(other, used))
+    return page(the_plan, usage(RESULTS / the_plan.name))
 
 
-def opened(sweep: str) -> Sweep:
+def open_sweep(sweep: str) -> Sweep:
     """The sweep of a file, or of a name in config/experiments. Raises ValueError if there is none, or it is wrong."""
     places = (Path(sweep), CONFIG / "experiments" / f"{sweep}.yaml")
     file = next((place for place in places if place.is_file()), None)

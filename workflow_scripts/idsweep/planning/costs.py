@@ -59,7 +59,7 @@ MEASURED: Mapping[str, Value] = {
     "estimate_row": Value(12.0, "bytes of a local value", f"{RUN}, estimates"),
     "neighbor": Value(10.5, "bytes of a neighbour and its distance, compressed", f"{RUN}, neighbors"),
     "token_row": Value(16.0, "bytes of a sampled token", f"{RUN}, tokens"),
-    "prediction_row": Value(12.0, "bytes of a log-probability", f"{RUN}, predictions"),
+    "prediction_row": Value(8.0, "bytes of a measure of a token", f"{RUN}, predictions"),
 }  # fmt: skip
 
 CARD = "an A100"
@@ -122,22 +122,13 @@ def _on_gpu(shape: Shape, operations: float) -> float:
     )
 
 
-class Pass(NamedTuple):
-    """A forward pass over `tokens` tokens in sequences of `length`, of which `points` are kept."""
-
-    tokens: float
-    length: float
-    points: int
-
-
-def extraction(shape: Shape, passes: Sequence[Pass], layers: int, head: bool, storage: int) -> Cost:
-    """Passes of a checkpoint that is loaded once; vectors of `layers` layers are written, of `storage` bytes a coordinate."""
-    work = sum(operations(shape, one.tokens, one.length, head) for one in passes)
-    rows = sum(one.points * layers * (shape.width * storage + FLOAT) + rate("file") for one in passes)
+def extraction(shape: Shape, tokens: float, length: float, points: int, layers: int, head: bool, storage: int) -> Cost:
+    """A forward pass over `tokens`; `points` vectors of `layers` layers are written, of `storage` bytes a coordinate."""
+    work = operations(shape, tokens, length, head)
+    rows = points * layers * (shape.width * storage + FLOAT) + rate("file")
     loaded = shape.parameters * shape.loaded
     states = layers * shape.width * FLOAT
-    most = max(one.points for one in passes)
-    buffers = 2 * min(BUFFER_BYTES, most * states) + min(STATES_BYTES, BATCH_TOKENS * states)
+    buffers = 2 * min(BUFFER_BYTES, points * states) + min(STATES_BYTES, BATCH_TOKENS * states)
     return Cost(
         cpu=rate("start_models") + loaded / rate("load") + work / rate("forward") + rows / rate("write"),
         gpu=_on_gpu(shape, work),
@@ -145,8 +136,8 @@ def extraction(shape: Shape, passes: Sequence[Pass], layers: int, head: bool, st
         memory=rate("memory_models") + max(loaded, shape.files) + buffers,
         written={
             "embeddings": rows,
-            "predictions": sum((one.points * rate("prediction_row") if head else 0) + rate("file") for one in passes),
-            "losses": len(passes) * rate("file"),
+            "predictions": (points * rate("prediction_row") if head else 0) + rate("file"),
+            "losses": rate("file"),
         },
     )
 

@@ -7,12 +7,13 @@ new function in `COSTS`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from idsweep.config.load import needs_vectors, neighbors_needed
+from idsweep.extraction import measures
 from idsweep.figures import registry as figures
 from idsweep.files.representations import VOCABULARY
 from idsweep.neighbors.variants import DATA
@@ -68,9 +69,9 @@ class Sizes:
         """Sampled tokens M, or entries of the vocabulary."""
         if dataset == VOCABULARY:
             return min(self.sweep.config["vocabulary"]["number"] or 10**9, self.shape(model).vocabulary)
-        wanted, texts = self.sweep.config["tokens"], self.texts(model, dataset)
-        each = 1 if wanted["select"] in ("last", "mean") else self.length(model, dataset)
-        return round(min(wanted["number"], texts.number * each))
+        options, texts = self.sweep.config["tokens"], self.texts(model, dataset)
+        each = 1 if options["select"] in ("last", "mean") else self.length(model, dataset)
+        return round(min(options["number"], texts.number * each))
 
     def run(self, model: Model, dataset: str) -> float:
         """Tokens that are run: of all sequences that hold a sampled one, or of a copy for each that is masked."""
@@ -151,13 +152,17 @@ def assumptions(sizes: Sizes) -> Iterator[str]:
         for dataset in sizes.sweep.datasets
     ]
     texts = {dataset: sizes.texts(model, dataset) for model, dataset in measured}
-    if unknown := [name for name, held in texts.items() if not held.known]:
+    if unknown := [name for name, texts_of_dataset in texts.items() if not texts_of_dataset.known]:
         yield (
             f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} of "
             "them where no number is asked for."
         )
     if unknown := [model.name for model in sizes.sweep.models.values() if not sizes.shape(model).known]:
         yield f"Sizes of {', '.join(unknown)}: the catalog does not tell width and size_gb, or nothing can."
+    if unknown := [
+        model.name for model in sizes.sweep.known.values() if model.training and model.training.cost is None
+    ]:
+        yield f"Trainings of {', '.join(unknown)}: no time beside the start of their jobs."
     items = [item for of_set in sizes.sweep.config["estimator_sets"].values() for item in of_set]
     others = {item["estimator"] for item in items if item["scope"] == "local"} - {"twonn", "mle", "lpca"}
     if others:
@@ -185,13 +190,10 @@ def _cost_of_training(sizes: Sizes, model: Model) -> Cost:
     shape, training, saved = sizes.shape(model), model.entry["training"], len(offered_checkpoints(model.entry))
     corpora = sizes.sweep.training_corpora(model.entry)
     texts = {key: of_corpus(corpus, model.tokenizer) for key, corpus in corpora.items()}
-    if model.entry["train"] == "word_vectors":
-        words = texts["dataset"].number * texts["dataset"].tokens * training["epochs"]
-        return costs.word_vectors(shape, words, training["negative"])
-    return STEPS.get(model.entry["train"], _of_fine_tuning)(shape, texts, training, saved)
+    return COSTS_OF_TRAININGS[model.training.cost](shape, texts, training, saved)
 
 
-def _of_language_model(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+def _of_blocks(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
     length, held_out = training["sequence_length"], training["validation_fraction"] * texts["dataset"].number
     evaluated = 2 * min(held_out * texts["dataset"].tokens, TOKENS_IN_AN_EVALUATION)
     return costs.training(
@@ -204,7 +206,7 @@ def _of_language_model(shape: Shape, texts: Mapping[str, Texts], training: Mappi
     )
 
 
-def _of_grokking(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+def _of_equations(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
     number, length = texts["dataset"].number, texts["dataset"].tokens
     evaluated = (
         2 * length * min(training["evaluated"] or number, number) * training["steps"] / training["metrics_every"]
@@ -212,18 +214,39 @@ def _of_grokking(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str
     return costs.training(shape, training["steps"], training["batch_size"] * length, evaluated, length, saved)
 
 
-def _of_fine_tuning(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+def _of_sequences(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
     """Trainings from a base: evaluated on all texts of `validation`, and on as many to train on."""
     number = min(training["sequences"] or texts["dataset"].number, texts["dataset"].number)
     length = texts["dataset"].cut(training["max_length"])
     steps = training["steps"] if "steps" in training else training["epochs"] * number / training["batch_size"]
     evaluations = saved + (REGULAR_EVALUATIONS if "steps" in training else 0)
-    read = {key: held.number * held.cut(training["max_length"]) for key, held in texts.items() if key != "dataset"}
+    read = {
+        key: texts_of_key.number * texts_of_key.cut(training["max_length"])
+        for key, texts_of_key in texts.items()
+        if key != "dataset"
+    }
     evaluated = evaluations * (sum(read.values()) + min(read["validation"], number * length))
     return costs.training(shape, steps, training["batch_size"] * length, evaluated, length, saved, trainer=True)
 
 
-STEPS = {"language_model": _of_language_model, "grokking": _of_grokking}
+def _of_words(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+    words = texts["dataset"].number * texts["dataset"].tokens * training["epochs"]
+    return costs.word_vectors(shape, words, training["negative"])
+
+
+def _unknown(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
+    """Of what it writes alone; `assumptions` says so."""
+    return costs.small("start_models", "memory_models", training=max(1, saved) * shape.files)
+
+
+# What a training may say of its `cost`.
+COSTS_OF_TRAININGS = {
+    "blocks": _of_blocks,
+    "equations": _of_equations,
+    "sequences": _of_sequences,
+    "words": _of_words,
+    None: _unknown,
+}
 
 
 def _sampled_tokens(sizes: Sizes, tokenizer: str, dataset: str) -> Cost:
@@ -239,61 +262,55 @@ def _sampled_vocabulary(sizes: Sizes, tokenizer: str) -> Cost:
     return costs.small("start_models", "memory_models", tokens=rows)
 
 
-def _preparation(sizes: Sizes, model: str) -> Cost:
-    """The passes of a checkpoint over all datasets; one alone is made by its own job."""
-    datasets = list(sizes.sweep.datasets)
-    return _passes(sizes, model, datasets) if len(datasets) > 1 else costs.small("start_tables", "memory_estimation")
-
-
 def _extraction(sizes: Sizes, model: str, dataset: str) -> Cost:
-    """Where a preparation has made all passes, their own jobs move files."""
-    alone = len(sizes.sweep.datasets) == 1
-    return _passes(sizes, model, [dataset]) if alone else costs.small("start_tables", "memory_estimation")
-
-
-def _passes(sizes: Sizes, model: str, datasets: Sequence[str]) -> Cost:
-    row = sizes.sweep.models[model]
-    passes = [
-        costs.Pass(sizes.run(row, dataset), sizes.length(row, dataset), sizes.sampled(row, dataset))
-        for dataset in datasets
-    ]
-    storage = STORAGE[sizes.sweep.config["extraction"]["storage"]]
-    return costs.extraction(sizes.shape(row), passes, len(sizes.stored(row)), sizes.sweep.has_losses(row), storage)
+    """With a load of its own: which passes share one is seen as the sweep runs."""
+    catalog_model = sizes.sweep.models[model]
+    return costs.extraction(
+        sizes.shape(catalog_model),
+        sizes.run(catalog_model, dataset),
+        sizes.length(catalog_model, dataset),
+        sizes.sampled(catalog_model, dataset),
+        len(sizes.stored(catalog_model)),
+        sizes.sweep.has_losses(catalog_model),
+        STORAGE[sizes.sweep.config["extraction"]["storage"]],
+    )
 
 
 def _matrices(sizes: Sizes, model: str) -> Cost:
-    row = sizes.sweep.models[model]
+    catalog_model = sizes.sweep.models[model]
     storage = STORAGE[sizes.sweep.config["extraction"]["storage"]]
-    return costs.rows_of_matrices(sizes.shape(row), sizes.sampled(row, VOCABULARY), len(row.matrices), storage)
+    return costs.rows_of_matrices(
+        sizes.shape(catalog_model), sizes.sampled(catalog_model, VOCABULARY), len(catalog_model.matrices), storage
+    )
 
 
 def _neighbors(sizes: Sizes, model: str, dataset: str, cloud: str) -> Cost:
-    row = sizes.sweep.models[model]
-    clouds = [sizes.cloud(row, dataset, cloud, name) for name in sizes.searched(row, dataset)]
-    return costs.neighbors(clouds, sizes.sampled(row, dataset))
+    catalog_model = sizes.sweep.models[model]
+    clouds = [sizes.cloud(catalog_model, dataset, cloud, name) for name in sizes.searched(catalog_model, dataset)]
+    return costs.neighbors(clouds, sizes.sampled(catalog_model, dataset))
 
 
 def _estimates(sizes: Sizes, set: str, model: str, dataset: str, cloud: str, layers: str) -> Cost:
-    sweep, row = sizes.sweep, sizes.sweep.models[model]
+    sweep, catalog_model = sizes.sweep, sizes.sweep.models[model]
     items = sweep.items(set, cloud)
-    asked = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
+    counted = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
     vectors = any(map(needs_vectors, items))
-    sampled = sizes.sampled(row, dataset)
+    sampled = sizes.sampled(catalog_model, dataset)
     each = [
-        costs.estimates(sizes.cloud(row, dataset, cloud, name), asked, sampled, vectors)
-        for name in sweep.blocks(row, dataset)[layers]
+        costs.estimates(sizes.cloud(catalog_model, dataset, cloud, name), counted, sampled, vectors)
+        for name in sweep.blocks(catalog_model, dataset)[layers]
     ]
     cost = costs.together(each)
     return replace(cost, cpu=cost.cpu + costs.rate("start_estimation"))
 
 
 def _described(sizes: Sizes, set: str, model: str, dataset: str, cloud: str) -> Cost:
-    sweep, row = sizes.sweep, sizes.sweep.models[model]
-    losses = dataset != VOCABULARY and sweep.has_losses(row)
-    each = costs.rate("describe") + (costs.rate("describe_losses") if losses else 0.0)
+    sweep, catalog_model = sizes.sweep, sizes.sweep.models[model]
+    losses = dataset != VOCABULARY and sweep.has_losses(catalog_model)
+    each = costs.rate("describe") + (costs.rate("describe_losses") * len(measures.names()) if losses else 0.0)
     local = sum(item["scope"] == "local" for item in sweep.items(set, cloud))
-    names = row.representations(dataset)
-    seconds = each * local * sum(sizes.cloud(row, dataset, cloud, name).variants[DATA] for name in names)
+    names = catalog_model.representations(dataset)
+    seconds = each * local * sum(sizes.cloud(catalog_model, dataset, cloud, name).variants[DATA] for name in names)
     written = 3 * costs.rate("file") * local * len(names)
     return costs.small("start_tables", "memory_estimation", seconds, token_tables=written)
 
@@ -341,7 +358,6 @@ COSTS: dict[str, Callable[..., Cost]] = {
     "prepare_dataset": _release,
     "sample_tokens": _sampled_tokens,
     "sample_vocabulary": _sampled_vocabulary,
-    "prepare_embeddings": _preparation,
     "extract_embeddings": _extraction,
     "extract_vocabulary": _matrices,
     "find_neighbors": _neighbors,

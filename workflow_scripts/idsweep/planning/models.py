@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep.data import equations
 from idsweep.models import folders
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
@@ -58,10 +57,10 @@ def shape_of(sweep: Sweep, model: Model) -> Shape:
         if model.base is None:
             return base._replace(files=THIRTY_TWO_BIT * base.parameters)
         return base._replace(files=_of_adapters(model, base))
-    made = {"hub": _published, "train": _trained}.get(model.source, _local)(sweep, model)
+    shape = {"hub": _published, "train": _trained}.get(model.source, _local)(sweep, model)
     dtype = model.loading(sweep.config["extraction"]["dtype"])["dtype"]
-    whole = dtype == "float32" or (dtype == "auto" and made.parameters < MANY_PARAMETERS)
-    return made._replace(loaded=THIRTY_TWO_BIT if whole else SIXTEEN_BIT)
+    whole = dtype == "float32" or (dtype == "auto" and shape.parameters < MANY_PARAMETERS)
+    return shape._replace(loaded=THIRTY_TWO_BIT if whole else SIXTEEN_BIT)
 
 
 def _in_blocks(depth: int, width: int, inner: int) -> float:
@@ -95,8 +94,9 @@ def _trained(sweep: Sweep, model: Model) -> Shape:
     said = model.entry["architecture"]
     width = next((said[key] for key in folders.WIDTH_KEYS if key in said), FAMILY_WIDTH)
     inner = next((said[key] for key in ("intermediate_size", "n_inner", "ffn_dim") if key in said), WIDER * width)
-    if model.entry["train"] == "grokking":
-        vocabulary = len(equations.vocabulary(equations.of_entry(sweep.training_corpus(model.entry).entry)))
+    if model.tokenizer.made_by == "write_tokenizer":
+        trained_on = sweep.training_corpus(model.entry)
+        vocabulary = len(trained_on.made.words(trained_on.entry))
     else:
         vocabulary = model.tokenizer.owner["tokenizer"]["vocabulary_size"]
     matrices = 1 if said.get("tie_word_embeddings", said["model_type"] != "gpt_neox") else 2
@@ -114,11 +114,8 @@ def _of_adapters(model: Model, base: Shape) -> float:
     if model.source != "train":
         folder = model.weights(model.last_checkpoint.name)
         return sum(path.stat().st_size for path in folders.adapter_files(folder))
-    training = model.entry["training"]
-    if model.entry["train"] == "lora_embedding":
-        whole = base.in_head if training["initial"] == "random" else 0
-        return THIRTY_TWO_BIT * (training["rank"] * (base.vocabulary + base.width) + whole)
-    return THIRTY_TWO_BIT * base.depth * ADAPTED_MATRICES * 2 * base.width * training["lora"]["rank"]
+    rank = model.entry["training"]["lora"]["rank"]
+    return THIRTY_TWO_BIT * base.depth * ADAPTED_MATRICES * 2 * base.width * rank
 
 
 def _static(model: Model) -> Shape:

@@ -22,7 +22,7 @@ class Plan:
     """What a sweep takes in a folder without results.
 
     work: its jobs. keeps: of `DELETED`, those that are kept. cores: that jobs share, or jobs that a cluster runs at a
-    time. checkpoint_disk: bytes that fetched checkpoints may take at one time; None without a bound. device: of the
+    time. waiting: passes that wait for their jobs, at most. checkpoint_disk: bytes that fetched checkpoints may take at one time; None without a bound. device: of the
     configuration. assumed: what is not known beforehand, in words.
     """
 
@@ -30,6 +30,7 @@ class Plan:
     work: Sequence[Work]
     keeps: frozenset[str]
     cores: int
+    waiting: int
     checkpoint_disk: float | None
     device: str
     assumed: Sequence[str]
@@ -94,9 +95,9 @@ class Plan:
         """Bytes of a folder of `DELETED` that are there at one time, at most, where its files are deleted.
 
         What reads a file comes before what makes another (`priority` of the rules), so that no more files are there than
-        jobs run at a time.
+        jobs run at a time and, of hidden states, passes that wait for their jobs (`extraction/shared.py`).
         """
-        return self._largest(folder, self.cores)
+        return self._largest(folder, self.cores + (self.waiting if folder == VECTORS else 0))
 
     def left(self, keeps: Collection[str]) -> float:
         """Bytes that stay, where of `DELETED` those in `keeps` are kept."""
@@ -117,10 +118,10 @@ class Plan:
             total, left = total + min(left, there) * size, left - min(left, there)
         return total
 
-    def _by_rule(self, of: Callable[[Cost], float]) -> dict[str, float]:
+    def _by_rule(self, part: Callable[[Cost], float]) -> dict[str, float]:
         added: Counter[str] = Counter()
         for work in self.work:
-            added[work.rule] += work.number * of(work.cost)
+            added[work.rule] += work.number * part(work.cost)
         return dict(added)
 
 
@@ -136,6 +137,7 @@ def plan(sweep: Sweep, *, cores: int = 1, checkpoint_disk_gb: float | None = Non
         work=work_of(sizes, JobGraph(sweep)),
         keeps=frozenset(folder for folder in DELETED if sweep.config[f"keep_{folder}"]),
         cores=cores,
+        waiting=cores if len(sweep.datasets) > 1 else 0,
         checkpoint_disk=bound,
         device=sweep.config["compute"]["device"],
         assumed=list(assumptions(sizes)),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import exp
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from idsweep.data import equations
 from idsweep.data.entries import corpus_files
-from idsweep.sweep.entry_checks import EQUATION_TOKENS
+from idsweep.data.loaders import registry as loaders
 from idsweep.sweep.models import Tokenizer
 from idsweep.sweep.sweep import PARTS, Dataset, Sweep
+from idsweep.training import kinds
 
 CHARACTERS_PER_TOKEN = 4.2  # English, vocabularies of 30,000 and more; measured on lee_news with MiniLM: 4.3
 CHARACTERS_PER_TOKEN_OF_SMALL = 2.6  # vocabularies of about 2,000, film_reviews with the demo's tokenizer
@@ -38,25 +39,30 @@ def texts_of(sweep: Sweep, dataset: str, tokenizer: Tokenizer) -> Texts:
     corpus = sweep.corpus(dataset, tokenizer.owner)
     texts = of_corpus(corpus, tokenizer)
     if dataset in PARTS:
-        training = tokenizer.owner["training"]
-        share = training["fraction"] if "fraction" in training else 1 - training["validation_fraction"]
-        texts = texts._replace(number=round(texts.number * (share if PARTS[dataset] == "train" else 1 - share)))
-    wanted = sweep.config["tokens"]["sequences"]
-    if wanted is not None:
-        texts = texts._replace(number=min(wanted, texts.number) if texts.known else wanted)
+        texts = texts._replace(number=round(texts.number * _share(tokenizer.owner, PARTS[dataset])))
+    number = sweep.config["tokens"]["sequences"]
+    if number is not None:
+        texts = texts._replace(number=min(number, texts.number) if texts.known else number)
     return texts
+
+
+def _share(entry: Mapping[str, Any], part: str) -> float:
+    """The share of its dataset that a training takes (`train`), or holds out."""
+    shares = {name: entry["training"][key] for name, key in kinds.get(entry["train"]).share.items()}
+    trained = shares.get("trained_fraction", 1 - shares.get("held_out_fraction", 0))
+    return trained if part == "train" else 1 - trained
 
 
 def of_corpus(corpus: Dataset, tokenizer: Tokenizer) -> Texts:
     """All texts of one split: lines of local files are counted; texts from the hub and in other formats are unknown."""
     entry = corpus.entry
-    if entry["loader"] == "equations":
-        return Texts(len(equations.of_entry(entry).answer), EQUATION_TOKENS, True)
+    if corpus.made is not None:
+        return Texts(corpus.made.number(entry), corpus.made.tokens, True)
     files = [] if corpus.prepared else corpus_files(entry)
     if not files or any(file.suffix in WITHOUT_LINES for file in files):
         return Texts(UNKNOWN_NUMBER, UNKNOWN_TOKENS, False)
     size = sum(file.stat().st_size for file in files)
-    number = len(files) if entry["loader"] == "folder" else _lines(files[0])
+    number = _lines(files[0]) if loaders.get(entry["loader"]).pattern is None else len(files)
     share = entry.get("own_splits", {}).get(entry["split"], 1)
     small = tokenizer.options.get("vocabulary_size", SMALL_VOCABULARY) < SMALL_VOCABULARY
     per_token = CHARACTERS_PER_TOKEN_OF_SMALL if small else CHARACTERS_PER_TOKEN

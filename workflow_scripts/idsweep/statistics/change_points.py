@@ -197,12 +197,12 @@ def dimension_events(curve: Curve, samples: int, generator: np.random.Generator)
     """
     if len(curve.values) < LEAST_POINTS:
         return {}
-    of = _Analysis(curve)
-    turns_at = {scale: _turns(of.smooth[scale], of.least[scale]) for scale in of.scales}
-    scale = max(of.scales, key=lambda scale: len(turns_at[scale]))  # of equal numbers the finest
+    analysis = _Analysis(curve)
+    turns_at = {scale: _turns(analysis.smooth[scale], analysis.least[scale]) for scale in analysis.scales}
+    scale = max(analysis.scales, key=lambda scale: len(turns_at[scale]))  # of equal numbers the finest
     if not turns_at[scale]:
         return {}
-    course = _Course(of, scale, turns_at[scale], of.copies(scale, samples, generator))
+    course = _Course(analysis, scale, turns_at[scale], analysis.copies(scale, samples, generator))
     events = {
         "peak": course.extreme(course.summit),
         "upturn": course.extreme(course.bottom),
@@ -220,13 +220,13 @@ def metric_events(curve: Curve, samples: int, generator: np.random.Generator, me
     if len(curve.values) < LEAST_POINTS:
         return {}
     sign = -1 if metric.endswith(LOWER_IS_BETTER) else 1
-    of = _Analysis(curve, sign)
+    analysis = _Analysis(curve, sign)
     train = metric.startswith("train")
-    events = {"exhaustion": _exhaustion(of, samples, generator)}
+    events = {"exhaustion": _exhaustion(analysis, samples, generator)}
     if metric.endswith("accuracy"):
-        events["memorization" if train else "generalization"] = _half_way(of, samples, generator)
+        events["memorization" if train else "generalization"] = _half_way(analysis, samples, generator)
     elif sign < 0 and not train:
-        events["overfitting"] = _overfitting(of, samples, generator)
+        events["overfitting"] = _overfitting(analysis, samples, generator)
     return {name: event._replace(value=sign * event.value) for name, event in events.items() if event is not None}
 
 
@@ -236,9 +236,9 @@ def metric_events(curve: Curve, samples: int, generator: np.random.Generator, me
 class _Course:
     """The turns of a curve at a scale, and its bootstrapped copies; swing k goes from turn k to turn k + 1."""
 
-    def __init__(self, of: _Analysis, scale: int, turns: list[int], copies: np.ndarray) -> None:
-        self.of, self.scale, self.turns, self.copies = of, scale, turns, copies
-        self.smooth = _smooth(copies, of.widths[scale])
+    def __init__(self, analysis: _Analysis, scale: int, turns: list[int], copies: np.ndarray) -> None:
+        self.analysis, self.scale, self.turns, self.copies = analysis, scale, turns, copies
+        self.smooth = _smooth(copies, analysis.widths[scale])
         heights = self.smooth[0, turns]
         self.rises = np.diff(heights) > 0
         self.last = len(self.rises) - 1
@@ -252,7 +252,7 @@ class _Course:
         if turn is None:
             return None
         sign = -1 if self.rises[turn] else 1
-        return _highest(self.of, sign * self.smooth, self.scale, self.turns[turn - 1], self.turns[turn + 1])
+        return _highest(self.analysis, sign * self.smooth, self.scale, self.turns[turn - 1], self.turns[turn + 1])
 
     def swing(self, k: int, *, pointed: bool) -> _Swing:
         """Swing k, from its lowest point, or the curve's first one if it is the first, to its highest one.
@@ -260,11 +260,11 @@ class _Course:
         Its ends are looked for from the turn before the one to the turn after the other. What comes before the first
         turn is part of the first swing, what comes after the last one of the last.
         """
-        bounds = [0, *self.turns[1:-1], len(self.of.y) - 1]
+        bounds = [0, *self.turns[1:-1], len(self.analysis.y) - 1]
         begin, end = (slice(bounds[max(j - 1, 0)], bounds[min(j + 1, self.last + 1)] + 1) for j in (k, k + 1))
         sign = 1 if self.rises[k] else -1
         copies, smooth = sign * self.copies, sign * self.smooth
-        low, high, margin = _levels(self.of, self.scale, sign, copies, (begin, end), SETTLED, pointed=pointed)
+        low, high, margin = _levels(self.analysis, self.scale, sign, copies, (begin, end), SETTLED, pointed=pointed)
         start = begin.start + smooth[:, begin].argmin(axis=1) if k > 0 else np.zeros(len(copies), dtype=int)
         stop = np.maximum(start, end.start + smooth[:, end].argmax(axis=1))
         return _Swing(sign, copies, low, high, margin, start, stop)
@@ -272,7 +272,7 @@ class _Course:
 
 def _onset_of_fall(course: _Course) -> Event | None:
     """The onset of the fall after the peak, or of a fall from a level stretch that is the curve's only change."""
-    steps = course.of.steps
+    steps = course.analysis.steps
     if course.summit is not None:
         falling = course.swing(course.summit, pointed=True)
         onset = _crossing(steps, falling, falling.low + falling.margin)
@@ -284,63 +284,63 @@ def _onset_of_fall(course: _Course) -> Event | None:
         return None
     falling = course.swing(0, pointed=False)
     before = -falling.copies[0, : falling.stop[0] + 1][::-1]  # in reverse, a fall from a level ends level
-    if not _settles(before, -falling.high[0], -falling.low[0], falling.margin[0], course.of.deviation):
+    if not _settles(before, -falling.high[0], -falling.low[0], falling.margin[0], course.analysis.deviation):
         return None
     return _crossing(steps, falling, falling.low + falling.margin)
 
 
 def _plateau(course: _Course) -> Event | None:
     closing = course.swing(course.last, pointed=False)
-    closing = closing._replace(stop=np.full(len(closing.copies), len(course.of.y) - 1))
+    closing = closing._replace(stop=np.full(len(closing.copies), len(course.analysis.y) - 1))
     after = closing.copies[0, closing.start[0] :]
-    if not _settles(after, closing.low[0], closing.high[0], closing.margin[0], course.of.deviation):
+    if not _settles(after, closing.low[0], closing.high[0], closing.margin[0], course.analysis.deviation):
         return None
-    return _crossing(course.of.steps, closing, closing.high - closing.margin)
+    return _crossing(course.analysis.steps, closing, closing.high - closing.margin)
 
 
 # ---- events of a metric, turned so that higher is better
 
 
-def _improvement(of: _Analysis, scale: int, samples: int, generator: np.random.Generator) -> _Swing:
+def _improvement(analysis: _Analysis, scale: int, samples: int, generator: np.random.Generator) -> _Swing:
     """The rise from the first point to the best one."""
-    copies = of.copies(scale, samples, generator)
-    low, high, margin = _levels(of, scale, 1, copies, (slice(0, 1), slice(None)), EXHAUSTED, pointed=False)
-    stop = _smooth(copies, of.widths[scale]).argmax(axis=1)
+    copies = analysis.copies(scale, samples, generator)
+    low, high, margin = _levels(analysis, scale, 1, copies, (slice(0, 1), slice(None)), EXHAUSTED, pointed=False)
+    stop = _smooth(copies, analysis.widths[scale]).argmax(axis=1)
     return _Swing(1, copies, low, high, margin, np.zeros_like(stop), stop)
 
 
-def _improved(of: _Analysis, scale: int) -> bool:
-    return bool(of.smooth[scale].max() - of.smooth[scale, 0] > of.least[scale])
+def _improved(analysis: _Analysis, scale: int) -> bool:
+    return bool(analysis.smooth[scale].max() - analysis.smooth[scale, 0] > analysis.least[scale])
 
 
-def _exhaustion(of: _Analysis, samples: int, generator: np.random.Generator) -> Event | None:
-    scale = next((scale for scale in of.scales if _improved(of, scale)), None)
+def _exhaustion(analysis: _Analysis, samples: int, generator: np.random.Generator) -> Event | None:
+    scale = next((scale for scale in analysis.scales if _improved(analysis, scale)), None)
     if scale is None:
         return None
-    rising = _improvement(of, scale, samples, generator)
-    if not _settles(of.y, rising.low[0], rising.high[0], rising.margin[0], of.deviation):
+    rising = _improvement(analysis, scale, samples, generator)
+    if not _settles(analysis.y, rising.low[0], rising.high[0], rising.margin[0], analysis.deviation):
         return None
-    return _crossing(of.steps, rising, rising.high - rising.margin)
+    return _crossing(analysis.steps, rising, rising.high - rising.margin)
 
 
-def _half_way(of: _Analysis, samples: int, generator: np.random.Generator) -> Event | None:
+def _half_way(analysis: _Analysis, samples: int, generator: np.random.Generator) -> Event | None:
     """Where an accuracy crosses half of the way from its first value to 1, if it rises clearly above that."""
-    halves = (of.smooth[:, 0] + 1) / 2
-    clear = of.smooth.max(axis=1) > halves + of.thresholds / 2
-    scale = next((scale for scale in of.scales if _improved(of, scale) and clear[scale]), None)
+    halves = (analysis.smooth[:, 0] + 1) / 2
+    clear = analysis.smooth.max(axis=1) > halves + analysis.thresholds / 2
+    scale = next((scale for scale in analysis.scales if _improved(analysis, scale) and clear[scale]), None)
     if scale is None:
         return None
-    rising = _improvement(of, scale, samples, generator)
-    return _crossing(of.steps, rising, np.full(len(rising.copies), halves[scale]))
+    rising = _improvement(analysis, scale, samples, generator)
+    return _crossing(analysis.steps, rising, np.full(len(rising.copies), halves[scale]))
 
 
-def _overfitting(of: _Analysis, samples: int, generator: np.random.Generator) -> Event | None:
-    worse = [smooth.max() - smooth[smooth.argmax() :].min() for smooth in of.smooth]
-    scale = next((scale for scale in of.scales if worse[scale] > of.least[scale]), None)
+def _overfitting(analysis: _Analysis, samples: int, generator: np.random.Generator) -> Event | None:
+    worse = [smooth.max() - smooth[smooth.argmax() :].min() for smooth in analysis.smooth]
+    scale = next((scale for scale in analysis.scales if worse[scale] > analysis.least[scale]), None)
     if scale is None:
         return None
-    smooth = _smooth(of.copies(scale, samples, generator), of.widths[scale])
-    return _highest(of, smooth, scale, 0, len(of.y) - 1)
+    smooth = _smooth(analysis.copies(scale, samples, generator), analysis.widths[scale])
+    return _highest(analysis, smooth, scale, 0, len(analysis.y) - 1)
 
 
 # ---- turns, swings and levels
@@ -380,7 +380,7 @@ class _Swing(NamedTuple):
 
 
 def _levels(
-    of: _Analysis,
+    analysis: _Analysis,
     scale: int,
     sign: int,
     copies: np.ndarray,
@@ -398,15 +398,15 @@ def _levels(
     height. It lifts a pointed one less: there the margin is the larger of both, and every other copy is measured without
     smoothing and by the share alone, so that intervals hold what this choice does.
     """
-    candidates = range(scale if scale > 1 else 0, len(of.widths))
+    candidates = range(scale if scale > 1 else 0, len(analysis.widths))
     heights = np.array(
-        [(sign * of.smooth[i])[ends[1]].max() - (sign * of.smooth[i])[ends[0]].min() for i in candidates]
+        [(sign * analysis.smooth[i])[ends[1]].max() - (sign * analysis.smooth[i])[ends[0]].min() for i in candidates]
     )
-    doubt = of.thresholds[candidates] + np.maximum(heights[0] - heights, 0) / 2
+    doubt = analysis.thresholds[candidates] + np.maximum(heights[0] - heights, 0) / 2
     best = candidates[int(doubt.argmin())]
-    smooth = _smooth(copies, of.widths[best])
+    smooth = _smooth(copies, analysis.widths[best])
     low, high = smooth[:, ends[0]].min(axis=1), smooth[:, ends[1]].max(axis=1)
-    lift = of.thresholds[best] / 2
+    lift = analysis.thresholds[best] / 2
     margin = np.maximum(share * (high - low), lift) if pointed else share * (high - low) + lift
     margin = np.minimum(margin, (high - low) / 2)
     if pointed:
@@ -416,11 +416,11 @@ def _levels(
     return low, high, margin
 
 
-def _highest(of: _Analysis, smooth: np.ndarray, scale: int, first: int, last: int) -> Event:
+def _highest(analysis: _Analysis, smooth: np.ndarray, scale: int, first: int, last: int) -> Event:
     """The highest point from first to last of the curve and its copies, smoothed at a scale, float64 (1 + samples, n)."""
     places = smooth[:, first : last + 1].argmax(axis=1) + first
-    place, steps = int(places[0]), of.steps
-    value = of.smooth[scale if scale > 1 else 0, place]
+    place, steps = int(places[0]), analysis.steps
+    value = analysis.smooth[scale if scale > 1 else 0, place]
     before, after = steps[max(place - 1, 0)], steps[min(place + 1, len(steps) - 1)]
     return Event(steps[place], before, after, float(value), steps[places[1:]])
 

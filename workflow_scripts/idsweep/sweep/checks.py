@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from idsweep.config.load import LONGEST_NAME, choose
-from idsweep.data import equations
-from idsweep.data.entries import EQUATION_KEYS, LABEL_KEYS, reading
+from idsweep.data.entries import LABEL_KEYS, reading
 from idsweep.figures import registry
 from idsweep.files.representations import VOCABULARY, of_layer
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.models import Model, catalog_path
 from idsweep.sweep.sweep import HELD_OUT, PARTS, TRAINED_ON, Dataset, Sweep
+from idsweep.training import kinds
 
 NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors is
 
@@ -26,6 +25,8 @@ def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Ite
             continue
         if model.source != "train":
             yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out one of them"
+        elif HELD_OUT in asked and not model.training.share and not model.training.from_base:
+            yield f"datasets: {HELD_OUT}: {model.name} is trained on all of its dataset; measure {TRAINED_ON} alone"
         elif model.tokenizer.owner != model.entry:
             texts = model.entry["training"]["dataset"]
             mend = f"name what it was trained on, {texts}" if model.start else "give it one of its own"
@@ -62,9 +63,9 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_trainings(sweep)
     yield from _check_labels(sweep)
     yield from _check_kinds_of_tokens(sweep)
-    yield from _check_equations(sweep)
-    if not readers and (wrong := [name for name in config["figures"] if registry.shows_layers(name)]):
-        others = ", ".join(name for name in registry.names() if not registry.shows_layers(name))
+    yield from _check_made(sweep)
+    if not readers and (wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]):
+        others = ", ".join(name for name in registry.names() if not registry.needs(name)["texts"])
         yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; expected `figures: {{}}`, or of {others}"
     else:
         yield from figure_checks.complaints(sweep)
@@ -132,56 +133,48 @@ def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
 
 
 def _check_trainings(sweep: Sweep) -> Iterator[str]:
-    """Complaints about what models are trained on, and about settings of equations that only their number decides."""
-    for model in sweep.known.values():
-        if model.source != "train":
-            continue
+    """Complaints about what models are trained on, and about shares of texts that only their number decides."""
+    numbers: dict[str, int] = {}
+    for model in filter(lambda model: model.training is not None, sweep.known.values()):
         trained_on, at = sweep.training_corpus(model.entry), catalog_path("models", model.catalogued)
-        of_equations = trained_on.entry["loader"] == "equations"
-        if model.entry["train"] != "grokking" and of_equations:
-            yield f"{at}.training.dataset: equations are trained on with `train: grokking`, or give a dataset of texts"
-        elif model.entry["train"] == "grokking" and not of_equations:
-            yield f"{at}.training.dataset: {trained_on.name} is none of loader equations, which grokking needs"
-        elif of_equations:
+        loader, wanted = trained_on.entry["loader"], model.training.loader
+        if wanted is not None and loader != wanted:
+            yield (
+                f"{at}.training.dataset: {trained_on.name} has the loader {loader}; `train: {model.training.name}` needs a "
+                f"dataset with the loader {wanted}"
+            )
+        elif wanted is None and (own := kinds.trained_on(loader)) is not None:
+            yield f"{at}.training.dataset: {loader} are trained on with `train: {own}`, or give a dataset of texts"
+        elif "trained_fraction" in model.training.share and trained_on.made is not None:
+            if trained_on.name not in numbers:
+                numbers[trained_on.name] = trained_on.made.number(trained_on.entry)
             varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
-            number = _number(*(trained_on.entry.get(key) for key in EQUATION_KEYS))
-            for key, complaint in _wrong_for_equations(model.entry["training"], number):
+            share = model.training.share["trained_fraction"]
+            for key, complaint in _wrong_share(model.entry["training"], share, numbers[trained_on.name], loader):
                 path = f"{at}.vary.training.{key}" if f"training.{key}" in varied else f"{at}.training.{key}"
                 yield f"{path}: {complaint}"
 
 
-@cache
-def _number(task: str, modulus: int | None, degree: int | None) -> int:
-    return len(equations.equations(task, modulus=modulus, degree=degree).answer)
-
-
-def _wrong_for_equations(training: Mapping[str, Any], number: int) -> Iterator[tuple[str, str]]:
-    """Key and complaint of settings that do not fit each other, or the number of equations."""
-    fraction, batch, steps = training["fraction"], training["batch_size"], training["steps"]
+def _wrong_share(training: Mapping[str, Any], key: str, number: int, what: str) -> Iterator[tuple[str, str]]:
+    """Key and complaint of a share of texts that leaves one side empty or fills no batch. key: that of the share."""
+    fraction, batch = training[key], training.get("batch_size", 1)
     trained = round(fraction * number)
     if not 0 < trained < number:
-        yield "fraction", f"{fraction} of {number} equations leaves one side empty; give each side one at least"
+        yield key, f"{fraction} of {number} {what} leaves one side empty; give each side one at least"
     elif batch > trained:
-        yield "batch_size", f"{batch}, but a fraction of {fraction} trains on {trained} of {number} equations only"
-    if training["decay_steps"] < steps:
-        yield (
-            "decay_steps",
-            f"{training['decay_steps']} is less than the {steps} steps; the learning rate would be negative",
-        )
-    if training["warmup_steps"] >= training["decay_steps"]:
-        yield "warmup_steps", f"{training['warmup_steps']} must be less than decay_steps = {training['decay_steps']}"
+        yield "batch_size", f"{batch}, but a fraction of {fraction} trains on {trained} of {number} {what} only"
 
 
-def _check_equations(sweep: Sweep) -> Iterator[str]:
-    """Complaints about models of equations that would read something else."""
+def _check_made(sweep: Sweep) -> Iterator[str]:
+    """Complaints about models that know the words of one dataset alone and would read something else."""
     for model in sweep.models.values():
-        if model.entry.get("train") == "grokking" and model.reads_text:
+        if model.reads_text and model.training is not None and model.training.loader is not None:
             trained_on = sweep.training_corpus(model.entry)
             for name in sweep.datasets:
                 if reading(sweep.corpus(name, model.entry).entry) != reading(trained_on.entry):
                     yield (
-                        f"datasets: {name}: {model.name} is trained on the equations of {trained_on.name} and knows no "
-                        f"other sequences; measure it on {TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
+                        f"datasets: {name}: {model.name} is trained on the {model.training.loader} of {trained_on.name} and "
+                        f"knows no other sequences; measure it on {TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
                     )
 
 
@@ -202,11 +195,11 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
             yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"
         for name in (name for name, corpus in read if not corpus.has_classes):
             yield f"tokens.select: {name} has no classes (no `class_column` in the catalog); choose another selection"
-        if any(corpus.entry.get("loader") == "equations" for _, corpus in read):
+        made = {corpus.entry["loader"]: corpus.made.classes for _, corpus in read if corpus.made is not None}
+        for loader, classes in made.items():
             for wanted in tokens.get("classes", ()):
-                if not _means(wanted, equations.CLASSES):
-                    held = dict.fromkeys(equations.CLASSES)
-                    yield f"tokens.classes: {wanted!r} is no class of equations; {choose(wanted, held)}"
+                if not _means(wanted, classes):
+                    yield f"tokens.classes: {wanted!r} is no class of {loader}; {choose(wanted, dict.fromkeys(classes))}"
     if tokens["sequences"] is None:
         for name in (name for name, corpus in read if corpus.entry.get("streaming")):
             yield f"tokens.sequences: a number is needed, since {name} is streamed and has no known end"

@@ -30,10 +30,10 @@ from idsweep.sweep.models import (
     catalog_path,
     entry_of,
     folder_of,
+    metrics_of,
     offered_checkpoints,
     safe,
 )
-from idsweep.training.kinds import TRAINED_METRICS
 
 SOURCES = ("package", "path", "hub", "train")
 METRIC_ENDINGS = (".csv", ".parquet")
@@ -44,7 +44,8 @@ def make_models(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any])
     entry = entry_of("models", name, config, f"models.{name}")
     at = catalog_path("models", name)
     if {"seeds", "vary"} & entry.keys():
-        check(wrong_keys(entry, _source(entry, at)), at)
+        of_entry = wrong_keys(entry, _source(entry, at))
+        check((_where_varied(complaint, entry.get("vary", {})) for complaint in of_entry), at)
     wanted = _wanted(name, chosen, entry)
     every_run = runs(name, entry)
     check(_same_names(every_run), f"{at}.vary")
@@ -56,6 +57,11 @@ def make_models(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any])
     ]
     check(_shared_metrics(models), f"models.{name}.metrics")
     return models
+
+
+def _where_varied(complaint: str, varied: Mapping[str, Any]) -> str:
+    """A complaint about a key that the entry varies begins with where its values stand."""
+    return f".vary{complaint}" if complaint.split(":")[0][1:] in varied else complaint
 
 
 def _same_names(every_run: Iterable[Run]) -> Iterator[str]:
@@ -100,7 +106,7 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     name, entry = run.name, run.entry
     at = catalog_path("models", catalogued)
     source = _source(entry, at)
-    check(wrong_keys(entry, source), at)
+    check((_where_varied(complaint, run.varied) for complaint in wrong_keys(entry, source)), at)
     root = _root(entry, source, at)
     offered = _offered(entry, source, root, at)
     picked = _picked(chosen, offered, catalogued)
@@ -128,7 +134,7 @@ def _metrics(named: Mapping[str, str], run: Run, at: str) -> dict[str, Path]:
     """The files of metrics from elsewhere, `{seed}` and `{run}` filled in. Raises ConfigError for what cannot be one."""
     found = {}
     for metric, name in named.items():
-        taken = (LOCAL_DIMENSION, *TRAINED_METRICS.get(run.entry.get("train"), ()))
+        taken = (LOCAL_DIMENSION, *metrics_of(run.entry))
         if metric in taken:
             raise ConfigError([f"{at}.{metric}: this name is taken ({', '.join(taken)}); choose another"])
         if "{seed}" in name and run.seed is None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.config.load import ConfigError
+from idsweep.data.loaders import registry as loaders
 from idsweep.files.representations import EMBEDDING_MATRICES
 from idsweep.models import adapters
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, catalog_path, safe
-from idsweep.training.kinds import KINDS_FROM_BASE
+from idsweep.training import kinds
 
-EQUATION_TOKENS = 4
 PLACEHOLDERS = {"{seed}": "seeds", "{checkpoint}": "checkpoints"}
 
 
@@ -36,8 +36,9 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     if source == "hub" and "layers" not in entry and kind != "static" and "base" not in entry:
         yield ".layers: this key is required for a model with `hub`"
     if kind == "static":
-        if source not in ("path", "package") and entry.get("train") != "word_vectors":
-            yield f".{source}: static vectors are a local file; give `path`, or `package` with `folder`, or `train: word_vectors`"
+        if source not in ("path", "package", "train"):
+            trained = ", ".join(f"`train: {name}`" for name in kinds.makers_of("static"))
+            yield f".{source}: static vectors are a local file; give `path`, or `package` with `folder`, or {trained}"
         for key in ("checkpoints", "base", "prefix", "tokenizer", "dtype", "attention"):
             if key in entry:
                 yield f".{key}: static vectors have no {key}; remove this key"
@@ -56,48 +57,40 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
 
 
 def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str, Any]) -> Iterator[str]:
-    train, training = entry["train"], entry.get("training", {})
-    from_base = train in KINDS_FROM_BASE
-    own_tokenizer = train == "language_model"
-    needed = {"training"} | ({"checkpoints"} if train != "word_vectors" else set())
-    needed |= {"base"} if from_base else {"architecture"} if train != "word_vectors" else set()
+    training, given = kinds.get(entry["train"]), entry.get("training", {})
+    own_tokenizer = training.tokenizer == "train_tokenizer"
+    needed = {"training"} if training.makes_vectors else {"training", "checkpoints"}
+    needed |= {"base"} if training.from_base else set() if training.makes_vectors else {"architecture"}
     for key in (*sorted(needed), *(("tokenizer",) if own_tokenizer else ())):
         if key not in entry:
-            yield f".{key}: this key is required for a model with `train: {train}`"
+            yield f".{key}: this key is required for a model with `train: {training.name}`"
     for key in ("architecture", "base", "base_checkpoint", "format"):
-        if key in entry and key not in needed and not (from_base and key == "base_checkpoint"):
-            yield f".{key}: it has no meaning for `train: {train}`; remove this key"
+        if key in entry and key not in needed and not (training.from_base and key == "base_checkpoint"):
+            yield f".{key}: it has no meaning for `train: {training.name}`; remove this key"
     if "seed" in entry:
         yield ".seed: the seed of a trained model is training.seed; remove this key"
-    if tokenizer and not own_tokenizer and not from_base:
-        yield f".tokenizer: a model with `train: {train}` has none but its own words; remove this key"
+    if tokenizer and not own_tokenizer and not training.from_base:
+        yield f".tokenizer: a model with `train: {training.name}` has none but its own words; remove this key"
     if own_tokenizer and tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
         yield ".tokenizer.vocabulary_size: this key is required for a tokenizer that is trained"
-    if from_base and ("steps" in training) == ("epochs" in training):
-        yield ".training: give either steps or epochs"
-    if "lora" in training and training.get("freeze"):
-        yield ".training.freeze: with lora all weights of the base are frozen anyway; remove one of the two keys"
-    if training.get("schedule") == "constant" and training.get("warmup_steps"):
-        yield ".training.warmup_steps: the schedule constant has none; choose constant_with_warmup, or leave it out"
-    yield from _wrong_kind(train, kind, training)
+    if "training" in entry:
+        for key, complaint in training.complaints(given):
+            yield f".training.{key}: {complaint}" if key else f".training: {complaint}"
+        yield from _wrong_kind(training, kind, given)
 
 
-def _wrong_kind(train: str, kind: str, training: Mapping[str, Any]) -> Iterator[str]:
-    masking = "masking" in training
-    if train == "word_vectors":
-        kinds = expected = ("static",)
-    elif train in KINDS_FROM_BASE:
-        kinds = expected = KINDS_FROM_BASE[train]
-        if masking and kind == "causal":
-            yield ".training.masking: it holds for models of kind masked; remove this key"
-    elif train == "language_model" and masking:
-        kinds, expected = ("masked", "encoder"), ("masked", "encoder for the same without head")
-    else:
-        kinds = ("causal", "encoder")
-        needs = " (masked needs training.masking)" if train == "language_model" else ""
-        expected = (f"causal{needs}", "encoder for the same without head")
-    if kind not in kinds:
-        yield f".kind: {kind!r} is not what this training makes; expected {', or '.join(expected)}"
+def _wrong_kind(training: kinds.Training, kind: str, given: Mapping[str, Any]) -> Iterator[str]:
+    if kind not in training.kinds:
+        expected = ", or ".join(training.kinds)
+        yield f".kind: {kind!r} is not what this training makes; expected {expected}"
+        return
+    for key, needed in training.kinds[kind].items():
+        if (key in given) != needed:
+            others = f"choose kind {' or '.join(training.kinds_of(given))}"
+            if needed:
+                yield f".training.{key}: kind {kind!r} needs this key; give it, or {others}"
+            else:
+                yield f".training.{key}: it does not hold for kind {kind!r}; remove this key, or {others}"
 
 
 def _wrong_placeholders(entry: Mapping[str, Any], source: str) -> Iterator[str]:
@@ -124,8 +117,8 @@ def wrong_start(entry: Mapping[str, Any], name: str, base: Mapping[str, Any]) ->
         yield f".base: {name!r} is of kind 'encoder-decoder', from which no training starts; name a causal, masked or encoder model"
     elif {entry["kind"], base["kind"]} == {"causal", "masked"}:
         yield f".kind: {entry['kind']!r} needs another head than that of {name}; expected {base['kind']!r}, or another `base`"
-    if base.get("train") == "grokking":
-        yield f".base: {name!r} knows the words of equations alone; name a model of texts"
+    if "train" in base and (loader := kinds.get(base["train"]).loader) is not None:
+        yield f".base: {name!r} knows the words of {loader} alone; name a model of texts"
     if base.get("attention") == "flash_attention_2":
         yield (
             f".base: {name!r} has attention 'flash_attention_2', which does not take the 32-bit weights of trainings; "
@@ -154,8 +147,9 @@ def check_lengths(
     at: str,
 ) -> None:
     """config: of the sweep; None if the model reads no text in it."""
-    if entry.get("train") == "grokking":
-        _check_equations(config, positions, at)
+    loader = kinds.get(entry["train"]).loader if "train" in entry else None
+    if loader is not None and (made := loaders.get(loader).made) is not None:
+        _check_made(loader, made.tokens, config, positions, at)
         return
     own = tokenizer.options.get("max_length")
     given = {}
@@ -173,12 +167,12 @@ def check_lengths(
     )  # fmt: skip
 
 
-def _check_equations(config: Mapping[str, Any] | None, positions: int | None, at: str) -> None:
-    """Equations are shorter than any limit that makes sense; a smaller one would cut them."""
+def _check_made(loader: str, tokens: int, config: Mapping[str, Any] | None, positions: int | None, at: str) -> None:
+    """Texts that are made are shorter than any limit that makes sense; a smaller one would cut them."""
     given = {} if config is None else {"tokens.max_length": config["tokens"]["max_length"]}
-    given[f"{at}.architecture.max_position_embeddings"] = EQUATION_TOKENS if positions is None else positions
-    wrong = {key: length for key, length in given.items() if length < EQUATION_TOKENS}
-    check((f"{key}: {length} is less than an equation's {EQUATION_TOKENS} tokens" for key, length in wrong.items()), "")
+    given[f"{at}.architecture.max_position_embeddings"] = tokens if positions is None else positions
+    wrong = {key: length for key, length in given.items() if length < tokens}
+    check((f"{key}: {length} is less than the {tokens} tokens of {loader}" for key, length in wrong.items()), "")
 
 
 def wrong_layers(wanted: list[int | str], name: str, depth: int) -> Iterator[str]:

@@ -13,7 +13,8 @@ from idsweep.files.representations import VOCABULARY
 from idsweep.sweep.checks import check_groups, check_parts, check_whole
 from idsweep.sweep.entries import make_models
 from idsweep.sweep.models import Model, catalog_path, entry_of, safe
-from idsweep.sweep.sweep import PARTS, PARTS_OF_TRAINING, Dataset, Sweep
+from idsweep.sweep.sweep import PARTS, Dataset, Sweep
+from idsweep.training import kinds
 
 RELEASE = ("release", "url", "path")
 SAME_PATH = "catalog: two names become {!r} as a path; rename one of them"
@@ -72,8 +73,8 @@ def _read_beside(config: Mapping[str, Any], models: Iterable[Model]) -> Iterator
     """Key and name of the datasets that models and tokenizers are trained on, or entries are counted in."""
     for model in models:
         for entry in (model.entry, model.tokenizer.owner):
-            for key in PARTS_OF_TRAINING:
-                if key in entry.get("training", {}):
+            for key in kinds.get(entry["train"]).texts if "train" in entry else ():
+                if key in entry["training"]:
                     yield f"{catalog_path('models', model.catalogued)}.training.{key}", entry["training"][key]
     if config["vocabulary"]["counted_in"] is not None:
         yield "vocabulary.counted_in", config["vocabulary"]["counted_in"]

@@ -1,4 +1,7 @@
-"""Options of figures against the sweep that they are of, before anything runs. `config` checks their names and types."""
+"""What figures need, and their options, against the sweep that they are of, before anything runs.
+
+`config` checks names and types of options. What a figure needs is said by itself: see `idsweep.figures`.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +16,31 @@ from idsweep.sweep.models import Checkpoint, Model, safe
 if TYPE_CHECKING:
     from idsweep.sweep.sweep import Sweep
 
-ACCURACIES = ("train_accuracy", "validation_accuracy")
-
 
 def complaints(sweep: Sweep) -> Iterator[str]:
     """What options name that is not in the sweep, and what a figure needs that its models have not."""
-    for figure, given in sweep.config["figures"].items():
-        options = {key: value for key, value in (given or {}).items() if value is not None}
-        allowed = figures.options(figure)
-        yield from _wrong_names(sweep, figure, options, allowed)
-        models = [model for model in _picked(sweep, options) if model.reads_text]
-        yield from _wrong_layers(figure, options, models)
-        yield from _wrong_checkpoints(figure, options, _fine_tuned(sweep, models) if figure == "shifts" else models)
-        yield from _missing(sweep, figure, options | {"estimate": options.get("estimate", allowed.get("estimate"))})
-        yield from _wrong_metrics(sweep, figure, options, [model for model in models if len(_steps(model)) > 1])
+    for figure in sweep.config["figures"]:
+        given, needs = _given(sweep, figure), figures.needs(figure)
+        options = figures.options(figure) | given
+        yield from _wrong_names(sweep, figure, options, needs)
+        models = [model for model in _picked(sweep, given) if model.reads_text]
+        yield from _wrong_layers(figure, given, models, needs)
+        yield from _wrong_checkpoints(figure, given, _fine_tuned(sweep, models) if needs["comparisons"] else models)
+        yield from _missing(sweep, figure, options, needs)
+        yield from _wrong_metrics(sweep, figure, given, [model for model in models if len(_steps(model)) > 1], needs)
 
 
-def shifted(sweep: Sweep, model: Model) -> list[Checkpoint]:
-    """The checkpoints of a model at which the figure shifts draws its estimates: the last one, or those asked for."""
-    asked = (sweep.config["figures"].get("shifts") or {}).get("checkpoints")
+def checkpoints_drawn(sweep: Sweep, figure: str, model: Model) -> list[Checkpoint]:
+    """The checkpoints of a model whose estimates a figure shows: the last one, or those that its option asks for."""
+    asked = _given(sweep, figure).get("checkpoints")
     if asked is None:
         return [model.last_checkpoint]
     return [held for held in model.checkpoints.values() if asked == "all" or held.name in asked or held.step in asked]
+
+
+def _given(sweep: Sweep, figure: str) -> dict[str, Any]:
+    """The options that the sweep sets."""
+    return {key: value for key, value in (sweep.config["figures"][figure] or {}).items() if value is not None}
 
 
 def _fine_tuned(sweep: Sweep, models: Iterable[Model]) -> list[Model]:
@@ -47,45 +53,41 @@ def _at(figure: str, key: str) -> str:
     return key_path(["figures", figure, key])
 
 
-def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any]) -> Iterator[str]:
+def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[str]:
     """What a figure is about and the sweep has not."""
     at, models = key_path(["figures", figure]), sweep.models.values()
-    if figure in ("losses", "perplexity") and not any(sweep.has_losses(m) and m.reads_text for m in models):
+    if needs["log_probabilities"] and not any(sweep.has_losses(m) and m.reads_text for m in models):
         yield (
             f"{at}: no model of this sweep predicts tokens; add a causal one, or a masked one with extraction.masked, and leave "
             "extraction.losses true"
         )
-    if figure == "shifts" and not comparisons.pairs(sweep):
+    if needs["comparisons"] and not comparisons.pairs(sweep):
         yield f"{at}: no model is compared with another; measure what one was fine-tuned from, or name both in `comparisons`"
-    ranked = [model.name for model in models if "training.rank" in model.varied]
-    if figure == "ranks" and not ranked:
-        yield f"{at}: no model of this sweep varies training.rank; add one with `train: lora_embedding` that does"
-    if figure in ("ranks", "redundancy"):
-        held = [name for m in models for name in (*m.matrices, *m.combinations)]
-        for name in options.get("representations", ["input_embeddings"]):
-            if name not in held:
-                yield f"{at}: {name} is measured of no model; add it to a model's `layers` ({choose(name, dict.fromkeys(held))})"
-    if figure == "ranks":
-        items = [item for items in sweep.config["estimator_sets"].values() for item in items]
-        estimates = sorted({label(item) for item in items if item["scope"] == "global"})
-        if options["estimate"] not in estimates:
-            yield f"{at}.estimate: {options['estimate']!r} is no global estimate of this sweep; {choose(options['estimate'], estimates)}"
-        bases = dict.fromkeys(m.group for m in models if m.name not in ranked and "input_embeddings" in m.matrices)
-        if ranked and "base" not in options and len(bases) != 1:
-            held = f"there are {', '.join(bases)}" if bases else "there is none without a rank"
+    varying = [model.name for model in models if needs["varies"] in model.varied]
+    if needs["varies"] and not varying:
+        yield f"{at}: no model of this sweep varies {needs['varies']}; add one whose entry in the catalog does, by `vary`"
+    wanted = options.get("representations", needs["representations"])
+    held = dict.fromkeys(name for model in models for name in _representations(model))
+    for name in wanted:
+        if name not in held:
+            yield f"{at}: {name} is measured of no model; add it to a model's `layers` ({choose(name, held)})"
+    if needs["one_base"] and varying and options.get("base") is None:
+        others = (model for model in models if model.name not in varying)
+        bases = dict.fromkeys(model.group for model in others if {*wanted} <= {*_representations(model)})
+        if len(bases) != 1:
+            there = f"there are {', '.join(bases)}" if bases else f"there is none without {needs['varies']}"
             yield (
-                f"{at}.base: the ranks are compared with the input_embeddings of one model, and {held}; measure what was "
-                "trained from, or choose one by this option"
+                f"{at}.base: the models are compared with the {', '.join(wanted)} of one, and {there}; measure what they "
+                "were made from, or choose one by this option"
             )
-    for key in ("static", "base"):
-        names = {name for model in models for name in _names(model)}
-        given = options.get(key, ())
-        for name in [given] if isinstance(given, str) else given:
-            if safe(name) not in names:
-                yield f"{at}.{key}: {name!r} is no model of this sweep; {choose(name, sweep.models)}"
 
 
-def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], allowed: Mapping[str, Any]) -> Iterator[str]:
+def _representations(model: Model) -> list[str]:
+    return [*model.matrices, *model.combinations]
+
+
+def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[str]:
+    """options: all of them, those that are not set at their defaults."""
     items = [item for items in sweep.config["estimator_sets"].values() for item in items]
     labels = {scope: sorted({label(item) for item in items if item["scope"] == scope}) for scope in ("local", "global")}
     names = {name for model in sweep.models.values() for name in _names(model)}
@@ -95,18 +97,25 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], allowed:
         "estimators": sorted({*labels["local"], *labels["global"]}),
     }
     for key, held in known.items():
-        for value in options.get(key, ()):
+        for value in options.get(key) or ():
             if value not in held and (key != "models" or safe(value) not in names):
                 yield f"{_at(figure, key)}: {value!r} is not known; {choose(value, held)}"
-    estimator = options.get("estimator", allowed.get("estimator"))
-    # What is varied in estimates is part of their names, and what `sensitivity` shows.
-    beginnings = [name.split("-")[0] for name in labels["local"]] if figure == "sensitivity" else []
-    if estimator is not None and estimator not in [*labels["local"], *beginnings]:
-        yield (
-            f"{_at(figure, 'estimator')}: {estimator!r} is no local estimate of this sweep; "
-            f"{choose(estimator, labels['local'])}"
-        )
-    for pair in options.get("pairs", ()):
+    for key in ("static", "base"):
+        given = options.get(key) or ()
+        for name in [given] if isinstance(given, str) else given:
+            if safe(name) not in names:
+                yield f"{_at(figure, key)}: {name!r} is no model of this sweep; {choose(name, sweep.models)}"
+    beginnings = [name.split("-")[0] for name in labels["local"]] if needs["estimator"] == "beginning" else []
+    asked = {
+        "estimator": ("local", options.get("estimator"), [*labels["local"], *beginnings]),
+        "estimate": ("global", options.get("estimate"), labels["global"]),
+    }
+    for key, (scope, value, held) in asked.items():
+        if value is not None and value not in held:
+            yield (
+                f"{_at(figure, key)}: {value!r} is no {scope} estimate of this sweep; {choose(value, labels[scope])}"
+            )
+    for pair in options.get("pairs") or ():
         for scope, value in zip(("local", "global"), pair, strict=True):
             if value not in labels[scope]:
                 yield (
@@ -125,10 +134,12 @@ def _picked(sweep: Sweep, options: Mapping[str, Any]) -> list[Model]:
     return [model for model in sweep.models.values() if asked is None or asked & set(_names(model))]
 
 
-def _wrong_layers(figure: str, options: Mapping[str, Any], models: Iterable[Model]) -> Iterator[str]:
+def _wrong_layers(
+    figure: str, options: Mapping[str, Any], models: Iterable[Model], needs: Mapping[str, Any]
+) -> Iterator[str]:
     for model in models:
         for layer in options.get("layers", ()):
-            if figure == "scales":  # it counts the measured ones
+            if needs["layers"] == "places":
                 there = -len(model.layers) <= layer < 0 or layer in model.layers
             else:
                 there = (layer if layer >= 0 else model.layers[-1] + 1 + layer) in model.layers
@@ -150,7 +161,9 @@ def _steps(model: Model) -> set[int]:
     return {checkpoint.step for checkpoint in model.checkpoints.values() if checkpoint.step is not None}
 
 
-def _wrong_metrics(sweep: Sweep, figure: str, options: Mapping[str, Any], models: Iterable[Model]) -> Iterator[str]:
+def _wrong_metrics(
+    sweep: Sweep, figure: str, options: Mapping[str, Any], models: Iterable[Model], needs: Mapping[str, Any]
+) -> Iterator[str]:
     """models: those with several known steps, of which metrics are drawn."""
     held = list(dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names))
     asked = [("metrics", name) for name in options.get("metrics", ())]
@@ -165,9 +178,9 @@ def _wrong_metrics(sweep: Sweep, figure: str, options: Mapping[str, Any], models
                     f"{_at(figure, key)}: {model.name} has no metric {name!r}, but {', '.join(model.metric_names)}; "
                     "choose others by the option models, or bring it under `metrics:`"
                 )
-    for model in models if figure == "grokking" else ():
-        if missing := [name for name in ACCURACIES if name not in model.metric_names]:
+    for model in models if needs["metrics"] else ():
+        if missing := [name for name in needs["metrics"] if name not in model.metric_names]:
             yield (
-                f"figures.{figure}: {model.name} has no {' and no '.join(missing)}; expected models with "
-                "`train: grokking` or these `metrics:`; choose them by the option models"
+                f"{key_path(['figures', figure])}: {model.name} has no {' and no '.join(missing)}; expected models whose "
+                "training writes them, or that bring them under `metrics:`; choose them by the option models"
             )

@@ -15,7 +15,7 @@ from idsweep.config import steps
 from idsweep.config.load import ConfigError, choose
 from idsweep.files.representations import VOCABULARY, Combination, of_layer
 from idsweep.models.folders import checkpoint_folders
-from idsweep.training.kinds import RULES, TEST_METRICS, TRAINED_METRICS
+from idsweep.training import kinds
 
 LOCAL_DIMENSION = "local_dimension"
 
@@ -53,8 +53,8 @@ class Tokenizer:
             return None
         if self.source == "hub":
             return "fetch_tokenizer"
-        rules = {"grokking": "write_tokenizer", "word_vectors": "train_word_vectors"}
-        return rules.get(self.owner["train"], "train_tokenizer")
+        training = kinds.get(self.owner["train"])
+        return training.tokenizer or training.rule
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,19 @@ class Model:
         return self.entry["training"]["seed"] if self.source == "train" else self.entry.get("seed")
 
     @property
+    def training(self) -> kinds.Training | None:
+        """How it is trained here, if it is."""
+        return kinds.get(self.entry["train"]) if self.source == "train" else None
+
+    @property
     def made_by(self) -> str | None:
         """The rule that trains it, if one does."""
-        train = self.entry.get("train")
-        return train and RULES.get(train, f"train_{train}")
+        return self.training and self.training.rule
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """The metrics that are known of it: those of its training rule, and brought ones."""
-        tested = TEST_METRICS if "test" in self.entry.get("training", {}) else ()
-        return (*TRAINED_METRICS.get(self.entry.get("train"), ()), *tested, *self.metrics)
+        return (*metrics_of(self.entry), *self.metrics)
 
     @property
     def kind(self) -> str:
@@ -116,7 +119,7 @@ class Model:
     @property
     def reads_labels(self) -> bool:
         """Whether it is trained on texts with labels."""
-        return self.entry.get("train") == "fine_tuned_classifier"
+        return self.training is not None and self.training.reads_labels
 
     @property
     def size_gb(self) -> float:
@@ -175,6 +178,11 @@ def entry_of(kind: str, name: str, config: Mapping[str, Any], at: str) -> Mappin
     if name not in catalog:
         raise ConfigError([f"{at}: {name!r} is not in the catalog of {kind}; {choose(name, sorted(catalog))}"])
     return catalog[name]
+
+
+def metrics_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The metrics that the training of a catalog entry writes; none of an entry that is not trained here."""
+    return kinds.get(entry["train"]).metrics_of(entry["training"]) if "train" in entry else ()
 
 
 def offered_checkpoints(entry: Mapping[str, Any], folder: Path | None = None) -> dict[str, Checkpoint]:

@@ -25,4 +25,5 @@ def table_names(sweep: Sweep) -> list[str]:
 
 def describes_tokens(sweep: Sweep) -> bool:
     """Whether tables of single tokens are made: where a figure shows them."""
-    return any({"token_groups", "loss_correlations"} & set(registry.tables(name)) for name in sweep.config["figures"])
+    made = {"token_groups", "token_extremes", "loss_correlations"}
+    return any(made & set(registry.tables(name)) for name in sweep.config["figures"])

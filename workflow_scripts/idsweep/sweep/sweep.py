@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep.config.load import neighbors_needed
+from idsweep.data.loaders import registry as loaders
+from idsweep.data.loaders.registry import Made
 from idsweep.files.representations import VOCABULARY, blocks
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, safe
+from idsweep.training import kinds
 
 TRAINED_ON, HELD_OUT = "trained_on", "held_out"
-PARTS_OF_TRAINING = ("dataset", "validation", "test")
 PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
 
 
@@ -42,14 +44,19 @@ class Dataset:
         return "hub" in self.entry
 
     @property
+    def made(self) -> Made | None:
+        """How its texts are made, if they are not read."""
+        return loaders.get(self.entry["loader"]).made if "loader" in self.entry else None
+
+    @property
     def split(self) -> str:
         if self.name in PARTS:
             return PARTS[self.name]
-        return "all" if self.entry["loader"] == "equations" else self.entry["split"]
+        return "all" if self.made is not None else self.entry["split"]
 
     @property
     def has_classes(self) -> bool:
-        return "class_column" in self.entry or self.entry.get("loader") == "equations"
+        return "class_column" in self.entry or self.made is not None
 
 
 class Cloud(NamedTuple):
@@ -144,9 +151,9 @@ class Sweep:
         return self.corpora[safe(entry["training"]["dataset"])]
 
     def training_corpora(self, entry: Mapping[str, Any]) -> dict[str, Dataset]:
-        """What a fine-tuning reads, by the keys dataset, validation and test."""
+        """What a training reads, by the keys of its block that name it, as dataset and validation."""
         training = entry["training"]
-        return {key: self.corpora[safe(training[key])] for key in PARTS_OF_TRAINING if key in training}
+        return {key: self.corpora[safe(training[key])] for key in kinds.get(entry["train"]).texts if key in training}
 
     def trained(self) -> list[Model]:
         """The measured models that the workflow trains."""

@@ -11,36 +11,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from idsweep.files.atomic import whole_or_nothing
-from idsweep.files.parquet import provenance, read_table
-from idsweep.files.vectors import read_estimates, representations
+from idsweep.files.columns import ESTIMATES, IDENTITY, RUN
+from idsweep.files.parquet import constant, provenance, read_table
+from idsweep.files.vectors import read_estimates, read_identities
 from idsweep.neighbors.variants import DATA
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IDENTITY = [
-    pa.field("set", pa.string()),
-    pa.field("estimator", pa.string()),
-    pa.field("model", pa.string()),
-    pa.field("group", pa.string()),  # the model's name but for its seed
-    pa.field("seed", pa.int32()),
-    pa.field("checkpoint", pa.string()),
-    pa.field("step", pa.int64()),
-    pa.field("dataset", pa.string()),
-    pa.field("split", pa.string()),
-    pa.field("representation", pa.string()),
-    pa.field("layer", pa.int16()),  # null for what is no single layer
-    pa.field("cloud", pa.string()),  # which of the sweep's `points:`, and its settings
-    pa.field("cloud_number", pa.int32()),
-    pa.field("cloud_sequences", pa.int32()),
-    pa.field("cloud_seed", pa.int64()),
-    pa.field("cloud_noise", pa.float64()),
-    pa.field("cloud_noise_seed", pa.int64()),
-    pa.field("cloud_tokens", pa.string()),
-    pa.field("extrinsic_dimension", pa.int32()),
-    pa.field("n_parameters", pa.int64()),
-    pa.field("hausdorff", pa.float64()),  # from the noisy cloud to the clean one
-]
+ESTIMATED = [IDENTITY.field("set"), ESTIMATES.field("estimator"), *(field for field in IDENTITY if field.name != "set")]
 VARIANT = [pa.field("variant", pa.string())]
 COUNTS = [pa.field("n_points", pa.int32()), pa.field("n_undefined", pa.int32()), pa.field("n_neighbors", pa.int32())]
 SCALE = [pa.field("scale", pa.float64()), pa.field("scale_stable", pa.bool_())]
@@ -48,11 +27,11 @@ QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 SUMMARY = ["mean", "standard_error", "standard_deviation", *QUANTILES]
 REDUNDANCY = [pa.field("redundancy", pa.float64())]
 LOCAL = pa.schema(
-    [*IDENTITY, *VARIANT, *COUNTS, *(pa.field(name, pa.float64()) for name in SUMMARY), *SCALE, *REDUNDANCY]
+    [*ESTIMATED, *VARIANT, *COUNTS, *(pa.field(name, pa.float64()) for name in SUMMARY), *SCALE, *REDUNDANCY]
 )
 GLOBAL = pa.schema(
     [
-        *IDENTITY,
+        *ESTIMATED,
         *VARIANT,
         *COUNTS,
         pa.field("value", pa.float64()),
@@ -63,9 +42,7 @@ GLOBAL = pa.schema(
 )
 TRAINING = pa.schema(
     [
-        pa.field("model", pa.string()),
-        pa.field("group", pa.string()),
-        pa.field("seed", pa.int32()),
+        *RUN,
         pa.field("step", pa.int64()),
         pa.field("metric", pa.string()),
         pa.field("value", pa.float64()),
@@ -73,10 +50,6 @@ TRAINING = pa.schema(
     ]
 )
 
-
-PASS = [
-    field for field in IDENTITY if field.name in ("model", "group", "seed", "checkpoint", "step", "dataset", "split")
-]
 SHIFTED = [*IDENTITY, pa.field("base_model", pa.string()), pa.field("base_checkpoint", pa.string())]
 
 
@@ -107,9 +80,8 @@ def collect_estimates(files: Iterable[str]) -> Estimates:
 def each_representation(files: Iterable[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
     """What identifies each representation in estimates files, and its estimates, columns of columns.ESTIMATES."""
     for file in files:
-        identities = provenance(file)["identities"]
-        for name in representations(file):
-            yield identities[name], read_estimates(file, name)
+        for name, identity in read_identities(file).items():
+            yield identity, read_estimates(file, name)
 
 
 def _summaries(estimates: pa.Table) -> Iterator[dict[str, Any]]:
@@ -129,22 +101,18 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 
 def identified(
-    parts: Sequence[tuple[Mapping[str, Any], pa.Table]], identity: Sequence[pa.Field] = IDENTITY
+    parts: Sequence[tuple[Mapping[str, Any], pa.Table]], identity: Iterable[pa.Field] = IDENTITY
 ) -> pa.Table:
     """Tables of the same columns as one, with columns before them that tell which rows are whose.
 
     parts: what identifies the rows of a table (null where a part does not say), and the table.
     """
-    return pa.concat_tables([_with_columns(table, identity, whose) for whose, table in parts])
+    fields = list(identity)
+    return pa.concat_tables([_with_columns(table, fields, whose) for whose, table in parts])
 
 
 def _with_columns(table: pa.Table, fields: Sequence[pa.Field], values: Mapping[str, Any]) -> pa.Table:
-    taken = set(table.column_names)
-    added = {
-        field.name: pa.array([values.get(field.name)] * len(table), field.type)
-        for field in fields
-        if field.name not in taken
-    }
+    added = {field.name: constant(values.get(field.name), field.type, len(table)) for field in fields}
     return pa.table(added | {name: table[name] for name in table.column_names})
 
 
@@ -155,7 +123,7 @@ def training_curves(parts: Iterable[tuple[Mapping[str, Any], pa.Table]]) -> pa.T
         step and value. Raises ValueError if two parts hold the same metric of one model at one step.
     """
     rows = [
-        {key: whose.get(key) for key in ("model", "group", "seed", "metric", "varied")} | row
+        {field.name: whose.get(field.name) for field in TRAINING} | row
         for whose, table in parts
         for row in table.to_pylist()
     ]
@@ -172,18 +140,14 @@ def read_frame(table: str, files: str | Sequence[str]) -> pd.DataFrame:
     """A table of the sweep as a pandas DataFrame.
 
     `pointwise` and `compared` are made of the local estimates of the data in several estimates files, one row per point,
-    `predictions` (model, checkpoint, dataset, point, log_probability) of several files of log-probabilities.
+    `predictions` (model, checkpoint, dataset, point, and each measure) of several files of predictions.
     """
     if table == "predictions":
-        keys = [field for field in PASS if field.name in ("model", "checkpoint", "dataset")]
+        keys = [IDENTITY.field(name) for name in ("model", "checkpoint", "dataset")]
         return identified([(provenance(f)["wildcards"], read_table(f)) for f in _listed(files)], keys).to_pandas()
     if table not in ("pointwise", "compared"):
         return read_table(files).to_pandas()
-    parts = []
-    for identity, estimates in each_representation(_listed(files)):
-        of_data = pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA))
-        parts.append((identity, estimates.filter(of_data)))
-    return identified(parts).to_pandas()
+    return pa.concat_tables([_local_of_data(read_table(file)) for file in _listed(files)]).to_pandas()
 
 
 def _listed(files: str | Sequence[str]) -> Sequence[str]:
@@ -196,9 +160,13 @@ def write_csv(source: str, target: str) -> None:
         pyarrow.csv.write_csv(read_table(source), unfinished, pyarrow.csv.WriteOptions(quoting_style="needed"))
 
 
+def _local_of_data(estimates: pa.Table) -> pa.Table:
+    return estimates.filter(pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA)))
+
+
 def local_values(estimates: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Estimator -> points, int32 (N,), and their values, float64 (N,), of the local estimates of the data."""
-    local = estimates.filter(pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA)))
+    local = _local_of_data(estimates)
     found = {}
     for name in pc.unique(local["estimator"]).to_pylist():
         rows = local.filter(pc.equal(local["estimator"], name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +23,14 @@ def _floats(*names: str) -> list[pa.Field]:
 ESTIMATOR = pa.field("estimator", pa.string(), nullable=False)
 SIZE = [pa.field("n_tokens", pa.int32(), nullable=False), pa.field("n_sequences", pa.int32(), nullable=False)]
 LOSS_CORRELATIONS = pa.schema(
-    [ESTIMATOR, pa.field("coefficient", pa.string(), nullable=False), *_floats("value", "lower", "upper"), *SIZE]
+    [
+        ESTIMATOR,
+        pa.field("measure", pa.string(), nullable=False),
+        pa.field("coefficient", pa.string(), nullable=False),
+        *_floats("value", "lower", "upper"),
+        *SIZE,
+        pa.field("n_undefined", pa.int32(), nullable=False),
+    ]
 )
 LOSSES = pa.schema([*_floats("loss", "lower", "upper", "perplexity"), *SIZE])
 TOKEN_EXTREMES = pa.schema(
@@ -34,7 +40,6 @@ TOKEN_EXTREMES = pa.schema(
         pa.field("rank", pa.int32(), nullable=False),
         pa.field("point", pa.int32(), nullable=False),
         *_floats("value"),
-        pa.field("log_probability", pa.float64()),
         *(pa.field(name, pa.string(), nullable=False) for name in ("token", "before", "after")),
     ]
 )
@@ -57,13 +62,13 @@ LEAST_OF_TOKEN = 5  # values of a token that has a row of its own
 def mean_loss(predictions: pa.Table, tokens: pa.Table, *, samples: int = SAMPLES, seed: int = 0) -> pa.Table:
     """One checkpoint's loss on one dataset: one row, columns of `LOSSES`; none if no token has a log-probability.
 
-    predictions: columns of losses.TOKEN_LOSSES; tokens: columns of columns.POINTS.
+    predictions: columns of losses.TOKEN_MEASURES; tokens: columns of columns.POINTS.
     `loss` is the mean of −log-probability over the tokens that have one, in nats per token, `lower` to `upper` its 95 %
     interval over sequences drawn anew (resampling.cluster_bootstrap), NaN for one sequence; `perplexity` exp(loss).
 
     Raises ValueError if a prediction is of no token.
     """
-    log_probability = _log_probabilities(predictions, tokens)
+    log_probability = _measures(predictions, tokens)["log_probability"]
     defined = ~np.isnan(log_probability)
     if not defined.any():
         return LOSSES.empty_table()
@@ -76,29 +81,30 @@ def mean_loss(predictions: pa.Table, tokens: pa.Table, *, samples: int = SAMPLES
 def loss_correlations(
     estimates: pa.Table, tokens: pa.Table, predictions: pa.Table | None, *, samples: int = SAMPLES, seed: int = 0
 ) -> pa.Table:
-    """Local estimates against log-probabilities: a row for each local estimator and coefficient, `LOSS_CORRELATIONS`.
+    """Local estimates against measures of the tokens: a row for each local estimator, measure and coefficient.
 
     estimates: columns of columns.ESTIMATES, of one representation; local values of the data count. tokens: columns.POINTS.
-    predictions: losses.TOKEN_LOSSES; None of a vocabulary.
+    predictions: losses.TOKEN_MEASURES; None of a vocabulary. Returns columns of `LOSS_CORRELATIONS`.
     Over the tokens for which both are defined; 95 % intervals over sequences drawn anew (resampling.cluster_bootstrap).
-    NaN where one of the two is constant. Without rows if no token has a log-probability.
+    NaN where one of the two is constant. n_undefined: further tokens, which the model predicts, but whose estimate or
+    measure is undefined. Without rows if no token has a log-probability.
 
     Raises ValueError if an estimate or a prediction is of no token.
     """
-    log_probability = _log_probabilities(predictions, tokens)
+    measures = _measures(predictions, tokens)
     rows = []
-    if not np.isnan(log_probability).all():
-        sequences = to_numpy(tokens["sequence"])
+    if measures and not np.isnan(measures["log_probability"]).all():
+        sequences, predicted = to_numpy(tokens["sequence"]), ~np.isnan(measures["log_probability"])
         for name, (points, values) in _local_values(estimates, tokens).items():
-            defined = ~(np.isnan(values) | np.isnan(log_probability[points]))
-            points, values = points[defined], values[defined]
-            clusters = sequences[points]
-            for coefficient in COEFFICIENTS:
-                interval = correlation_interval(
-                    coefficient, values, log_probability[points], clusters, samples=samples, seed=seed
-                )
-                row = {"estimator": name, "coefficient": coefficient} | interval._asdict()
-                rows.append(row | _size(clusters))
+            points, values = points[predicted[points]], values[predicted[points]]
+            for measure, of_token in measures.items():
+                defined = ~(np.isnan(values) | np.isnan(of_token[points]))
+                x, y, clusters = values[defined], of_token[points[defined]], sequences[points[defined]]
+                numbers = _size(clusters) | {"n_undefined": int(np.count_nonzero(~defined))}
+                for coefficient in COEFFICIENTS:
+                    interval = correlation_interval(coefficient, x, y, clusters, samples=samples, seed=seed)
+                    row = {"estimator": name, "measure": measure, "coefficient": coefficient}
+                    rows.append(row | interval._asdict() | numbers)
     return pa.Table.from_pylist(rows, schema=LOSS_CORRELATIONS)
 
 
@@ -113,10 +119,11 @@ def token_extremes(
     *,
     number: int = 50,
 ) -> pa.Table:
-    """The tokens of lowest and of highest local dimension, in context: columns of `TOKEN_EXTREMES`.
+    """The tokens of lowest and of highest local dimension, in context: columns of `TOKEN_EXTREMES`, and each measure.
 
     estimates: columns of columns.ESTIMATES, of one representation; local values of the data count. tokens: columns.POINTS.
-    sequences: columns.SEQUENCES; without them (a vocabulary) there is no context. predictions: losses.TOKEN_LOSSES.
+    sequences: columns.SEQUENCES; without them (a vocabulary) there is no context. predictions: losses.TOKEN_MEASURES; without
+    them there are no columns of measures. A measure named as one of `TOKEN_EXTREMES` has `token_` before it: `token_rank`.
 
     For each local estimator and `end` (lowest, highest), `number` rows by `rank` from 1 on, the most extreme first, ties
     by point; all if there are fewer defined values. `token` is the piece as it stands in the vocabulary, `before` and
@@ -129,7 +136,7 @@ def token_extremes(
     """
     if number < 1:
         raise ValueError(f"number is {number}; at least 1 token for each end is needed, 50 are usual.")
-    log_probability = _log_probabilities(predictions, tokens)
+    measures = _measures(predictions, tokens)
     piece_of = dict(zip(tokens["token_id"].to_pylist(), tokens["token"].to_pylist(), strict=True))
     scheme = scheme_of(piece_of.values())
     row_of = {} if sequences is None else {name: row for row, name in enumerate(sequences["sequence"].to_pylist())}
@@ -147,10 +154,15 @@ def token_extremes(
                     before, after = context(text, [piece_of.get(id) for id in ids], token["position"], scheme)
                 rows.append(
                     {"estimator": name, "end": end, "rank": rank, "point": point, "value": float(values[place])}
-                    | {"log_probability": _or_none(log_probability[point]), "token": token["token"]}
-                    | {"before": before, "after": after}
+                    | {"token": token["token"], "before": before, "after": after}
                 )
-    return pa.Table.from_pylist(rows, schema=TOKEN_EXTREMES)
+    found = pa.Table.from_pylist(rows, schema=TOKEN_EXTREMES)
+    shown = to_numpy(found["point"])
+    for name, values in measures.items():
+        column = f"token_{name}" if name in TOKEN_EXTREMES.names else name
+        not_predicted = np.isnan(measures["log_probability"][shown])
+        found = found.append_column(column, pa.array(values[shown], pa.float64(), mask=not_predicted))
+    return found
 
 
 def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> pa.Table:
@@ -227,22 +239,20 @@ def _summary(values: np.ndarray, sequences: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean()), "standard_error": error, "q25": q25, "median": median, "q75": q75}
 
 
-# ---- pieces
-
-
-# ---- context
-
-
 # ---- tables
 
 
-def _log_probabilities(predictions: pa.Table | None, tokens: pa.Table) -> np.ndarray:
-    """float64 (M,) for all tokens, NaN without one."""
-    found = np.full(len(tokens), np.nan)
-    if predictions is not None and len(predictions):
-        points = to_numpy(predictions["point"])
-        _check_points(points, tokens, "predictions")
-        found[points] = predictions["log_probability"].to_numpy()
+def _measures(predictions: pa.Table | None, tokens: pa.Table) -> dict[str, np.ndarray]:
+    """Measure -> float64 (M,) for all tokens, NaN where there is none; nothing without predictions."""
+    if predictions is None:
+        return {}
+    points = to_numpy(predictions["point"])
+    _check_points(points, tokens, "predictions")
+    found = {}
+    for name in predictions.column_names:
+        if name != "point":
+            found[name] = np.full(len(tokens), np.nan)
+            found[name][points] = predictions[name].to_numpy()
     return found
 
 
@@ -273,7 +283,3 @@ def _sequence(sequences: pa.Table, row_of: Mapping[int, int], sequence: int) -> 
 
 def _size(clusters: np.ndarray) -> dict[str, int]:
     return {"n_tokens": len(clusters), "n_sequences": len(np.unique(clusters))}
-
-
-def _or_none(value: Any) -> float | None:
-    return None if np.isnan(value) else float(value)

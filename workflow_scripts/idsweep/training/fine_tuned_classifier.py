@@ -14,17 +14,62 @@ from sklearn.metrics import f1_score
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from idsweep.data.corpora import LabelledTexts
+from idsweep.data.corpora import LabelledTexts, read_labelled
 from idsweep.models.checkpoints import load_model
 from idsweep.models.quiet import quiet_transformers
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.fine_tuned_language_model import PaddedTexts, check_rows_fit
 from idsweep.training.fine_tuning import Batch, fine_tune
+from idsweep.training.from_base import arguments
+from idsweep.training.task import Task
 
+TRAINING = {
+    "about": "its `base` with a new head, trained to tell labels.",
+    "rule": "fine_tune_classifier",
+    "kinds": {"encoder": {}},
+    "metrics": (
+        "train_loss",
+        "train_accuracy",
+        "train_macro_f1",
+        "train_weighted_f1",
+        "validation_loss",
+        "validation_accuracy",
+        "validation_macro_f1",
+        "validation_weighted_f1",
+    ),
+    "metrics_with": {"test": ("test_loss", "test_accuracy", "test_macro_f1", "test_weighted_f1")},
+    "from_base": True,
+    "texts": ("dataset", "validation", "test"),
+    "reads_labels": True,
+    "cost": "sequences",
+    "gpu": True,
+    "threads": 2,
+    "mem_mb": 0,
+    "check": "fine_tuning_checks",
+    "required": ("dataset", "validation", "max_length"),
+    "keys_of": "fine_tuning",
+    "keys": {
+        "test": {
+            "description": "Further dataset that losses and scores are of: a dataset of the catalog, or NAME:SPLIT.",
+            "type": "string",
+        }
+    },
+}
 TEXTS_IN_AN_EVALUATION = 32
 
 # Token ids of a text and the number of its class.
 Example = tuple[list[int], int]
+
+
+def train(task: Task) -> pa.Table:
+    """What an entry of the catalog asks for: `fine_tune_classifier` on the datasets' texts and labels."""
+    given = task.settings["training"]
+    number = {"dataset": given["sequences"]}
+    read = {
+        key: read_labelled(texts["entry"], task.files[key], number=number.get(key), seed=given["seed"])
+        for key, texts in task.settings["texts"].items()
+    }
+    return fine_tune_classifier(read["dataset"], read["validation"], read.get("test"), **arguments(task))
 
 
 def fine_tune_classifier(

@@ -17,8 +17,33 @@ from idsweep.models.checkpoints import load_model
 from idsweep.models.quiet import quiet_transformers
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.fine_tuning import NOT_PREDICTED, Batch, count_labels, fine_tune, total_loss
+from idsweep.training.from_base import arguments, plain_texts
 from idsweep.training.language_model import MaskedTokens
+from idsweep.training.task import Task
 
+TRAINING = {
+    "about": "its `base` trained further on texts.",
+    "rule": "fine_tune_language_model",
+    "kinds": {"causal": {"masking": False}, "masked": {}},
+    "metrics": ("train_loss", "validation_loss"),
+    "from_base": True,
+    "texts": ("dataset", "validation"),
+    "cost": "sequences",
+    "gpu": True,
+    "threads": 2,
+    "mem_mb": 0,
+    "check": "fine_tuning_checks",
+    "required": ("dataset", "validation", "max_length"),
+    "keys_of": "fine_tuning",
+    "keys": {
+        "masking": {
+            "description": "Share of tokens to be predicted, of models of kind masked (0.15 if left out).",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 1,
+        }
+    },
+}
 logger = logging.getLogger(__name__)
 
 KINDS = ("causal", "masked")
@@ -26,6 +51,11 @@ TOKENS_IN_AN_EVALUATION = 2048  # padding included: logits of large vocabularies
 
 Rows = list[list[int]]
 Evaluation = Callable[[torch.nn.Module], dict[str, float]]
+
+
+def train(task: Task) -> pa.Table:
+    """What an entry of the catalog asks for: `fine_tune_language_model` on the datasets' texts."""
+    return fine_tune_language_model(*plain_texts(task), **arguments(task), kind=task.settings["kind"])
 
 
 def fine_tune_language_model(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import shutil
-import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -36,6 +34,127 @@ from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS
 from idsweep.training.unfinished import Unfinished
 
+# Keys that trainings from a base share.
+KEYS = {
+    "dataset": {"description": "What is trained on: a dataset of the catalog, or NAME:SPLIT.", "type": "string"},
+    "validation": {
+        "description": "What the validation loss is of: a dataset of the catalog, or NAME:SPLIT.",
+        "type": "string",
+    },
+    "sequences": {
+        "description": "Number of sequences to train on, drawn by the seed (null takes all).",
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "default": None,
+    },
+    "max_length": {
+        "description": "Tokens that a sequence is cut to, special tokens included.",
+        "type": "integer",
+        "minimum": 2,
+    },
+    "steps": {
+        "description": "Training steps (updates of the weights); checkpoints are then step{…}. Give either steps or epochs.",
+        "type": "integer",
+        "minimum": 1,
+    },
+    "epochs": {
+        "description": "Passes over the sequences; checkpoints are then epoch{…}, and epochs take the place of steps in "
+        "tables.",
+        "type": "integer",
+        "minimum": 1,
+    },
+    "batch_size": {"description": "Sequences in one batch.", "type": "integer", "minimum": 1, "default": 8},
+    "gradient_accumulation": {
+        "description": "Batches in one step.",
+        "type": "integer",
+        "minimum": 1,
+        "default": 1,
+    },
+    "learning_rate": {
+        "description": "Highest learning rate, of AdamW.",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 0.00005,
+    },
+    "schedule": {
+        "description": "Course of the learning rate after the warm-up, by transformers' name.",
+        "enum": "SCHEDULES",
+        "default": "linear",
+    },
+    "warmup_steps": {
+        "description": "Steps of linear warm-up, none with schedule constant.",
+        "type": "integer",
+        "minimum": 0,
+        "default": 0,
+    },
+    "weight_decay": {
+        "description": "Decoupled weight decay, of AdamW.",
+        "type": "number",
+        "minimum": 0,
+        "default": 0.01,
+    },
+    "precision": {
+        "description": "Floating-point type of the forward and backward pass; float16 needs a GPU. Weights stay float32.",
+        "enum": "PRECISIONS",
+        "default": "float32",
+    },
+    "gradient_clipping": {
+        "description": "Largest norm of the gradient.",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 1.0,
+    },
+    "seed": {
+        "description": "Seed of the draw of sequences, their order, masks, dropout and new weights.",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 2147483647,
+        "default": 0,
+    },
+    "freeze": {
+        "description": 'Patterns of names of weights that are not trained; not with lora; as "*embeddings*" or '
+        '"*layer.[0-3].*".',
+        "type": "array",
+        "uniqueItems": True,
+        "items": {"type": "string", "minLength": 1},
+        "default": [],
+    },
+    "lora": {
+        "description": "Train low-rank updates of matrices instead of the weights (Hu et al. 2021); checkpoints are then "
+        "adapters.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "rank": {"description": "Rank of the updates.", "type": "integer", "minimum": 1, "default": 16},
+            "alpha": {
+                "description": "Scale of the updates, divided by the rank (rank-stabilized: by its root).",
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "default": 32,
+            },
+            "dropout": {
+                "description": "Dropout before the updates.",
+                "type": "number",
+                "minimum": 0,
+                "exclusiveMaximum": 1,
+                "default": 0.01,
+            },
+            "rank_stabilized": {
+                "description": "Divide by the root of the rank (Kalajdzievski 2023).",
+                "type": "boolean",
+                "default": True,
+            },
+            "target_modules": {
+                "description": "Ends of the names of the modules that are updated (null: peft's choice for the "
+                "architecture).",
+                "type": ["array", "null"],
+                "minItems": 1,
+                "items": {"type": "string"},
+                "default": None,
+            },
+        },
+    },
+}
 logger = logging.getLogger(__name__)
 
 NOT_PREDICTED = -100
@@ -55,7 +174,6 @@ LORA_KEYS = (*NEEDED_LORA_KEYS, "target_modules", "modules_to_save")
 # Options of `load_model` that a base brings along: of training itself are the kind, and weights in float32.
 BASE_OPTIONS = ("layers", "attention", "prefix", "trust_remote_code")
 REGULAR_EVALUATIONS = 8
-SECONDS_BETWEEN_STATES = 60.0
 METRICS_OF_STATE = "metrics.json"
 WEIGHTS_OF_STATE = "pytorch_model.bin"  # the name under which the Trainer looks for them
 
@@ -168,15 +286,14 @@ def fine_tune(
     evaluated = {*numbers, *range(0, length + 1, between_evaluations), length}
 
     with Unfinished(output_folder, identity) as unfinished:
-        state = _last_state(unfinished.folder)
-        done = 0 if state is None else _number(state)
+        done, state = unfinished.kept() or (0, None)
         epochs_done, updates_since = divmod(done, updates_in_epoch)
         batches_done = epochs_done * batches_in_epoch + updates_since * gradient_accumulation
         with quiet_transformers(), warnings.catch_warnings():
             # accelerate and peft ask others for what will have another name
             warnings.simplefilter("ignore", FutureWarning)
             arguments = TrainingArguments(
-                output_dir=str(unfinished.folder / ".trainer.unfinished"),
+                output_dir=str(unfinished.scratch),
                 max_steps=length * updates_in_unit,
                 per_device_train_batch_size=batch_size,
                 gradient_accumulation_steps=gradient_accumulation,
@@ -320,7 +437,6 @@ class _Recorder(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._progress = Progress("fine-tuning", state.max_steps, "steps")
-        self._kept = time.monotonic()
         if state.global_step == 0:
             self._record(0, kwargs["model"])
 
@@ -335,7 +451,7 @@ class _Recorder(TrainerCallback):
             self._record(number, kwargs["model"])
         # After the last step nothing is left but to rename a folder.
         control.should_save = step < state.max_steps and (
-            (between == 0 and number in self._saved) or time.monotonic() - self._kept > SECONDS_BETWEEN_STATES
+            (between == 0 and number in self._saved) or self._unfinished.due
         )
         last = next((row["value"] for row in reversed(self.metrics) if row["metric"] == "validation_loss"), None)
         self._progress.report(step, "" if last is None else f"validation loss {last:.3f}")
@@ -344,9 +460,7 @@ class _Recorder(TrainerCallback):
         """Make what the Trainer has written the state to go on from: all of it or the last."""
         written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         (written / METRICS_OF_STATE).write_text(json.dumps(self.metrics), encoding="utf-8")
-        written.replace(self._unfinished.folder / f"state-{state.global_step}")
-        _last_state(self._unfinished.folder)
-        self._kept = time.monotonic()
+        self._unfinished.keep(written, state.global_step)
 
     def _record(self, number: int, model: torch.nn.Module) -> None:
         if number in self._saved:
@@ -449,18 +563,6 @@ def _save_adapter(model: PeftModel, folder: Path) -> None:
         # Otherwise PEFT asks the hub whether the base's vocabulary is another.
         model.save_pretrained(unfinished, save_embedding_layers=False)
         (unfinished / "README.md").unlink(missing_ok=True)  # a model card to be filled in
-
-
-def _last_state(folder: Path) -> Path | None:
-    """The folder of the newest state, the only one that is kept."""
-    states = sorted(folder.glob("state-*"), key=_number)
-    for older in states[:-1]:
-        shutil.rmtree(older)
-    return states[-1] if states else None
-
-
-def _number(state: Path) -> int:
-    return int(state.name.removeprefix("state-"))
 
 
 def _not_finite(advice: str, unit: str, number: int, what: str, value: float) -> ValueError:

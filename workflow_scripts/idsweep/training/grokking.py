@@ -9,7 +9,6 @@ import inspect
 import logging
 import math
 import os
-import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,19 +22,136 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from idsweep.data.equations import Equations, token_ids, vocabulary
+from idsweep.data.equations import Equations, of_entry, split, token_ids, vocabulary
 from idsweep.machine.progress import Progress
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.architecture import model_config
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS
+from idsweep.training.task import Task
 from idsweep.training.unfinished import Unfinished
+
+TRAINING = {
+    "about": "all equations of a task, a part of which is trained on.",
+    "kinds": {"causal": {}, "encoder": {}},
+    "metrics": ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"),
+    "loader": "equations",
+    "share": {"trained_fraction": "fraction"},
+    "tokenizer": "write_tokenizer",
+    "cost": "equations",
+    "gpu": True,
+    "priority": 20,  # long, so first: what is trained is measured beside the next training
+    "without_effect": {"embedding_std": {"initialization": "transformers"}},
+    "check": "grokking_checks",
+    "required": ("dataset", "fraction", "steps"),
+    "keys": {
+        "dataset": {"description": "Name in the catalog of datasets, one of loader equations.", "type": "string"},
+        "fraction": {
+            "description": "Fraction of the equations that is trained on; the others are for validation.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 1,
+        },
+        "steps": {"description": "Training steps.", "type": "integer", "minimum": 1},
+        "batch_size": {"description": "Equations in one step.", "type": "integer", "minimum": 1, "default": 512},
+        "learning_rate": {
+            "description": "Highest learning rate, of AdamW.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 0.001,
+        },
+        "betas": {
+            "description": "Decay rates of AdamW's moments.",
+            "type": "array",
+            "minItems": 2,
+            "maxItems": 2,
+            "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+            "default": [0.9, 0.98],
+        },
+        "epsilon": {
+            "description": "AdamW's term against division by zero.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 0.000001,
+        },
+        "weight_decay": {
+            "description": "Decoupled weight decay, of AdamW.",
+            "type": "number",
+            "minimum": 0,
+            "default": 0.01,
+        },
+        "gradient_clipping": {
+            "description": "Largest norm of the gradient.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 1.0,
+        },
+        "warmup_steps": {
+            "description": "Steps of linear warm-up; linear decay to zero follows.",
+            "type": "integer",
+            "minimum": 0,
+            "default": 10,
+        },
+        "decay_steps": {
+            "description": "Step at which the learning rate would be zero, at least `steps`.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 400000,
+        },
+        "initialization": {
+            "description": "Initial weights as PyTorch's layers have them, or as transformers' config says.",
+            "enum": "INITIALIZATIONS",
+            "default": "torch",
+        },
+        "embedding_std": {
+            "description": "Standard deviation of the embeddings' initial weights, for initialization torch.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 1.0,
+        },
+        "metrics_every": {
+            "description": "Steps between two measurements of losses and accuracies.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 10,
+        },
+        "evaluated": {
+            "description": "Training and validation equations, each, that these are measured on (null: all).",
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "default": 1024,
+        },
+        "seed": {
+            "description": "Seed of the split, the initial weights and the order of the equations.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 2147483647,
+            "default": 0,
+        },
+    },
+}
 
 logger = logging.getLogger(__name__)
 
 INITIALIZATIONS = ("torch", "transformers")
 EVALUATED_AT_ONCE = 512
-SECONDS_BETWEEN_STATES = 30.0
+
+
+def train(task: Task) -> pa.Table:
+    """What an entry of the catalog asks for: `train_grokking` on a part of the dataset's equations."""
+    given = dict(task.settings["training"])
+    equations = of_entry(task.settings["texts"]["dataset"]["entry"])
+    return train_grokking(
+        equations,
+        *split(len(equations.left), given.pop("fraction"), given["seed"]),
+        task.tokenizer,
+        task.checkpoints,
+        identity=task.identity,
+        architecture=task.settings["architecture"],
+        checkpoints=task.settings["checkpoints"],
+        device=task.device,
+        **given,
+    )
 
 
 def train_grokking(
@@ -61,7 +177,7 @@ def train_grokking(
     initialization: str = "torch",
     embedding_std: float = 1.0,
     device: str = "cpu",
-    metrics_every: int = 50,
+    metrics_every: int = 10,
     evaluated: int | None = 1024,
 ) -> pa.Table:
     """Train a model to predict c at the "=" of "a o b =", and save `checkpoints`, steps, as model folders `step{n}`.
@@ -178,11 +294,11 @@ def train_grokking(
                 logger.info("Going on from step %d.", state["step"])
             first, metrics = (0, []) if state is None else (state["step"], state["metrics"])
             progress = Progress("training", steps, "steps")
-            kept_at, detail = time.monotonic(), ""
+            detail = ""
 
             def keep(step: int) -> None:
                 """What is to be evaluated and saved at a step."""
-                nonlocal kept_at, detail
+                nonlocal detail
                 save = step in steps_to_save
                 if save or step % metrics_every == 0 or step == steps:
                     values = training.evaluate(parts)
@@ -192,9 +308,8 @@ def train_grokking(
                     detail = detail.format(**values)
                 if save:
                     save_checkpoint(model, tokenizer, unfinished.checkpoints / f"step{step}")
-                if save or time.monotonic() - kept_at > SECONDS_BETWEEN_STATES:
+                if save or unfinished.due:
                     unfinished.save({"step": step, "metrics": metrics} | training.state())
-                    kept_at = time.monotonic()
                 progress.report(step, detail)
 
             if state is None:

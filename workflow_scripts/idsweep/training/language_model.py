@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,25 +22,101 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from idsweep.data.corpora import load_sequences, split_sequences
 from idsweep.machine.progress import Progress
 from idsweep.models.quiet import quiet_transformers
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.architecture import model_config
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS
+from idsweep.training.task import Task
 from idsweep.training.unfinished import Unfinished
+
+TRAINING = {
+    "about": "pretraining from scratch on texts.",
+    "kinds": {"causal": {"masking": False}, "masked": {"masking": True}, "encoder": {}},
+    "metrics": ("train_loss", "validation_loss"),
+    "share": {"held_out_fraction": "validation_fraction"},
+    "tokenizer": "train_tokenizer",
+    "cost": "blocks",
+    "gpu": True,
+    "threads": 2,
+    "mem_mb": 8000,
+    "runtime": 240,
+    "required": ("dataset", "steps"),
+    "keys": {
+        "dataset": {"description": "Name in the catalog of datasets.", "type": "string"},
+        "validation_fraction": {
+            "description": "Fraction of the texts that is held out for the validation loss.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 1,
+            "default": 0.1,
+        },
+        "masking": {
+            "description": "Share of tokens to be predicted from all others (masked language modelling, needed for kind "
+            "masked); without it each token is predicted from those before it.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 1,
+        },
+        "steps": {"description": "Training steps.", "type": "integer", "minimum": 1},
+        "batch_size": {"description": "Blocks in one step.", "type": "integer", "minimum": 1, "default": 16},
+        "sequence_length": {"description": "Tokens in one block.", "type": "integer", "minimum": 2, "default": 128},
+        "learning_rate": {
+            "description": "Highest learning rate, of AdamW.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 0.001,
+        },
+        "warmup_steps": {
+            "description": "Steps of linear warm-up; cosine decay to zero follows.",
+            "type": "integer",
+            "minimum": 0,
+            "default": 0,
+        },
+        "weight_decay": {
+            "description": "Decoupled weight decay, of AdamW.",
+            "type": "number",
+            "minimum": 0,
+            "default": 0.01,
+        },
+        "seed": {
+            "description": "Seed of the split, the initial weights and the order of the blocks.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 2147483647,
+            "default": 0,
+        },
+    },
+}
 
 logger = logging.getLogger(__name__)
 
 REGULAR_EVALUATIONS = 8
 TOKENS_IN_AN_EVALUATION = 8192
-SECONDS_BETWEEN_STATES = 60.0
 LARGEST_GRADIENT_NORM = 1.0
 NOT_PREDICTED = -100
 
 # Blocks of token ids int64 (number, length) -> what the model reads, and what it is to predict at each position, or
 # `NOT_PREDICTED`, both of the same shape.
 Objective = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def train(task: Task) -> pa.Table:
+    """What an entry of the catalog asks for: `train_language_model` on a part of the dataset's texts."""
+    given = dict(task.settings["training"])
+    texts = load_sequences(task.settings["texts"]["dataset"]["entry"], task.files["dataset"])
+    return train_language_model(
+        *split_sequences(texts, given.pop("validation_fraction"), given["seed"]),
+        task.tokenizer,
+        task.checkpoints,
+        identity=task.identity,
+        architecture=task.settings["architecture"],
+        checkpoints=task.settings["checkpoints"],
+        device=task.device,
+        **given,
+    )
 
 
 def train_language_model(
@@ -132,7 +207,6 @@ def train_language_model(
             optimizer.load_state_dict(state["optimizer"])
             metrics, done = state["metrics"], state["step"]
             logger.info("Going on from step %d.", done)
-        kept = time.monotonic()
         progress = Progress("training", steps, "steps")
         coming = batches(train, batch_size, seed, max(0, done))
         for step in range(done + 1, steps + 1):
@@ -153,11 +227,10 @@ def train_language_model(
                             "Lower it, or raise warmup_steps."
                         )
                     metrics.append({"step": step, "metric": metric, "value": value})
-            if save or time.monotonic() - kept > SECONDS_BETWEEN_STATES:
+            if save or unfinished.due:
                 unfinished.save(
                     {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "metrics": metrics}
                 )
-                kept = time.monotonic()
             if step > 0:
                 progress.report(step, f"validation loss {metrics[-1]['value']:.3f}")
         unfinished.finish()

@@ -28,8 +28,54 @@ from idsweep.training.fine_tuned_language_model import (
     token_rows,
 )
 from idsweep.training.fine_tuning import fine_tune
+from idsweep.training.from_base import arguments, plain_texts
+from idsweep.training.task import Task
 
+TRAINING = {
+    "about": "its `base` frozen but for a low-rank update of the token embeddings (arXiv:2503.02142).",
+    "kinds": {"causal": {"masking": False}, "masked": {}},
+    "metrics": ("train_loss", "validation_loss", "validation_perplexity", "base_validation_loss"),
+    "from_base": True,
+    "texts": ("dataset", "validation"),
+    "cost": "sequences",
+    "gpu": True,
+    "threads": 2,
+    "mem_mb": 0,
+    "check": "fine_tuning_checks",
+    "required": ("dataset", "validation", "max_length", "rank"),
+    "keys_of": "fine_tuning",
+    "keys_left_out": ("freeze", "lora"),
+    "keys": {
+        "masking": {
+            "description": "Share of tokens to be predicted, of models of kind masked (0.15 if left out).",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 1,
+        },
+        "rank": {
+            "description": "Rank of the update of the embedding matrix, at most its smaller side.",
+            "type": "integer",
+            "minimum": 1,
+        },
+        "alpha": {
+            "description": "Scale of the update, which is divided by the square root of the rank.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 1,
+        },
+        "initial": {
+            "description": "The frozen matrix below the update: the base's own, a new random one, or zero.",
+            "enum": "INITIAL",
+            "default": "base",
+        },
+    },
+}
 INITIAL = ("base", "random", "zero")
+
+
+def train(task: Task) -> pa.Table:
+    """What an entry of the catalog asks for: `train_lora_embedding` on the datasets' texts."""
+    return train_lora_embedding(*plain_texts(task), **arguments(task), kind=task.settings["kind"])
 
 
 def train_lora_embedding(

@@ -21,6 +21,7 @@ from idsweep.files.atomic import whole_or_nothing
 from idsweep.models.folders import why_unreadable
 
 PATIENCE = 60.0  # seconds; a job whose Snakemake was killed stops within two
+SECONDS_BETWEEN_STATES = 60.0
 LOCK = "lock"
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,7 @@ class Unfinished:
 
     identity: what shapes the training (its signature). What another identity left there is deleted.
     checkpoints: the folder to write checkpoints to.
-    folder: where a training that keeps more than one file of state may put it, in whole or under a name like
-        `.NAME.unfinished`, which is deleted when a training begins or goes on.
+    scratch: a folder that is deleted when a training begins or goes on, for what becomes a state by `keep`.
     patience: seconds to wait for another process that trains here.
 
     Raises ValueError if another process still trains here then.
@@ -43,10 +43,10 @@ class Unfinished:
 
     def __init__(self, output_folder: str | Path, identity: str, patience: float = PATIENCE) -> None:
         self._output = Path(output_folder)
-        self.folder = self._output.with_name(f".{self._output.name}.unfinished")
-        self.checkpoints = self.folder / "checkpoints"
-        self._identity, self._state = self.folder / "identity", self.folder / "state.pt"
-        self._lock = _locked(self.folder, patience)
+        self._folder = self._output.with_name(f".{self._output.name}.unfinished")
+        self.checkpoints, self.scratch = self._folder / "checkpoints", self._folder / ".scratch.unfinished"
+        self._identity, self._state = self._folder / "identity", self._folder / "state.pt"
+        self._lock = _locked(self._folder, patience)
         known = self._identity.exists() and self._identity.read_text(encoding="utf-8") == identity
         # A training that was killed while it finished has given its checkpoints away.
         if not known or not self.checkpoints.is_dir():
@@ -55,6 +55,7 @@ class Unfinished:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         with whole_or_nothing(self._identity) as unfinished:
             Path(unfinished).write_text(identity, encoding="utf-8")
+        self._kept = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -77,13 +78,32 @@ class Unfinished:
         except (pickle.UnpicklingError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{state}, from which the training would go on, cannot be read: {why_unreadable(error)}. Delete "
-                f"{self.folder}, and the training begins anew."
+                f"{self._folder}, and the training begins anew."
             ) from error
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep tensors, numbers, text, and lists and dictionaries of these. Either all of it is on the disk or the last."""
         with whole_or_nothing(self._state) as unfinished:
             torch.save(dict(state), unfinished)
+        self._kept = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last state was kept so long ago that it is time for another."""
+        return time.monotonic() - self._kept > SECONDS_BETWEEN_STATES
+
+    def kept(self) -> tuple[int, Path] | None:
+        """Number and folder of the state that was kept last by `keep`; None at a training's beginning."""
+        states = sorted(self._folder.glob("state-*"), key=_number)
+        for older in states[:-1]:
+            shutil.rmtree(older)
+        return (_number(states[-1]), states[-1]) if states else None
+
+    def keep(self, folder: Path, number: int) -> None:
+        """Make a folder below `scratch` the state of that number. Either all of it is there or the last."""
+        folder.replace(self._folder / f"state-{number}")
+        self.kept()
+        self._kept = time.monotonic()
 
     def finish(self) -> None:
         """Give the checkpoints their place and delete the rest."""
@@ -91,10 +111,10 @@ class Unfinished:
         self._output.parent.mkdir(parents=True, exist_ok=True)
         self.checkpoints.replace(self._output)
         self._lock.close()  # before its file goes, which network file systems keep while it is open
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self._folder)
 
     def _delete_all(self) -> None:
-        for path in self.folder.iterdir():
+        for path in self._folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.name != LOCK:
@@ -102,12 +122,16 @@ class Unfinished:
 
     def _delete_halves(self) -> None:
         """Delete what a killed process was writing, under temporary names."""
-        for folder in (self.folder, self.checkpoints):
+        for folder in (self._folder, self.checkpoints):
             for half in folder.glob(".*.unfinished"):
                 if half.is_dir():
                     shutil.rmtree(half)
                 else:
                     half.unlink()
+
+
+def _number(state: Path) -> int:
+    return int(state.name.removeprefix("state-"))
 
 
 def _locked(folder: Path, patience: float) -> TextIO:

@@ -9,12 +9,70 @@ from itertools import chain
 from pathlib import Path
 from sys import intern
 
-from idsweep.data.corpora import WORD
-from idsweep.files.atomic import whole_or_nothing
+import pyarrow as pa
 
+from idsweep.data.corpora import WORD, load_sequences
+from idsweep.files.atomic import whole_or_nothing
+from idsweep.training.metrics import METRICS
+from idsweep.training.task import Task
+
+TRAINING = {
+    "about": "a vector for each frequent word of a corpus, which makes a model of kind `static`.",
+    "kinds": {"static": {}},
+    "cost": "words",
+    "required": ("dataset", "algorithm"),
+    "keys": {
+        "dataset": {"description": "Name in the catalog of datasets.", "type": "string"},
+        "algorithm": {
+            "description": "word2vec, or fasttext, whose vectors also know a word's character n-grams.",
+            "enum": "ALGORITHMS",
+        },
+        "dimension": {"description": "Coordinates of a vector.", "type": "integer", "minimum": 1, "default": 100},
+        "window": {
+            "description": "Words before and behind a word that are its context, at most.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 5,
+        },
+        "min_count": {
+            "description": "Occurrences that a word needs to get a vector.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 5,
+        },
+        "epochs": {"description": "Passes over the texts.", "type": "integer", "minimum": 1, "default": 5},
+        "negative": {
+            "description": "Random words that are told from each true one.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 5,
+        },
+        "skip_gram": {
+            "description": "Predict the context from a word; otherwise the word from its context (CBOW).",
+            "type": "boolean",
+            "default": False,
+        },
+        "seed": {
+            "description": "Seed of the initial vectors and of all that is drawn.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 2147483647,
+            "default": 0,
+        },
+    },
+}
 ALGORITHMS = ("word2vec", "fasttext")
 FEWEST_WORDS = 3
 LONGEST_SEQUENCE = 10_000  # gensim leaves out what a sequence has beyond that
+
+
+def train(task: Task) -> pa.Table:
+    """What an entry of the catalog asks for: `train_word_vectors` on the dataset's texts. There are no metrics."""
+    texts = load_sequences(task.settings["texts"]["dataset"]["entry"], task.files["dataset"])
+    folder = Path(task.checkpoints)
+    folder.mkdir(parents=True, exist_ok=True)
+    train_word_vectors(texts, folder / "final.bin", **task.settings["training"])
+    return METRICS.empty_table()
 
 
 def train_word_vectors(

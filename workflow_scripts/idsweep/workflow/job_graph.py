@@ -14,13 +14,16 @@ from typing import Any, NamedTuple
 
 from idsweep.config.load import all_parameters, label, needs_vectors
 from idsweep.data.entries import reading
+from idsweep.data.loaders import registry as loaders
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
+from idsweep.files.columns import CLOUD
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints, safe
 from idsweep.sweep.outputs import table_names
-from idsweep.sweep.sweep import Cloud, Dataset, Sweep
+from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
+from idsweep.training import kinds
 from idsweep.workflow.paths import MADE_BY, OF_TOKENS, outputs
 from idsweep.workflow.shaping import Shaping
 from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
@@ -44,15 +47,14 @@ class Job(NamedTuple):
 
     settings: what shapes its numbers, as plain JSON values; made when it is asked for, since it may take reading files.
     inputs: the outputs that it reads, by the name under which its script finds them. modules: those of the library that the script loads by
-    name. corpora: the datasets whose texts it reads itself. after: outputs that are made before it starts and shape nothing
-    of it, by name.
+    name. corpora: the datasets whose
+    texts it reads itself; their loaders count as code.
     """
 
     settings: Callable[[], Mapping[str, Any]]
     inputs: Mapping[str, Output | Sequence[Output]] = {}
     modules: tuple[str, ...] = ()
     corpora: tuple[Dataset, ...] = ()
-    after: Mapping[str, Output] = {}
 
     def read(self) -> Iterator[Output]:
         """Every output that the job reads."""
@@ -91,9 +93,9 @@ class JobGraph:
             for name, given in self._job(rule, _sorted(names)).inputs.items()
         }
 
-    def after(self, rule: str, **names: str) -> dict[str, str]:
-        """Name -> path of what is made before one job of `rule` starts, although it shapes nothing of it."""
-        return {name: self.path(output) for name, output in self._job(rule, _sorted(names)).after.items()}
+    def output(self, rule: str, name: str, **names: str) -> Output:
+        """The output that one job of `rule` reads under a name."""
+        return self._job(rule, _sorted(names)).inputs[name]
 
     def corpora(self, rule: str, **names: str) -> tuple[Dataset, ...]:
         """The datasets whose texts one job of `rule` reads itself."""
@@ -114,18 +116,21 @@ class JobGraph:
                 found[job] = None
             elif job not in found:
                 waiting.append((job, True))
-                described = self._job(*job)
-                before = [*described.after.values(), *described.read()]
-                waiting += [((output.rule, output.names), False) for output in before]
+                waiting += [((output.rule, output.names), False) for output in self._job(*job).read()]
         return list(found)
 
     def _describe(self, rule: str, names: Names) -> Job:
-        return getattr(self, f"_{rule}")(**dict(names))
+        return getattr(self, f"_{script_of(rule)}")(**dict(names))
 
     def _sign(self, rule: str, names: Names) -> str:
         job = self._job(rule, names)
         upstream = {self._signature(read.rule, read.names) for read in job.read()}
-        return signature(self._settings(rule, names), code_of(SCRIPTS / f"{rule}.py", job.modules), upstream)
+        modules = {
+            *job.modules,
+            *(loaders.module_of(corpus.entry["loader"]) for corpus in job.corpora if not corpus.prepared),
+        }
+        code = code_of(SCRIPTS / f"{script_of(rule)}.py", tuple(sorted(modules)))
+        return signature(self._settings(rule, names), code, upstream)
 
     # ---- datasets, tokenizers, weights
 
@@ -145,67 +150,37 @@ class JobGraph:
 
         def settings() -> dict[str, Any]:
             return {
-                "texts": self._shaping.training_texts(owner),
+                "texts": self._shaping.texts(corpus),
                 "vocabulary_size": owner["tokenizer"]["vocabulary_size"],
                 "mask": "masking" in owner["training"],
+                **self._shaping.part(owner, "train"),
             }
 
         return Job(settings, self._prepared(corpus), corpora=(corpus,))
 
     def _write_tokenizer(self, tokenizer: str) -> Job:
         corpus = self._sweep.training_corpus(self._tokenizers[tokenizer].owner)
-        return Job(lambda: {"entry": reading(corpus.entry)})
+        return Job(lambda: {"entry": reading(corpus.entry)}, corpora=(corpus,))
 
     def _fetch_checkpoint(self, model: str, checkpoint: str) -> Job:
-        row = self._sweep.known[model]
-        hub, revision = row.hub(checkpoint)
-        options = {"code": row.entry["trust_remote_code"], "adapter": row.base is not None}
+        catalog_model = self._sweep.known[model]
+        hub, revision = catalog_model.hub(checkpoint)
+        options = {"code": catalog_model.entry["trust_remote_code"], "adapter": catalog_model.base is not None}
         return Job(lambda: {"hub": hub, "revision": revision, "options": options})
 
     # ---- trainings
 
-    def _train_language_model(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        corpus = self._sweep.training_corpus(row.entry)
-        inputs = self._tokenizer(row.tokenizer) | self._prepared(corpus)
-        return Job(partial(self._from_scratch, row), inputs, corpora=(corpus,))
-
-    def _train_grokking(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        return Job(partial(self._from_scratch, row), self._tokenizer(row.tokenizer))
-
-    def _from_scratch(self, model: Model) -> dict[str, Any]:
-        return {
-            "tokenizer": self._shaping.tokenizer(model.tokenizer),
-            "texts": self._shaping.training_texts(model.entry),
-            **self._shaping.training(model),
-        }
-
-    def _train_word_vectors(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        corpus = self._sweep.training_corpus(row.entry)
-        training = {key: value for key, value in row.entry["training"].items() if key != "dataset"}
-        return Job(
-            lambda: {"texts": self._shaping.texts(corpus), "training": training},
-            self._prepared(corpus),
-            corpora=(corpus,),
-        )
-
-    def _fine_tune_language_model(self, model: str) -> Job:
-        return self._from_base(model)
-
-    def _fine_tune_classifier(self, model: str) -> Job:
-        return self._from_base(model)
-
-    def _train_lora_embedding(self, model: str) -> Job:
-        return self._from_base(model)
-
-    def _from_base(self, model: str) -> Job:
-        row = self._sweep.known[model]
-        base, checkpoint = row.start
-        read = tuple(self._sweep.training_corpora(row.entry).values())
-        inputs = self._tokenizer(row.tokenizer) | self._weights((base, checkpoint.name)) | self._prepared(*read)
-        return Job(partial(self._shaping.training_from_base, row), inputs, corpora=read)
+    def _train_model(self, model: str) -> Job:
+        """What all trainings have in common: their rules differ in name, their script in the module that it loads."""
+        catalog_model = self._sweep.known[model]
+        kind, start = catalog_model.training, catalog_model.start
+        corpora = tuple(self._sweep.training_corpora(catalog_model.entry).values())
+        inputs = self._prepared(*corpora)
+        if not kind.makes_vectors:
+            inputs |= self._tokenizer(catalog_model.tokenizer)
+        if kind.from_base:
+            inputs |= self._weights((start[0], start[1].name))
+        return Job(partial(self._shaping.training, catalog_model), inputs, (kind.module,), corpora)
 
     # ---- tokens and their vectors
 
@@ -219,10 +194,10 @@ class JobGraph:
 
         def settings() -> dict[str, Any]:
             texts = {"texts": self._shaping.texts(corpus), "tokens": tokens}
-            return self._shaping.tokenizer(made_with) | texts | self._shaping.part(dataset, made_with.owner)
+            part = self._shaping.part(made_with.owner, PARTS[dataset]) if dataset in PARTS else {}
+            return self._shaping.tokenizer(made_with) | texts | part
 
-        modules = ("idsweep.data.equations",) if corpus.entry["loader"] == "equations" else ()
-        return Job(settings, self._tokenizer(made_with) | self._prepared(corpus), modules, (corpus,))
+        return Job(settings, self._tokenizer(made_with) | self._prepared(corpus), corpora=(corpus,))
 
     def _sample_vocabulary(self, tokenizer: str) -> Job:
         made_with = self._tokenizers[tokenizer]
@@ -238,86 +213,70 @@ class JobGraph:
         inputs = self._tokenizer(made_with) | self._prepared(*read)
         return Job(settings, inputs, self._static_modules(made_with.owner), read)
 
-    def _prepare_embeddings(self, model: str, checkpoint: str) -> Job:
-        row = self._sweep.models[model]
-        jobs = {
-            dataset: {"model": model, "checkpoint": checkpoint, "dataset": dataset}
-            for dataset in sorted(self._sweep.datasets)
-        }
-
-        def settings() -> dict[str, Any]:
-            passes = {
-                dataset: {
-                    "settings": self.settings("extract_embeddings", **names),
-                    "signature": self.signature("extract_embeddings", **names),
-                }
-                for dataset, names in jobs.items()
-            }
-            return {"passes": passes}
-
-        tokenizer = row.tokenizer.name
-        inputs = {
-            "tokens": [self._tokens(row, dataset) for dataset in jobs],
-            "sequences": [made("sample_tokens", "sequences", tokenizer=tokenizer, dataset=dataset) for dataset in jobs],
-            **(self._tokenizer(row.tokenizer) if self._sweep.masks(row) else {}),
-            **self._loaded(row, checkpoint),
-        }
-        return Job(settings, inputs, self._adapter_modules(row))
-
     def _extract_embeddings(self, model: str, checkpoint: str, dataset: str) -> Job:
-        row = self._sweep.models[model]
-        of_pass: dict[str, Any] = {"masked": self._sweep.masks(row), "losses": self._sweep.has_losses(row)}
+        catalog_model = self._sweep.models[model]
+        of_pass: dict[str, Any] = {
+            "masked": self._sweep.masks(catalog_model),
+            "losses": self._sweep.has_losses(catalog_model),
+        }
         if self._sweep.config["extraction"]["layers"] == "measured":
-            of_pass["layers"] = sorted({*row.layers, *(i for c in row.combinations.values() for i in c.layers)})
+            of_pass["layers"] = sorted(
+                {*catalog_model.layers, *(i for c in catalog_model.combinations.values() for i in c.layers)}
+            )
         masked = of_pass["masked"]
-        mask = {"mask": {"trust_remote_code": row.tokenizer.owner["trust_remote_code"]}} if masked else {}
+        mask = {"mask": {"trust_remote_code": catalog_model.tokenizer.owner["trust_remote_code"]}} if masked else {}
         inputs = {
-            "tokens": self._tokens(row, dataset),
-            "sequences": made("sample_tokens", "sequences", tokenizer=row.tokenizer.name, dataset=dataset),
-            **(self._tokenizer(row.tokenizer) if masked else {}),
-            **self._loaded(row, checkpoint),
+            "tokens": self._tokens(catalog_model, dataset),
+            "sequences": output_of(
+                "sample_tokens", "sequences", tokenizer=catalog_model.tokenizer.name, dataset=dataset
+            ),
+            **(self._tokenizer(catalog_model.tokenizer) if masked else {}),
+            **self._loaded(catalog_model, checkpoint),
         }
         return Job(
-            lambda: self._shaping.loaded(row, checkpoint) | mask | {"pass": of_pass} | self._storage,
+            lambda: self._shaping.loaded(catalog_model, checkpoint) | mask | {"pass": of_pass} | self._storage,
             inputs,
-            self._adapter_modules(row),
-            after={"prepared": made("prepare_embeddings", "prepared", model=model, checkpoint=checkpoint)},
+            self._adapter_modules(catalog_model),
         )
 
     def _extract_vocabulary(self, model: str, checkpoint: str) -> Job:
-        row = self._sweep.models[model]
-        inputs = {"tokens": self._tokens(row, VOCABULARY), **self._loaded(row, checkpoint)}
-        stored = {"matrices": row.matrices} | self._storage
-        if row.kind == "static":
+        catalog_model = self._sweep.models[model]
+        inputs = {"tokens": self._tokens(catalog_model, VOCABULARY), **self._loaded(catalog_model, checkpoint)}
+        stored = {"matrices": catalog_model.matrices} | self._storage
+        if catalog_model.kind == "static":
             return Job(
-                lambda: self._shaping.static_vectors(row.tokenizer) | stored, inputs, self._static_modules(row.entry)
+                lambda: self._shaping.static_vectors(catalog_model.tokenizer) | stored,
+                inputs,
+                self._static_modules(catalog_model.entry),
             )
 
         def settings() -> dict[str, Any]:
-            loaded = self._shaping.loaded(row, checkpoint)
+            loaded = self._shaping.loaded(catalog_model, checkpoint)
             loaded["model"].pop("attention", None)  # there is no forward pass
             return loaded | stored
 
-        return Job(settings, inputs, self._adapter_modules(row))
+        return Job(settings, inputs, self._adapter_modules(catalog_model))
 
     # ---- clouds and their dimensions
 
     def _find_neighbors(self, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
-        row = self._sweep.models[model]
-        inputs = {"embeddings": self._embeddings(model, checkpoint, dataset), "tokens": self._tokens(row, dataset)}
+        catalog_model = self._sweep.models[model]
+        inputs = {
+            "embeddings": self._embeddings(model, checkpoint, dataset),
+            "tokens": self._tokens(catalog_model, dataset),
+        }
         modules = ("idsweep.neighbors.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
-        return Job(partial(self._shaping.cloud, row, dataset, cloud), inputs, modules)
+        return Job(partial(self._shaping.cloud, catalog_model, dataset, cloud), inputs, modules)
 
     def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str) -> Job:
-        row = self._sweep.models[model]
+        catalog_model = self._sweep.models[model]
         items = self._sweep.items(set, cloud)
 
         def settings() -> dict[str, Any]:
             points = self._sweep.config["clouds"][cloud]
-            of_cloud = {key: points[key] for key in ("number", "sequences", "seed", "noise", "noise_seed", "tokens")}
             return {
-                **self._shaping.cloud(row, dataset, cloud),
-                "representations": self._sweep.blocks(row, dataset)[layers],
+                **self._shaping.cloud(catalog_model, dataset, cloud),
+                "representations": self._sweep.blocks(catalog_model, dataset)[layers],
                 "tolerance": self._sweep.config["scales"]["tolerance"],
                 "estimates": [
                     {
@@ -330,32 +289,35 @@ class JobGraph:
                 ],
                 "identity": {
                     "set": set,
-                    **self._shaping.identity(row, checkpoint, dataset),
+                    **self._shaping.identity(catalog_model, checkpoint, dataset),
                     "cloud": cloud,
-                    **{f"cloud_{key}": value for key, value in of_cloud.items()},
+                    **{field.name: points[field.name.removeprefix("cloud_")] for field in CLOUD},
                 },
             }
 
         names = {"model": model, "checkpoint": checkpoint, "dataset": dataset, "cloud": cloud}
-        inputs = {"neighbors": made("find_neighbors", "neighbors", **names), "tokens": self._tokens(row, dataset)}
+        inputs = {
+            "neighbors": output_of("find_neighbors", "neighbors", **names),
+            "tokens": self._tokens(catalog_model, dataset),
+        }
         if self._needs_vectors[set]:
             inputs["embeddings"] = self._embeddings(model, checkpoint, dataset)
         return Job(settings, inputs, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
 
     def _describe_tokens(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
-        row = self._sweep.models[model]
+        catalog_model = self._sweep.models[model]
         names = {"model": model, "checkpoint": checkpoint, "dataset": dataset}
         inputs: dict[str, Output | list[Output]] = {
             "estimates": [
-                made("estimate_dimensions", "estimates", set=set, cloud=cloud, layers=layers, **names)
-                for layers in self._sweep.blocks(row, dataset)
+                output_of("estimate_dimensions", "estimates", set=set, cloud=cloud, layers=layers, **names)
+                for layers in self._sweep.blocks(catalog_model, dataset)
             ],
-            "tokens": self._tokens(row, dataset),
+            "tokens": self._tokens(catalog_model, dataset),
         }
         if dataset != VOCABULARY:
-            sampled = made("sample_tokens", "sequences", tokenizer=row.tokenizer.name, dataset=dataset)
-            inputs |= {"sequences": sampled, "predictions": made("extract_embeddings", "predictions", **names)}
-        return Job(lambda: {"representations": row.representations(dataset)}, inputs)
+            sampled = output_of("sample_tokens", "sequences", tokenizer=catalog_model.tokenizer.name, dataset=dataset)
+            inputs |= {"sequences": sampled, "predictions": output_of("extract_embeddings", "predictions", **names)}
+        return Job(lambda: {"representations": catalog_model.representations(dataset)}, inputs)
 
     # ---- tables
 
@@ -376,7 +338,7 @@ class JobGraph:
         def settings() -> dict[str, Any]:
             return {"trained": [*map(self._shaping.run, trained)], "brought": self._shaping.brought_metrics()}
 
-        return Job(settings, {"metrics": [made(model.made_by, "metrics", model=model.name) for model in trained]})
+        return Job(settings, {"metrics": [output_of(model.made_by, "metrics", model=model.name) for model in trained]})
 
     def _collect_reference(self) -> Job:
         return Job(self._shaping.reference)
@@ -409,7 +371,7 @@ class JobGraph:
             if self._sweep.items(set, cloud.cloud)
         ]
         return Job(
-            dict, {table: [made("describe_tokens", table, **names) for names in described] for table in OF_TOKENS}
+            dict, {table: [output_of("describe_tokens", table, **names) for names in described] for table in OF_TOKENS}
         )
 
     def _detect_events(self) -> Job:
@@ -425,15 +387,16 @@ class JobGraph:
             options = {"options": self._figure_options(figure)}
             return options | {"representations": self._shaping.representations()} | self._shaping.missing()
 
-        inputs = {table: self._drawn(table) for table in figures.tables(figure)}
+        inputs = {table: self._drawn(figure, table) for table in figures.tables(figure)}
         return Job(settings, inputs, (f"idsweep.figures.{figure}",))
 
-    def _drawn(self, table: str) -> Output | list[Output]:
+    def _drawn(self, figure: str, table: str) -> Output | list[Output]:
         """What a figure reads as one of its tables; some are estimates and log-probabilities as they are."""
         if table == "pointwise":
             return self.estimates([c for c in self._clouds if c.checkpoint == c.model.last_checkpoint])
         if table == "compared":
-            return self.estimates(self._compared(lambda model: figure_checks.shifted(self._sweep, model)))
+            drawn = partial(figure_checks.checkpoints_drawn, self._sweep, figure)
+            return self.estimates(self._compared(drawn))
         if table == "predictions":
             return [self._predictions(*one) for one in self._with_losses if one[1] == one[0].last_checkpoint]
         return self._table(table)
@@ -473,12 +436,14 @@ class JobGraph:
         tables = table_names(self._sweep)
         inputs = {
             "figures": [
-                made("draw_figure", ending, figure=figure)
+                output_of("draw_figure", ending, figure=figure)
                 for figure in self._sweep.config["figures"]
                 for ending in outputs("draw_figure")
             ],
-            "tables": [one for table in tables for one in (self._table(table), made("write_csv", "csv", table=table))],
-            "about": made("describe_sweep", "about"),
+            "tables": [
+                one for table in tables for one in (self._table(table), output_of("write_csv", "csv", table=table))
+            ],
+            "about": output_of("describe_sweep", "about"),
         }
         return Job(settings, inputs)
 
@@ -487,7 +452,7 @@ class JobGraph:
     def estimates(self, clouds: Iterable[Cloud]) -> list[Output]:
         """Every file of estimates of some clouds."""
         return [
-            made("estimate_dimensions", "estimates", set=set, layers=layers, **names)
+            output_of("estimate_dimensions", "estimates", set=set, layers=layers, **names)
             for cloud in clouds
             for names in [cloud.names()]
             for set, layers in self._sweep.estimates(cloud)
@@ -496,56 +461,62 @@ class JobGraph:
     def _prepared(self, *corpora: Dataset) -> dict[str, list[Output]]:
         """The utterances that a rule makes of releases; nothing for other datasets."""
         releases = sorted({corpus.source for corpus in corpora if corpus.prepared})
-        return {"prepared": [made("prepare_dataset", "corpus", release=release) for release in releases]}
+        return {"prepared": [output_of("prepare_dataset", "corpus", release=release) for release in releases]}
 
     def _tokenizer(self, tokenizer: Tokenizer) -> dict[str, Output]:
         """The tokenizer, or the static vectors that stand for one, where a rule makes it; nothing for one that is simply there."""
         if tokenizer.made_by is None:
             return {}
         if tokenizer.owner["kind"] == "static":
-            return {"tokenizer": made(tokenizer.made_by, "checkpoints", model=tokenizer.name)}
-        return {"tokenizer": made(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name)}
+            return {"tokenizer": output_of(tokenizer.made_by, "checkpoints", model=tokenizer.name)}
+        return {"tokenizer": output_of(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name)}
 
     def _weights(self, *checkpoints: tuple[Model, str]) -> dict[str, list[Output]]:
         """What rules make of weights; nothing for weights that are simply there."""
         found = []
         for model, checkpoint in checkpoints:
             if model.source == "train":
-                found.append(made(model.made_by, "checkpoints", model=model.name))
+                found.append(output_of(model.made_by, "checkpoints", model=model.name))
             elif model.source == "hub":
-                found.append(made("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
+                found.append(output_of("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
         return {"weights": found}
 
     def _loaded(self, model: Model, checkpoint: str) -> dict[str, Output | list[Output]]:
         """A checkpoint's weights, those that its adapters build on, and the training curve beside trained ones for its provenance."""
         base = [(model.base[0], model.base[1].name)] if model.base else []
-        training = [made(model.made_by, "metrics", model=model.name)] if model.source == "train" else []
+        training = [output_of(model.made_by, "metrics", model=model.name)] if model.source == "train" else []
         return self._weights((model, checkpoint), *base) | {"training": training}
 
     def _tokens(self, model: Model, dataset: str) -> Output:
         """The sampled tokens of a model on a dataset: one file for all models that share a tokenizer."""
         if dataset == VOCABULARY:
-            return made("sample_vocabulary", "tokens", tokenizer=model.tokenizer.name)
-        return made("sample_tokens", "tokens", tokenizer=model.tokenizer.name, dataset=dataset)
+            return output_of("sample_vocabulary", "tokens", tokenizer=model.tokenizer.name)
+        return output_of("sample_tokens", "tokens", tokenizer=model.tokenizer.name, dataset=dataset)
 
     def _embeddings(self, model: str, checkpoint: str, dataset: str) -> Output:
         if dataset == VOCABULARY:
-            return made("extract_vocabulary", "embeddings", model=model, checkpoint=checkpoint)
-        return made("extract_embeddings", "embeddings", model=model, checkpoint=checkpoint, dataset=dataset)
+            return output_of("extract_vocabulary", "embeddings", model=model, checkpoint=checkpoint)
+        return output_of("extract_embeddings", "embeddings", model=model, checkpoint=checkpoint, dataset=dataset)
 
     def _predictions(self, model: Model, checkpoint: Checkpoint, dataset: str) -> Output:
         names = {"model": model.name, "checkpoint": checkpoint.name, "dataset": dataset}
-        return made("extract_embeddings", "predictions", **names)
+        return output_of("extract_embeddings", "predictions", **names)
 
     def _table(self, table: str) -> Output:
-        return made(MADE_BY[table], table)
+        return output_of(MADE_BY[table], table)
 
     def _compared(self, checkpoints: Callable[[Model], Iterable[Checkpoint]]) -> list[Cloud]:
         """The clouds of models that are compared, at some of their checkpoints, and those of their bases."""
         pairs = comparisons.pairs(self._sweep)
-        wanted = {(pair.base.name, pair.checkpoint.name) for pair in pairs}
-        wanted |= {(pair.model.name, checkpoint.name) for pair in pairs for checkpoint in checkpoints(pair.model)}
-        return [c for c in self._clouds if (c.model.name, c.checkpoint.name) in wanted and c.dataset != VOCABULARY]
+        checkpoints_by_model = {(pair.base.name, pair.checkpoint.name) for pair in pairs}
+        checkpoints_by_model |= {
+            (pair.model.name, checkpoint.name) for pair in pairs for checkpoint in checkpoints(pair.model)
+        }
+        return [
+            c
+            for c in self._clouds
+            if (c.model.name, c.checkpoint.name) in checkpoints_by_model and c.dataset != VOCABULARY
+        ]
 
     @cached_property
     def _clouds(self) -> list[Cloud]:
@@ -570,9 +541,14 @@ class JobGraph:
         return ("idsweep.models.adapters",) if model.base is not None else ()
 
 
-def made(rule: str, output: str, **names: str) -> Output:
+def output_of(rule: str, output: str, **names: str) -> Output:
     """The output `output` of the job of `rule` whose wildcards have the values `names`."""
     return Output(rule, _sorted(names), output)
+
+
+def script_of(rule: str) -> str:
+    """The script of a rule: that of its name, but one for all trainings."""
+    return "train_model" if rule in kinds.by_rule() else rule
 
 
 def _sorted(names: Mapping[str, str]) -> Names:

@@ -25,11 +25,11 @@ def ran_out(error: BaseException) -> BaseException | None:
     return None
 
 
-def told(error: BaseException, rule: str, asked_mb: int | None) -> str:
+def explain(error: BaseException, rule: str, asked_mb: int | None) -> str:
     """The reason of a job that failed with `error` (see `ran_out`), and what to do."""
     lines = str(error).strip().splitlines()
-    asked = f" (its mem_mb was {asked_mb:,})" if asked_mb else ""
-    return f"memory ran out in {rule}{asked}: {lines[0] if lines else type(error).__name__}. {advice(rule)}"
+    limit = f" (its mem_mb was {asked_mb:,})" if asked_mb else ""
+    return f"memory ran out in {rule}{limit}: {lines[0] if lines else type(error).__name__}. {advice(rule)}"
 
 
 def advice(rule: str) -> str:

@@ -20,17 +20,19 @@ def measured_part(sweep: Sweep, graph: JobGraph) -> Sweep:
 
     Raises ConfigError if nothing is measured.
     """
-    held: dict[str, Model] = {}
+    models: dict[str, Model] = {}
     missing = []
     complete = _complete(sweep, graph)
     for model in sweep.models.values():
-        checkpoints = {name: made for name, made in model.checkpoints.items() if complete.get((model.name, name), True)}
+        checkpoints = {
+            name: checkpoint for name, checkpoint in model.checkpoints.items() if complete.get((model.name, name), True)
+        }
         missing += [f"{model.name} @ {name}" for name in model.checkpoints if name not in checkpoints]
         if checkpoints:
-            held[model.name] = replace(model, checkpoints=checkpoints)
-    if not held:
+            models[model.name] = replace(model, checkpoints=checkpoints)
+    if not models:
         raise ConfigError(["partial: no checkpoint of this sweep is measured yet; run it without `partial` first"])
-    part = replace(sweep, models=held, missing=tuple(missing))
+    part = replace(sweep, models=models, missing=tuple(missing))
     kept, undrawn = {}, []
     for name, options in sweep.config["figures"].items():
         of_figure = list(figure_checks.complaints(replace(part, config={**sweep.config, "figures": {name: options}})))

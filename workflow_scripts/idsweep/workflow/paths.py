@@ -27,7 +27,6 @@ OUTPUTS: Mapping[str, Mapping[str, str]] = {
         "sequences": "sequences/{tokenizer}/{dataset}.parquet",
     },
     "sample_vocabulary": {"tokens": f"tokens/{{tokenizer}}/{VOCABULARY}.parquet"},
-    "prepare_embeddings": {"prepared": "passes/{model}/{checkpoint}/prepared.json"},
     "extract_embeddings": {
         "embeddings": "embeddings/{model}/{checkpoint}/{dataset}.parquet",
         "predictions": "predictions/{model}/{checkpoint}/{dataset}.parquet",

@@ -9,7 +9,7 @@ import json
 
 from idsweep.sweep.models import Model, Tokenizer
 from idsweep.sweep.sweep import Dataset, Sweep
-from idsweep.workflow.job_graph import JobGraph, made
+from idsweep.workflow.job_graph import JobGraph, output_of
 
 
 class Places:
@@ -24,13 +24,11 @@ class Places:
         """The local release of a dialogue dataset; empty for one that is fetched."""
         return str(self._sweep.releases()[release].file or "")
 
-    def corpus(self, tokenizer: str | None = None, dataset: str | None = None, model: str | None = None) -> str:
+    def corpus(self, tokenizer: str, dataset: str | None = None) -> str:
         """The file or folder with the texts of a job; empty for texts from the hub.
 
-        The texts of the dataset that is measured, or those that a model or tokenizer is trained on.
+        The texts of the dataset that is measured, or those that a tokenizer is trained on.
         """
-        if model is not None:
-            return self._texts(self._sweep.training_corpus(self._sweep.known[model].entry))
         owner = self._tokenizers[tokenizer].owner
         return self._texts(
             self._sweep.training_corpus(owner) if dataset is None else self._sweep.corpus(dataset, owner)
@@ -42,7 +40,7 @@ class Places:
         return self._texts(read[0]) if read else ""
 
     def corpora(self, model: str) -> str:
-        """Key -> texts that a training from a base reads, as JSON, since resources hold no mappings."""
+        """Key -> texts that a training reads, as JSON, since resources hold no mappings."""
         read = self._sweep.training_corpora(self._sweep.known[model].entry)
         return json.dumps({key: self._texts(corpus) for key, corpus in read.items()})
 
@@ -51,10 +49,15 @@ class Places:
         named = self._tokenizers[tokenizer] if model is None else self._sweep.known[model].tokenizer
         return self._tokenizer(named)
 
+    def training_tokenizer(self, model: str) -> str:
+        """The folder with the tokenizer of a training; empty for static vectors, which are their own."""
+        catalog_model = self._sweep.known[model]
+        return "" if catalog_model.training.makes_vectors else self._tokenizer(catalog_model.tokenizer)
+
     def start(self, model: str) -> str:
-        """The folder with the weights that a training starts from."""
-        base, checkpoint = self._sweep.known[model].start
-        return self._weights(base, checkpoint.name)
+        """The folder with the weights that a training starts from; empty for one from scratch."""
+        start = self._sweep.known[model].start
+        return self._weights(start[0], start[1].name) if start else ""
 
     def weights(self, model: str, checkpoint: str, **_: str) -> str:
         """The folder (file, of static vectors) with the weights that are loaded: a checkpoint's own, or those that its adapters build on."""
@@ -69,36 +72,26 @@ class Places:
         """The side on which sequences of a batch are made as long as the longest; no place, but no number hangs on it."""
         return self._sweep.models[model].tokenizer.options.get("padding_side", "right")
 
-    def written(self, model: str, checkpoint: str, **_: str) -> str:
-        """Dataset -> output -> path of what stays of each pass of a checkpoint, as JSON."""
-        outputs = ["predictions", "losses", *(["embeddings"] if self._sweep.config["keep_embeddings"] else [])]
-        names = {"model": model, "checkpoint": checkpoint}
-        return json.dumps(
-            {
-                dataset: {
-                    output: self._graph.path(made("extract_embeddings", output, dataset=dataset, **names))
-                    for output in outputs
-                }
-                for dataset in self._sweep.datasets
-            }
-        )
+    def passes(self, model: str, checkpoint: str, **_: str) -> str:
+        """The folder in which passes of a checkpoint wait for their jobs, where another one has made them."""
+        return f"results/{self._sweep.name}/passes/{model}/{checkpoint}"
 
     def _texts(self, corpus: Dataset) -> str:
         if corpus.prepared:
-            return self._graph.path(made("prepare_dataset", "corpus", release=corpus.source))
+            return self._graph.path(output_of("prepare_dataset", "corpus", release=corpus.source))
         return str(corpus.file or "")
 
     def _tokenizer(self, tokenizer: Tokenizer) -> str:
         if tokenizer.made_by is None:
             return str(tokenizer.folder)
         if tokenizer.owner["kind"] == "static":
-            return self._graph.path(made(tokenizer.made_by, "checkpoints", model=tokenizer.name)) + "/final.bin"
-        return self._graph.path(made(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name))
+            return self._graph.path(output_of(tokenizer.made_by, "checkpoints", model=tokenizer.name)) + "/final.bin"
+        return self._graph.path(output_of(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name))
 
     def _weights(self, model: Model, checkpoint: str) -> str:
         if model.source == "train":
-            folder = self._graph.path(made(model.made_by, "checkpoints", model=model.name))
+            folder = self._graph.path(output_of(model.made_by, "checkpoints", model=model.name))
             return f"{folder}/{checkpoint}" + (".bin" if model.kind == "static" else "")
         if model.source == "hub":
-            return self._graph.path(made("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
+            return self._graph.path(output_of("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
         return str(model.weights(checkpoint))

@@ -33,8 +33,8 @@ except ValueError as error:
 
 def refuse(complaints: Iterable[str | None]) -> None:
     """End this process with all complaints as one message, if there are any."""
-    if told := [complaint for complaint in complaints if complaint]:
-        sys.exit("Nothing was started:\n  " + "\n  ".join(told))
+    if reasons := [complaint for complaint in complaints if complaint]:
+        sys.exit("Nothing was started:\n  " + "\n  ".join(reasons))
 
 
 def not_writable(folder: str | Path) -> str | None:
@@ -53,8 +53,8 @@ def not_writable(folder: str | Path) -> str | None:
 
 def no_gpu() -> str | None:
     """A complaint if torch sees no GPU; it is asked in a process of its own, since its import takes seconds and memory."""
-    asked = subprocess.run([sys.executable, "-c", ASK_FOR_A_GPU], capture_output=True, text=True)
-    return asked.stderr.strip().splitlines()[-1] if asked.returncode else None
+    answer = subprocess.run([sys.executable, "-c", ASK_FOR_A_GPU], capture_output=True, text=True)
+    return answer.stderr.strip().splitlines()[-1] if answer.returncode else None
 
 
 def from_the_hub(jobs: Iterable[Any], graph: JobGraph) -> tuple[list[tuple[str, str]], list[str]]:
@@ -90,9 +90,9 @@ def from_the_future(jobs: Sequence[Any]) -> str | None:
 
     Snakemake would throw away what is made of it, and `snakemake --touch` what was made of it.
     """
-    made = {path for job in jobs for path in job.output}
+    outputs = {path for job in jobs for path in job.output}
     limit = time.time() + SKEW
-    late = sorted({path for job in jobs for path in job.input if path not in made and _written(path) > limit})
+    late = sorted({path for job in jobs for path in job.input if path not in outputs and _written(path) > limit})
     if not late:
         return None
     others = f" (one of {len(late)} such files)" if late[1:] else ""
@@ -115,5 +115,5 @@ def _written(path: str) -> float:
 
 
 def asks_for_a_gpu(workflow: Any, jobs: Iterable[Any]) -> bool:
-    """Whether some of these jobs choose a device; environments of their own bring their own torch."""
-    return not workflow.deployment_settings.deployment_method and any("device" in job.rule.resources for job in jobs)
+    """Whether some of these jobs can use a GPU; environments of their own bring their own torch."""
+    return not workflow.deployment_settings.deployment_method and any("gpu" in job.rule.resources for job in jobs)

@@ -74,7 +74,9 @@ def write_about(
         for frame in estimates
         for row in zip(*(frame[c].to_pylist() for c in ("model", "checkpoint", "dataset")), strict=True)
     }
-    rows = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(of)}</td></tr>" for name, of in versions.items())
+    rows = (
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(version)}</td></tr>" for name, version in versions.items()
+    )
     page = PAGE.format(
         title=html.escape(config["title"]),
         models=html.escape(", ".join(sorted({model for model, _, _ in clouds}))),

@@ -1,4 +1,4 @@
-"""What surrounds a run of the workflow: its environment, and the last lines on the screen."""
+"""What surrounds a run of the workflow: its environment, what its jobs know of each other, and the last lines on the screen."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from idsweep.extraction.shared import Plan, write_plan
 from idsweep.workflow import memory
+from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.script import REASON
 
 
@@ -34,7 +37,29 @@ def set_environment(library: Path) -> None:
     os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 
 
-def failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
+def plan_passes(jobs: Iterable[Any], graph: JobGraph, most: int | None) -> None:
+    """Tell the jobs of each checkpoint which passes of it this run is going to make, so that they share a load.
+
+    jobs: of Snakemake's plan. most: as in `extraction.shared.Plan`.
+    """
+    planned: dict[str, dict[str, dict[str, Any]]] = {}
+    for job in jobs:
+        if job.rule.name == "extract_embeddings":
+            names = dict(job.wildcards.items())
+            tokens = graph.output("extract_embeddings", "tokens", **names)
+            planned.setdefault(job.resources.passes, {})[names["dataset"]] = {
+                "settings": graph.settings("extract_embeddings", **names),
+                "signature": graph.signature("extract_embeddings", **names),
+                "tokens": str(job.input.tokens),
+                "tokens_signature": graph.signature(tokens.rule, **dict(tokens.names)),
+                "sequences": str(job.input.sequences),
+            }
+    for folder, passes in planned.items():
+        if len(passes) > 1:
+            write_plan(Path(folder), Plan(os.environ["IDSWEEP_RUN"], passes, most))
+
+
+def describe_failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     """The logs of the jobs that failed in a run, each with its reason, for the last lines on the screen.
 
     snakemake_logs: the files that Snakemake itself logs the run to.
@@ -63,7 +88,7 @@ def _failed(text: str) -> dict[str, str]:
         elif found := re.match(r"\s+log: (.+?) \(check log file", line):
             failed[found[1]] = rule, number
         elif found := re.match(r"Trying to restart job (\d+)", line):
-            failed = {log: of for log, of in failed.items() if of[1] != found[1]}
+            failed = {log: failure for log, failure in failed.items() if failure[1] != found[1]}
     return {log: rule for log, (rule, _) in failed.items()}
 
 
@@ -81,7 +106,7 @@ def _reason(log: Path, rule: str) -> str:
     )
 
 
-def made(files: Iterable[str]) -> str:
+def describe_results(files: Iterable[str]) -> str:
     """What there is of `files` after a run and where to look, for the last lines on the screen."""
     kinds = {"Figures": (".pdf", ".png", ".svg"), "Tables": (".parquet", ".csv"), "Report": (".html",)}
     lines = []
@@ -94,7 +119,10 @@ def made(files: Iterable[str]) -> str:
         lines += (
             [
                 f"{kind}:",
-                *(f"  {stem}.{{{','.join(of)}}}" if len(of) > 1 else f"  {stem}.{of[0]}" for stem, of in stems.items()),
+                *(
+                    f"  {stem}.{{{','.join(formats)}}}" if len(formats) > 1 else f"  {stem}.{formats[0]}"
+                    for stem, formats in stems.items()
+                ),
             ]
             if stems
             else []

@@ -65,11 +65,14 @@ class Job:
         }
         return self._fixed | times | more
 
-    def on_behalf_of(
-        self, rule: str, settings: dict[str, Any], signature: str, reads: Iterable[str], **wildcards: str
-    ) -> Job:
-        """A job of another rule that begins now, and whose work this one does. wildcards: its own beside those of this one."""
-        return Job(rule, self._fixed["wildcards"] | wildcards, settings, signature, self._fixed["threads"], reads)
+    def on_behalf_of(self, reads: Iterable[str], dataset: str, other: Mapping[str, Any]) -> Job:
+        """The job of another dataset that begins now, and whose work this one does.
+
+        reads: files whose provenance it carries on beside that of its tokens. other: its settings, signature and tokens.
+        """
+        wildcards = self._fixed["wildcards"] | {"dataset": dataset}
+        reads = [other["tokens"], *reads]
+        return Job(self._fixed["rule"], wildcards, other["settings"], other["signature"], self._fixed["threads"], reads)
 
 
 def versions() -> dict[str, str]:
@@ -152,7 +155,7 @@ def _ending_with_snakemake(log: io.TextIOWrapper) -> Iterator[None]:
 def _told(error: Exception, snakemake: Any) -> str:
     """What an error says and, where it does not say so itself, what to do."""
     if (cause := memory.ran_out(error)) is not None:
-        return memory.told(cause, snakemake.rule, snakemake.resources.get("mem_mb"))
+        return memory.explain(cause, snakemake.rule, snakemake.resources.get("mem_mb"))
     if isinstance(error, OSError) and error.errno in FULL:
         return f"the disk is full ({error}). Make room, then run the same command again."
     return str(error) or type(error).__name__

@@ -11,7 +11,8 @@ from idsweep.data.entries import corpus_files, names_count, reading
 from idsweep.files.representations import VOCABULARY
 from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
 from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints
-from idsweep.sweep.sweep import PARTS, Dataset, Sweep
+from idsweep.sweep.sweep import Dataset, Sweep
+from idsweep.training import kinds
 from idsweep.workflow.signature import Digests
 
 # Keys of a catalog entry that change no number: places, and what serves planning.
@@ -44,22 +45,11 @@ class Shaping:
             texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
         return texts | {"content": [self._digests.one(file) for file in files]}
 
-    def training_texts(self, owner: Mapping[str, Any]) -> dict[str, Any]:
-        """Of what a catalog entry is trained on, and how that is split."""
-        training = owner["training"]
-        return {
-            **self.texts(self._sweep.training_corpus(owner)),
-            "fraction": training["fraction" if owner["train"] == "grokking" else "validation_fraction"],
-            "seed": training["seed"],
-        }
-
-    def part(self, dataset: str, owner: Mapping[str, Any]) -> dict[str, Any]:
-        """Of the part of a training's texts that `trained_on` and `held_out` stand for; nothing of other datasets."""
-        if dataset not in PARTS:
-            return {}
-        texts = self.training_texts(owner)
-        share = "trained_fraction" if owner["train"] == "grokking" else "held_out_fraction"
-        return {"part": {"name": PARTS[dataset], "seed": texts["seed"], share: texts["fraction"]}}
+    def part(self, entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """Of the part of its dataset that a training takes (`train`) or holds out (`validation`); nothing if it takes all."""
+        training = entry["training"]
+        shares = {share: training[key] for share, key in kinds.get(entry["train"]).share.items()}
+        return {"part": {"name": name, "seed": training["seed"], **shares}} if shares else {}
 
     def tokenizer(self, tokenizer: Tokenizer) -> dict[str, Any]:
         """Of a tokenizer, or of the file of static vectors that stands for one."""
@@ -80,8 +70,8 @@ class Shaping:
         if (file := vectors.folder) is None:
             return {"vectors": {"format": "word2vec_binary"}}
         endings = "".join(file.suffixes)
-        held = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
-        return {"vectors": held}
+        shaping = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
+        return {"vectors": shaping}
 
     def weights(self, model: Model, checkpoint: str) -> dict[str, Any]:
         """Of one checkpoint's weights: where they come from, or what the local files hold."""
@@ -108,30 +98,24 @@ class Shaping:
         return settings
 
     def training(self, model: Model) -> dict[str, Any]:
-        """Of a training from scratch, but for its texts and tokenizer."""
-        training = model.entry["training"]
-        elsewhere = {"dataset", "validation_fraction", "fraction"}  # in the texts
-        if training.get("initialization") == "transformers":
-            elsewhere.add("embedding_std")
-        return {
-            "architecture": model.entry["architecture"],
-            "training": {key: value for key, value in training.items() if key not in elsewhere},
-            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()],
+        """Of a training: its keys, texts, tokenizer, checkpoints, and what it starts from."""
+        kind, corpora = model.training, self._sweep.training_corpora(model.entry)
+        settings: dict[str, Any] = {
+            "train": kind.name,
+            "training": kind.shaping(model.entry["training"]),
+            "texts": {key: self.texts(corpus, kind.reads_labels) for key, corpus in corpora.items()},
         }
-
-    def training_from_base(self, model: Model) -> dict[str, Any]:
-        """Of a training that starts from the weights of another model."""
-        base, checkpoint = model.start
-        read = self._sweep.training_corpora(model.entry)
-        source = self.weights(base, checkpoint.name)
-        return {
-            "tokenizer": self.tokenizer(model.tokenizer),
-            "texts": {key: self.texts(corpus, model.reads_labels) for key, corpus in read.items()},
-            "base": {"name": base.known_as(checkpoint.name), "source": source, **base.loading("float32")},
-            "kind": model.kind,
-            "training": {key: value for key, value in model.entry["training"].items() if key not in read},
-            "checkpoints": [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()],
-        }
+        if not kind.makes_vectors:
+            settings["checkpoints"] = [checkpoint.step for checkpoint in offered_checkpoints(model.entry).values()]
+            settings["tokenizer"] = self.tokenizer(model.tokenizer)
+        if kind.from_base:
+            base, checkpoint = model.start
+            source = self.weights(base, checkpoint.name)
+            settings["kind"] = model.kind
+            settings["base"] = {"name": base.known_as(checkpoint.name), "source": source, **base.loading("float32")}
+        elif not kind.makes_vectors:
+            settings["architecture"] = model.entry["architecture"]
+        return settings
 
     def cloud(self, model: Model, dataset: str, cloud: str) -> dict[str, Any]:
         """Of the point cloud of each representation, and its neighbour graphs."""

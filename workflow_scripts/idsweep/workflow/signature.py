@@ -41,6 +41,9 @@ NEUTRAL = {
     "idsweep.version",
 }
 
+# Dictionaries in which a module tells registries of itself (see `training.kinds`). Code does not read them.
+TOLD_TO_REGISTRIES = ("TRAINING", "KEYS")
+
 # Packages whose releases may change numbers: import name -> the distributions behind it that compute.
 # numpy and pyarrow are left out by decision: every module uses them, so that each of their releases
 # would repeat every forward pass; provenance names them.
@@ -143,7 +146,7 @@ def _read(path: Path) -> _Source:
     for node in nodes:
         for part in ("body", "orelse", "finalbody"):
             if isinstance(statements := getattr(node, part, None), list):
-                kept = [one for one in statements if not _is_docstring(one) and not _is_library_import(one)]
+                kept = [one for one in statements if not any(idle(one) for idle in IDLE)]
                 setattr(node, part, kept or ([ast.Pass()] if statements else []))
         if isinstance(node, ast.Name):
             node.id = numbers.get(node.id, node.id)
@@ -168,7 +171,8 @@ def _content(module: str) -> str:
 
 
 def _placeless(path: Path, stands_for: Callable[[str], str]) -> str:
-    """Source without comments, docstrings and imports of the library; names that those bind say what they bind.
+    """Source without comments, docstrings, what registries are told, and imports of the library; names that those bind say
+    what they bind.
 
     stands_for: full name of a module of the library -> what is written for it.
     """
@@ -210,6 +214,16 @@ def _names_module(text: str) -> bool:
 
 def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_told_to_registries(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Dict):
+        return False
+    return [getattr(target, "id", "") in TOLD_TO_REGISTRIES for target in node.targets] == [True]
+
+
+# Statements that are no part of what a file does.
+IDLE = (_is_docstring, _is_library_import, _is_told_to_registries)
 
 
 def _version(distribution: str) -> str:
