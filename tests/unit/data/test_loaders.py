@@ -14,6 +14,7 @@ from idsweep.data import equations
 from idsweep.data.entries import SHARED_KEYS, check_entry
 from idsweep.data.loaders import registry
 from idsweep.sweep.expand import expand
+from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.signature import Digests, code_of
 
@@ -85,33 +86,39 @@ def test_what_reads_a_dataset_counts_for_its_jobs_alone() -> None:
     assert codes["folder"]["source"] != codes["equations"]["source"] != codes["text"]["source"]
 
 
-def test_every_job_that_reads_texts_names_their_loader(tmp_path: Path) -> None:
+def test_every_job_that_reads_texts_is_signed_by_their_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaders_of(sweep: Sweep, rule: str, **names: str) -> list[str]:
+        """The loaders whose code is in the signature of a job; what it reads is signed before it."""
+        signed: list[tuple[str, ...]] = []
+        monkeypatch.setattr("idsweep.workflow.job_graph.code_of", lambda script, modules: signed.append(modules) or {})
+        JobGraph(sweep, Digests(tmp_path / "d.json")).signature(rule, **names)
+        return [name.rsplit(".", 1)[1] for name in signed[-1] if ".loaders." in name]
+
     sums = {"train": "grokking", "kind": "causal", "checkpoints": "step{0,5}"}
     sums["architecture"] = {"model_type": "gpt2", "num_hidden_layers": 2, "max_position_embeddings": 8}
     sums["training"] = {"dataset": "sums", "fraction": 0.5, "steps": 5, "batch_size": 8}
     tuned = {"train": "fine_tuned_language_model", "base": "tiny_neox", "base_checkpoint": "step0", "kind": "causal"}
     tuned |= {"training": {"dataset": "lee_news", "validation": "films", "max_length": 9, "steps": 5}}
     tuned |= {"checkpoints": "step{5}"}
-    films = {"loader": "folder", "path": str(tmp_path)}
     (tmp_path / "a.txt").write_text("a b c")
-    catalog = {"models": {"s": sums, "t": tuned}, "datasets": {"films": films}}
+    catalog = {"models": {"s": sums, "t": tuned}, "datasets": {"films": {"loader": "folder", "path": str(tmp_path)}}}
     catalog["datasets"]["sums"] = {"loader": "equations", "task": "addition", "modulus": 7}
+    catalog["datasets"]["said"] = {"loader": "parquet", "release": "multiwoz", "path": str(tmp_path)}
     given = {"sweep": "x", "models": {"s": None}, "datasets": ["trained_on"], "catalog": catalog}
-    jobs = JobGraph(expand(load(given, PROJECT / "config")), Digests(tmp_path / "d.json"))
-    of_sums = [("sample_tokens", {"tokenizer": "s", "dataset": "trained_on"}), ("write_tokenizer", {"tokenizer": "s"})]
-    for rule, names in [*of_sums, ("train_grokking", {"model": "s"})]:
-        modules = jobs._describe(rule, tuple(names.items())).modules
-        assert [name for name in modules if "loaders" in name] == ["idsweep.data.loaders.equations"], rule
-    given |= {"models": {"t": {"layers": [-1, "input_embeddings"]}}, "datasets": ["films"]}
+
+    sweep = expand(load(given, PROJECT / "config"))
+    assert loaders_of(sweep, "sample_tokens", tokenizer="s", dataset="trained_on") == ["equations"]
+    assert loaders_of(sweep, "write_tokenizer", tokenizer="s") == ["equations"]
+    assert loaders_of(sweep, "train_grokking", model="s") == ["equations"]
+
+    given |= {"models": {"t": {"layers": [-1, "input_embeddings"]}}, "datasets": ["films", "said"]}
     given |= {"vocabulary": {"counted_in": "films"}, "tokens": {"max_length": 9}}
-    jobs = JobGraph(expand(load(given, PROJECT / "config")), Digests(tmp_path / "d.json"))
-    expected = {
-        ("sample_tokens", ("tokenizer", "tiny_neox"), ("dataset", "films")): ["folder"],
-        ("sample_vocabulary", ("tokenizer", "tiny_neox")): ["folder"],
-        ("train_tokenizer", ("tokenizer", "tiny_neox")): ["text"],
-        ("train_language_model", ("model", "tiny_neox")): ["text"],
-        ("fine_tune_language_model", ("model", "t")): ["folder", "text"],
-    }
-    for (rule, *names), loaders in expected.items():
-        modules = jobs._describe(rule, tuple(names)).modules
-        assert [name.rsplit(".", 1)[1] for name in modules if "loaders" in name] == loaders, rule
+    sweep = expand(load(given, PROJECT / "config"))
+    assert loaders_of(sweep, "sample_tokens", tokenizer="tiny_neox", dataset="films") == ["folder"]
+    # What is prepared of a release is read as any other Parquet; preparing it is another job.
+    assert loaders_of(sweep, "sample_tokens", tokenizer="tiny_neox", dataset="said") == ["parquet"]
+    assert loaders_of(sweep, "prepare_dataset", release="said") == []
+    assert loaders_of(sweep, "sample_vocabulary", tokenizer="tiny_neox") == ["folder"]
+    assert loaders_of(sweep, "train_tokenizer", tokenizer="tiny_neox") == ["text"]
+    assert loaders_of(sweep, "train_language_model", model="tiny_neox") == ["text"]
+    assert loaders_of(sweep, "fine_tune_language_model", model="t") == ["folder", "text"]

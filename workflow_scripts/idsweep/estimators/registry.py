@@ -127,14 +127,46 @@ def estimate_local(
     graph: NeighborGraph | tuple[np.ndarray, np.ndarray] | None = None,
     **params: Any,
 ) -> np.ndarray:
-    """Intrinsic dimension around each point, float64 (N,); NaN where it is undefined.
+    """Estimate the intrinsic dimension around each point.
 
-    X: (N, D) points, or None if the estimator needs the graph alone. n_neighbors: size of a
-    neighbourhood, the point itself left out (the estimator's default if None). graph: what
-    nearest_neighbors(X, k) returned with k >= n_neighbors; computed if None. params: parameters of
-    the estimator.
+    Parameters
+    ----------
+    X : array (N, D) or None
+        The points: float16, float32, float64 or integers. None if the estimator needs the graph alone.
+    name : str
+        Name of an estimator, as "twonn"; docs/estimators.md lists them.
+    n_neighbors : int, optional
+        Size of a neighbourhood, the point itself left out. The estimator's default if None.
+    graph : NeighborGraph or (indices, distances), optional
+        What `nearest_neighbors(X, k)` returned with k of at least `n_neighbors`. Computed if None.
+    **params
+        Further parameters of the estimator.
 
-    Raises ValueError for an unknown name or parameter, bad points, or a graph that does not fit.
+    Returns
+    -------
+    array (N,), float64
+        The dimension at each point; NaN where it is undefined.
+
+    Raises
+    ------
+    ValueError
+        If the name or a parameter is not known, the estimator has no local estimate, the points are not a finite numeric
+        matrix, or the graph does not fit.
+
+    References
+    ----------
+    docs/estimators.md names the paper and the equation of each estimator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from idsweep.estimators import estimate_local
+    >>> X = np.random.default_rng(0).random((1000, 2))  # a square: two dimensions
+    >>> values = estimate_local(X, "mle", n_neighbors=50)
+    >>> values.shape, values.dtype
+    ((1000,), dtype('float64'))
+    >>> bool(1.5 < values.mean() < 2.5)
+    True
     """
     if n_neighbors is not None:
         params["n_neighbors"] = n_neighbors
@@ -150,13 +182,47 @@ def estimate_mean(
     groups: np.ndarray | None = None,
     **params: Any,
 ) -> Estimate:
-    """Mean of the local intrinsic dimension over the points at which it is defined, with its standard error.
+    """Estimate the mean of the local intrinsic dimension, with its standard error.
 
-    The standard error knows that neighbourhoods overlap. Where the estimator tells what a point adds as a member
-    of neighbourhoods, that is counted with what it adds as their centre (the infinitesimal jackknife); in simulations
-    it is 0.9 to 1.5 times the true spread. Elsewhere values of overlapping neighbourhoods count as dependent in
-    proportion to the points that they share, which is too wide where the dimension varies smoothly over the cloud.
-    groups: as for `estimate_global`. See `estimate_local` for the other arguments and what is raised.
+    The mean is over the points at which the local dimension is defined. The standard error knows that neighbourhoods
+    overlap. Where the estimator tells what a point adds as a member of neighbourhoods, that is counted with what it adds
+    as their centre (the infinitesimal jackknife). In simulations it is 0.9 to 1.5 times the true spread. Elsewhere values
+    of overlapping neighbourhoods count as dependent in proportion to the points that they share, which is too wide where
+    the dimension varies smoothly over the cloud.
+
+    Parameters
+    ----------
+    X, name, n_neighbors, graph, **params
+        As for `estimate_local`.
+    groups : array (N,) of int, optional
+        The sequence (or other group) of each point. Points with the same number depend on each other, which widens the
+        standard error. None takes all points as independent.
+
+    Returns
+    -------
+    Estimate
+        `value`, NaN if it is undefined at every point; `standard_error`; `n_points`; and `n_undefined`, the points that
+        were left out.
+
+    Raises
+    ------
+    ValueError
+        As `estimate_local`, and if `groups` does not have one number for each point.
+
+    References
+    ----------
+    docs/estimators.md names the paper and the equation of each estimator, and of the standard errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from idsweep.estimators import estimate_mean
+    >>> X = np.random.default_rng(0).random((1000, 2))
+    >>> mean = estimate_mean(X, "mle", n_neighbors=50, groups=np.arange(1000) // 10)
+    >>> bool(1.5 < mean.value < 2.5), mean.standard_error > 0
+    (True, True)
+    >>> mean.n_points, mean.n_undefined
+    (1000, 0)
     """
     if n_neighbors is not None:
         params["n_neighbors"] = n_neighbors
@@ -195,11 +261,40 @@ def estimate_global(
     groups: np.ndarray | None = None,
     **params: Any,
 ) -> Estimate:
-    """Intrinsic dimension of a cloud X (N, D), with its standard error where there is one.
+    """Estimate the intrinsic dimension of a whole cloud, with its standard error where there is one.
 
-    groups: int (N,), the sequence (or other group) of each point: points with the same number depend on each
-    other, which widens the standard error; None takes all points as independent. See `estimate_local` for the
-    other arguments and what is raised.
+    Parameters
+    ----------
+    X, name, graph, **params
+        As for `estimate_local`.
+    groups : array (N,) of int, optional
+        The sequence (or other group) of each point. Points with the same number depend on each other, which widens the
+        standard error. None takes all points as independent.
+
+    Returns
+    -------
+    Estimate
+        `value`, NaN if it is undefined; `standard_error`, NaN if the estimator has none; `n_points`; and `n_undefined`,
+        the points that were left out.
+
+    Raises
+    ------
+    ValueError
+        As `estimate_local`, but where the estimator has no global estimate; and if `groups` does not have one number for
+        each point.
+
+    References
+    ----------
+    docs/estimators.md names the paper and the equation of each estimator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from idsweep.estimators import estimate_global
+    >>> X = np.random.default_rng(0).random((1000, 2))
+    >>> whole = estimate_global(X, "twonn")
+    >>> bool(1.5 < whole.value < 2.5), whole.n_points
+    (True, 1000)
     """
     function, X, graph = _prepared(X, name, "global", graph, params)
     groups = _checked_groups(groups, len(X) if X is not None else len(graph.indices))

@@ -87,9 +87,35 @@ def damage_told(path: str | Path) -> Iterator[None]:
 
 
 def provenance(path: str | Path) -> dict[str, Any]:
-    """The provenance stored in a Parquet file of idsweep.
+    """Read the provenance stored in a Parquet file of idsweep.
 
-    Raises ValueError if the file is no Parquet or was not written by idsweep.
+    Parameters
+    ----------
+    path : path
+        Any Parquet file that the workflow wrote.
+
+    Returns
+    -------
+    dict
+        What made the file: its settings, inputs, versions, device and seconds; see docs/files.md.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, is not Parquet, or was not written by idsweep.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from tempfile import TemporaryDirectory
+    >>> from idsweep import provenance
+    >>> from idsweep.files.parquet import write_table
+    >>> with TemporaryDirectory() as folder:
+    ...     write_table(f"{folder}/table.parquet", pa.table({"step": [1, 2]}), {"model": "tiny", "seed": 0})
+    ...     provenance(f"{folder}/table.parquet")
+    {'model': 'tiny', 'seed': 0}
     """
     metadata = open_file(path).metadata.metadata or {}
     if PROVENANCE_KEY not in metadata:
@@ -164,7 +190,36 @@ def write_groups(
 
 
 def read_table(path: str | Path) -> pa.Table:
-    """A tidy table written by `write_table`. Raises FileNotFoundError, or ValueError if damaged."""
+    """Read a table of idsweep, as those in `tables/`.
+
+    Parameters
+    ----------
+    path : path
+        The Parquet file.
+
+    Returns
+    -------
+    pyarrow.Table
+        All its rows and columns; see docs/files.md.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged or is not Parquet.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from tempfile import TemporaryDirectory
+    >>> from idsweep import read_table
+    >>> from idsweep.files.parquet import write_table
+    >>> with TemporaryDirectory() as folder:
+    ...     write_table(f"{folder}/table.parquet", pa.table({"step": [1, 2]}), {"model": "tiny"})
+    ...     read_table(f"{folder}/table.parquet").to_pydict()
+    {'step': [1, 2]}
+    """
     file = open_file(path)
     with damage_told(path):
         table = file.read(use_threads=False)

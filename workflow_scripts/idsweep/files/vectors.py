@@ -214,9 +214,39 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def read_embeddings(path: str | Path, representation: int | str) -> np.ndarray:
-    """One layer's or representation's vectors, float32 (N, D), in the order of the sampled tokens (`point`).
+    """Read the vectors of one layer or representation from an embeddings file.
 
-    Raises FileNotFoundError, or ValueError if it is not held or the file is damaged.
+    Parameters
+    ----------
+    path : path
+        A file below `embeddings/`.
+    representation : int or str
+        The number of a layer, or the name of a representation.
+
+    Returns
+    -------
+    array (N, D), float32
+        The vectors, in the order of the sampled tokens (`point`).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file does not hold the representation, holds other columns or is damaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tempfile import TemporaryDirectory
+    >>> from idsweep import read_embeddings
+    >>> from idsweep.files.vectors import EmbeddingsWriter
+    >>> vectors = np.array([[0.0, 1.0], [2.0, 3.0]], dtype=np.float32)
+    >>> with TemporaryDirectory() as folder:
+    ...     with EmbeddingsWriter(f"{folder}/tiny.parquet", lambda: {"model": "tiny"}) as file:
+    ...         file.write(np.arange(2), {0: vectors, 1: vectors + 10})
+    ...     read_embeddings(f"{folder}/tiny.parquet", 1).tolist()
+    [[10.0, 11.0], [12.0, 13.0]]
     """
     table = _read(path, representation, ["point", "vector"])
     order = np.argsort(to_numpy(table["point"]), kind="stable")
@@ -231,7 +261,48 @@ def read_points(path: str | Path, representation: int | str) -> np.ndarray:
 def read_neighbors(
     path: str | Path, representation: int | str, variant: str = "data"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One neighbour graph: points int32 (N,), indices int32 (N, k), distances float64 (N, k)."""
+    """Read one neighbour graph from a neighbours file.
+
+    Parameters
+    ----------
+    path : path
+        A file below `neighbors/`.
+    representation : int or str
+        The number of a layer, or the name of a representation.
+    variant : str
+        "data" for the measured points; the file also holds graphs of halves of them, and of nulls where the sweep has
+        them.
+
+    Returns
+    -------
+    points : array (N,), int32
+        The sampled token (`point`) behind each node.
+    indices : array (N, k), int32
+        Node numbers 0 … N-1 of the neighbours, sorted by distance.
+    distances : array (N, k), float64
+        Distances to them, in the units of the vectors.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file does not hold the representation or the variant, holds other columns or is damaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tempfile import TemporaryDirectory
+    >>> from idsweep import nearest_neighbors, read_neighbors
+    >>> from idsweep.files.vectors import NeighborsWriter
+    >>> graph = nearest_neighbors(np.array([[0.0], [1.0], [3.0]]), k=1)
+    >>> with TemporaryDirectory() as folder:
+    ...     with NeighborsWriter(f"{folder}/tiny.parquet", lambda: {"model": "tiny"}) as file:
+    ...         file.write("layer_0", "data", np.arange(3), graph.indices, graph.distances)
+    ...     points, indices, distances = read_neighbors(f"{folder}/tiny.parquet", 0)
+    >>> points.tolist(), indices.tolist(), distances.tolist()
+    ([0, 1, 2], [[1], [0], [1]], [[1.0], [1.0], [2.0]])
+    """
     table = _read(path, representation, ["point", "neighbors", "distances"], variant)
     return to_numpy(table["point"]), _matrix(table["neighbors"]), _matrix(table["distances"])
 
@@ -277,8 +348,41 @@ def read_identities(path: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def read_estimates(path: str | Path, representation: int | str) -> pa.Table:
-    """The estimates of one layer or representation, columns as in `ESTIMATES`; undefined values are NaN.
+    """Read the estimates of one layer or representation from an estimates file.
 
-    Raises FileNotFoundError, or ValueError if the file does not hold it, holds other columns or is damaged.
+    Parameters
+    ----------
+    path : path
+        A file below `estimates/`.
+    representation : int or str
+        The number of a layer, or the name of a representation.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns of `files.columns.ESTIMATES`: one row for each local value, with its `point`, and one for each global
+        estimate, where `point` is null. Undefined values are NaN.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file does not hold the representation, holds other columns or is damaged.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from tempfile import TemporaryDirectory
+    >>> from idsweep import read_estimates
+    >>> from idsweep.files.columns import ESTIMATES
+    >>> from idsweep.files.vectors import write_estimates
+    >>> row = {"estimator": "twonn", "scope": "global", "variant": "data", "value": 7.5, "standard_error": 0.5}
+    >>> table = pa.Table.from_pylist([{**row, "n_points": 100, "n_undefined": 0}], ESTIMATES)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = f"{folder}/tiny.parquet"
+    ...     write_estimates(path, {"layer_0": table}, {"layer_0": {"model": "tiny", "layer": 0}}, {"model": "tiny"})
+    ...     read_estimates(path, 0).select(["estimator", "value"]).to_pylist()
+    [{'estimator': 'twonn', 'value': 7.5}]
     """
     return _read(path, representation, ESTIMATES.names)

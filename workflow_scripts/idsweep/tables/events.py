@@ -98,14 +98,47 @@ class Events(NamedTuple):
 
 
 def detect_events(local: pd.DataFrame, training: pd.DataFrame, *, samples: int = 200, seed: int = 0) -> Events:
-    """Events of the mean local dimension and of training metrics, which comes first, and how they correlate.
+    """Find events of training in curves, which of them comes first, and how the curves correlate.
 
-    local: the summary table of local estimates, of which the rows of the data with a step are used. training: `model,
-    group, step, metric, value`, may be empty. Runs of one `group` differ in their seed only. Values that are not finite
-    are left out. samples: bootstrap replicates behind every interval; the same seed gives the same tables.
+    The curves are the mean local dimension and the metrics of training. Values that are not finite are left out.
 
-    Raises ValueError if columns are missing, a curve has a step twice, an accuracy is not between 0 and 1, or
-    samples is below 2.
+    Parameters
+    ----------
+    local : pandas.DataFrame
+        `tables/local.parquet`. The rows of the data that have a step are used.
+    training : pandas.DataFrame
+        `tables/training.parquet`, with the columns `model, group, step, metric, value`; may be empty. Runs of one
+        `group` differ in their seed only.
+    samples : int
+        Bootstrap replicates behind every interval, at least 2.
+    seed : int
+        Seed of the replicates. The same seed gives the same tables.
+
+    Returns
+    -------
+    Events
+        Three tables: `events`, `leads` and `correlations`. Steps are training steps, intervals are of 95 %.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing, a curve has a step twice, an accuracy is not between 0 and 1, or `samples` is below 2.
+
+    References
+    ----------
+    docs/events.md defines each event and names the papers behind the intervals.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from idsweep import detect_events
+    >>> training = pd.DataFrame({"step": range(0, 1000, 50), "metric": "validation_accuracy"})
+    >>> training["value"] = [0.01] * 10 + [0.5] + [0.99] * 9
+    >>> found = detect_events(pd.DataFrame(), training.assign(model="tiny", group="tiny"))
+    >>> found.events["event"].to_pylist()
+    ['exhaustion', 'generalization']
+    >>> round(found.events["step"][1].as_py(), -1)
+    500.0
     """
     if samples < 2:
         raise ValueError(f"samples is {samples}; at least 2 bootstrap replicates are needed, 200 are usual.")

@@ -47,14 +47,18 @@ class Job(NamedTuple):
 
     settings: what shapes its numbers, as plain JSON values; made when it is asked for, since it may take reading files.
     inputs: the outputs that it reads, by the name under which its script finds them. modules: those of the library that the script loads by
-    name. corpora: the datasets whose
-    texts it reads itself; their loaders count as code.
+    name. corpora: the datasets whose texts it reads itself; their loaders count as code.
     """
 
     settings: Callable[[], Mapping[str, Any]]
     inputs: Mapping[str, Output | Sequence[Output]] = {}
     modules: tuple[str, ...] = ()
     corpora: tuple[Dataset, ...] = ()
+
+    def loaded(self) -> tuple[str, ...]:
+        """Every module that the script loads by name."""
+        readers = (loaders.module_of(corpus.entry["loader"]) for corpus in self.corpora)
+        return tuple(sorted({*self.modules, *readers}))
 
     def read(self) -> Iterator[Output]:
         """Every output that the job reads."""
@@ -125,11 +129,7 @@ class JobGraph:
     def _sign(self, rule: str, names: Names) -> str:
         job = self._job(rule, names)
         upstream = {self._signature(read.rule, read.names) for read in job.read()}
-        modules = {
-            *job.modules,
-            *(loaders.module_of(corpus.entry["loader"]) for corpus in job.corpora if not corpus.prepared),
-        }
-        code = code_of(SCRIPTS / f"{script_of(rule)}.py", tuple(sorted(modules)))
+        code = code_of(SCRIPTS / f"{script_of(rule)}.py", job.loaded())
         return signature(self._settings(rule, names), code, upstream)
 
     # ---- datasets, tokenizers, weights
