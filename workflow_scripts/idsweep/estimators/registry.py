@@ -21,7 +21,7 @@ from idsweep.neighbors.graph import NeighborGraph, check_cloud
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import linear_error
 
-FOUNDATIONS = frozenset({"layer", "registry", "scikit_dimension", "spectra"})
+FOUNDATIONS = frozenset({"block", "layer", "registry", "scikit_dimension", "spectra"})
 ADAPTER = "scikit_dimension"
 
 
