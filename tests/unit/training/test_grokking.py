@@ -15,12 +15,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from builders.trainings import values, weights
 from idsweep.data.corpora import Corpus
 from idsweep.data.equations import equations, split, texts, token_ids, vocabulary
 from idsweep.data.tokens import sample_tokens
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.models.checkpoints import load_model
-from idsweep.models.folders import read_architecture, weight_files
+from idsweep.models.folders import read_architecture
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training import grokking
 from idsweep.training.architecture import model_config
@@ -77,14 +78,6 @@ def train(tokenizer_folder: Path, folder: Path, **changes):
 def run(tokenizer_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
     return folder, train(tokenizer_folder, folder)
-
-
-def weights(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in weight_files(folder))
-
-
-def values(metrics, name: str) -> dict[int, float]:
-    return {row["step"]: row["value"] for row in metrics.to_pylist() if row["metric"] == name}
 
 
 # The tokenizer
