@@ -2,8 +2,9 @@
 
 Most of a small job's time is spent on imports. `python` is called like Python itself (a script, `-m module` or `-c code`)
 and does the same in a fork of `server`, with its own arguments, environment, folder, standard streams and end. Modules
-of idsweep are never imported beforehand, so each process takes those of its own checkout. Where an environment variable
-that packages read while they are imported differs from the server's, and with COLD=1, `python` is the plain one.
+of idsweep are never imported beforehand, so each process takes those of its own checkout. Packages that read the
+environment while they are imported are not there beforehand for a process with another one. With COLD=1 each process of
+Python starts by itself, as in the use of the workflow.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ HERE = Path(__file__).parent
 def python() -> str:
     """The command that stands in for Python; Python itself where no server runs."""
     return os.environ.get("WARM_PYTHON", sys.executable)
+
+
+def environment() -> dict[str, str]:
+    """What a process with an environment of its own must have to find the server."""
+    return {name: value for name, value in os.environ.items() if name.startswith("WARM_")}
 
 
 @contextmanager
@@ -49,6 +55,6 @@ def serving() -> Iterator[None]:
         try:
             yield
         finally:
-            for name in ("WARM_ENVIRONMENT", "WARM_SERVER", "WARM_PYTHON"):
+            for name in environment():
                 del os.environ[name]
             server.communicate()

@@ -1,6 +1,6 @@
 """What stands in for Python: asks the server for a process and waits for its end; the standard library alone, to be quick.
 
-WARM_SERVER names the server's socket, WARM_ENVIRONMENT what of its environment packages have read.
+WARM_SERVER names the server's sockets, WARM_ENVIRONMENT what of its environment packages have read.
 """
 
 import json
@@ -10,21 +10,24 @@ import socket
 import sys
 
 LENGTH = 16  # digits of a request's length, which go before it
-READ_AT_IMPORT = ("CUDA", "DATASETS", "HF_", "HUGGINGFACE", "MPL", "NUMBA", "PEFT", "TORCH_", "TRANSFORMERS", "XDG_")
+# Beginnings of the variables that packages read while they are imported: any of them, and those that talk to a hub.
+READ_AT_IMPORT = ("CUDA", "MPL", "NUMBA", "PYTHONH", "TORCH_")
+READ_BY_HUBS = ("DATASETS", "HF_", "HOME", "HUGGINGFACE", "PEFT", "TRANSFORMERS", "XDG_")
 
 
-def read_at_import(environment):
-    """Those variables of an environment that packages read while they are imported."""
-    return {name: value for name, value in environment.items() if name.startswith(READ_AT_IMPORT) or name == "HOME"}
+def read(environment, beginnings):
+    """Those variables of an environment that begin so."""
+    return {name: value for name, value in environment.items() if name.startswith(beginnings)}
 
 
 def main(python, arguments):
     address = os.environ.get("WARM_SERVER")
-    plain = not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-m", "-c"))
-    if plain or not address or json.loads(os.environ["WARM_ENVIRONMENT"]) != read_at_import(os.environ):
+    always, by_hubs = json.loads(os.environ.get("WARM_ENVIRONMENT", "[{}, {}]"))
+    option = arguments[0] if arguments and arguments[0].startswith("-") else "-c"
+    if not (address and arguments) or option not in ("-m", "-c") or read(os.environ, READ_AT_IMPORT) != always:
         os.execv(python, [python, *arguments])
     asking = socket.socket(socket.AF_UNIX)
-    asking.connect(address)
+    asking.connect(f"{address}-whole" if read(os.environ, READ_BY_HUBS) == by_hubs else f"{address}-without")
     folder = os.getcwd()  # noqa: PTH109 - pathlib takes longer to import than all of this
     request = json.dumps({"arguments": arguments, "environment": dict(os.environ), "folder": folder}).encode()
     socket.send_fds(asking, [str(len(request)).zfill(LENGTH).encode()], [0, 1, 2])
@@ -32,7 +35,8 @@ def main(python, arguments):
     said = asking.recv(16)
     code = int(said) if said else 1
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        if -code not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from warm.python import LENGTH, read_at_import
+from warm.python import LENGTH, READ_AT_IMPORT, READ_BY_HUBS, read
 
 IMPORTED = (
     "snakemake.cli",
@@ -41,19 +41,50 @@ IMPORTED = (
     "matplotlib.backends.backend_svg",
     "seaborn",
     "torch",
+    "tokenizers",
+    "gensim.models",
+    "httpx",
+)
+# What reads the environment of a hub while it is imported.
+IMPORTED_BESIDE_A_HUB = (
     "transformers.models.auto.modeling_auto",
     "transformers.models.auto.tokenization_auto",
     "transformers.models.bert.modeling_bert",
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.gpt_neox.modeling_gpt_neox",
     "datasets",
-    "gensim.models",
     "peft",
 )
 
 
-def serve(listening: socket.socket, python: str) -> None:
-    """Fork a process for each request until standard input ends."""
+def main(address: str, python: str) -> None:
+    """Serve from two processes, one with all packages and one without those of a hub, when the first request comes."""
+    without, whole = (_listen(f"{address}-{name}") for name in ("without", "whole"))
+    print(json.dumps([read(os.environ, READ_AT_IMPORT), read(os.environ, READ_BY_HUBS)]), flush=True)
+    first = selectors.DefaultSelector()
+    for one in (sys.stdin, without, whole):
+        first.register(one, selectors.EVENT_READ)
+    if sys.stdin in [key.fileobj for key, _ in first.select()]:
+        return
+    first.close()
+    _import(IMPORTED)
+    if os.fork():
+        without.close()
+        serve(whole, IMPORTED_BESIDE_A_HUB, python)
+    else:
+        whole.close()
+        serve(without, (), python)
+
+
+def _listen(address: str) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address)
+    listening.listen(64)
+    return listening
+
+
+def serve(listening: socket.socket, modules: tuple[str, ...], python: str) -> None:
+    """Fork a process for each request until standard input ends; import `modules` before the first."""
     waiting = selectors.DefaultSelector()
     waiting.register(sys.stdin, selectors.EVENT_READ)
     waiting.register(listening, selectors.EVENT_READ)
@@ -67,7 +98,7 @@ def serve(listening: socket.socket, python: str) -> None:
                 return
             if key.fileobj is listening:
                 if not ready:
-                    _import_all()
+                    _import(modules)
                     ready = True
                 asking, _ = listening.accept()
                 if not (asked := _receive(asking)):
@@ -100,8 +131,8 @@ def _kill(process: int) -> None:
         os.killpg(process, signal.SIGKILL)
 
 
-def _import_all() -> None:
-    for name in IMPORTED:
+def _import(modules: tuple[str, ...]) -> None:
+    for name in modules:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -189,11 +220,7 @@ def _limit_threads(environment: dict[str, str]) -> None:
     threadpoolctl.threadpool_limits(threads)
 
 
+BASE = [path for path in sys.path[1:] if path not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+
 if __name__ == "__main__":
-    address, python = sys.argv[1:]
-    BASE = [path for path in sys.path[1:] if path not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(address)
-    listening.listen(64)
-    print(json.dumps(read_at_import(os.environ)), flush=True)
-    serve(listening, python)
+    main(*sys.argv[1:])

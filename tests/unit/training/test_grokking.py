@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import warm
 from builders.trainings import values, weights
 from idsweep.data.corpora import Corpus
 from idsweep.data.equations import equations, split, texts, token_ids, vocabulary
@@ -387,7 +388,7 @@ def assert_goes_on(run, resumed_at: int, tokenizer_folder: Path, folder: Path, c
 
 def test_a_killed_training_ends_with_the_same_weights(run, tokenizer_folder, tmp_path, caplog):
     process = subprocess.run(
-        [sys.executable, "-c", KILLED, json.dumps(SETTINGS), str(tokenizer_folder), str(tmp_path / "run")],
+        [warm.python(), "-c", KILLED, json.dumps(SETTINGS), str(tokenizer_folder), str(tmp_path / "run")],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
