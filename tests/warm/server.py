@@ -43,7 +43,7 @@ IMPORTED = (
     "torch",
     "tokenizers",
     "gensim.models",
-    "httpx",
+    "httpx2",
 )
 # What reads the environment of a hub while it is imported.
 IMPORTED_BESIDE_A_HUB = (
