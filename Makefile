@@ -1,6 +1,7 @@
 # make demo   the default sweep, end to end
 # make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
-# make test   unit and workflow tests
+# make quick  unit tests but trainings, while you work: a minute and a half
+# make test   unit and workflow tests, and the slowest 15 of them
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make fuzz   plans of 500 generated configs, by the real Snakemake
 # make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
@@ -10,7 +11,7 @@
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan test test-faults test-slurm fuzz install-profiles lint bench bench-dag accuracy storage clean
+.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-dag accuracy storage clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -35,11 +36,17 @@ EXPERIMENT ?= config/config.yaml
 plan: $(VENV)/installed
 	@$(BIN)/python -m idsweep.cli plan $(EXPERIMENT)
 
+# Each file to one process, in the order of the folders in pyproject.toml: the longest first.
+PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --durations 15 --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+quick: $(VENV)/installed
+	$(PYTEST) tests/unit --ignore tests/unit/training
+
 test: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 test-faults: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses auto --dist loadfile tests/faults
+	$(PYTEST) tests/faults
 
 $(VENV)/slurm: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --progress-bar off --constraint envs/requirements.txt --editable ".[slurm]"
@@ -49,7 +56,7 @@ test-slurm: $(VENV)/slurm
 	@command -v sbatch munge > /dev/null || test "$$(id -u)" = 0 \
 		|| { echo "SLURM is missing: as root, apt-get install slurm-wlm munge" >&2; exit 1; }
 	@command -v sbatch munge > /dev/null || { apt-get update -q && apt-get install -q -y slurm-wlm munge; }
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest tests/slurm
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --durations 15 tests/slurm
 
 install-profiles: $(VENV)/installed
 	@folder="$$($(BIN)/python -c 'from snakemake.common import get_appdirs; print(get_appdirs().user_config_dir)')"; \

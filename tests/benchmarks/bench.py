@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import warm
 
 from benchmarks.clouds import Cloud
 
@@ -121,7 +121,7 @@ def environment() -> dict[str, str]:
 
 
 def python_of(side: str) -> Path:
-    return PROJECT / VENVS[side] / "bin/python" if side in VENVS else Path(sys.executable)
+    return PROJECT / VENVS[side] / "bin/python" if side in VENVS else Path(warm.python())
 
 
 class Worker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import warm
 
 from benchmarks import job
 from benchmarks.bench import GRAPH, Bench, Call, Failed, Size, Unavailable, environment
@@ -296,7 +296,7 @@ def _job(bench: Bench, row: Row) -> None:
 
 
 def _run_job(rule: str, folder: Path) -> None:
-    command = [sys.executable, str(Path(job.__file__)), rule, str(folder)]
+    command = [warm.python(), str(Path(job.__file__)), rule, str(folder)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)
     if done.returncode:
         raise Failed(done.stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import warm
 import yaml
 from idsweep.files.packages import path_in_package
 from workflow.checkout import PROJECT, check_out
@@ -158,7 +158,7 @@ def _many(clouds: int) -> dict[str, Any]:
 
 def run_snakemake(folder: Path, *arguments: str) -> dict[str, float]:
     """Seconds, and the highest memory of Snakemake and all its processes together, in bytes; jobs if it tells them."""
-    command = [sys.executable, "-m", "snakemake", *arguments, "--profile", "profiles/local", "--cores", str(THREADS)]
+    command = [warm.python(), "-m", "snakemake", *arguments, "--profile", "profiles/local", "--cores", str(THREADS)]
     log = folder / "snakemake.log"
     start = time.perf_counter()
     with log.open("w") as file:

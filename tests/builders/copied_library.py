@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import idsweep
 
-FOLDER = Path(__file__).parents[2] / "config"
+from builders.project import CONFIG
 
 
 def copy_library(folder: Path) -> Path:
@@ -23,7 +23,7 @@ def copy_library(folder: Path) -> Path:
 def check_copy(folder: Path, program: str, *arguments: str) -> str:
     """Run `program`, given the project's config folder and arguments, with the copy in `folder`; returns what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", dedent(program), str(FOLDER), *arguments],
+        [sys.executable, "-c", dedent(program), str(CONFIG), *arguments],
         env=os.environ | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,

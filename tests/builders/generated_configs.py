@@ -6,7 +6,6 @@ import copy
 import datetime
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,10 +17,11 @@ from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 from idsweep.training import kinds
 
-PROJECT = Path(__file__).parents[2]
-SCHEMA = with_registries(yaml.safe_load((PROJECT / "config/schema.yaml").read_text(encoding="utf-8")))
+from builders.project import CONFIG
+
+SCHEMA = with_registries(yaml.safe_load((CONFIG / "schema.yaml").read_text(encoding="utf-8")))
 CATALOG = {
-    kind: yaml.safe_load((PROJECT / f"config/catalog/{kind}.yaml").read_text(encoding="utf-8"))
+    kind: yaml.safe_load((CONFIG / f"catalog/{kind}.yaml").read_text(encoding="utf-8"))
     for kind in ("models", "datasets")
 }
 VECTORS = "test/test_data/high_precision.kv.bin"  # static vectors that come with gensim

@@ -55,6 +55,13 @@ def adapt(folder: Path, model, **settings) -> torch.nn.Module:
     return adapted
 
 
+def save_model(folder: Path, auto, model_type: str, seed: int = 0, **settings) -> Path:
+    """Save a model with random weights; auto: AutoModel or one for a head. Returns the folder."""
+    torch.manual_seed(seed)
+    auto.from_config(AutoConfig.for_model(model_type, **settings)).save_pretrained(folder)
+    return folder
+
+
 def save_neox(folder: Path) -> Path:
     tiny("gpt_neox", AutoModelForCausalLM).save_pretrained(folder)
     return folder

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from builders.generated_configs import NASTY, PROJECT, SCHEMA
+from builders.generated_configs import NASTY, SCHEMA
 from builders.model_folders import save_adapter, save_neox
+from builders.project import PROJECT
+from builders.sweeps import complaints_of, graph_of, sweep_of
 from docutils.core import publish_parts
 from idsweep.config import load as configuration
 from idsweep.data.corpora import read_corpus
@@ -26,7 +28,6 @@ from idsweep.models.checkpoints import load_model
 from idsweep.models.hub import HubFile, fetch
 from idsweep.models.static_vectors import FORMATS, load_vectors
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.sweep.expand import expand
 from idsweep.sweep.models import safe
 from idsweep.training import fine_tuning
 from idsweep.training.unfinished import Unfinished
@@ -201,23 +202,17 @@ def test_yaml_makes_no_objects(trap: Path, tmp_path: Path, text: str) -> None:
     assert not trap.exists()
 
 
-def wrong(given: dict[str, Any]) -> list[str]:
-    with pytest.raises(configuration.ConfigError) as raised:
-        expand(configuration.load(given, PROJECT / "config"))
-    return raised.value.complaints
-
-
 def test_yaml_of_python_names_is_told(tmp_path: Path) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text("sweep: s\nmodels: {minilm: {}}\ntitle: !!python/name:os.system\n")
-    (told,) = wrong(load_configfile(file))
+    (told,) = complaints_of(load_configfile(file))
     assert told.startswith("title: <built-in function system> is not allowed")
 
 
 def test_yaml_that_holds_itself_is_told(tmp_path: Path) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text("sweep: s\nmodels: {minilm: {}}\ncatalog: &all\n  models: {a: *all}\n")
-    (told,) = wrong(load_configfile(file))
+    (told,) = complaints_of(load_configfile(file))
     assert told.startswith("catalog.models.a: it holds itself or far too much")
 
 
@@ -225,7 +220,7 @@ def test_yaml_that_multiplies_is_told(tmp_path: Path) -> None:
     levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12)]
     file = tmp_path / "sweep.yaml"
     file.write_text("\n".join(["sweep: s", "l0: &l0 [x]", *levels]))
-    (told,) = wrong(load_configfile(file))
+    (told,) = complaints_of(load_configfile(file))
     assert "it holds itself or far too much" in told
 
 
@@ -250,9 +245,9 @@ def test_names_of_a_sweep_s_own_are_refused_where_they_are_no_file_names(name: s
         "models.minilm.metrics": {"models": {"minilm": {"metrics": {name: "a.csv"}}}},
     }
     for at, change in changes.items():
-        told = wrong(SWEEP | change)
+        told = complaints_of(SWEEP | change)
         assert any(line.startswith(at) for line in told), (at, told)
-    assert wrong(SWEEP | {"figures": {name or "x": {}}})
+    assert complaints_of(SWEEP | {"figures": {name or "x": {}}})
 
 
 HUB = {"hub": "a/b", "kind": "causal", "layers": 2}
@@ -282,16 +277,13 @@ HUB = {"hub": "a/b", "kind": "causal", "layers": 2}
 def test_what_could_not_be_stored_or_told_apart_is_refused(change: dict[str, Any], told: str) -> None:
     own = {"models": {"small": HUB, "Small": HUB, "a": HUB}, "datasets": {"Lee_news": {"loader": "hub", "hub": "a/b"}}}
     catalog = {kind: own[kind] | change.get("catalog", {}).get(kind, {}) for kind in own}
-    assert any(told in line for line in wrong({**SWEEP, **change, "catalog": catalog})), told
+    assert any(told in line for line in complaints_of({**SWEEP, **change, "catalog": catalog})), told
 
 
 def test_an_option_of_figures_may_be_null(tmp_path: Path) -> None:
-    from idsweep.workflow.job_graph import JobGraph
-    from idsweep.workflow.signature import Digests
-
     def signed(options: dict[str, Any]) -> str:
-        sweep = expand(configuration.load(SWEEP | {"figures": {"violins": options}}, PROJECT / "config"))
-        return JobGraph(sweep, Digests(tmp_path / "digests.json")).signature("draw_figure", figure="violins")
+        sweep = sweep_of(SWEEP | {"figures": {"violins": options}})
+        return graph_of(sweep, tmp_path).signature("draw_figure", figure="violins")
 
     assert signed({"models": None, "datasets": None}) == signed({})
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import warm
 import yaml
+from builders.project import PROJECT
 
-PROJECT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config", "rules", "workflow_scripts", "envs", "profiles", "report")
 COMPILED = [f"workflow_scripts/idsweep/{package}/__pycache__" for package in ("neighbors", "statistics")]
 # Appended to a checkout's Snakefile: `snakemake --dag` then prints all jobs as JSON.
@@ -62,8 +63,11 @@ class Project:
         assert old in text, f"{file} no longer holds {old!r}; the test must follow it"
         path.write_text(text.replace(old, new))
 
-    def snakemake(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", *arguments]  # targets first: --configfile takes several
+    def snakemake(
+        self, *arguments: str, env: dict[str, str] | None = None, python: str | None = None
+    ) -> subprocess.CompletedProcess:
+        """Run `snakemake` to its end. python: what starts it and its scripts, if not processes that need not import again."""
+        command = [python or warm.python(), "-m", "snakemake", *arguments]  # targets first: --configfile takes several
         command += ["--profile", "profiles/local", "--configfile", self.configfile.name]
         return subprocess.run(
             command,

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+from builders.once import once
 
 from workflow.checkout import Project, check_out
+
+
+def finish(folder: Path) -> None:
+    """Run the miniature sweep as users do: every process of Python starts by itself."""
+    project = check_out(folder)
+    project.configure()
+    done = project.snakemake(python=sys.executable)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The miniature sweep, finished. Never changed by a test: see `project`."""
-    project = check_out(tmp_path_factory.mktemp("finished") / "idsweep")
-    project.configure()
-    done = project.snakemake()
-    assert done.returncode == 0, done.stdout
-    return project
+    return Project(once(tmp_path_factory, "finished", finish))
 
 
 @pytest.fixture

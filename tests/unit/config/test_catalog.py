@@ -6,17 +6,15 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from builders.project import CONFIG
+from builders.sweeps import NEWS, sweep_of
 from idsweep.config import steps
-from idsweep.config.load import load
-from idsweep.sweep.expand import expand
 
-FOLDER = Path(__file__).parents[3] / "config"
-MODELS = yaml.safe_load((FOLDER / "catalog" / "models.yaml").read_text(encoding="utf-8"))
+MODELS = yaml.safe_load((CONFIG / "catalog" / "models.yaml").read_text(encoding="utf-8"))
 HUB = {name: entry for name, entry in MODELS.items() if "hub" in entry}
 CLASSES = {
     "causal": "AutoModelForCausalLM",
@@ -260,7 +258,7 @@ def test_every_hub_model_is_checked() -> None:
 
 
 def test_a_sweep_over_all_hub_models_is_accepted_and_has_all_their_checkpoints() -> None:
-    sweep = expand(load({"sweep": "all", "models": dict.fromkeys(HUB), "datasets": ["lee_news"]}, FOLDER))
+    sweep = sweep_of(NEWS | {"models": dict.fromkeys(HUB)})
     expected = sum(
         len(entry.get("seeds", [0])) * len(checkpoints_of(entry) if "checkpoints" in entry else [0])
         for entry in HUB.values()

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from idsweep.config import load as config
+from builders import sweeps
+from builders.sweeps import NEWS
 from idsweep.config.lists import clouds, estimates
-from idsweep.config.load import ConfigError
-from idsweep.sweep.expand import expand
 from idsweep.sweep.models import safe
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
-from idsweep.workflow.signature import Digests
 
-PROJECT = Path(__file__).parents[3]
-SWEEP = {"sweep": "s", "models": {"minilm": {"layers": [-1]}}, "datasets": ["lee_news"]}
+SWEEP = NEWS | {"models": {"minilm": {"layers": [-1]}}}
 TWONN = {"estimator": "twonn", "scope": "local", "n_neighbors": 16}
 
 
 def load(**changes: Any) -> dict[str, Any]:
-    return config.load(copy.deepcopy(SWEEP | changes), PROJECT / "config")
+    return sweeps.loaded(SWEEP | changes)
 
 
 def sweep_of(**changes: Any) -> Sweep:
-    return expand(load(**changes))
+    return sweeps.sweep_of(SWEEP | changes)
 
 
 def complaints(**changes: Any) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        sweep_of(**changes)
-    return caught.value.complaints
+    return sweeps.complaints_of(SWEEP | changes)
 
 
 def test_single_settings_are_the_cloud_points() -> None:
@@ -219,14 +213,14 @@ def test_means_over_sequences_have_no_counts() -> None:
     assert complaint.startswith("points.tokens: 'count<10' fits no means over sequences")
 
 
-def staleness(folder: Path, **changes: Any) -> JobGraph:
-    return JobGraph(sweep_of(**changes), Digests(folder / "digests.json"))
+def graph(folder: Path, **changes: Any) -> JobGraph:
+    return sweeps.graph_of(sweep_of(**changes), folder)
 
 
 def test_another_value_of_a_list_makes_stale_its_own_clouds_alone(tmp_path: Path) -> None:
     at = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news"}
-    one = staleness(tmp_path, points=[{"number": 300, "noise": [0, 0.1, 0.2]}])
-    two = staleness(tmp_path, points=[{"number": 300, "noise": [0, 0.1, 0.3]}])
+    one = graph(tmp_path, points=[{"number": 300, "noise": [0, 0.1, 0.2]}])
+    two = graph(tmp_path, points=[{"number": 300, "noise": [0, 0.1, 0.3]}])
     for rule, names in (
         ("find_neighbors", at),
         ("estimate_dimensions", at | {"set": "standard", "layers": "layers_0-6"}),
@@ -244,7 +238,7 @@ def test_code_for_noise_counts_for_noisy_clouds_alone(tmp_path: Path, monkeypatc
 
     loaded: dict[str, set[str]] = {}
     code_of = module.code_of
-    job = staleness(tmp_path, points=[{"number": 300, "noise": [0, 0.1]}])
+    job = graph(tmp_path, points=[{"number": 300, "noise": [0, 0.1]}])
     for cloud in ("noise0", "noise0.1"):
         seen: set[str] = set()
         monkeypatch.setattr(

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from builders.project import CONFIG, SCRIPTS
 from idsweep.config.schema import REGISTRIES, with_registries
 from idsweep.estimators.registry import Estimator
 from idsweep.models.checkpoints import AUTO_CLASSES
 
-PROJECT = Path(__file__).parents[3]
-LIBRARY = PROJECT / "workflow_scripts/idsweep"
-SCHEMA = yaml.safe_load((PROJECT / "config/schema.yaml").read_text(encoding="utf-8"))
+LIBRARY = SCRIPTS / "idsweep"
+SCHEMA = yaml.safe_load((CONFIG / "schema.yaml").read_text(encoding="utf-8"))
 # Where values are allowed -> the values of the code, or where they stand there.
 ENUMS: dict[str, Any] = {
     "tokens.choose": "idsweep.data.corpora:CHOOSE",

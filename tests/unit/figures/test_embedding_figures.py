@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unit.figures.layout import layout_faults
+from unit.figures.rows import PYTHIA, note, summary
 
 SIZES = {  # parameters and width
     "pythia-14m": (14_067_712, 128),
@@ -40,14 +41,15 @@ def dimension_of(n_parameters: int, width: int) -> float:
 
 def row(model: str, scope: str, value: float, n_parameters: int = 70_000_000, width: int = 512, **more) -> dict:
     """A row of the local or the global table, of input embeddings unless told."""
-    return {
-        "set": "standard", "estimator": "mle", "model": model, "group": model, "seed": None, "checkpoint": "final",
-        "step": None, "dataset": "vocabulary", "split": None, "representation": "input_embeddings", "layer": None,
-        "cloud": "points", "extrinsic_dimension": width, "n_parameters": n_parameters, "variant": "data",
-        "n_points": 5000, "n_undefined": 0, "n_neighbors": 64 if scope == "local" else 20, "standard_error": 0.4,
-        "mean" if scope == "local" else "value": value, "scale": 1.0, "scale_stable": None,
-        "redundancy": 1 - value / width,
-    } | more  # fmt: skip
+    of_matrix = {"estimator": "mle", "split": None, "representation": "input_embeddings", "layer": None}
+    of_matrix |= {"extrinsic_dimension": width, "n_parameters": n_parameters, "redundancy": 1 - value / width}
+    numbers = (
+        {"n_points": 5000, "n_neighbors": 64, "mean": value}
+        if scope == "local"
+        else {"n_points": 5000, "n_neighbors": 20, "value": value}
+    )
+    numbers |= {"standard_error": 0.4, "scale": 1.0, "scale_stable": None}
+    return summary(model, "vocabulary") | of_matrix | numbers | more
 
 
 def tables(sizes: dict[str, tuple[int, int]] = SIZES, steps=(None,), seeds=(None,), **more):
@@ -66,7 +68,6 @@ def tables(sizes: dict[str, tuple[int, int]] = SIZES, steps=(None,), seeds=(None
     return pd.DataFrame(made["local"]), pd.DataFrame(made["global"])
 
 
-PYTHIA_STEPS = (0, *(2**power for power in range(10)), *range(1000, 144_000, 1000))
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -110,10 +111,6 @@ def texts_of(axes: Axes) -> list[str]:
 
 def legend_texts(drawn: Figure) -> list[str]:
     return [text.get_text() for legend in drawn.legends for text in legend.get_texts()]
-
-
-def note(drawn: Figure) -> str:
-    return " ".join(drawn.get_supxlabel().split())
 
 
 def hidden_marks(drawn: Figure) -> list[str]:
@@ -372,7 +369,7 @@ def test_many_models_are_readable_and_those_beyond_30_are_named() -> None:
     assert drawn.get_figheight() < 11
 
 
-@pytest.mark.parametrize("steps", [(None,), PYTHIA_STEPS[::10]], ids=["sizes", "steps"])
+@pytest.mark.parametrize("steps", [(None,), PYTHIA[::10]], ids=["sizes", "steps"])
 @pytest.mark.parametrize(("count", "scale"), [(1, "linear"), (3, "log"), (10, "linear")])
 def test_redundancy_is_readable(count: int, scale: str, steps: tuple) -> None:
     drawn = redundancy.draw(*tables(dict(list(SIZES.items())[:count]), steps), scale=scale)

@@ -19,9 +19,9 @@ from idsweep.sweep.models import offered_checkpoints
 from matplotlib.collections import PolyCollection, QuadMesh
 
 from unit.figures.layout import draw_dynamics, layout_faults, panels
+from unit.figures.rows import PYTHIA, summary
 
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
-PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)]
 
 
 def local_table(
@@ -29,25 +29,11 @@ def local_table(
 ) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = [
-        {
-            "set": "standard",
-            "estimator": estimator,
-            "group": "neox",
-            "model": "neox",
-            "seed": None,
-            "checkpoint": f"step{step}",
-            "step": step,
-            "dataset": dataset,
-            "split": "train",
-            "layer": layer,
-            "n_points": 2000,
-            "n_undefined": 0,
-            "n_neighbors": 64,
+        summary("neox", dataset, layer, step, estimator=estimator)
+        | {
             "mean": (mean := 6 + 4 * np.sin(layer) + 3 * np.log1p(step) / 6 + rng.random()),
             "q25": mean - 1,
             "q75": mean + 1,
-            "variant": "data",
-            "cloud": "points",
             "standard_error": 0.1,
             "scale": 8.0,
             "scale_stable": layer % 2 == 0,

@@ -20,8 +20,8 @@ from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from unit.figures.layout import layout_faults, panels
+from unit.figures.rows import PYTHIA, note, summary
 
-PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)]
 SUITE = {"pythia-70m": 7, "pythia-1.4b": 25, "pythia-12b": 37}
 TASKS = ("addition", "subtraction", "multiplication", "division", "composition")
 GROKKING = {f"{task}_mod_197-fraction{percent / 100:g}": 3 for task in TASKS for percent in range(10, 55, 5)}
@@ -36,22 +36,8 @@ def local_table(
     """Means that differ everywhere; `n_layers` are the models without their seeds."""
     rng = np.random.default_rng(0)
     rows = [
-        {
-            "set": "standard",
-            "estimator": "twonn",
-            "group": group,
-            "model": group if seed is None else f"{group}-seed{seed}",
-            "seed": seed,
-            "checkpoint": "final" if step is None else f"step{step}",
-            "step": step,
-            "dataset": dataset,
-            "split": "train",
-            "layer": layer,
-            "variant": "data",
-            "cloud": "points",
-            "n_points": 2000,
-            "n_undefined": 0,
-            "n_neighbors": 64,
+        summary(group, dataset, layer, step, seed)
+        | {
             "mean": 8 + rng.gamma(4),
             "standard_error": 0.1 + rng.random(),
             "scale": 8 + rng.random(),
@@ -101,10 +87,6 @@ def bands_of(axes: Axes) -> list[PolyCollection]:
 
 def brightness(colour: object) -> float:
     return float(np.dot(np.asarray(colour)[:3], (0.2126, 0.7152, 0.0722)))
-
-
-def note(drawn: Figure) -> str:
-    return " ".join(drawn.get_supxlabel().split())
 
 
 def test_over_seeds_is_the_median_from_the_lowest_to_the_highest() -> None:

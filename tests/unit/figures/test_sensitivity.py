@@ -13,6 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from unit.figures.layout import layout_faults
+from unit.figures.rows import note, summary
 
 NOISE = {0.0: None, 0.01: 0.3, 0.1: 3.0, 1.0: 30.0}
 TOKENS = ("all", "special", "word_start", "continuation", "count>=10")
@@ -40,18 +41,8 @@ def table(
         )
         mean = 5 + len(which) / 3 + rng.gamma(4) + deviation * noise_seed
         rows.append(
-            {
-                "set": "standard",
-                "estimator": "twonn" if size == 128 else f"twonn-n_neighbors{size}",
-                "model": model,
-                "group": model,
-                "seed": None,
-                "checkpoint": "final",
-                "step": None,
-                "dataset": dataset,
-                "split": "train",
-                "representation": f"layer_{layer}",
-                "layer": layer,
+            summary(model, dataset, layer, estimator="twonn" if size == 128 else f"twonn-n_neighbors{size}")
+            | {
                 "cloud": f"N{number}-M{of}-noise{deviation}-{which}-{seed}-{noise_seed}",
                 "cloud_number": number,
                 "cloud_sequences": of,
@@ -60,9 +51,7 @@ def table(
                 "cloud_noise_seed": noise_seed,
                 "cloud_tokens": which,
                 "hausdorff": NOISE[deviation],
-                "variant": "data",
                 "n_points": number,
-                "n_undefined": 0,
                 "n_neighbors": size,
                 "mean": mean,
                 "standard_error": 0.1,
@@ -97,10 +86,6 @@ def bars(axes: Axes) -> list[np.ndarray]:
 def held(axes: Axes) -> str:
     """What stands below the name of an axis."""
     return " ".join(axes.get_xlabel().split()).partition(" (")[2].rstrip(")")
-
-
-def note(drawn: Figure) -> str:
-    return " ".join(drawn.get_supxlabel().split())
 
 
 def test_a_point_is_the_mean_over_seeds_with_their_standard_deviation() -> None:

@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from unit.figures.layout import layout_faults, panels
+from unit.figures.rows import identity, note
 
 LAYERS = (0, 11, 12)
 THREE = [("dialogues", "train"), ("dialogues--test", "test"), ("news", "train")]
@@ -44,29 +45,15 @@ def tables(
     compared, shifts = [], []
     for dataset, split in clouds:
         for layer in LAYERS:
-            where = {
-                "set": "standard",
-                "estimator": "twonn",
-                "dataset": dataset,
-                "split": split,
-                "representation": f"layer_{layer}",
-                "layer": layer,
-                "cloud": "points",
-            }
             before = 4 + rng.gamma(9, size=points)
-            of_base = where | {"model": base, "group": base, "seed": None, "checkpoint": "main", "step": None}
+            of_base = identity(base, dataset, layer, split=split, checkpoint="main")
             compared += [of_base | {"point": point, "value": value} for point, value in enumerate(before)]
             for group in groups:
                 for seed in seeds:
                     for step in steps:
                         difference = rng.normal(-1, 0.5) + rng.normal(size=points)
-                        of_tuned = where | {
-                            "model": group if seed is None else f"{group}-seed{seed}",
-                            "group": group,
-                            "seed": seed,
-                            "checkpoint": "final" if step is None else f"checkpoint-{step}",
-                            "step": step,
-                        }
+                        name = "final" if step is None else f"checkpoint-{step}"
+                        of_tuned = identity(group, dataset, layer, step, seed, split=split, checkpoint=name)
                         shifts.append(
                             of_tuned
                             | {
@@ -105,10 +92,6 @@ def dashes(axes: Axes) -> list[float]:
 
 def text(axes: Axes) -> str:
     return " ".join(axes.get_xlabel().split())
-
-
-def note(drawn: Figure) -> str:
-    return " ".join(drawn.get_supxlabel().split())
 
 
 def headings(drawn: Figure) -> list[str]:

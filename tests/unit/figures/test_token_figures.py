@@ -18,6 +18,7 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.figure import Figure
 
 from unit.figures.layout import layout_faults, panels
+from unit.figures.rows import identity, note
 
 PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 4000)]
 SUITE = ("pythia-70m", "pythia-160m", "pythia-410m", "pythia-1.4b", "pythia-12b")
@@ -28,23 +29,6 @@ BY = {
     "frequency": ["1", "2-3", "4-7", "8-15", "16-31"],
     "position": ["0", "1", "2-3", "4-7", "8-15", "16-31", "32-63"],
 }
-
-
-def identity(model: str, dataset: str, layer: int = 12, step: int | None = None, seed: int | None = None) -> dict:
-    return {
-        "set": "standard",
-        "estimator": "twonn",
-        "model": model if seed is None else f"{model}-seed{seed}",
-        "group": model,
-        "seed": seed,
-        "checkpoint": "final" if step is None else f"step{step}",
-        "step": step,
-        "dataset": dataset,
-        "split": "train",
-        "representation": f"layer_{layer}",
-        "layer": layer,
-        "cloud": "points",
-    }
 
 
 def further_measures(log_probability: np.ndarray) -> dict[str, np.ndarray]:
@@ -160,10 +144,6 @@ def scatter(axes: Axes) -> np.ndarray:
 
 def longest(axes: Axes) -> list[np.ndarray]:
     return [line.get_xydata() for line in axes.get_lines() if len(line.get_xdata()) > 1]
-
-
-def note(drawn: Figure) -> str:
-    return " ".join(drawn.get_supxlabel().split())
 
 
 def legend(drawn: Figure) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from builders.project import CONFIG
 from idsweep.figures import grokking
 from idsweep.tables.brought import REFERENCE, read_reference
 from idsweep.tables.events import EVENTS
@@ -16,6 +16,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from unit.figures.layout import NO_EVENTS, NO_REFERENCE, draw_dynamics, layout_faults, panels
+from unit.figures.rows import summary
 
 FRACTIONS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 SEEDS = (46, 47, 48)
@@ -43,14 +44,9 @@ def local_table(
                         fall = 10 / (1 + np.exp(-(step - half_way(fraction)) / 1500)) if fraction > 0.15 else 0.0
                         mean = rise - fall + 0.3 * rng.standard_normal()
                         rows.append(
-                            {
-                                "set": "standard", "estimator": "twonn", "group": group, "model": f"{group}-seed{seed}",
-                                "seed": seed, "checkpoint": f"step{step}", "step": step, "dataset": dataset,
-                                "split": "train", "representation": f"layer_{layer}", "layer": layer, "cloud": "points", "variant": "data",
-                                "n_points": 1900, "n_undefined": 0, "n_neighbors": 64, "mean": mean, "q25": mean - 1,
-                                "q75": mean + 1, "standard_error": 0.1,
-                            }
-                        )  # fmt: skip
+                            summary(group, dataset, layer, step, seed)
+                            | {"mean": mean, "q25": mean - 1, "q75": mean + 1, "standard_error": 0.1}
+                        )
     return pd.DataFrame(rows)
 
 
@@ -267,7 +263,7 @@ def test_published_values_of_what_is_not_drawn_are_not_in_the_legend() -> None:
 
 
 def test_the_published_dimensions_of_grokking_are_of_the_last_layer_on_what_was_trained_on() -> None:
-    experiments = Path(__file__).parents[3] / "config" / "experiments"
+    experiments = CONFIG / "experiments"
     reference = read_reference(experiments / "grokking.reference.csv").to_pandas()
     local = local_table(fractions=(0.45,), layers=(1, 2), datasets=("trained_on", "held_out"))
     drawn = draw_grokking(local, reference=reference, layers=[1, 2])

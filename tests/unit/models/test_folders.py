@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders.model_folders import MINILM, TINY, save_adapter, save_neox, tiny
+from builders.project import SCRIPTS
 from idsweep.files.packages import path_in_package
 from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import Architecture, checkpoint_folders, model_files, read_architecture
@@ -18,7 +19,6 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 # Where the tests make adapters.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-SCRIPTS = Path(__file__).parents[3] / "workflow_scripts"
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm
 from builders.hub_server import SIGNATURE, HubServer, names_of, serving
 from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import commit_of, tokenizer_files, weight_files
@@ -86,13 +87,15 @@ def written(folder: Path, contents: dict[str, bytes]) -> Path:
 def environment_of(hub: HubServer | str, tmp_path: Path, **more: str) -> dict[str, str]:
     endpoint = hub if isinstance(hub, str) else hub.url
     home = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DOWNLOAD_TIMEOUT": "20"}
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path), **home, **more}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path), **warm.environment(), **home, **more}
 
 
-def command(*fetches: tuple[str, str, Path], waits=WAITS, largest: int = 0, **keywords) -> list[str]:
+def command(
+    *fetches: tuple[str, str, Path], waits=WAITS, largest: int = 0, python: str | None = None, **keywords
+) -> list[str]:
     """A process that fetches (hub_id, revision, folder) one after another."""
     arguments = json.dumps([[[*map(str, each)] for each in fetches], keywords, waits, largest])
-    return [sys.executable, "-c", FETCH, arguments]
+    return [python or warm.python(), "-c", FETCH, arguments]
 
 
 def run_fetch(
@@ -132,7 +135,7 @@ def fill_cache(hub: HubServer, tmp_path: Path, revision: str = "step5") -> None:
     """What `hf download` does."""
     code = f"from huggingface_hub import snapshot_download; snapshot_download('tiny/neox', revision={revision!r})"
     environment = environment_of(hub, tmp_path) | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+    subprocess.run([warm.python(), "-c", code], env=environment, check=True, timeout=60)
 
 
 def commit(hub: HubServer, revision: str = "step5") -> str:
@@ -361,7 +364,7 @@ def test_a_killed_job_goes_on_where_it_stopped(hub, model, tmp_path):
     hub.stand_still("model.safetensors", after=100_000)
     kept = tmp_path / "fetched.partial" / "model.safetensors.partial"
     with subprocess.Popen(
-        command(("tiny/neox", "step5", tmp_path / "fetched")),
+        command(("tiny/neox", "step5", tmp_path / "fetched"), python=sys.executable),
         env=environment_of(hub, tmp_path),
         stderr=subprocess.DEVNULL,
     ) as process:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from builders.project import PROJECT
 from idsweep.files.columns import POINTS
 from idsweep.files.parquet import to_numpy, write_table
 from idsweep.files.vectors import EmbeddingsWriter
 from idsweep.neighbors.clouds import chosen, names, read_cloud
 from idsweep.neighbors.points import prepare_points
 
-PROJECT = Path(__file__).parents[3]
 PIECES = ["[CLS]", "play", "##ing", "the", "the", "[SEP]"]
 OPTIONS = {"number": 1000, "seed": 3, "sequences": None, "tokens": "all"}
 

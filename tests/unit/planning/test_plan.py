@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 import yaml
+from builders import sweeps
+from builders.project import PROJECT
+from builders.sweeps import NEWS
 from idsweep.cli import main
-from idsweep.config.load import load
 from idsweep.planning import measured, profiles
 from idsweep.planning.command import open_sweep
 from idsweep.planning.jobs import Sizes
 from idsweep.planning.models import shape_of
 from idsweep.planning.page import page
 from idsweep.planning.plan import DELETED, Plan, corrected, plan
-from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 
-PROJECT = Path(__file__).parents[3]
 PUBLISHED = {
     "pythia-70m": 70e6,
     "pythia-410m": 405e6,
@@ -31,12 +31,12 @@ PUBLISHED = {
 
 
 def sweep_of(models: dict[str, Any], datasets: list[str] = ["lee_news"], **given: Any) -> Sweep:  # noqa: B006
-    return expand(load({"sweep": "s", "models": models, "datasets": datasets, **given}, PROJECT / "config"))
+    return sweeps.sweep_of(NEWS | {"models": models, "datasets": datasets} | given)
 
 
 def demo(**changes: Any) -> Sweep:
     given = yaml.safe_load((PROJECT / "config/config.yaml").read_text())
-    return expand(load(given | changes, PROJECT / "config"))
+    return sweeps.sweep_of(given | changes)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -49,7 +49,7 @@ def test_parameters_are_told_from_the_catalog(name: str) -> None:
 
 def test_models_of_every_source_have_a_shape() -> None:
     text = (PROJECT / "config/experiments/token_embeddings_small.yaml").read_text()
-    sweep = expand(load(yaml.safe_load(text), PROJECT / "config"))
+    sweep = sweeps.sweep_of(yaml.safe_load(text))
     shapes = {name: shape_of(sweep, model) for name, model in sweep.models.items()}
     # MiniLM holds 30,522 × 384 token embeddings, 512 × 384 positions and six blocks.
     assert shapes["minilm"].vocabulary == 30_522 and shapes["minilm"].parameters == pytest.approx(22.7e6, rel=0.01)
@@ -60,7 +60,7 @@ def test_models_of_every_source_have_a_shape() -> None:
 
 def test_adapters_take_the_disk_of_adapters_alone() -> None:
     text = (PROJECT / "config/experiments/fine_tuning_small.yaml").read_text()
-    sweep = expand(load(yaml.safe_load(text), PROJECT / "config"))
+    sweep = sweeps.sweep_of(yaml.safe_load(text))
     whole, lora = (shape_of(sweep, sweep.models[name]) for name in ("neox_reviews", "neox_reviews_lora"))
     assert lora.files < 0.2 * whole.files and lora.parameters == whole.parameters
 

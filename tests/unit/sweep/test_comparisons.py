@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from idsweep.config.load import ConfigError, load
+from builders import sweeps
+from builders.sweeps import NEWS, complaints_of
 from idsweep.sweep.comparisons import pairs
-from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 
-FOLDER = Path(__file__).parents[3] / "config"
 BASE = {"tiny_neox": {"checkpoints": ["step256", "step512"]}}
-TUNED: dict[str, Any] = {
-    "train": "fine_tuned_language_model",
-    "base": "tiny_neox",
-    "base_checkpoint": "step512",
-    "kind": "causal",
-    "training": {"dataset": "film_reviews", "validation": "lee_news", "max_length": 128, "steps": 20},
-    "checkpoints": "step{0,20}",
-}
+TUNED = sweeps.TUNED | {"checkpoints": "step{0,20}"}
 LORA = {"hub": "x/lora", "kind": "causal", "base": "tiny_neox", "base_checkpoint": "step512"}
 HUB = {"hub": "x/other", "kind": "causal", "layers": 4}
 
 
-def sweep_of(models: dict[str, Any], *comparisons: dict[str, str], **keys: Any) -> Sweep:
-    """A sweep of models named here: `tuned`, `seeds` of the same, `lora`, `other`, and `shallow` and `wide` with tiny_neox' tokens."""
+def given(models: dict[str, Any], *comparisons: dict[str, str], **keys: Any) -> dict[str, Any]:
+    """A configuration of models named here: `tuned`, `seeds` of the same, `lora`, `other`, and `shallow` and `wide` with tiny_neox' tokens."""
     catalog = {
         "tuned": TUNED,
         "seeds": TUNED | {"seeds": [1, 2]},
@@ -36,26 +27,20 @@ def sweep_of(models: dict[str, Any], *comparisons: dict[str, str], **keys: Any) 
         "shallow": HUB | {"layers": 3, "tokenizer": {"of": "tiny_neox"}},
         "wide": HUB | {"width": 1024, "tokenizer": {"of": "tiny_neox"}},
     }
-    given = {
-        "sweep": "s",
-        "models": models,
-        "datasets": ["lee_news"],
-        "layers": [-1],
-        "tokens": {"max_length": 128},
-        "comparisons": list(comparisons),
-        "catalog": {"models": catalog},
-    }
-    return expand(load(copy.deepcopy(given | keys), FOLDER))
+    compared = {"models": models, "comparisons": list(comparisons), "catalog": {"models": catalog}}
+    return NEWS | {"layers": [-1], "tokens": {"max_length": 128}} | compared | keys
+
+
+def sweep_of(*what: Any, **keys: Any) -> Sweep:
+    return sweeps.sweep_of(given(*what, **keys))
 
 
 def named(sweep: Sweep) -> list[tuple[str, str, str]]:
     return [(pair.model.name, pair.base.name, pair.checkpoint.name) for pair in pairs(sweep)]
 
 
-def complaint(models: dict[str, Any], *comparisons: dict[str, str], **keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        sweep_of(models, *comparisons, **keys)
-    (said,) = caught.value.complaints
+def complaint(*what: Any, **keys: Any) -> str:
+    (said,) = complaints_of(given(*what, **keys))
     return said
 
 

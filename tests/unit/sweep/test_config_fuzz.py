@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders.generated_configs import PROJECT, SCHEMA, broken, plausible, valid_by_schema
+from builders.generated_configs import SCHEMA, broken, plausible, valid_by_schema
+from builders.project import CONFIG
 from hypothesis import HealthCheck, Phase, given, settings
 from idsweep.config import load as configuration
 from idsweep.sweep.expand import expand
@@ -61,7 +62,7 @@ def complaints_of(given: dict[str, Any], digests: Digests) -> list[str]:
     """What is wrong about a configuration; nothing where its jobs can be told."""
     before = repr(given)
     try:
-        sweep = expand(configuration.load(given, PROJECT / "config"))
+        sweep = expand(configuration.load(given, CONFIG))
         assert all(len(signature) == 64 for signature in signed(sweep, digests))
         found = []
     except configuration.ConfigError as error:

@@ -11,16 +11,17 @@ from typing import Any
 
 import idsweep.figures as figures_package
 import pytest
+from builders import sweeps
 from builders.copied_library import check_copy, copy_library
-from idsweep.config.load import ConfigError, _read_yaml, load
+from builders.project import CONFIG, RULES, SCRIPTS
+from builders.sweeps import NEWS, loaded
+from idsweep.config.load import ConfigError, _read_yaml
 from idsweep.figures import registry
 from idsweep.sweep import figure_checks
-from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.paths import MADE_BY
 
-FOLDER = Path(__file__).parents[3] / "config"
-LIBRARY = FOLDER.parent / "workflow_scripts/idsweep"
+LIBRARY = SCRIPTS / "idsweep"
 SUMS: dict[str, Any] = {
     "train": "grokking",
     "kind": "causal",
@@ -50,7 +51,7 @@ ESTIMATES = [
 
 def sweep_of(figures: dict[str, Any], **keys: Any) -> Sweep:
     given = SWEEP | {"estimator_sets": {"all": ESTIMATES}, "figures": figures} | keys
-    return expand(load(copy.deepcopy(given), FOLDER))
+    return sweeps.sweep_of(given)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_grokking_needs_accuracies_of_the_models_it_takes(tmp_path: Path) -> Non
 
 
 def test_a_metric_of_one_model_is_not_asked_of_another(tmp_path: Path) -> None:
-    neox = load({"sweep": "s", "models": {"minilm": None}}, FOLDER)["catalog"]["models"]["tiny_neox"]
+    neox = loaded(NEWS)["catalog"]["models"]["tiny_neox"]
     catalog = {"models": {"one": neox, "two": copy.deepcopy(neox)}}
     (tmp_path / "a.csv").write_text("step,value\n0,0.5\n")
     given = {
@@ -179,7 +180,7 @@ def test_a_metric_of_one_model_is_not_asked_of_another(tmp_path: Path) -> None:
 
 
 def test_the_schema_knows_the_options_of_all_figures() -> None:
-    schema = _read_yaml(FOLDER / "schema.yaml")
+    schema = _read_yaml(CONFIG / "schema.yaml")
     known = schema["$defs"]["figure"]["properties"].keys()
     assert {option for figure in registry.names() for option in registry.options(figure)} == set(known)
 
@@ -287,7 +288,7 @@ def strings(path: Path) -> set[str]:
 
 def test_no_figure_is_named_outside_the_figures() -> None:
     """Some names are also those of tables, trainings or keys of the config; in the checks of figures none may stand."""
-    schema = _read_yaml(FOLDER / "schema.yaml")
+    schema = _read_yaml(CONFIG / "schema.yaml")
     others = {*MADE_BY, *schema["properties"], *schema["properties"]["extraction"]["properties"]}
     others |= {path.stem for path in (LIBRARY / "training").glob("*.py")}
     names = set(registry.names())
@@ -295,7 +296,7 @@ def test_no_figure_is_named_outside_the_figures() -> None:
     for package in ("sweep", "planning", "workflow"):
         for path in sorted((LIBRARY / package).glob("*.py")):
             assert not strings(path) & (names - others), path
-    for path in sorted((FOLDER.parent / "rules").glob("*.smk")):
+    for path in sorted(RULES.glob("*.smk")):
         quoted = set(re.findall(r"[\"'](\w+)[\"']", path.read_text(encoding="utf-8")))
         assert not quoted & (names - others), path
 

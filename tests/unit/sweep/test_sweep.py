@@ -10,25 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from builders import sweeps
+from builders.project import CONFIG, PROJECT
+from builders.sweeps import NEWS, graph_of, loaded
 from idsweep.config.load import ConfigError, load
-from idsweep.sweep.expand import expand
 from idsweep.sweep.models import Model, offered_checkpoints, safe
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
-from idsweep.workflow.signature import Digests
 from safetensors.numpy import save_file
 
-PROJECT = Path(__file__).parents[3]
-FOLDER = PROJECT / "config"
 HUB = {"kind": "causal", "layers": 6}
 
 
 def sweep_of(**changes: Any) -> Sweep:
-    return expand(load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]} | changes, FOLDER))
+    return sweeps.sweep_of(NEWS | changes)
 
 
 def test_defaults_are_filled_in() -> None:
-    filled = load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
+    filled = loaded(NEWS)
     assert filled["tokens"] == {
         "sequences": None,
         "max_length": 512,
@@ -46,7 +45,7 @@ def test_defaults_are_filled_in() -> None:
 def test_the_readme_s_sweep_is_valid() -> None:
     readme = (PROJECT / "README.md").read_text()
     given = yaml.safe_load(readme.split("```yaml\n")[1].split("```")[0])
-    filled = load(given, FOLDER)
+    filled = loaded(given)
     assert given["datasets"] == ["my_text"]
     assert set(given["models"]["pythia-70m"]["checkpoints"]) <= set(
         offered_checkpoints(filled["catalog"]["models"]["pythia-70m"])
@@ -55,7 +54,7 @@ def test_the_readme_s_sweep_is_valid() -> None:
 
 def test_what_is_given_is_not_changed() -> None:
     given = {"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}
-    load(given, FOLDER)
+    load(given, CONFIG)
     assert given == {"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}
 
 
@@ -191,7 +190,7 @@ def test_seeds_are_models_of_their_own() -> None:
     assert list(sweep_of(models={"mine": {"seeds": [3]}}, catalog={"models": {"mine": entry}}).models) == ["mine-seed3"]
     with pytest.raises(ConfigError, match=r"models\.mine\.seeds: \[5\] are not offered; allowed: 0, 3"):
         sweep_of(models={"mine": {"seeds": [5]}}, catalog={"models": {"mine": entry}})
-    trained = load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
+    trained = loaded(NEWS)
     trained = trained["catalog"]["models"]["tiny_neox"] | {"seeds": [1, 2]}
     del trained["training"]["seed"]
     twins = sweep_of(models={"twin": None}, catalog={"models": {"twin": trained}}, tokens={"max_length": 128}).models
@@ -429,12 +428,12 @@ def test_adapters_on_a_base_that_shares_a_tokenizer() -> None:
 
 
 def test_a_model_that_is_trained_on_another_entry_s_tokenizer() -> None:
-    trained = dict(load({"sweep": "s", "models": {"minilm": None}}, FOLDER)["catalog"]["models"]["tiny_neox"])
+    trained = loaded(NEWS)["catalog"]["models"]["tiny_neox"]
     given = {"models": {"mine": None}, "tokens": {"max_length": 128}}
     sweep = sweep_of(**given, catalog={"models": {"mine": trained | {"tokenizer": {"of": "tiny_neox"}}}})
     assert (list(sweep.known), list(sweep.corpora)) == (["mine"], ["lee_news"])
     assert sweep.tokenizers()["tiny_neox"].source == "train"
-    other = {"loader": "json", "path": str(FOLDER / "schema.yaml"), "streaming": True}
+    other = {"loader": "json", "path": str(CONFIG / "schema.yaml"), "streaming": True}
     catalog = {
         "models": {"mine": trained | {"training": trained["training"] | {"dataset": "other"}}},
         "datasets": {"other": other},
@@ -454,15 +453,15 @@ def test_passes_are_models_by_checkpoints_by_datasets() -> None:
     assert passes[2:4] == [("tiny_neox", "step0", "lee_news"), ("tiny_neox", "step0", "film_reviews")]
 
 
-def staleness(tmp_path: Path, **changes: Any) -> JobGraph:
-    return JobGraph(sweep_of(**changes), Digests(tmp_path / "digests.json"))
+def graph(tmp_path: Path, **changes: Any) -> JobGraph:
+    return graph_of(sweep_of(**changes), tmp_path)
 
 
 CLOUD = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news"}
 
 
 def test_a_change_goes_down_the_chain_and_not_up(tmp_path: Path) -> None:
-    one, two = staleness(tmp_path), staleness(tmp_path, points={"number": 100}, neighbors={"number": 64})
+    one, two = graph(tmp_path), graph(tmp_path, points={"number": 100}, neighbors={"number": 64})
     for rule, names, same in (
         ("sample_tokens", {"tokenizer": "minilm", "dataset": "lee_news"}, True),
         ("extract_embeddings", CLOUD, True),
@@ -484,13 +483,13 @@ def test_names_in_options_of_figures_are_those_of_tables(tmp_path: Path) -> None
         "catalog": {"models": {"mine": entry}},
     }
     for options, static in ((None, ["mine"]), ({"static": ["minilm"]}, ["minilm"])):
-        made = staleness(tmp_path, figures={"redundancy": options}, **changes)
+        made = graph(tmp_path, figures={"redundancy": options}, **changes)
         assert made.settings("draw_figure", figure="redundancy")["options"] == {"static": static}
 
 
 def test_what_does_not_shape_numbers_is_in_no_signature(tmp_path: Path) -> None:
-    one = staleness(tmp_path)
-    two = staleness(tmp_path, compute={"batch_tokens": 1, "device": "cpu"}, keep_embeddings=True)
+    one = graph(tmp_path)
+    two = graph(tmp_path, compute={"batch_tokens": 1, "device": "cpu"}, keep_embeddings=True)
     assert one.signature("write_report") == two.signature("write_report")
 
 
@@ -516,12 +515,12 @@ def test_what_is_compared_with_makes_no_estimate_stale(tmp_path: Path) -> None:
     """Published values and brought metrics stand beside the tables of estimates."""
     (tmp_path / "m.csv").write_text("step,value\n0,1\n")
     (tmp_path / "r.csv").write_text("model,quantity,step,value\nminilm,local_dimension,0,5\n")
-    one = staleness(tmp_path)
+    one = graph(tmp_path)
     chosen = {"minilm": {"metrics": {"f1": str(tmp_path / "m.csv")}}}
-    two = staleness(tmp_path, models=chosen, reference=str(tmp_path / "r.csv"))
+    two = graph(tmp_path, models=chosen, reference=str(tmp_path / "r.csv"))
     assert not changed(one, two, "collect_estimates")
     assert changed(one, two, "collect_reference") and changed(one, two, "collect_training")
-    assert changed(one, staleness(tmp_path, models={"minilm": {"layers": [0]}}), "collect_estimates")
+    assert changed(one, graph(tmp_path, models={"minilm": {"layers": [0]}}), "collect_estimates")
 
 
 def test_files_names_count_where_they_decide(tmp_path: Path) -> None:
@@ -539,14 +538,14 @@ def test_files_names_count_where_they_decide(tmp_path: Path) -> None:
         "all": {"loader": "folder", "path": str(tmp_path / "folder")},
     }
     given = {"datasets": list(datasets), "catalog": {"datasets": datasets}}
-    before = staleness(tmp_path, **given)
+    before = graph(tmp_path, **given)
     before.signature("write_report")
     train, dev = (tmp_path / "sgd" / split / "dialogues_001.json" for split in ("train", "dev"))
     old = train.read_text()
     train.write_text(dev.read_text())
     dev.write_text(old)
     (tmp_path / "folder/b.txt").rename(tmp_path / "folder/c.txt")
-    after = staleness(tmp_path, **given)
+    after = graph(tmp_path, **given)
     assert changed(before, after, "prepare_dataset", release="talk")
     for dataset, expected in (("talk", True), ("one", True), ("all", False)):
         assert changed(before, after, "sample_tokens", tokenizer="minilm", dataset=dataset) is expected, dataset
@@ -566,7 +565,7 @@ def test_files_names_count_where_they_decide(tmp_path: Path) -> None:
 def test_keys_of_an_entry_make_stale_what_they_shape(tmp_path: Path, change: dict[str, Any], stale: set[str]) -> None:
     entry = HUB | {"hub": "a/b"}
     chosen = {"mine": {"layers": [0, "input_embeddings"]}}
-    one, two = (staleness(tmp_path, models=chosen, catalog={"models": {"mine": entry | more}}) for more in ({}, change))
+    one, two = (graph(tmp_path, models=chosen, catalog={"models": {"mine": entry | more}}) for more in ({}, change))
     at = {"model": "mine", "checkpoint": "final"}
     jobs = {
         "fetch_checkpoint": at,
@@ -582,7 +581,7 @@ def test_keys_of_an_entry_make_stale_what_they_shape(tmp_path: Path, change: dic
 
 def test_the_type_that_vectors_are_stored_as_makes_them_stale(tmp_path: Path) -> None:
     chosen = {"minilm": {"layers": [0, "input_embeddings"]}}
-    one, two = (staleness(tmp_path, models=chosen, extraction={"storage": name}) for name in ("float32", "float16"))
+    one, two = (graph(tmp_path, models=chosen, extraction={"storage": name}) for name in ("float32", "float16"))
     at = {"model": "minilm", "checkpoint": "final"}
     assert changed(one, two, "extract_embeddings", **at, dataset="lee_news")
     assert changed(one, two, "extract_vocabulary", **at)

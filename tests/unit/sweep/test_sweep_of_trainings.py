@@ -8,36 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idsweep.config.load import ConfigError, load
+from builders import sweeps
+from builders.project import SCRIPTS
+from builders.sweeps import GROKKING, NEWS, SUMS, graph_of, loaded
+from idsweep.config.load import ConfigError
 from idsweep.data import equations
 from idsweep.data.corpora import Part, load_sequences, read_corpus, split_sequences
-from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 from idsweep.training import kinds
-from idsweep.workflow.job_graph import JobGraph
-from idsweep.workflow.signature import Digests
 
-FOLDER = Path(__file__).parents[3] / "config"
-TRAINING = FOLDER.parent / "workflow_scripts/idsweep/training"
-GROKKING: dict[str, Any] = {
-    "train": "grokking",
-    "kind": "causal",
-    "architecture": {"model_type": "gpt2", "num_hidden_layers": 2, "max_position_embeddings": 8},
-    "training": {"dataset": "sums", "fraction": 0.5, "steps": 20, "batch_size": 8},
-    "checkpoints": "step{0..20/10}",
-}
-SUMS = {"loader": "equations", "task": "addition", "modulus": 7}
+TRAINING = SCRIPTS / "idsweep/training"
 SWEEP = {"sweep": "s", "models": {"mine": None}, "datasets": ["trained_on", "held_out"]}
 
 
 def sweep_of(entry: dict[str, Any], sums: dict[str, Any] = SUMS, others: Any = None, **keys: Any) -> Sweep:
     catalog = {"models": {"mine": entry, **(others or {})}, "datasets": {"sums": sums}}
-    return expand(load(copy.deepcopy({**SWEEP, "catalog": catalog, **keys}), FOLDER))
+    return sweeps.sweep_of({**SWEEP, "catalog": catalog, **keys})
 
 
 def tiny_neox(**changes: Any) -> dict[str, Any]:
-    whole = load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, FOLDER)
-    return whole["catalog"]["models"]["tiny_neox"] | changes
+    return loaded(NEWS)["catalog"]["models"]["tiny_neox"] | changes
 
 
 def test_varied_values_and_seeds_are_models_and_seeds_share_a_group() -> None:
@@ -269,11 +259,7 @@ def test_a_model_that_reads_no_text_may_stand_beside_what_others_were_trained_on
 def test_a_name_that_stands_for_training_texts_is_taken() -> None:
     with pytest.raises(ConfigError, match=r"catalog\.datasets\.held_out: this name stands for"):
         catalog = {"models": {"mine": GROKKING}, "datasets": {"sums": SUMS, "held_out": SUMS}}
-        expand(load(copy.deepcopy({**SWEEP, "catalog": catalog}), FOLDER))
-
-
-def staleness_of(tmp_path: Path, sweep: Sweep) -> JobGraph:
-    return JobGraph(sweep, Digests(tmp_path / "digests.json"))
+        sweeps.sweep_of({**SWEEP, "catalog": catalog})
 
 
 def test_equations_that_are_measured_themselves_are_of_no_split(tmp_path: Path) -> None:
@@ -281,7 +267,7 @@ def test_equations_that_are_measured_themselves_are_of_no_split(tmp_path: Path) 
     assert [dataset.split for dataset in sweep.datasets.values()] == ["all", "validation"]
     assert sweep_of(GROKKING, tokens={"select": "classes", "classes": ["oper*", "equals"]}).models
     signatures = {
-        staleness_of(tmp_path, sweep_of(GROKKING, sums=SUMS | more)).signature("train_grokking", model="mine")
+        graph_of(sweep_of(GROKKING, sums=SUMS | more), tmp_path).signature("train_grokking", model="mine")
         for more in ({}, {"strip": False}, {"split": "train"})
     }
     assert len(signatures) == 1
@@ -290,7 +276,7 @@ def test_equations_that_are_measured_themselves_are_of_no_split(tmp_path: Path) 
 def test_the_deviation_of_embeddings_counts_where_it_is_used(tmp_path: Path) -> None:
     def signature(**training: Any) -> str:
         entry = GROKKING | {"training": GROKKING["training"] | training}
-        return staleness_of(tmp_path, sweep_of(entry)).signature("train_grokking", model="mine")
+        return graph_of(sweep_of(entry), tmp_path).signature("train_grokking", model="mine")
 
     assert signature(embedding_std=0.5) != signature()
     own = signature(initialization="transformers")
@@ -364,11 +350,11 @@ def test_the_known_metrics_are_those_that_trainings_write() -> None:
 
 
 def test_the_sampled_part_is_that_of_the_training(tmp_path: Path) -> None:
-    sums = staleness_of(tmp_path, sweep_of(GROKKING)).settings("sample_tokens", tokenizer="mine", dataset="held_out")
+    sums = graph_of(sweep_of(GROKKING), tmp_path).settings("sample_tokens", tokenizer="mine", dataset="held_out")
     _, held_out = equations.split(49, 0.5, 0)
     assert read_corpus(sums["texts"]["entry"], part=Part(**sums["part"])).index.tolist() == held_out.tolist()
     sweep = sweep_of(tiny_neox(), tokens={"max_length": 128})
-    news = staleness_of(tmp_path, sweep).settings("sample_tokens", tokenizer="mine", dataset="held_out")
+    news = graph_of(sweep, tmp_path).settings("sample_tokens", tokenizer="mine", dataset="held_out")
     entry, file = news["texts"]["entry"], sweep.corpora["lee_news"].file
     _, texts = split_sequences(load_sequences(entry, file), 0.1, 0)
     assert read_corpus(entry, file, part=Part(**news["part"])).texts == texts

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from idsweep.config.load import ConfigError, load
-from idsweep.sweep.expand import expand
+from builders.sweeps import LABELLED, NEWS, TUNED, complaints_of_entry, graph_of, loaded, sweep_of_entry
+from idsweep.config.load import ConfigError
 from idsweep.sweep.models import Model
-from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
-from idsweep.workflow.signature import Digests
 from safetensors.numpy import save_file
 
-PROJECT = Path(__file__).parents[3]
-READ = {"dataset": "film_reviews", "validation": "lee_news", "max_length": 128}
-TUNED: dict[str, Any] = {
-    "train": "fine_tuned_language_model",
-    "base": "tiny_neox",
-    "base_checkpoint": "step512",
-    "kind": "causal",
-    "training": READ | {"steps": 20},
-    "checkpoints": "step{0..20/10}",
-}
 CLASSIFIER: dict[str, Any] = {
     "train": "fine_tuned_classifier",
     "base": "minilm",
@@ -34,24 +21,10 @@ CLASSIFIER: dict[str, Any] = {
     "checkpoints": "epoch{0,1,2}",
 }
 RANKS = TUNED | {"train": "lora_embedding", "training": TUNED["training"] | {"rank": 4}}
-LABELLED = {
-    "loader": "text",
-    "package": "gensim",
-    "file": "test/test_data/pang_lee_polarity.cor",
-    "encoding": "latin-1",
-    "label_pattern": "^__label__(\\w+)",
-    "own_splits": {"train": 0.4, "validation": 0.4, "test": 0.2},
-}
-
-
-def sweep_of(entry: dict[str, Any], others: dict[str, Any] | None = None, **keys: Any) -> Sweep:
-    catalog = {"models": {"mine": entry} | (others or {}), "datasets": {"labelled": LABELLED}}
-    given = {"sweep": "s", "models": {"mine": None}, "datasets": ["lee_news"], "layers": [-1], "catalog": catalog}
-    return expand(load(copy.deepcopy(given | {"tokens": {"max_length": 64}} | keys), PROJECT / "config"))
 
 
 def model_of(entry: dict[str, Any], **keys: Any) -> Model:
-    return sweep_of(entry, **keys).models["mine"]
+    return sweep_of_entry(entry, **keys).models["mine"]
 
 
 def training(entry: dict[str, Any], *without: str, **changes: Any) -> dict[str, Any]:
@@ -60,7 +33,7 @@ def training(entry: dict[str, Any], *without: str, **changes: Any) -> dict[str, 
 
 
 def test_a_fine_tuned_model_has_its_base_s_shape_and_tokens() -> None:
-    sweep = sweep_of(TUNED)
+    sweep = sweep_of_entry(TUNED)
     model = sweep.models["mine"]
     assert (model.depth, model.positions, model.tokenizer.name) == (4, 256, "tiny_neox")
     assert (model.start[0].name, model.start[1].name, model.base) == ("tiny_neox", "step512", None)
@@ -122,7 +95,7 @@ def test_each_training_has_a_rule_and_metrics_of_its_own(entry: dict[str, Any], 
 
 
 def test_varied_ranks_are_models_of_one_base() -> None:
-    sweep = sweep_of(RANKS | {"vary": {"training.rank": [1, 4]}})
+    sweep = sweep_of_entry(RANKS | {"vary": {"training.rank": [1, 4]}})
     assert {name: dict(model.varied) for name, model in sweep.models.items()} == {
         "mine-rank1": {"training.rank": 1},
         "mine-rank4": {"training.rank": 4},
@@ -197,14 +170,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_a_training_cannot_be_is_told_alone(case: str) -> None:
     entry, expected = WRONG[case]
-    with pytest.raises(ConfigError) as caught:
-        sweep_of(entry)
-    (complaint,) = caught.value.complaints
+    (complaint,) = complaints_of_entry(entry)
     assert complaint.startswith(expected if not expected.startswith(".") else f"catalog.models.mine{expected}")
 
 
-def staleness(folder: Path, entry: dict[str, Any], others: dict[str, Any] | None = None, **keys: Any) -> JobGraph:
-    return JobGraph(sweep_of(entry, others, **keys), Digests(folder / "digests.json"))
+def graph(folder: Path, entry: dict[str, Any], others: dict[str, Any] | None = None, **keys: Any) -> JobGraph:
+    return graph_of(sweep_of_entry(entry, others, **keys), folder)
 
 
 def base_in(folder: Path, weight: float) -> dict[str, Any]:
@@ -220,7 +191,7 @@ def test_other_weights_of_the_base_make_stale_the_training_and_all_that_follows(
     entry = CLASSIFIER | {"base": "theirs"}
     signatures = []
     for weight in (0.0, 1.0):
-        job = staleness(tmp_path, entry, {"theirs": base_in(tmp_path / "theirs", weight)})
+        job = graph(tmp_path, entry, {"theirs": base_in(tmp_path / "theirs", weight)})
         at = {"model": "mine", "checkpoint": "epoch2", "dataset": "lee_news"}
         signatures.append(
             {
@@ -236,11 +207,10 @@ def test_other_weights_of_the_base_make_stale_the_training_and_all_that_follows(
 
 
 def test_another_training_of_the_base_makes_the_fine_tuned_model_stale(tmp_path: Path) -> None:
-    whole = load({"sweep": "s", "models": {"minilm": None}, "datasets": ["lee_news"]}, PROJECT / "config")
-    given = whole["catalog"]["models"]["tiny_neox"]
+    given = loaded(NEWS)["catalog"]["models"]["tiny_neox"]
     for entry, rule in ((TUNED, "fine_tune_language_model"), (RANKS, "train_lora_embedding")):
         signatures = [
-            staleness(tmp_path, entry, {"tiny_neox": training(given, seed=seed)}).signature(rule, model="mine")
+            graph(tmp_path, entry, {"tiny_neox": training(given, seed=seed)}).signature(rule, model="mine")
             for seed in (0, 0, 1)
         ]
         assert signatures[0] == signatures[1] != signatures[2]
@@ -260,9 +230,7 @@ def test_another_training_of_the_base_makes_the_fine_tuned_model_stale(tmp_path:
     ],
 )  # fmt: skip
 def test_what_shapes_the_weights_makes_the_training_stale(tmp_path: Path, entry: dict[str, Any], stale: bool) -> None:
-    one, two = (
-        staleness(tmp_path, given).signature("fine_tune_classifier", model="mine") for given in (CLASSIFIER, entry)
-    )
+    one, two = (graph(tmp_path, given).signature("fine_tune_classifier", model="mine") for given in (CLASSIFIER, entry))
     assert (one != two) is stale
 
 
@@ -271,23 +239,7 @@ def test_labels_make_stale_the_classifier_alone(tmp_path: Path) -> None:
     measured = {"models": {"mine": None, "plain": None, "minilm": None}, "datasets": ["labelled:train"]}
     plain = training(TUNED, dataset="labelled:train")
     one, two = (
-        JobGraph(
-            expand(
-                load(
-                    copy.deepcopy(
-                        {"sweep": "s", "layers": [-1], "tokens": {"max_length": 64}, **measured}
-                        | {
-                            "catalog": {
-                                "models": {"mine": CLASSIFIER, "plain": plain},
-                                "datasets": {"labelled": labelled},
-                            }
-                        }
-                    ),
-                    PROJECT / "config",
-                )
-            ),
-            Digests(tmp_path / "digests.json"),
-        )
+        graph(tmp_path, CLASSIFIER, {"plain": plain}, labelled=labelled, **measured)
         for labelled in (LABELLED, LABELLED | {"label_pattern": "^__label__(\\w)"})
     )
     at = {"checkpoint": "final", "model": "minilm", "dataset": "labelled--train"}
@@ -306,14 +258,14 @@ def test_the_texts_of_a_base_s_tokenizer_are_not_those_of_a_fine_tuning() -> Non
     with pytest.raises(
         ConfigError, match=r"tiny_neox, and with it other texts; name what it was trained on, film_reviews"
     ):
-        sweep_of(TUNED, datasets=["trained_on"])
+        sweep_of_entry(TUNED, datasets=["trained_on"])
 
 
 def test_what_is_fine_tuned_as_a_whole_is_as_large_as_its_base() -> None:
     theirs = {"hub": "a/b", "kind": "causal", "layers": 2, "size_gb": 14.0}
     entry = without(TUNED, "base_checkpoint") | {"base": "theirs"}
     sizes = {
-        name: sweep_of(given, {"theirs": theirs}).models["mine"].size_gb
+        name: sweep_of_entry(given, {"theirs": theirs}).models["mine"].size_gb
         for name, given in {
             "whole": entry,
             "said": entry | {"size_gb": 28.0},
@@ -321,12 +273,12 @@ def test_what_is_fine_tuned_as_a_whole_is_as_large_as_its_base() -> None:
         }.items()
     }
     assert sizes == {"whole": 14.0, "said": 28.0, "adapter": 1}
-    assert sweep_of(TUNED).models["mine"].size_gb == 1
+    assert sweep_of_entry(TUNED).models["mine"].size_gb == 1
 
 
 def test_where_and_how_it_is_computed_makes_no_training_stale(tmp_path: Path) -> None:
     given = {"compute": {"device": "cpu", "batch_tokens": 64}, "keep_embeddings": True, "title": "T"}
-    one, two = staleness(tmp_path, TUNED), staleness(tmp_path, TUNED, **given)
+    one, two = graph(tmp_path, TUNED), graph(tmp_path, TUNED, **given)
     assert one.signature("fine_tune_language_model", model="mine") == two.signature(
         "fine_tune_language_model", model="mine"
     )
@@ -336,7 +288,7 @@ def test_where_and_how_it_is_computed_makes_no_training_stale(tmp_path: Path) ->
 def test_what_is_compared_makes_the_shifts_stale_alone(tmp_path: Path) -> None:
     models = {"tiny_neox": {"checkpoints": ["step256", "step512"]}, "mine": None}
     one, two = (
-        staleness(tmp_path, TUNED, models=models, comparisons=given, figures={"shifts": {}})
+        graph(tmp_path, TUNED, models=models, comparisons=given, figures={"shifts": {}})
         for given in ([], [{"model": "mine", "base": "tiny_neox", "base_checkpoint": "step256"}])
     )
     assert one.signature("collect_shifts") != two.signature("collect_shifts")
@@ -349,12 +301,12 @@ def test_ranks_are_shown_beside_the_model_that_they_were_trained_from() -> None:
     base = {"tiny_neox": {"checkpoints": ["step512"]}}
     given = {"layers": ["input_embeddings"], "datasets": [], "figures": {"ranks": {}}}
     given["estimator_sets"] = {"e": [{"estimator": "mle", "scope": "global", "n_neighbors": 20}]}
-    assert sweep_of(ranks, models=base | {"mine": None}, **given).models
+    assert sweep_of_entry(ranks, models=base | {"mine": None}, **given).models
     for others, held in (
         ({}, r"there is none without training\.rank"),
         (base | {"minilm": None}, "there are tiny_neox, minilm"),
     ):
         with pytest.raises(ConfigError, match=rf"figures\.ranks\.base: .* and {held}; measure"):
-            sweep_of(ranks, models=others | {"mine": None}, **given)
+            sweep_of_entry(ranks, models=others | {"mine": None}, **given)
     chosen = {"figures": {"ranks": {"base": "tiny_neox"}}}
-    assert sweep_of(ranks, models=base | {"minilm": None, "mine": None}, **(given | chosen)).models
+    assert sweep_of_entry(ranks, models=base | {"minilm": None, "mine": None}, **(given | chosen)).models

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from builders.project import CONFIG
 from idsweep.tables.brought import METRIC, REFERENCE, read_metric, read_reference
 
 
@@ -79,7 +80,7 @@ def test_what_is_wrong_about_published_values_is_told(tmp_path: Path, text: str,
 
 
 def test_the_reference_files_of_the_experiments_can_be_read() -> None:
-    folder = Path(__file__).parents[3] / "config/experiments"
+    folder = CONFIG / "experiments"
     files = sorted(folder.glob("*.reference.csv"))
     assert files
     for file in files:

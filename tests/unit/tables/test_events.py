@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from benchmarks import events as benchmark
 from benchmarks.markers import markers
+from builders.project import PROJECT
 from idsweep.statistics import change_points
 from idsweep.tables import events
 from idsweep.tables.events import detect_events
@@ -566,7 +567,7 @@ def test_the_page_s_tables_are_those_that_the_command_prints(tmp_path: Path, cap
         tables = text.partition(MARKERS[0])[2].partition(MARKERS[1])[0]
         return [re.split(r" \| (?=[\d–])", line)[0] for line in tables.splitlines() if line.startswith("|")]
 
-    published = (Path(__file__).parents[3] / "docs/events.md").read_text(encoding="utf-8")
+    published = (PROJECT / "docs/events.md").read_text(encoding="utf-8")
     assert labels(published) == labels(written) and len(labels(written)) > 20
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders.model_folders import save_model
+from builders.trainings import FROM_BASE
 from idsweep.data.corpora import LabelledTexts
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
@@ -42,23 +44,7 @@ MODELS = {
 LONG = 60
 DECODERS = ("gpt2", "gpt_neox")
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-SETTINGS = {
-    "max_length": 24,
-    "identity": "test",
-    "checkpoints": [0, 4],
-    "steps": 4,
-    "batch_size": 8,
-    "gradient_accumulation": 1,
-    "learning_rate": 1e-2,
-    "schedule": "linear",
-    "warmup_steps": 0,
-    "weight_decay": 0.01,
-    "precision": "float32",
-    "gradient_clipping": 1.0,
-    "seed": 0,
-    "device": "cpu",
-    "base_name": "somebody/base",
-}
+SETTINGS = FROM_BASE | {"max_length": 24, "checkpoints": [0, 4], "steps": 4, "weight_decay": 0.01}
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "rank_stabilized": True, "target_modules": None}
 
 
@@ -89,13 +75,9 @@ def decoder_tokenizer_folder(tokenizer_folder, tmp_path_factory) -> Path:
 
 
 def save_base(folder: Path, model_type: str, **settings) -> Path:
-    config = AutoConfig.for_model(
-        model_type, vocab_size=300, eos_token_id=0, pad_token_id=1, **(MODELS[model_type] | settings)
-    )
-    torch.manual_seed(1)
     auto = AutoModelForCausalLM if model_type in DECODERS else AutoModelForMaskedLM
-    auto.from_config(config).save_pretrained(folder)
-    return folder
+    settings = {"vocab_size": 300, "eos_token_id": 0, "pad_token_id": 1} | MODELS[model_type] | settings
+    return save_model(folder, auto, model_type, seed=1, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from builders.model_folders import save_model
 from builders.tiny_models import tiny
+from builders.trainings import SUBJECTS, VERBS, values, weights
 from idsweep.models.checkpoints import load_model
-from idsweep.models.folders import adapter_files, weight_files
+from idsweep.models.folders import adapter_files
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training import fine_tuning, kinds
 from idsweep.training import unfinished as unfinished_trainings
@@ -26,10 +28,8 @@ from idsweep.training.fine_tuning import NOT_PREDICTED, SCHEDULES, fine_tune
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, get_scheduler
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, get_scheduler
 
-SUBJECTS = ("the dog", "the cat", "a bird", "my friend")
-VERBS = ("sees", "likes", "hears", "follows")
 TEXTS = [
     f"{s} {v} {o}" + f", and {o} {v} {s}." * (n % 3) for s in SUBJECTS for v in VERBS for n, o in enumerate(SUBJECTS)
 ]
@@ -71,19 +71,9 @@ def tokenizer_folder(tmp_path_factory) -> Path:
 
 
 def save_base(folder: Path, model_type: str, vocabulary: int, **settings) -> Path:
-    config = AutoConfig.for_model(
-        model_type,
-        vocab_size=vocabulary,
-        bos_token_id=0,
-        eos_token_id=0,
-        pad_token_id=1,
-        **SIZES[model_type],
-        **settings,
-    )
-    torch.manual_seed(0)
     auto = AutoModelForMaskedLM if model_type == "bert" else AutoModelForCausalLM
-    auto.from_config(config).save_pretrained(folder)
-    return folder
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
+    return save_model(folder, auto, model_type, vocab_size=vocabulary, **ends, **SIZES[model_type], **settings)
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +95,6 @@ def tune(bases, tokenizer_folder: Path, folder: Path, base: str = "causal", **ch
 def run(bases, tokenizer_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
     return folder, tune(bases, tokenizer_folder, folder, steps=24, checkpoints=[0, 5, 24])
-
-
-def values(metrics, name: str) -> dict[int, float]:
-    return {row["step"]: row["value"] for row in metrics.to_pylist() if row["metric"] == name}
-
-
-def weights(folder: Path) -> bytes:
-    """The bytes of a checkpoint's weights, or of an adapter's."""
-    adapter = folder / "adapter_model.safetensors"
-    return b"".join(path.read_bytes() for path in ([adapter] if adapter.exists() else weight_files(folder)))
 
 
 def summed_loss(model, row: list[int]) -> torch.Tensor:

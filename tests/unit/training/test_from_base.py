@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import runpy
@@ -13,12 +12,16 @@ import pyarrow as pa
 import pytest
 import torch
 import yaml
-from idsweep.config.load import ConfigError, load
+from builders import sweeps
+from builders.model_folders import save_model
+from builders.project import PROJECT
+from builders.sweeps import GROKKING, graph_of, sweep_of_entry
+from builders.trainings import FROM_BASE
+from idsweep.config.load import ConfigError
 from idsweep.data.corpora import LabelledTexts
 from idsweep.models.checkpoint_disk import room_for
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
-from idsweep.sweep.expand import expand
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
 from idsweep.training.fine_tuned_classifier import fine_tune_classifier, new_classifier
@@ -26,12 +29,9 @@ from idsweep.training.fine_tuned_language_model import fine_tune_language_model
 from idsweep.training.fine_tuning import BASE_OPTIONS
 from idsweep.training.lora_embedding import train_lora_embedding
 from idsweep.training.tokenizer import train_tokenizer
-from idsweep.workflow.job_graph import JobGraph
-from idsweep.workflow.signature import Digests
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
-PROJECT = Path(__file__).parents[3]
 READ = {"dataset": "film_reviews", "validation": "lee_news", "max_length": 64, "steps": 20}
 ENTRIES: dict[str, dict[str, Any]] = {
     "fine_tune_language_model": {"train": "fine_tuned_language_model", "kind": "causal", "training": READ},
@@ -41,14 +41,6 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "kind": "encoder",
         "training": READ | {"dataset": "labelled:train", "validation": "labelled:test"},
     },
-}
-LABELLED = {
-    "loader": "text",
-    "package": "gensim",
-    "file": "test/test_data/pang_lee_polarity.cor",
-    "encoding": "latin-1",
-    "label_pattern": "^__label__(\\w+)",
-    "own_splits": {"train": 0.5, "test": 0.5},
 }
 BASE: dict[str, Any] = {
     "hub": "a/b",
@@ -65,9 +57,7 @@ BASE: dict[str, Any] = {
 
 def sweep_of(entry: dict[str, Any], base: dict[str, Any], **others: Any) -> Sweep:
     whole = {"base": "theirs", "checkpoints": "step{0,20}"} | entry
-    catalog = {"models": {"mine": whole, "theirs": base, **others}, "datasets": {"labelled": LABELLED}}
-    given = {"sweep": "s", "models": {"mine": None}, "datasets": ["lee_news"], "layers": [-1], "catalog": catalog}
-    return expand(load(copy.deepcopy(given | {"tokens": {"max_length": 64}}), PROJECT / "config"))
+    return sweep_of_entry(whole, {"theirs": base, **others})
 
 
 def model_of(entry: dict[str, Any], base: dict[str, Any]) -> Model:
@@ -77,7 +67,7 @@ def model_of(entry: dict[str, Any], base: dict[str, Any]) -> Model:
 @pytest.mark.parametrize("rule", ENTRIES)
 def test_a_training_is_told_how_its_base_and_tokenizer_are_loaded(rule: str, tmp_path: Path) -> None:
     sweep = sweep_of(ENTRIES[rule], BASE)
-    settings = JobGraph(sweep, Digests(tmp_path / "d.json")).settings(rule, model="mine")
+    settings = graph_of(sweep, tmp_path).settings(rule, model="mine")
     assert settings["base"]["source"] == {"hub": "a/b", "revision": "abc"}
     loading = {key: settings["base"][key] for key in BASE_OPTIONS}
     assert loading == {"layers": 6, "attention": "eager", "prefix": "inner", "trust_remote_code": True}
@@ -103,7 +93,7 @@ def test_a_fetched_base_whose_fine_tuning_failed_keeps_no_other_waiting(
     with room_for(weights, 1.0, 2.0):
         weights.mkdir(parents=True)  # without a model
     sweep = sweep_of(ENTRIES[rule], BASE)
-    staleness = JobGraph(sweep, Digests(tmp_path / "d.json"))
+    staleness = graph_of(sweep, tmp_path)
     files = {key: str(corpus.file) for key, corpus in sweep.training_corpora(sweep.models["mine"].entry).items()}
     given = {"weights": str(weights), "tokenizer": str(tokenizer_folder), "device": "cpu"}
     snakemake = Named(
@@ -131,13 +121,7 @@ def test_what_was_trained_is_measured_as_its_base_and_whole_checkpoints_have_no_
         assert model_of(adapter, BASE).loading("auto") == shared | {"kind": entry["kind"], "prefix": "inner"}
 
 
-GROKKING = {
-    "train": "grokking",
-    "kind": "causal",
-    "architecture": {"model_type": "gpt2", "num_hidden_layers": 2, "max_position_embeddings": 64},
-    "training": {"dataset": "addition_mod_197", "fraction": 0.5, "steps": 20},
-    "checkpoints": "step{20}",
-}
+ADDITION = GROKKING | {"training": GROKKING["training"] | {"dataset": "addition_mod_197"}}
 TUNED, MASKED = ENTRIES["fine_tune_language_model"], ENTRIES["fine_tune_language_model"] | {"kind": "masked"}
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "an encoder-decoder": (
@@ -151,7 +135,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         ".kind: 'masked' needs another head than that of theirs; expected 'causal', or another `base`",
     ),
     "a masked model to be causal": (TUNED, BASE | {"kind": "masked"}, ".kind: 'causal' needs another head than that of theirs"),
-    "a model of equations": (TUNED, GROKKING, ".base: 'theirs' knows the words of equations alone; name a model of texts"),
+    "a model of equations": (TUNED, ADDITION, ".base: 'theirs' knows the words of equations alone; name a model of texts"),
     "attention in 16 bits": (
         TUNED,
         BASE | {"attention": "flash_attention_2"},
@@ -193,10 +177,10 @@ def test_an_adapter_s_base_may_be_what_trainings_cannot_start_from() -> None:
 def test_the_trainings_of_the_documentation_can_be_run() -> None:
     text = (PROJECT / "docs" / "training.md").read_text(encoding="utf-8")
     (written,) = (block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "base:" in block)
-    sweep = expand(load(yaml.safe_load(written), PROJECT / "config"))
+    sweep = sweeps.sweep_of(yaml.safe_load(written))
     assert {model.made_by for model in sweep.models.values()} == set(ENTRIES)
     vectors = yaml.safe_load(written) | {"models": {"word2vec_news": None}, "datasets": [], "figures": {}}
-    (model,) = expand(load(vectors | {"layers": "all"}, PROJECT / "config")).models.values()
+    (model,) = sweeps.sweep_of(vectors | {"layers": "all"}).models.values()
     assert model.made_by == "train_word_vectors"
 
 
@@ -207,23 +191,7 @@ TEXTS = [
     for other in ("cats", "a dog")
 ]
 MOODS = LabelledTexts(TEXTS, ["glad", "sad"] * 6)
-SETTINGS: dict[str, Any] = {
-    "max_length": 16,
-    "identity": "test",
-    "checkpoints": [0, 2],
-    "steps": 2,
-    "batch_size": 6,
-    "gradient_accumulation": 1,
-    "learning_rate": 1e-2,
-    "schedule": "linear",
-    "warmup_steps": 0,
-    "weight_decay": 0.0,
-    "precision": "float32",
-    "gradient_clipping": 1.0,
-    "seed": 0,
-    "device": "cpu",
-    "base_name": "somebody/base",
-}
+SETTINGS = FROM_BASE | {"max_length": 16, "checkpoints": [0, 2], "steps": 2, "batch_size": 6}
 OWN_CODE = """
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel, GPT2Model
 
@@ -259,11 +227,8 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A GPT-2 whose config names code of its own."""
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    torch.manual_seed(0)
     shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "eos_token_id": 0, "bos_token_id": 0}
-    folder = tmp_path / "base"
-    AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", vocab_size=280, **shape)).save_pretrained(folder)
-    return folder
+    return save_model(tmp_path / "base", AutoModelForCausalLM, "gpt2", vocab_size=280, **shape)
 
 
 def with_own_code(folder: Path) -> Path:

@@ -15,12 +15,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import warm
+from builders.trainings import values, weights
 from idsweep.data.corpora import Corpus
 from idsweep.data.equations import equations, split, texts, token_ids, vocabulary
 from idsweep.data.tokens import sample_tokens
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.models.checkpoints import load_model
-from idsweep.models.folders import read_architecture, weight_files
+from idsweep.models.folders import read_architecture
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training import grokking
 from idsweep.training.architecture import model_config
@@ -77,14 +79,6 @@ def train(tokenizer_folder: Path, folder: Path, **changes):
 def run(tokenizer_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
     return folder, train(tokenizer_folder, folder)
-
-
-def weights(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in weight_files(folder))
-
-
-def values(metrics, name: str) -> dict[int, float]:
-    return {row["step"]: row["value"] for row in metrics.to_pylist() if row["metric"] == name}
 
 
 # The tokenizer
@@ -394,7 +388,7 @@ def assert_goes_on(run, resumed_at: int, tokenizer_folder: Path, folder: Path, c
 
 def test_a_killed_training_ends_with_the_same_weights(run, tokenizer_folder, tmp_path, caplog):
     process = subprocess.run(
-        [sys.executable, "-c", KILLED, json.dumps(SETTINGS), str(tokenizer_folder), str(tmp_path / "run")],
+        [warm.python(), "-c", KILLED, json.dumps(SETTINGS), str(tokenizer_folder), str(tmp_path / "run")],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

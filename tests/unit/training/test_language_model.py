@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders.trainings import SENTENCES, values, weights
 from idsweep.data.corpora import Corpus
 from idsweep.data.tokens import sample_tokens
 from idsweep.extraction.forward import extract_hidden_states
-from idsweep.models.checkpoints import load_model, read_architecture, weight_files
+from idsweep.models.checkpoints import load_model, read_architecture
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.language_model import MaskedTokens, batches, next_tokens, schedule, train_language_model
 from idsweep.training.metrics import METRICS
@@ -27,9 +28,6 @@ from idsweep.training.tokenizer import END_OF_TEXT, MASK, PADDING, train_tokeniz
 from idsweep.training.unfinished import Unfinished
 from safetensors.torch import load_file
 
-SUBJECTS = ("the dog", "the cat", "a bird", "my friend")
-VERBS = ("sees", "likes", "hears", "follows")
-TEXTS = [f"{s} {v} {o}, and {o} {v} {s}." for s in SUBJECTS for v in VERBS for o in SUBJECTS]
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 32}
 ARCHITECTURE = SHAPE | {"model_type": "gpt_neox", "intermediate_size": 32, "hidden_dropout": 0.1}
 BERT = SHAPE | {"model_type": "bert", "intermediate_size": 32}
@@ -57,27 +55,22 @@ MASKED_FAMILIES = {
 }
 
 
-def weights(folder: Path) -> bytes:
-    """The bytes of a checkpoint's weights."""
-    return b"".join(path.read_bytes() for path in weight_files(folder))
-
-
 @pytest.fixture(scope="module")
 def tokenizer_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizer")
-    train_tokenizer(TEXTS, folder, vocabulary_size=300)
+    train_tokenizer(SENTENCES, folder, vocabulary_size=300)
     return folder
 
 
 @pytest.fixture(scope="module")
 def masking_tokenizer_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("masking_tokenizer")
-    train_tokenizer(TEXTS, folder, vocabulary_size=302, mask=True)
+    train_tokenizer(SENTENCES, folder, vocabulary_size=302, mask=True)
     return folder
 
 
 def train(tokenizer_folder: Path, folder: Path, **changes):
-    return train_language_model(TEXTS[:48], TEXTS[48:], tokenizer_folder, folder, **(SETTINGS | changes))
+    return train_language_model(SENTENCES[:48], SENTENCES[48:], tokenizer_folder, folder, **(SETTINGS | changes))
 
 
 @pytest.fixture(scope="module")
@@ -93,18 +86,14 @@ def blocks_of(texts: list[str], folder: Path, length: int = 16) -> torch.Tensor:
     return torch.tensor(stream[: len(stream) // length * length]).reshape(-1, length)
 
 
-def values(metrics, name: str) -> dict[int, float]:
-    return {row["step"]: row["value"] for row in metrics.to_pylist() if row["metric"] == name}
-
-
 def test_a_tokenizer_gives_back_every_text_and_is_the_same_each_time(tokenizer_folder, tmp_path):
     tokenizer = load_tokenizer(tokenizer_folder)
     assert 257 < len(tokenizer) <= 300
     assert tokenizer.eos_token == tokenizer.pad_token == END_OF_TEXT
-    for text in (*TEXTS[:5], "unseen: Zürich \u4e16\u754c\n\t!"):
+    for text in (*SENTENCES[:5], "unseen: Zürich \u4e16\u754c\n\t!"):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
-    assert len(tokenizer(TEXTS[0])["input_ids"]) < len(TEXTS[0]) / 2
-    train_tokenizer(TEXTS, tmp_path, vocabulary_size=300)
+    assert len(tokenizer(SENTENCES[0])["input_ids"]) < len(SENTENCES[0]) / 2
+    train_tokenizer(SENTENCES, tmp_path, vocabulary_size=300)
     for path in tokenizer_folder.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
@@ -117,14 +106,14 @@ def test_a_tokenizer_for_masked_models_masks_and_pads_with_tokens_of_their_own(
     assert sorted(tokenizer.all_special_ids) == [0, 1, 2]
     plain = load_tokenizer(tokenizer_folder)
     assert plain.mask_token is None
-    assert tokenizer.tokenize(TEXTS[7]) == plain.tokenize(TEXTS[7])
+    assert tokenizer.tokenize(SENTENCES[7]) == plain.tokenize(SENTENCES[7])
 
 
 def test_a_tokenizer_needs_room_and_text(tmp_path):
     with pytest.raises(ValueError, match="256 is too small; the bytes and special tokens alone need 257"):
-        train_tokenizer(TEXTS, tmp_path, vocabulary_size=256)
+        train_tokenizer(SENTENCES, tmp_path, vocabulary_size=256)
     with pytest.raises(ValueError, match="258 is too small; the bytes and special tokens alone need 259"):
-        train_tokenizer(TEXTS, tmp_path, vocabulary_size=258, mask=True)
+        train_tokenizer(SENTENCES, tmp_path, vocabulary_size=258, mask=True)
     with pytest.raises(ValueError, match="no text"):
         train_tokenizer(["", ""], tmp_path, vocabulary_size=300)
 
@@ -132,7 +121,7 @@ def test_a_tokenizer_needs_room_and_text(tmp_path):
 def test_exactly_the_asked_steps_are_saved_each_a_whole_model(run, tokenizer_folder):
     folder, _ = run
     assert sorted(path.name for path in folder.iterdir()) == ["step0", "step1", "step20"]
-    text = TEXTS[3]
+    text = SENTENCES[3]
     for step in folder.iterdir():
         assert read_architecture(step)[:2] == (2, 16)
         assert not list(step.glob("*.bin")) and not list(step.glob("optimizer*"))
@@ -157,7 +146,7 @@ def test_metrics_are_evaluated_at_checkpoints_and_fall(run):
 
 def test_the_validation_loss_is_that_of_the_saved_model(run, tokenizer_folder):
     folder, metrics = run
-    blocks = blocks_of(TEXTS[48:], tokenizer_folder)
+    blocks = blocks_of(SENTENCES[48:], tokenizer_folder)
     with torch.no_grad():
         scores = load_model(folder / "step20", kind="causal")(blocks).logits.log_softmax(-1)
     expected = -scores[:, :-1].gather(2, blocks[:, 1:, None]).mean().item()
@@ -165,7 +154,7 @@ def test_the_validation_loss_is_that_of_the_saved_model(run, tokenizer_folder):
 
 
 def test_the_first_updates_are_those_of_adamw_on_clipped_gradients(tokenizer_folder, tmp_path):
-    blocks = blocks_of(TEXTS[:48], tokenizer_folder)
+    blocks = blocks_of(SENTENCES[:48], tokenizer_folder)
     steps, rate, decay = 3, 0.05, 0.1
     train(
         tokenizer_folder,
@@ -254,7 +243,7 @@ def test_masked_losses_are_those_of_the_saved_model_at_one_draw_of_masks(masking
     assert loss[60] < 0.8 * loss[0]
 
     model = load_model(tmp_path / "run" / "step60", kind="masked")
-    blocks = blocks_of(TEXTS[48:], masking_tokenizer_folder)
+    blocks = blocks_of(SENTENCES[48:], masking_tokenizer_folder)
     rng, means = np.random.default_rng(0), []
     for _ in range(40):
         chosen = (rng.random(blocks.shape) < 0.15) & (blocks.numpy() != 0)
@@ -302,7 +291,7 @@ def test_a_family_is_trained_saved_and_measured(model_type, tokenizer_folder, ma
     ends = [model.get_input_embeddings().weight[tokenizer.eos_token_id] for model in models]
     assert not torch.equal(*ends)
 
-    corpus = Corpus(np.arange(8), TEXTS[:8], None)
+    corpus = Corpus(np.arange(8), SENTENCES[:8], None)
     sampled = sample_tokens(corpus, tokenizer, number=40, max_length=16, seed=0)
     found: dict[int, list[np.ndarray]] = {}
     losses = extract_hidden_states(
@@ -366,7 +355,13 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been_killed(
             return (unfinished / "checkpoints/step40").exists()
         return state_file.exists() and torch.load(state_file, weights_only=True)["step"] >= 1
 
-    arguments = [TEXTS[:48], TEXTS[48:], str(tokenizer), str(tmp_path / "killed" / "run"), torch.get_num_threads()]
+    arguments = [
+        SENTENCES[:48],
+        SENTENCES[48:],
+        str(tokenizer),
+        str(tmp_path / "killed" / "run"),
+        torch.get_num_threads(),
+    ]
     kill_in_training([*arguments, 60.0 if masking is None else 0.2, SETTINGS | changes], is_time)
     state = torch.load(state_file, weights_only=True)
     assert (20 if masking is None else 1) <= state["step"] < 120
@@ -435,7 +430,7 @@ def test_what_cannot_be_trained_is_told_before(tokenizer_folder, tmp_path, chang
 
 def test_too_little_text_is_told(tokenizer_folder, tmp_path):
     with pytest.raises(ValueError, match=r"validation texts have .* too few for one block of 16"):
-        train_language_model(TEXTS, ["a"], tokenizer_folder, tmp_path, **SETTINGS)
+        train_language_model(SENTENCES, ["a"], tokenizer_folder, tmp_path, **SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders.model_folders import save_model
+from builders.trainings import FROM_BASE, SENTENCES, values
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training import kinds, lora_embedding
@@ -16,43 +18,22 @@ from idsweep.training.language_model import train_language_model
 from idsweep.training.lora_embedding import train_lora_embedding
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import train_tokenizer
-from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM
 
-SUBJECTS = ("the dog", "the cat", "a bird", "my friend")
-VERBS = ("sees", "likes", "hears", "follows")
-TEXTS = [f"{s} {v} {o}, and {o} {v} {s}." for s in SUBJECTS for v in VERBS for o in SUBJECTS]
-TRAIN, VALIDATION = TEXTS[:52], TEXTS[52:]
+TRAIN, VALIDATION = SENTENCES[:52], SENTENCES[52:]
 WIDTH = 16
 ARCHITECTURES = {
     "tied": {"model_type": "gpt2", "n_embd": WIDTH, "n_layer": 2, "n_head": 2, "n_positions": 32},
     "untied": {"model_type": "gpt_neox", "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2}
     | {"intermediate_size": 32, "max_position_embeddings": 32},
 }
-SETTINGS = {
-    "kind": "causal",
-    "rank": 3,
-    "max_length": 24,
-    "identity": "test",
-    "checkpoints": [0, 10],
-    "steps": 10,
-    "batch_size": 8,
-    "gradient_accumulation": 1,
-    "learning_rate": 1e-2,
-    "schedule": "linear",
-    "warmup_steps": 0,
-    "weight_decay": 0.0,
-    "precision": "float32",
-    "gradient_clipping": 1.0,
-    "seed": 0,
-    "device": "cpu",
-    "base_name": "somebody/base",
-}
+SETTINGS = FROM_BASE | {"kind": "causal", "rank": 3, "max_length": 24, "checkpoints": [0, 10], "steps": 10}
 
 
 @pytest.fixture(scope="module")
 def tokenizer_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizer")
-    train_tokenizer(TEXTS, folder, vocabulary_size=300, mask=True)
+    train_tokenizer(SENTENCES, folder, vocabulary_size=300, mask=True)
     return folder
 
 
@@ -77,20 +58,13 @@ def bases(tokenizer_folder, tmp_path_factory) -> dict[str, Path]:
             checkpoints=[40],
             identity="base",
         )
-    config = AutoConfig.for_model(
-        "bert", vocab_size=300, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
-    )
-    torch.manual_seed(0)
-    AutoModelForMaskedLM.from_config(config).save_pretrained(root / "bert")
+    shape = {"hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    save_model(root / "bert", AutoModelForMaskedLM, "bert", vocab_size=300, **shape)
     return {"bert": root / "bert"} | {name: root / name / "step40" for name in ARCHITECTURES}
 
 
 def train(bases, tokenizer_folder: Path, folder: Path, base: str = "untied", **changes):
     return train_lora_embedding(TRAIN, VALIDATION, bases[base], tokenizer_folder, folder, **SETTINGS | changes)
-
-
-def values(metrics, name: str) -> dict[int, float]:
-    return {row["step"]: row["value"] for row in metrics.to_pylist() if row["metric"] == name}
 
 
 def input_embedding(folder: Path, kind: str = "causal") -> torch.Tensor:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from builders.project import PROJECT
 from idsweep.data.loaders import registry as loaders
 from idsweep.training import kinds
 from idsweep.workflow import signature
 
-PROJECT = Path(__file__).parents[3]
 LIBRARY = PROJECT / "workflow_scripts/idsweep"
 # import name -> the pinned package that brings it
 DISTRIBUTIONS = {

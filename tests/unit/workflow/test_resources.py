@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-
-RULES = Path(__file__).parents[3] / "rules"
+from builders.project import RULES
 
 
 def rules() -> list[tuple[str, str]]:

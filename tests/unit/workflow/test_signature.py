@@ -7,11 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from builders.project import SCRIPTS
 from idsweep.training import kinds
 from idsweep.workflow import signature
 from idsweep.workflow.signature import Digests, code_of, digest
-
-SCRIPTS = Path(__file__).parents[3] / "workflow_scripts"
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def code(library: Path, *modules: str) -> dict:
-    for cached in (code_of, signature._imports, signature._tree, signature._source_hash, signature._content):
+    for cached in (code_of, signature._imports, signature._read, signature._source_hash, signature._content):
         cached.cache_clear()
     return code_of(library.parent / "script.py", modules)
 

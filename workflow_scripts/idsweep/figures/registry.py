@@ -10,6 +10,7 @@ import ast
 import importlib
 import pkgutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,7 @@ NEEDS: dict[str, Any] = {
 
 def names() -> list[str]:
     """The names of all figures, sorted: the public modules beside this one but the foundations."""
-    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return sorted(name for name in found if not name.startswith("_") and name != "registry")
+    return list(_names())
 
 
 def get(name: str) -> Callable[..., Any]:
@@ -83,6 +83,12 @@ def needs(name: str) -> dict[str, Any]:
     return NEEDS | own
 
 
+@cache
+def _names() -> tuple[str, ...]:
+    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return tuple(sorted(name for name in found if not name.startswith("_") and name != "registry"))
+
+
 def _require(name: str) -> None:
     if name not in names():
         raise ValueError(f"There is no figure {name!r}; the figures are {', '.join(names())}.")
@@ -93,6 +99,7 @@ def _signature(name: str) -> ast.arguments:
     return _draw(name).args
 
 
+@cache
 def _module(name: str) -> ast.Module:
     return ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
 

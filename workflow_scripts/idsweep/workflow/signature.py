@@ -17,10 +17,11 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 LIBRARY = Path(__file__).parents[1]
 SCRIPTS = LIBRARY.parent
@@ -102,17 +103,7 @@ def _closure(script: Path, modules: tuple[str, ...]) -> tuple[list[str], set[str
 @cache
 def _imports(path: Path) -> tuple[str, ...]:
     """Everything a file imports, at any depth of its syntax tree; library modules by their full names."""
-    found = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            submodules = [name for name in names if node.module.startswith(LIBRARY.name) and _is_module(name)]
-            found += submodules
-            if len(submodules) < len(names):
-                found.append(node.module)
-    return tuple(found)
+    return _read(path).imports
 
 
 def _module_path(name: str) -> Path:
@@ -129,9 +120,39 @@ def _module_file(name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+class _Source(NamedTuple):
+    """A file of code, read once.
+
+    text: without comments, docstrings and imports of the library; names that those bind are numbered `bound_0_`,
+    `bound_1_` … bound: module of the library, and what is imported of it; None for the module itself. imports: as
+    `_imports` says.
+    """
+
+    text: str
+    bound: list[tuple[str, str | None]]
+    imports: tuple[str, ...]
+
+
+BOUND = re.compile(r"\bbound_(\d+)_\b")
+
+
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+def _read(path: Path) -> _Source:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    nodes = list(ast.walk(tree))
+    bound = {local: (module, name) for local, module, name in _library_imports(nodes)}
+    numbers = {local: f"bound_{number}_" for number, local in enumerate(bound)}
+    imports = _names_of_imports(nodes)
+    for node in nodes:
+        for part in ("body", "orelse", "finalbody"):
+            if isinstance(statements := getattr(node, part, None), list):
+                kept = [one for one in statements if not any(idle(one) for idle in IDLE)]
+                setattr(node, part, kept or ([ast.Pass()] if statements else []))
+        if isinstance(node, ast.Name):
+            node.id = numbers.get(node.id, node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _names_module(node.value):
+            node.value = "module"  # loaded by name: the job that loads it names it, see `code_of`
+    return _Source(ast.unparse(tree), list(bound.values()), imports)
 
 
 @cache
@@ -155,26 +176,28 @@ def _placeless(path: Path, stands_for: Callable[[str], str]) -> str:
 
     stands_for: full name of a module of the library -> what is written for it.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    bound = {
-        local: stands_for(module) if name is None else f"{stands_for(module)}.{name}"
-        for local, module, name in _library_imports(tree)
-    }
-    for node in ast.walk(tree):
-        for part in ("body", "orelse", "finalbody"):
-            if isinstance(statements := getattr(node, part, None), list):
-                kept = [one for one in statements if not any(idle(one) for idle in IDLE)]
-                setattr(node, part, kept or ([ast.Pass()] if statements else []))
-        if isinstance(node, ast.Name) and node.id in bound:
-            node.id = bound[node.id]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _names_module(node.value):
-            node.value = "module"  # loaded by name: the job that loads it names it, see `code_of`
-    return ast.unparse(tree)
+    source = _read(path)
+    said = [stands_for(module) if name is None else f"{stands_for(module)}.{name}" for module, name in source.bound]
+    return BOUND.sub(lambda number: said[int(number[1])], source.text)
 
 
-def _library_imports(tree: ast.Module) -> Iterator[tuple[str, str, str | None]]:
+def _names_of_imports(nodes: Iterable[ast.AST]) -> tuple[str, ...]:
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            submodules = [name for name in names if node.module.startswith(LIBRARY.name) and _is_module(name)]
+            found += submodules
+            if len(submodules) < len(names):
+                found.append(node.module)
+    return tuple(found)
+
+
+def _library_imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str, str | None]]:
     """Local name, module of the library, and what is imported of it; None for the module itself."""
-    for node in filter(_is_library_import, ast.walk(tree)):
+    for node in filter(_is_library_import, nodes):
         for alias in node.names:
             whole = f"{node.module}.{alias.name}"
             local = alias.asname or alias.name

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +80,13 @@ class Loader:
 
 def names() -> list[str]:
     """The names of all loaders, sorted: the modules beside this one."""
-    return sorted(one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)]) if one.name != "registry")
+    return list(_names())
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return tuple(sorted(name for name in found if name != "registry"))
 
 
 def get(name: str) -> Loader:
