@@ -225,7 +225,7 @@ def _check_size(given: Any) -> None:
         if len(at) > DEEPEST or seen > MOST_ITEMS:
             raise ConfigError(
                 [
-                    f"{key_path(at[:3])}: it holds itself or far too much (aliases &name, *name?); write out what is meant"
+                    f"{key_path(at[:3])}: it contains itself or too much, by aliases (&name, *name); write out what is meant"
                 ]
             )
         waiting += [((*at, key), item) for key, item in _inside(value)]
@@ -257,9 +257,9 @@ def _not_plain(value: Any, at: list[Any]) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                yield f"{key_path(at)}: the key {key!r} is no text; put it in quotes"
+                yield f"{key_path(at)}: the key {key!r} is not text; put it in quotes"
             elif wrong := _no_character(key):
-                yield f"{key_path(at)}: the key {_short(key)} has the character {wrong!r}, which no file holds; remove it"
+                yield f"{key_path(at)}: the key {_short(key)} has the character {wrong!r}, which no file can hold; remove it"
             yield from _not_plain(item, [*at, key])
     elif isinstance(value, list):
         for i, item in enumerate(value):
@@ -267,7 +267,7 @@ def _not_plain(value: Any, at: list[Any]) -> Iterator[str]:
     elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not isfinite(value)):
         yield f"{key_path(at)}: {_short(value)} is not allowed; expected a number or text (put it in quotes if it is text)"
     elif isinstance(value, str) and (wrong := _no_character(value)):
-        yield f"{key_path(at)}: {_short(value)} has the character {wrong!r}, which no file holds; remove it"
+        yield f"{key_path(at)}: {_short(value)} has the character {wrong!r}, which no file can hold; remove it"
     elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
         yield f"{key_path(at)}: {_short(value)} is out of range; whole numbers must be below 2^63"
 
@@ -457,7 +457,7 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
             if (needed := estimator.neighbors_needed(used)) > k:
                 where = [*at, "n_neighbors"] if "n_neighbors" in used else at
                 complaints.append(
-                    f"{key_path(where)}: {needed} neighbours are asked for, but neighbors.number "
+                    f"{key_path(where)}: {needed} neighbours are needed, but neighbors.number "
                     f"stores {k}; lower it or raise neighbors.number"
                 )
             if (label(item), item["scope"]) in seen:

@@ -140,8 +140,8 @@ def _of_base(
         if len(found) != 1:
             held = f"there are {', '.join(map(repr, found))}" if len(found) else "there is none without a rank"
             raise ValueError(
-                f"base: whose {EMBEDDINGS} the ranks are compared with is not clear: of models with the global estimate "
-                f"{estimate!r}, {held}. Measure one, or choose one by the option base."
+                f"base: it is not clear which model's {EMBEDDINGS} to compare the ranks with: with the global estimate "
+                f"{estimate!r}, {held}. Measure one, or choose one with the option base."
             )
         rows = rows[rows["group"] == found[0]]
     return at_last_checkpoint(rows)

@@ -215,8 +215,8 @@ def _points(compared: pd.DataFrame, of_cloud: pd.DataFrame) -> pd.DataFrame:
             if values.empty:
                 raise ValueError(
                     f"The compared table has no estimates of model {model!r}, checkpoint {checkpoint!r}, on dataset "
-                    f"{first['dataset']!r} at layer {first['layer']}, though the shifts table has. Make both tables "
-                    "of the same estimates."
+                    f"{first['dataset']!r} at layer {first['layer']}, though the shifts table has them. Make both tables "
+                    "from the same estimates."
                 )
             parts.append(pd.DataFrame({"side": side, "value": values.to_numpy(dtype=float)}))
     return pd.concat(parts, ignore_index=True)

@@ -26,15 +26,17 @@ def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Ite
         if not model.reads_text:
             continue
         if model.source != "train":
-            yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out one of them"
+            yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out the dataset or the model"
         elif HELD_OUT in asked and not model.training.share and not model.training.from_base:
             yield f"datasets: {HELD_OUT}: {model.name} is trained on all of its dataset; measure {TRAINED_ON} alone"
         elif model.tokenizer.owner != model.entry:
             texts = model.entry["training"]["dataset"]
-            mend = f"name what it was trained on, {texts}" if model.start else "give it one of its own"
+            mend = (
+                f"measure it on {texts}, which it was trained on" if model.start else "give it a tokenizer of its own"
+            )
             yield (
-                f"datasets: {asked[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, and with "
-                f"it other texts; {mend}"
+                f"datasets: {asked[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, which "
+                f"was trained on other texts; {mend}"
             )
 
 
@@ -68,7 +70,7 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_equations(sweep)
     if not readers and (wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]):
         others = ", ".join(name for name in registry.names() if not registry.needs(name)["texts"])
-        yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; expected `figures: {{}}`, or of {others}"
+        yield f"figures: {', '.join(wrong)} show layers, but this sweep measures none; set `figures: {{}}`, or choose from {others}"
     else:
         yield from figure_checks.complaints(sweep)
 
@@ -91,7 +93,7 @@ def _check_names(sweep: Sweep) -> Iterator[str]:
                 yield f"{at}: {name[:40]}… is too long for a file, {len(name)} characters; expected at most {LONGEST_NAME}"
             if (other := held.setdefault(name.lower(), name)) != name:
                 yield (
-                    f"{at}: {other!r} and {name!r} differ in case alone, which not all file systems tell apart; rename one"
+                    f"{at}: {other!r} and {name!r} differ only in upper and lower case, which some file systems do not tell apart; rename one"
                 )
 
 
@@ -114,8 +116,8 @@ def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
         for which in wanted:
             if model.kind == "static" and which in NO_WORDS:
                 yield (
-                    f"points.tokens: {which!r} is nothing of {model.name}, whose static vectors are of whole words; choose "
-                    "another selection, or measure them in a sweep of their own"
+                    f"points.tokens: {which!r} selects nothing from {model.name}, whose static vectors stand for whole "
+                    "words; choose another selection, or measure static vectors in a sweep of their own"
                 )
     models = [model for model in sweep.models.values() if model.kind != "static"]
     measured = {"tokens": any(m.reads_text for m in models), "vocabulary": any(m.matrices for m in models)}
@@ -127,11 +129,14 @@ def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
     matrices = any(model.matrices for model in sweep.models.values())
     if counting and matrices and sweep.config["vocabulary"]["counted_in"] is None:
         yield (
-            f"points.tokens: {counting[0]!r} needs to know how often the entries of vocabularies come in texts; name a "
-            "dataset in vocabulary.counted_in"
+            f"points.tokens: {counting[0]!r} needs the number of times that each entry of a vocabulary occurs in texts; name "
+            "the dataset to count in with vocabulary.counted_in"
         )
     if counting and sweep.config["tokens"]["select"] == "mean" and any(m.reads_text for m in sweep.models.values()):
-        yield f"points.tokens: {counting[0]!r} fits no means over sequences, which are no tokens; choose another selection"
+        yield (
+            f"points.tokens: {counting[0]!r} selects tokens, but with `tokens: {{select: mean}}` each point is the mean over a "
+            "sequence; choose another selection"
+        )
 
 
 def _check_trainings(sweep: Sweep) -> Iterator[str]:
@@ -151,7 +156,7 @@ def _check_trainings(sweep: Sweep) -> Iterator[str]:
                 f"dataset with the loader {wanted}"
             )
         elif wanted is None and own is not None:
-            yield f"{at}.training.dataset: {loader} are trained on with `train: {own}`, or give a dataset of texts"
+            yield f"{at}.training.dataset: {trained_on.name} has the loader {loader}; train on it with `train: {own}`, or name a dataset of texts"
         elif (share := model.training.share.get("trained_fraction")) is not None:
             varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
             number = _number(*(trained_on.entry.get(key) for key in EQUATION_KEYS))
@@ -170,9 +175,15 @@ def _wrong_share(training: Mapping[str, Any], key: str, number: int) -> Iterator
     fraction, batch = training[key], training.get("batch_size", 1)
     trained = round(fraction * number)
     if not 0 < trained < number:
-        yield key, f"{fraction} of {number} equations leaves one side empty; give each side one at least"
+        yield (
+            key,
+            f"{fraction} of {number} equations leaves one side empty; choose a fraction that gives each side at least one",
+        )
     elif batch > trained:
-        yield "batch_size", f"{batch}, but a fraction of {fraction} trains on {trained} of {number} equations only"
+        yield (
+            "batch_size",
+            f"{batch} is too large: a fraction of {fraction} trains on {trained} of {number} equations; lower it",
+        )
 
 
 def _check_equations(sweep: Sweep) -> Iterator[str]:
@@ -197,9 +208,9 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
         if model.reads_text
     ]
     if tokens["select"] == "mean" and sweep.config["extraction"]["masked"]:
-        yield "tokens.select: the mean over a sequence has no token that could be masked; set extraction.masked to false"
+        yield "tokens.select: a mean over a sequence has no token to mask; set extraction.masked to false, or choose another selection"
     if tokens["select"] != "classes" and "classes" in tokens:
-        yield "tokens.classes: it holds for `select: classes`; remove this key, or select by classes"
+        yield "tokens.classes: this key is only for `select: classes`; remove it, or set `select: classes`"
     if tokens["select"] == "classes":
         if not tokens.get("classes"):
             yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"
@@ -209,10 +220,10 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
             for wanted in tokens.get("classes", ()):
                 if not _means(wanted, equations.CLASSES):
                     held = dict.fromkeys(equations.CLASSES)
-                    yield f"tokens.classes: {wanted!r} is no class of equations; {choose(wanted, held)}"
+                    yield f"tokens.classes: {wanted!r} is not a class of equations; {choose(wanted, held)}"
     if tokens["sequences"] is None:
         for name in (name for name, corpus in read if corpus.entry.get("streaming")):
-            yield f"tokens.sequences: a number is needed, since {name} is streamed and has no known end"
+            yield f"tokens.sequences: a number is needed, because {name} is streamed and its length is not known"
 
 
 def _means(wanted: str, classes: Iterable[str]) -> bool:

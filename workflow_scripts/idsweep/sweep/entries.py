@@ -70,7 +70,7 @@ def _same_names(every_run: Iterable[Run]) -> Iterator[str]:
         other = named.setdefault(safe(run.name), run)
         if other is not run:
             values = [", ".join(f"{key} {value!r}" for key, value in one.varied.items()) for one in (other, run)]
-            yield f": {values[0]} and {values[1]} make the same name {safe(run.name)!r}; change one of them"
+            yield f": {values[0]} and {values[1]} give two runs the same name, {safe(run.name)!r}; change one of them"
 
 
 def _shared_metrics(models: list[Model]) -> Iterator[str]:
@@ -81,8 +81,8 @@ def _shared_metrics(models: list[Model]) -> Iterator[str]:
             other = brought.setdefault(file, model)
             if other is not model:
                 yield (
-                    f".{metric}: {str(file)!r} would count for {other.name} and {model.name}; give each run a file of its "
-                    "own by {seed} or {run} in the name, or choose one run by `seeds` and `vary`"
+                    f".{metric}: {str(file)!r} would be the metric of both {other.name} and {model.name}; give each run its "
+                    "own file, with {seed} or {run} in the name, or choose one run with `seeds` and `vary`"
                 )
 
 
@@ -95,7 +95,9 @@ def _wanted(name: str, chosen: Mapping[str, Any], entry: Mapping[str, Any]) -> d
     offered = {"seeds": entry.get("seeds", [])} | {f"vary.{key}": entry["vary"].get(key) for key in vary}
     for key, asked in {"seeds": seeds, **{f"vary.{key}": values for key, values in vary.items()}}.items():
         if offered[key] is None:
-            raise ConfigError([f"models.{name}.{key}: {name} does not vary it; {choose(key[5:], list(entry['vary']))}"])
+            raise ConfigError(
+                [f"models.{name}.{key}: {name} does not vary this key; {choose(key[5:], list(entry['vary']))}"]
+            )
         if unknown := [value for value in asked if value not in offered[key]]:
             allowed = ", ".join(map(str, offered[key]))
             raise ConfigError([f"models.{name}.{key}: {unknown} are not offered; allowed: {allowed}"])
@@ -138,13 +140,15 @@ def _metrics(named: Mapping[str, str], run: Run, at: str) -> dict[str, Path]:
         if metric in taken:
             raise ConfigError([f"{at}.{metric}: this name is taken ({', '.join(taken)}); choose another"])
         if "{seed}" in name and run.seed is None:
-            raise ConfigError([f"{at}.{metric}: {name!r} has a {{seed}}, but the model has no `seeds` in the catalog"])
+            raise ConfigError(
+                [f"{at}.{metric}: {name!r} contains {{seed}}, but the model has no `seeds` in the catalog"]
+            )
         path = Path(name.replace("{seed}", str(run.seed)).replace("{run}", safe(run.name)))
         try:
             path = path.expanduser()
             there = path.suffix in METRIC_ENDINGS and path.is_file()
         except (OSError, RuntimeError) as error:  # a name that is too long, ~nobody
-            raise ConfigError([f"{at}.{metric}: {name!r} cannot be looked for: {error}"]) from error
+            raise ConfigError([f"{at}.{metric}: {name!r} cannot be read: {error}"]) from error
         if not there:
             raise ConfigError(
                 [f"{at}.{metric}: there is no file {str(path)!r} that ends in {' or '.join(METRIC_ENDINGS)}"]
@@ -157,16 +161,14 @@ def _source(entry: Mapping[str, Any], at: str) -> str:
     sources = [source for source in SOURCES if source in entry]
     if len(sources) != 1:
         given = " and ".join(sources) or "nothing"
-        raise ConfigError([f"{at}: {given} says where the weights are; give exactly one of {', '.join(SOURCES)}"])
+        raise ConfigError([f"{at}: the weights must come from exactly one of {', '.join(SOURCES)}; found {given}"])
     return sources[0]
 
 
 def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) -> dict[str, Checkpoint]:
     named, at = entry.get("checkpoints"), f"{at}.checkpoints"
     if isinstance(named, str) and "*" in named and root is None:
-        raise ConfigError(
-            [f"{at}: {named!r}: only the folders of a local `path` can be looked for; list the steps in braces"]
-        )
+        raise ConfigError([f"{at}: {named!r}: a `*` works only with a local `path`; list the steps in braces"])
     unit = "epoch" if source == "train" and "epochs" in entry["training"] else "step"
     as_trained = isinstance(named, str) and re.fullmatch(unit + r"\{[^{}]*\}", named)
     if source == "train" and entry["kind"] != "static" and not as_trained:
@@ -177,7 +179,7 @@ def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) 
         raise ConfigError([f"{at}: {error}"]) from error
     last = entry.get("training", {}).get(f"{unit}s")
     if "checkpoints" in entry and last is not None and (beyond := [n for n, c in offered.items() if c.step > last]):
-        raise ConfigError([f"{at}: {', '.join(beyond)} lie beyond training.{unit}s = {last}"])
+        raise ConfigError([f"{at}: {', '.join(beyond)} are beyond training.{unit}s = {last}"])
     if len({checkpoint.name for checkpoint in offered.values()}) < len(offered):
         raise ConfigError([f"{at}: two names become the same path; rename one of them"])
     return offered
@@ -194,7 +196,7 @@ def _picked(chosen: Mapping[str, Any], offered: Mapping[str, Checkpoint], name: 
     unknown = [(i, w) for i, w in enumerate(wanted) if w not in offered]
     if unknown:
         raise ConfigError(
-            [f"{at}[{i}]: {w!r} is no checkpoint of {name}; {choose(w, _shortened(offered))}" for i, w in unknown]
+            [f"{at}[{i}]: {w!r} is not a checkpoint of {name}; {choose(w, _shortened(offered))}" for i, w in unknown]
         )
     return [checkpoint for given, checkpoint in offered.items() if given in set(wanted)]
 
@@ -232,7 +234,7 @@ def _base(entry: Mapping[str, Any], config: Mapping[str, Any], at: str) -> tuple
         found = f"has {' and '.join(several)}" if several else "is of kind 'static'"
         raise ConfigError(
             [
-                f"{at}.base: {name!r} must be a single model with weights of its own, but {found}; name or make an entry that is one"
+                f"{at}.base: {name!r} must be a single model with weights of its own, but {found}; name such an entry, or add one to the catalog"
             ]
         )
     if "train" in entry:
@@ -272,7 +274,7 @@ def _tokenizer(
     owner_at = f"{at}.tokenizer.of"
     owner = entry_of("models", other, config, owner_at)
     if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():
-        raise ConfigError([f"{owner_at}: {other!r} has no tokenizer of its own; name the entry that has"])
+        raise ConfigError([f"{owner_at}: {other!r} has no tokenizer of its own; name the entry that has one"])
     at = catalog_path("models", other)
     source = _source(owner, at)
     check(wrong_keys(owner, source), at)

@@ -43,7 +43,9 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     used = {name: dataset for name, dataset in datasets.items() if name not in PARTS}
     for at, name in _read_beside(config, known.values()):
         if name in PARTS:
-            complaints.append(f"{at}: {name!r} stands for what models are trained on; name a dataset of the catalog")
+            complaints.append(
+                f"{at}: {name!r} is reserved for the texts that each model is trained on; name a dataset of the catalog"
+            )
             continue
         try:
             (corpus,) = _datasets(name, config, at)
@@ -51,7 +53,7 @@ def expand(config: Mapping[str, Any]) -> Sweep:
             complaints += error.complaints
             continue
         if corpus.entry.get("streaming"):
-            complaints.append(f"{at}: {name} is streamed, and this needs all of its texts; leave `streaming` out")
+            complaints.append(f"{at}: {name} is streamed, but all of its texts are needed here; leave `streaming` out")
         held = used.setdefault(corpus.name, corpus)
         _check_same(complaints, corpus.name, held.entry, corpus.entry)
     if complaints:
@@ -102,7 +104,9 @@ def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
     if name in PARTS:
         if name in config["catalog"]["datasets"]:
             raise ConfigError(
-                [f"{catalog_path('datasets', name)}: this name stands for models' training texts; rename it"]
+                [
+                    f"{catalog_path('datasets', name)}: this name is reserved for the texts that models are trained on; rename it"
+                ]
             )
         return [Dataset(name, name, {}, None)]
     whole = name in config["catalog"]["datasets"] or not re.fullmatch(r".+:[^:]+", name)
@@ -114,7 +118,7 @@ def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
     try:
         if split and not offers_splits(entry):
             raise ValueError(
-                f"it is one file or folder without splits, and {name!r} asks for another; give it `own_splits`, or an "
+                f"it is one file or folder without splits, but {name!r} names a split; give it `own_splits`, or make an "
                 "entry for each split"
             )
         entry = {**entry, "split": split} if split else entry

@@ -58,27 +58,27 @@ def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: Mappi
     at, models = key_path(["figures", figure]), sweep.models.values()
     if needs["log_probabilities"] and not any(sweep.has_losses(m) and m.reads_text for m in models):
         yield (
-            f"{at}: no model of this sweep predicts tokens; add a causal one, or a masked one with extraction.masked, and leave "
+            f"{at}: no model of this sweep predicts tokens; add a causal model, or a masked one with extraction.masked, and keep "
             "extraction.losses true"
         )
     if needs["comparisons"] and not comparisons.pairs(sweep):
-        yield f"{at}: no model is compared with another; measure what one was fine-tuned from, or name both in `comparisons`"
+        yield f"{at}: no model is compared with another; measure the model that one was fine-tuned from, or name a pair in `comparisons`"
     varying = [model.name for model in models if needs["varies"] in model.varied]
     if needs["varies"] and not varying:
-        yield f"{at}: no model of this sweep varies {needs['varies']}; add one whose entry in the catalog does, by `vary`"
+        yield f"{at}: no model of this sweep varies {needs['varies']}; add one whose entry in the catalog has it under `vary`"
     wanted = options.get("representations", needs["representations"])
     held = dict.fromkeys(name for model in models for name in _representations(model))
     for name in wanted:
         if name not in held:
-            yield f"{at}: {name} is measured of no model; add it to a model's `layers` ({choose(name, held)})"
+            yield f"{at}: no model of this sweep has {name}; add it to a model's `layers` ({choose(name, held)})"
     if needs["one_base"] and varying and options.get("base") is None:
         others = (model for model in models if model.name not in varying)
         bases = dict.fromkeys(model.group for model in others if {*wanted} <= {*_representations(model)})
         if len(bases) != 1:
             there = f"there are {', '.join(bases)}" if bases else f"there is none without {needs['varies']}"
             yield (
-                f"{at}.base: the models are compared with the {', '.join(wanted)} of one, and {there}; measure what they "
-                "were made from, or choose one by this option"
+                f"{at}.base: the models are compared with the {', '.join(wanted)} of one base, but {there}; measure the "
+                "model that they were made from, or choose one with this option"
             )
 
 
@@ -104,7 +104,7 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: M
         given = options.get(key) or ()
         for name in [given] if isinstance(given, str) else given:
             if safe(name) not in names:
-                yield f"{_at(figure, key)}: {name!r} is no model of this sweep; {choose(name, sweep.models)}"
+                yield f"{_at(figure, key)}: {name!r} is not a model of this sweep; {choose(name, sweep.models)}"
     beginnings = [name.split("-")[0] for name in labels["local"]] if needs["estimator"] == "beginning" else []
     asked = {
         "estimator": ("local", options.get("estimator"), [*labels["local"], *beginnings]),
@@ -113,13 +113,13 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: M
     for key, (scope, value, held) in asked.items():
         if value is not None and value not in held:
             yield (
-                f"{_at(figure, key)}: {value!r} is no {scope} estimate of this sweep; {choose(value, labels[scope])}"
+                f"{_at(figure, key)}: {value!r} is not a {scope} estimate of this sweep; {choose(value, labels[scope])}"
             )
     for pair in options.get("pairs") or ():
         for scope, value in zip(("local", "global"), pair, strict=True):
             if value not in labels[scope]:
                 yield (
-                    f"{_at(figure, 'pairs')}: {value!r} is no {scope} estimate of this sweep; "
+                    f"{_at(figure, 'pairs')}: {value!r} is not a {scope} estimate of this sweep; "
                     f"{choose(value, labels[scope])}"
                 )
 
@@ -145,7 +145,7 @@ def _wrong_layers(
                 there = (layer if layer >= 0 else model.layers[-1] + 1 + layer) in model.layers
             if not there:
                 held = ", ".join(map(str, model.layers))
-                yield f"{_at(figure, 'layers')}: {layer} is not measured of {model.group}; measured: {held}"
+                yield f"{_at(figure, 'layers')}: layer {layer} of {model.group} is not measured; measured: {held}"
 
 
 def _wrong_checkpoints(figure: str, options: Mapping[str, Any], models: Sequence[Model]) -> Iterator[str]:
@@ -170,17 +170,17 @@ def _wrong_metrics(
     asked += [(key, options[key]) for key in ("second_axis", "metric") if key in options]
     for key, name in asked:
         if name not in held:
-            yield f"{_at(figure, key)}: {name!r} is no metric of this sweep; {choose(name, held)}"
+            yield f"{_at(figure, key)}: {name!r} is not a metric of this sweep; {choose(name, held)}"
             continue
         for model in models:
             if model.metric_names and name not in model.metric_names:
                 yield (
-                    f"{_at(figure, key)}: {model.name} has no metric {name!r}, but {', '.join(model.metric_names)}; "
-                    "choose others by the option models, or bring it under `metrics:`"
+                    f"{_at(figure, key)}: {model.name} has no metric {name!r}; it has {', '.join(model.metric_names)}; "
+                    "choose other models with the option models, or bring the metric under `metrics:`"
                 )
     for model in models if needs["metrics"] else ():
         if missing := [name for name in needs["metrics"] if name not in model.metric_names]:
             yield (
                 f"{key_path(['figures', figure])}: {model.name} has no {' and no '.join(missing)}; expected models whose "
-                "training writes them, or that bring them under `metrics:`; choose them by the option models"
+                "training writes them, or that bring them under `metrics:`; choose them with the option models"
             )
