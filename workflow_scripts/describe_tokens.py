@@ -20,12 +20,12 @@ with job(snakemake) as run:
     parts = {"token_groups": [], "token_extremes": [], "loss_correlations": []}
     progress = Progress("describing tokens", len(run.settings["representations"]), "representations")
     for done, (identity, estimates) in enumerate(each_representation(snakemake.input.estimates), start=1):
-        made = {
+        new_tables = {
             "token_groups": token_groups(estimates, tokens),
             "token_extremes": token_extremes(estimates, tokens, sequences, predictions),
             "loss_correlations": loss_correlations(estimates, tokens, predictions),
         }
-        for name, table in made.items():
+        for name, table in new_tables.items():
             parts[name].append((identity, table))
         progress.report(done)
     for name, tables in parts.items():

@@ -415,7 +415,7 @@ def test_the_longest_sequence_is_what_the_model_takes(model_type):
     _, sequences = longest = tables(longest=LONGEST, sequences=60)
     assert max(map(len, sequences["input_ids"].to_pylist())) == LONGEST
     extract(model, *longest)
-    with pytest.raises(ValueError, match=f"the model takes {LONGEST}: set max_length to {LONGEST} or less"):
+    with pytest.raises(ValueError, match=f"the model takes at most {LONGEST}: set max_length to {LONGEST} or less"):
         extract(model, *tables(longest=60))
 
 

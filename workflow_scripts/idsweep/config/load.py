@@ -200,13 +200,13 @@ def _complete_varied(entries: Any, schema: Mapping[str, Any], prefix: str) -> No
         elif too_many := [*_too_many(vary or {}, f"{at}.vary")]:
             complaints += too_many
         elif "vary" in entry and all(isinstance(entry.get(key.split(".")[0], {}), dict) for key in vary):
-            made = runs(name, {key: value for key, value in entry.items() if key != "seeds"})
-            for run in made:
+            varied_runs = runs(name, {key: value for key, value in entry.items() if key != "seeds"})
+            for run in varied_runs:
                 for error in Validator(part).iter_errors(run.entry):
                     complaints += [
                         line for line in _complaints(error, f"{at}.vary") if _about(line, f"{at}.vary", vary)
                     ]
-            entries[name] = entry | made[0].entry
+            entries[name] = entry | varied_runs[0].entry
     if complaints:
         raise ConfigError(complaints)
 
@@ -333,9 +333,9 @@ def _complaints(error: jsonschema.ValidationError, at: str = "") -> Iterator[str
         case "enum":
             yield f"{path}: {given} is not known; {choose(error.instance, error.validator_value)}"
         case "type":
-            wanted = error.validator_value
-            wanted = [wanted] if isinstance(wanted, str) else wanted
-            yield f"{path}: {given} is of the wrong type; expected {' or '.join(KINDS[kind] for kind in wanted)}"
+            types = error.validator_value
+            types = [types] if isinstance(types, str) else types
+            yield f"{path}: {given} is of the wrong type; expected {' or '.join(KINDS[kind] for kind in types)}"
         case "oneOf":
             yield f"{path}: {given} is not allowed; expected {error.schema['description']}"
         case "maxLength":
@@ -404,9 +404,9 @@ def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _wrong_types(given: Mapping[str, Any], defaults: Mapping[str, Any], at: list[Any]) -> Iterator[str]:
     """Complaints about parameters that are of another kind than their defaults; a default of None says nothing."""
     for key in given.keys() & defaults.keys():
-        wanted = _kind(defaults[key])
-        if wanted is not None and _kind(given[key]) != wanted:
-            yield f"{key_path([*at, key])}: {_short(given[key])} is of the wrong type; expected {KINDS[wanted]}"
+        expected = _kind(defaults[key])
+        if expected is not None and _kind(given[key]) != expected:
+            yield f"{key_path([*at, key])}: {_short(given[key])} is of the wrong type; expected {KINDS[expected]}"
 
 
 def _kind(value: Any) -> str | None:

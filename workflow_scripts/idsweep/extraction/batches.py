@@ -123,9 +123,9 @@ def next_batch(rows: Rows, first: int, batch_tokens: int, pad: int, padding_side
     if padding_side == "left":
         begins = length - rows.lengths[batch.start : batch.stop]
     for place, row in enumerate(batch):
-        held = slice(begins[place], begins[place] + rows.lengths[row])
-        ids[place, held] = rows.tokens(row)
-        mask[place, held] = 1
+        columns = slice(begins[place], begins[place] + rows.lengths[row])
+        ids[place, columns] = rows.tokens(row)
+        mask[place, columns] = 1
     if rows.mask_token is not None:
         ids[np.arange(len(batch)), begins + rows.positions[batch.start : batch.stop]] = rows.mask_token
     return Batch(batch, ids, mask, begins)

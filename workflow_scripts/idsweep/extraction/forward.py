@@ -226,9 +226,9 @@ class _Buffer:
         points = self._rows.points[part.start : part.stop]
         while len(points):
             new = min(len(points), self.size - self._held)
-            held = slice(self._held, self._held + new)
-            self._points[held] = points[:new]
-            self._vectors[:, held] = vectors[:, :new]
+            slots = slice(self._held, self._held + new)
+            self._points[slots] = points[:new]
+            self._vectors[:, slots] = vectors[:, :new]
             self._held += new
             if self._held == self.size:
                 self._flush()

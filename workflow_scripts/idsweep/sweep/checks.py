@@ -21,13 +21,13 @@ NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors
 
 def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Iterator[str]:
     """Complaints about `trained_on` and `held_out`, which need a training and its own tokenizer."""
-    asked = [name for name in datasets if name in PARTS]
-    for model in models if asked else ():
+    parts = [name for name in datasets if name in PARTS]
+    for model in models if parts else ():
         if not model.reads_text:
             continue
         if model.source != "train":
-            yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out the dataset or the model"
-        elif HELD_OUT in asked and not model.training.share and not model.training.from_base:
+            yield f"datasets: {parts[0]}: {model.name} is not trained here; leave out the dataset or the model"
+        elif HELD_OUT in parts and not model.training.share and not model.training.from_base:
             yield f"datasets: {HELD_OUT}: {model.name} is trained on all of its dataset; measure {TRAINED_ON} alone"
         elif model.tokenizer.owner != model.entry:
             texts = model.entry["training"]["dataset"]
@@ -35,7 +35,7 @@ def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Ite
                 f"measure it on {texts}, which it was trained on" if model.start else "give it a tokenizer of its own"
             )
             yield (
-                f"datasets: {asked[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, which "
+                f"datasets: {parts[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, which "
                 f"was trained on other texts; {mend}"
             )
 
@@ -87,11 +87,11 @@ def _check_names(sweep: Sweep) -> Iterator[str]:
         named[f"{catalog_path('models', model.catalogued)}.checkpoints"] = model.checkpoints
         named["representations"] = [*map(of_layer, model.layers), *model.combinations]
     for at, names in named.items():
-        held: dict[str, str] = {}
+        spellings: dict[str, str] = {}
         for name in names:
             if len(name) > LONGEST_NAME:
                 yield f"{at}: {name[:40]}… is too long for a file, {len(name)} characters; expected at most {LONGEST_NAME}"
-            if (other := held.setdefault(name.lower(), name)) != name:
+            if (other := spellings.setdefault(name.lower(), name)) != name:
                 yield (
                     f"{at}: {other!r} and {name!r} differ only in upper and lower case, which some file systems do not tell apart; rename one"
                 )
@@ -111,9 +111,9 @@ def _check_labels(sweep: Sweep) -> Iterator[str]:
 
 def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
     """Complaints about clouds of tokens that there are not, or that are chosen by counts that there are not."""
-    wanted = list(dict.fromkeys(cloud["tokens"] for cloud in sweep.config["clouds"].values()))
+    selections = list(dict.fromkeys(cloud["tokens"] for cloud in sweep.config["clouds"].values()))
     for model in sweep.models.values():
-        for which in wanted:
+        for which in selections:
             if model.kind == "static" and which in NO_WORDS:
                 yield (
                     f"points.tokens: {which!r} selects nothing from {model.name}, whose static vectors stand for whole "
@@ -123,9 +123,9 @@ def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
     measured = {"tokens": any(m.reads_text for m in models), "vocabulary": any(m.matrices for m in models)}
     for key in measured:
         select = sweep.config[key]["select"]
-        if "special" in wanted and measured[key] and select != "all":
+        if "special" in selections and measured[key] and select != "all":
             yield f"points.tokens: 'special' needs special tokens, and {key}.select: {select} leaves them out; set it to all"
-    counting = [which for which in wanted if which.startswith("count")]
+    counting = [which for which in selections if which.startswith("count")]
     matrices = any(model.matrices for model in sweep.models.values())
     if counting and matrices and sweep.config["vocabulary"]["counted_in"] is None:
         yield (
@@ -145,17 +145,17 @@ def _check_trainings(sweep: Sweep) -> Iterator[str]:
         if model.source != "train":
             continue
         trained_on, at = sweep.training_corpus(model.entry), catalog_path("models", model.catalogued)
-        loader, own, wanted = (
+        loader, own, required_loader = (
             trained_on.entry["loader"],
             kinds.trained_on(trained_on.entry["loader"]),
             model.training.loader,
         )
-        if wanted is not None and loader != wanted:
+        if required_loader is not None and loader != required_loader:
             yield (
                 f"{at}.training.dataset: {trained_on.name} has the loader {loader}; `train: {model.training.name}` needs a "
-                f"dataset with the loader {wanted}"
+                f"dataset with the loader {required_loader}"
             )
-        elif wanted is None and own is not None:
+        elif required_loader is None and own is not None:
             yield f"{at}.training.dataset: {trained_on.name} has the loader {loader}; train on it with `train: {own}`, or name a dataset of texts"
         elif (share := model.training.share.get("trained_fraction")) is not None:
             varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
@@ -217,15 +217,15 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
         for name in (name for name, corpus in read if not corpus.has_classes):
             yield f"tokens.select: {name} has no classes (no `class_column` in the catalog); choose another selection"
         if any(corpus.entry.get("loader") == "equations" for _, corpus in read):
-            for wanted in tokens.get("classes", ()):
-                if not _means(wanted, equations.CLASSES):
-                    held = dict.fromkeys(equations.CLASSES)
-                    yield f"tokens.classes: {wanted!r} is not a class of equations; {choose(wanted, held)}"
+            for pattern in tokens.get("classes", ()):
+                if not _means(pattern, equations.CLASSES):
+                    labels = dict.fromkeys(equations.CLASSES)
+                    yield f"tokens.classes: {pattern!r} is not a class of equations; {choose(pattern, labels)}"
     if tokens["sequences"] is None:
         for name in (name for name, corpus in read if corpus.entry.get("streaming")):
             yield f"tokens.sequences: a number is needed, because {name} is streamed and its length is not known"
 
 
-def _means(wanted: str, classes: Iterable[str]) -> bool:
+def _means(pattern: str, classes: Iterable[str]) -> bool:
     """Whether a class, or one that ends in *, is among the classes."""
-    return any(name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted for name in classes)
+    return any(name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for name in classes)

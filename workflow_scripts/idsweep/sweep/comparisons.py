@@ -28,14 +28,14 @@ class Pair(NamedTuple):
 
 def pairs(sweep: Sweep) -> list[Pair]:
     """What `comparisons:` names, and every other model that was made of one that is measured too, where they can be compared."""
-    made = {}
+    pairs_by_name = {}
     for given in sweep.config["comparisons"]:
         for model in _called(sweep, given["model"]):
             for base in _called(sweep, given["base"]):
                 name = safe(given.get("base_checkpoint", base.last_checkpoint.name))
                 if name in base.checkpoints and base is not model:
-                    made[model.name, base.name, name] = Pair(model, base, base.checkpoints[name])
-    compared = {model for model, _, _ in made}
+                    pairs_by_name[model.name, base.name, name] = Pair(model, base, base.checkpoints[name])
+    compared = {model for model, _, _ in pairs_by_name}
     for model in sweep.models.values():
         if model.start is not None and model.name not in compared:
             base, checkpoint = model.start
@@ -43,8 +43,8 @@ def pairs(sweep: Sweep) -> list[Pair]:
             if measured and checkpoint.name in measured.checkpoints:
                 pair = Pair(model, measured, checkpoint)
                 if not any(_of_pair(pair)):
-                    made[model.name, base.name, checkpoint.name] = pair
-    return list(made.values())
+                    pairs_by_name[model.name, base.name, checkpoint.name] = pair
+    return list(pairs_by_name.values())
 
 
 def _called(sweep: Sweep, name: str) -> list[Model]:
@@ -160,8 +160,8 @@ def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
     groups = [_group(model, sweep) for model in sweep.models.values()]
     for name in rows["model"].unique().to_pylist():
         if not any(re.fullmatch(group, name) for group in groups):
-            held = list(dict.fromkeys(model.group for model in sweep.models.values()))
-            yield f"{file}: {name!r} is not a model of this sweep (a name without its seed); {choose(name, held)}"
+            group_names = list(dict.fromkeys(model.group for model in sweep.models.values()))
+            yield f"{file}: {name!r} is not a model of this sweep (a name without its seed); {choose(name, group_names)}"
     known = [LOCAL_DIMENSION, *dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names)]
     for name in rows["quantity"].unique().to_pylist():
         if name not in known:

@@ -46,14 +46,14 @@ def make_models(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any])
     if {"seeds", "vary"} & entry.keys():
         of_entry = wrong_keys(entry, _source(entry, at))
         check((_where_varied(complaint, entry.get("vary", {})) for complaint in of_entry), at)
-    wanted = _wanted(name, chosen, entry)
+    choice = _choose_runs(name, chosen, entry)
     every_run = runs(name, entry)
     check(_same_names(every_run), f"{at}.vary")
     models = [
         _model(run, name, chosen, config)
         for run in every_run
-        if (run.seed is None or run.seed in wanted["seeds"])
-        and all(value in wanted["vary"].get(key, [value]) for key, value in run.varied.items())
+        if (run.seed is None or run.seed in choice["seeds"])
+        and all(value in choice["vary"].get(key, [value]) for key, value in run.varied.items())
     ]
     check(_shared_metrics(models), f"models.{name}.metrics")
     return models
@@ -86,19 +86,19 @@ def _shared_metrics(models: list[Model]) -> Iterator[str]:
                 )
 
 
-def _wanted(name: str, chosen: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+def _choose_runs(name: str, chosen: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     """The seeds and varied values that a sweep chooses of an entry's. Raises ConfigError for those it has not."""
     for key in ("seeds", "vary"):
         if key in chosen and key not in entry:
             raise ConfigError([f"models.{name}.{key}: the entry of {name} in the catalog has no `{key}`"])
     seeds, vary = chosen.get("seeds", entry.get("seeds", [])), chosen.get("vary", {})
     offered = {"seeds": entry.get("seeds", [])} | {f"vary.{key}": entry["vary"].get(key) for key in vary}
-    for key, asked in {"seeds": seeds, **{f"vary.{key}": values for key, values in vary.items()}}.items():
+    for key, choice in {"seeds": seeds, **{f"vary.{key}": values for key, values in vary.items()}}.items():
         if offered[key] is None:
             raise ConfigError(
                 [f"models.{name}.{key}: {name} does not vary this key; {choose(key[5:], list(entry['vary']))}"]
             )
-        if unknown := [value for value in asked if value not in offered[key]]:
+        if unknown := [value for value in choice if value not in offered[key]]:
             allowed = ", ".join(map(str, offered[key]))
             raise ConfigError([f"models.{name}.{key}: {unknown} are not offered; allowed: {allowed}"])
     return {"seeds": seeds, "vary": vary}
@@ -110,12 +110,12 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     source = _source(entry, at)
     check((_where_varied(complaint, run.varied) for complaint in wrong_keys(entry, source)), at)
     root = _root(entry, source, at)
-    offered = _offered(entry, source, root, at)
-    picked = _picked(chosen, offered, catalogued)
+    offered = _list_checkpoints(entry, source, root, at)
+    picked = _pick_checkpoints(chosen, offered, catalogued)
     start = _base(entry, config, at)
     base = start if source != "train" or "lora" in entry["training"] else None
     tokenizer = _tokenizer(name, entry, source, root, offered, start, config, at)
-    held = {checkpoint.name: checkpoint for checkpoint in picked}
+    checkpoints = {checkpoint.name: checkpoint for checkpoint in picked}
     if entry["kind"] == "static":
         check(wrong_static_layers(chosen), f"models.{catalogued}")
         depth, positions, layers, matrices = 0, None, (), ("input_embeddings",)
@@ -128,7 +128,7 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
         safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
-        matrices, held, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
+        matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
     )  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def _source(entry: Mapping[str, Any], at: str) -> str:
     return sources[0]
 
 
-def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) -> dict[str, Checkpoint]:
+def _list_checkpoints(entry: Mapping[str, Any], source: str, root: Path | None, at: str) -> dict[str, Checkpoint]:
     named, at = entry.get("checkpoints"), f"{at}.checkpoints"
     if isinstance(named, str) and "*" in named and root is None:
         raise ConfigError([f"{at}: {named!r}: a `*` works only with a local `path`; list the steps in braces"])
@@ -185,20 +185,20 @@ def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) 
     return offered
 
 
-def _picked(chosen: Mapping[str, Any], offered: Mapping[str, Checkpoint], name: str) -> list[Checkpoint]:
-    wanted = chosen.get("checkpoints", list(offered))
+def _pick_checkpoints(chosen: Mapping[str, Any], offered: Mapping[str, Checkpoint], name: str) -> list[Checkpoint]:
+    names = chosen.get("checkpoints", list(offered))
     at = f"models.{name}.checkpoints"
-    if isinstance(wanted, str):
+    if isinstance(names, str):
         try:
-            wanted = list(steps.expand(wanted))
+            names = list(steps.expand(names))
         except ValueError as error:
             raise ConfigError([f"{at}: {error}"]) from error
-    unknown = [(i, w) for i, w in enumerate(wanted) if w not in offered]
+    unknown = [(i, w) for i, w in enumerate(names) if w not in offered]
     if unknown:
         raise ConfigError(
             [f"{at}[{i}]: {w!r} is not a checkpoint of {name}; {choose(w, _shortened(offered))}" for i, w in unknown]
         )
-    return [checkpoint for given, checkpoint in offered.items() if given in set(wanted)]
+    return [checkpoint for given, checkpoint in offered.items() if given in set(names)]
 
 
 def _shortened(names: Mapping[str, Any]) -> list[str]:
@@ -279,7 +279,7 @@ def _tokenizer(
     source = _source(owner, at)
     check(wrong_keys(owner, source), at)
     root = _root(owner, source, at)
-    return _tokenizer(other, owner, source, root, _offered(owner, source, root, at), None, config, at)
+    return _tokenizer(other, owner, source, root, _list_checkpoints(owner, source, root, at), None, config, at)
 
 
 def _tokenizer_folder(root: Path, entry: Mapping[str, Any], offered: Mapping[str, Checkpoint], at: str) -> Path:
@@ -328,19 +328,19 @@ def _layers(
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The layers to estimate, by number, and the embedding matrices, by name."""
     own = "layers" in chosen
-    wanted = chosen["layers"] if own else config["layers"]
-    if wanted == "all":
+    layers = chosen["layers"] if own else config["layers"]
+    if layers == "all":
         return tuple(range(depth + 1)), ()
     at = f"models.{name}.layers" if own else "layers"
-    check(wrong_layers(wanted, name, depth), at)
-    if "output_embeddings" in wanted and kind not in ("causal", "masked"):
+    check(wrong_layers(layers, name, depth), at)
+    if "output_embeddings" in layers and kind not in ("causal", "masked"):
         raise ConfigError([f"{at}: {name} is of kind {kind!r} and has no output_embeddings; leave them out"])
-    numbers = {layer % (depth + 1) for layer in wanted if layer not in EMBEDDING_MATRICES}
-    return tuple(sorted(numbers)), tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in wanted)
+    numbers = {layer % (depth + 1) for layer in layers if layer not in EMBEDDING_MATRICES}
+    return tuple(sorted(numbers)), tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in layers)
 
 
 def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str, Combination]:
-    made = {}
+    combinations = {}
     for label, given in config["representations"].items():
         at = f"representations.{label}"
         if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
@@ -349,5 +349,5 @@ def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str,
         layers = tuple(layer % (depth + 1) for layer in given["layers"])
         if len(set(layers)) < len(layers):
             raise ConfigError([f"{at}.layers: {given['layers']} names a layer of {name} twice"])
-        made[label] = Combination(layers, given["by"])
-    return made
+        combinations[label] = Combination(layers, given["by"])
+    return combinations

@@ -174,8 +174,8 @@ def _check_equations(config: Mapping[str, Any] | None, positions: int | None, at
     check((f"{key}: {length} is less than an equation's {EQUATION_TOKENS} tokens" for key, length in wrong.items()), "")
 
 
-def wrong_layers(wanted: list[int | str], name: str, depth: int) -> Iterator[str]:
-    for i, layer in enumerate(wanted):
+def wrong_layers(layers: list[int | str], name: str, depth: int) -> Iterator[str]:
+    for i, layer in enumerate(layers):
         if layer not in EMBEDDING_MATRICES and not -depth - 1 <= layer <= depth:
             yield (
                 f"[{i}]: {layer} is not a layer of {name}, which has layers 0 (embedding output) to {depth}; "

@@ -73,8 +73,8 @@ def _columns(file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list
     columns: Mapping[str, pa.Array] = {}
     for field in schema:
         try:
-            held = table[field.name] if field.name in table.column_names else pa.nulls(len(table))
-            columns[field.name] = held.cast(field.type)
+            column = table[field.name] if field.name in table.column_names else pa.nulls(len(table))
+            columns[field.name] = column.cast(field.type)
         except pa.ArrowException as error:
             raise ValueError(f"{file}, column {field.name!r}: expected {field.type} ({error}).") from error
         if field.name in needed and columns[field.name].null_count:
