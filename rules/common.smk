@@ -170,11 +170,6 @@ def submission_of(wildcards):
     return submission
 
 
-def passes_of(wildcards):
-    """The group with which the passes of one checkpoint are submitted."""
-    return f"passes_{wildcards.model}_{wildcards.checkpoint}"
-
-
 # ---- before the run
 
 

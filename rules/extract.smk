@@ -73,15 +73,12 @@ rule extract_embeddings:
     wildcard_constraints:
         dataset=one_of(SWEEP.datasets),
     priority: 10  # before further fetches: what is on disk is measured and deleted first
-    group:
-        passes_of if SERIAL else None
     conda:
         "../envs/models.yaml"
     threads: THREADS
     resources:
         mem_mb=growing(memory_of),
         runtime=growing(120),
-        serial=1,
         gpu=gpus_of,
         device=COMPUTE["device"],
         batch_tokens=COMPUTE["batch_tokens"],

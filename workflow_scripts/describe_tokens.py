@@ -6,27 +6,12 @@ Writes: results/{sweep}/token_tables/{set}/{model}/{checkpoint}/{dataset}/{cloud
 token_extremes.parquet and loss_correlations.parquet.
 """
 
-from idsweep.files.parquet import read_table, write_table
-from idsweep.machine.progress import Progress
-from idsweep.tables.collect import each_representation, identified
-from idsweep.tables.token_tables import loss_correlations, token_extremes, token_groups
+from idsweep.files.parquet import write_table
+from idsweep.tables.describe import describe_tokens
 from idsweep.workflow.script import job
 
+read = snakemake.input
 with job(snakemake) as run:
-    tokens = read_table(snakemake.input.tokens)
-    of_text = hasattr(snakemake.input, "sequences")
-    sequences = read_table(snakemake.input.sequences) if of_text else None
-    predictions = read_table(snakemake.input.predictions) if of_text else None
-    parts = {"token_groups": [], "token_extremes": [], "loss_correlations": []}
-    progress = Progress("describing tokens", len(run.settings["representations"]), "representations")
-    for done, (identity, estimates) in enumerate(each_representation(snakemake.input.estimates), start=1):
-        new_tables = {
-            "token_groups": token_groups(estimates, tokens),
-            "token_extremes": token_extremes(estimates, tokens, sequences, predictions),
-            "loss_correlations": loss_correlations(estimates, tokens, predictions),
-        }
-        for name, table in new_tables.items():
-            parts[name].append((identity, table))
-        progress.report(done)
-    for name, tables in parts.items():
-        write_table(snakemake.output[name], identified(tables), run.provenance())
+    tables = describe_tokens(read.estimates, read.tokens, read.get("sequences"), read.get("predictions"))
+    for name, table in tables.items():
+        write_table(snakemake.output[name], table, run.provenance())

@@ -5,18 +5,18 @@ Writes: results/{sweep}/neighbors/{model}/{checkpoint}/{dataset}/{cloud}.parquet
 """
 
 from idsweep.machine.devices import resolve
-from idsweep.machine.errors import about
 from idsweep.neighbors.search_file import search_file
 from idsweep.workflow.script import job
 
 read, given = snakemake.input, snakemake.resources
-with job(snakemake, reads=[read.embeddings]) as run, about(f"cloud {snakemake.wildcards.cloud!r}"):
+with job(snakemake, reads=[read.embeddings]) as run:
     search_file(
         read.embeddings,
         read.tokens,
         snakemake.output.neighbors,
         run.settings,
         run.provenance,
+        cloud=snakemake.wildcards.cloud,
         device=resolve(given.device),
         memory_share=given.gpu_memory,
     )

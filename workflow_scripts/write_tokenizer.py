@@ -1,11 +1,12 @@
-"""Write the tokenizer of a model of equations, whose words are the elements, the operator and the sign of equality.
+"""Write the tokenizer of a model whose texts are made of known words, as equations are; each word is a token.
 
 Writes: results/{sweep}/tokenizers/{tokenizer}/, a folder that transformers loads.
 """
 
-from idsweep.data.equations import of_entry, vocabulary
+from idsweep.data.loaders import registry as loaders
 from idsweep.training.tokenizer import word_tokenizer
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
-    word_tokenizer(vocabulary(of_entry(run.settings["entry"])), snakemake.output[0])
+    entry = run.settings["entry"]
+    word_tokenizer(loaders.get(entry["loader"]).made.words(entry), snakemake.output[0])

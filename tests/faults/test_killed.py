@@ -68,11 +68,9 @@ def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path, whole: Proj
 def test_killed_while_a_file_is_written(finished: Project, project: Project, killed: str) -> None:
     """The output is not there under its name; the next run makes it, and deletes what the killed one left."""
     (project.folder / EMBEDDINGS).unlink()
-    script = "workflow_scripts/extract_embeddings.py"
+    script = "workflow_scripts/idsweep/extraction/passes.py"
     project.edit(script, "            file.write,\n", "            lambda *of: (file.write(*of), sleep(60)),\n")
-    project.edit(
-        script, "from idsweep.models.checkpoint_disk", "from time import sleep\n\nfrom idsweep.models.checkpoint_disk"
-    )
+    project.edit(script, "from idsweep.models.checkpoints", "from time import sleep\n\nfrom idsweep.models.checkpoints")
     run = start(project, EMBEDDINGS)
     folder = (project.folder / EMBEDDINGS).parent
     wait_until(lambda: list(folder.glob(".lee_news.parquet.*.unfinished")), run)

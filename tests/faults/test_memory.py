@@ -56,8 +56,8 @@ def test_a_job_that_gets_no_more_memory_is_retried_and_then_told(project: Projec
     (project.folder / neighbors).unlink()
     project.edit(
         "workflow_scripts/find_neighbors.py",
-        "with job(snakemake, reads=[snakemake.input.embeddings]) as run:\n",
-        "with job(snakemake, reads=[snakemake.input.embeddings]) as run:\n    __import__('numpy').ones(2**32)\n",
+        "with job(snakemake, reads=[read.embeddings]) as run:\n",
+        "with job(snakemake, reads=[read.embeddings]) as run:\n    __import__('numpy').ones(2**32)\n",
     )
     run = start(project, neighbors, "--retries", "1", before=("sh", "-c", 'ulimit -v 8000000 && exec "$@"', "sh"))
     said = run.communicate(timeout=300)[0]

@@ -96,6 +96,38 @@ class Project:
         printed = next(line for line in done.stdout.splitlines() if line.startswith("["))
         return [job for job in json.loads(printed) if job["rule"] != "all"]
 
+    def python(self, *arguments: str) -> str:
+        """What Python with this checkout's own library prints."""
+        command, env = [sys.executable, *arguments], {"PYTHONPATH": str(self.folder / "workflow_scripts")}
+        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=True).stdout
+
+    def complaint(self) -> str:
+        """What this checkout's own library says is wrong about the sweep's config; nothing if all is well."""
+        return self.python("-c", COMPLAINT, self.configfile.name)
+
+    def signature(self, rule: str, **names: str) -> str:
+        """The signature of a job by this checkout's own library, quicker than a dry run tells whether it is stale."""
+        return self.python("-c", SIGNATURE, self.configfile.name, rule, json.dumps(names))
+
+
+COMPLAINT = """
+import sys, yaml
+from pathlib import Path
+from idsweep.config.load import ConfigError, load
+from idsweep.sweep.expand import expand
+try:
+    sweep = expand(load(yaml.safe_load(Path(sys.argv[1]).read_text()), Path("config")))
+except ConfigError as error:
+    print(error)
+"""
+SIGNATURE = f"""{COMPLAINT}
+import json
+from idsweep.workflow.job_graph import JobGraph
+from idsweep.workflow.signature import Digests
+jobs = JobGraph(sweep, Digests(Path("digests.json")))
+print(jobs.signature(sys.argv[2], **json.loads(sys.argv[3])))
+"""
+
 
 def check_out(folder: Path, compiled: bool = True) -> Project:
     """Copy the project's working parts into a new folder.

@@ -22,7 +22,6 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 from idsweep.data import equations
 from idsweep.data.corpora import (
     Part,
-    _hub_files,
     choose_sequences,
     load_sequences,
     read_corpus,
@@ -30,6 +29,7 @@ from idsweep.data.corpora import (
     split_sequences,
 )
 from idsweep.data.entries import corpus_file, corpus_files, names_count, offers_splits, reading
+from idsweep.data.rows import _hub_files
 
 LEE = {
     "loader": "text",
@@ -137,7 +137,7 @@ def test_prefixes_white_space_and_empty_texts(tmp_path):
     [
         ({"package": "no_such_package"}, "pip install no-such-package"),
         ({"file": "test/nowhere.cor"}, "has no 'test/nowhere.cor'"),
-        ({"loader": "xml"}, "'xml' is not known; choose one of text, csv"),
+        ({"loader": "xml"}, "'xml' is not known; choose one of csv, equations"),
         ({"path": "a.txt"}, "one source.*package, path"),
         ({"loader": "hub"}, "loader 'hub' does not read from 'package'"),
         ({"encodign": "latin-1"}, "no key 'encodign'"),
@@ -244,8 +244,8 @@ def test_reading_a_local_file_asks_no_server(monkeypatch, tmp_path):
 
 def test_the_workflow_can_ask_for_files_without_heavy_imports():
     code = (
-        "import sys, idsweep.data.entries as c\n"
-        f"c.corpus_files({LEE!r})\n"
+        "import sys, idsweep.data.corpora, idsweep.data.entries as entries\n"
+        f"entries.corpus_files({LEE!r})\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'gensim', 'pyarrow'} & set(sys.modules)))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -634,9 +634,9 @@ def test_a_part_of_texts_is_what_a_training_takes_or_holds_out():
     ("changes", "message"),
     [
         ({"task": "powers"}, "task: 'powers' is not known; choose one of addition"),
-        ({"column": "text"}, "column: equations have no such key; they have task, modulus, degree"),
-        ({"split": "test"}, "split: equations have none; each training takes its own part"),
-        ({"loader": "text"}, "task: it holds for the loader 'equations', not for 'text'"),
+        ({"column": "text"}, "column: the loader 'equations' takes no such key; it takes task, modulus, degree"),
+        ({"split": "test"}, "split: the loader 'equations' has none; each training takes its own part"),
+        ({"loader": "text"}, "modulus: it holds for the loader 'equations', not for 'text'"),
     ],
 )
 def test_what_is_wrong_about_equations_is_told(changes, message):
@@ -793,5 +793,5 @@ def test_several_labels_of_one_text_are_told(tmp_path):
 
 
 def test_equations_have_no_labels():
-    with pytest.raises(ValueError, match="label_column: equations have no such key"):
+    with pytest.raises(ValueError, match="label_column: the loader 'equations' takes no such key"):
         read_labelled(SUMS | {"label_column": "text"})

@@ -12,8 +12,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from idsweep.planning import jobs
 from idsweep.planning.jobs import COSTS_OF_TRAININGS
-from idsweep.training import kinds
+from idsweep.training import fine_tuning, kinds, language_model
 
 PROJECT = Path(__file__).parents[3]
 # The function behind each training, and what the workflow gives it beside the keys of `training:`.
@@ -62,6 +63,17 @@ def test_keys_and_defaults_are_those_of_the_function(name: str) -> None:
     for key, part in training.keys.items():
         if keywords.get(key, inspect.Parameter.empty) is not inspect.Parameter.empty and "default" in part:
             assert list(part["default"]) == list(keywords[key]) if key == "freeze" else part["default"] == keywords[key]
+
+
+def test_what_is_said_of_low_rank_updates_is_what_is_taken() -> None:
+    said = kinds.get("fine_tuned_language_model").keys["lora"]["properties"]
+    assert {*said, "modules_to_save"} == set(fine_tuning.LORA_KEYS)
+    assert all("default" in said[key] for key in fine_tuning.NEEDED_LORA_KEYS)
+
+
+def test_plans_count_the_evaluations_that_trainings_make() -> None:
+    assert jobs.REGULAR_EVALUATIONS == fine_tuning.REGULAR_EVALUATIONS == language_model.REGULAR_EVALUATIONS
+    assert jobs.TOKENS_IN_AN_EVALUATION == language_model.TOKENS_IN_AN_EVALUATION
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

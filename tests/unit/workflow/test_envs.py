@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from idsweep.data.loaders import registry as loaders
 from idsweep.training import kinds
 from idsweep.workflow import signature
 
@@ -69,13 +70,16 @@ def rules_with_environments() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("script", "environment"), rules_with_environments())
 def test_an_environment_holds_what_its_scripts_import(script: str, environment: str) -> None:
+    readers = [loaders.module_of(name) for name in loaders.names()]
     loaded_by_name = {
         "estimate_dimensions": [
             f"idsweep.estimators.{path.stem}" for path in (LIBRARY / "estimators").glob("[a-z]*.py")
         ],
-        **dict.fromkeys(("sample_vocabulary", "extract_vocabulary"), ("idsweep.models.static_vectors",)),
+        "sample_vocabulary": ["idsweep.models.static_vectors", *readers],
+        "extract_vocabulary": ["idsweep.models.static_vectors"],
         "extract_embeddings": ["idsweep.models.adapters"],
-        "train_model": [kinds.get(name).module for name in kinds.names()],
+        "train_model": [*(kinds.get(name).module for name in kinds.names()), *readers],
+        **dict.fromkeys(("train_tokenizer", "sample_tokens", "write_tokenizer"), readers),
         "draw_figure": [f"idsweep.figures.{path.stem}" for path in (LIBRARY / "figures").glob("[a-z]*.py")],
     }
     _, imported = signature._closure(

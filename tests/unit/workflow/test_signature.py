@@ -85,7 +85,7 @@ def test_no_code_reads_what_modules_tell_registries() -> None:
         taken = {
             alias.name
             for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("idsweep.training")
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("idsweep.training", "idsweep.data"))
             for alias in node.names
         }
         assert not taken & set(signature.TOLD_TO_REGISTRIES), path

@@ -16,7 +16,7 @@ HEAD = """# Configuration
 
 A sweep is one YAML file. `config.yaml` is the default; give others with `--configfile`. Every
 configuration is checked against these keys before a job runs. `idsweep keys > config/README.md`
-makes this page from [schema.yaml](schema.yaml) and from the modules of trainings.
+makes this page from [schema.yaml](schema.yaml) and from the modules of trainings and loaders.
 
 """
 SECTIONS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from idsweep.data.loaders import registry as loaders
 from idsweep.estimators import registry as estimators
 from idsweep.extraction import measures
 from idsweep.figures import registry as figures
@@ -12,17 +13,22 @@ from idsweep.training import kinds as trainings
 REGISTRIES = {
     "estimators": estimators.names,
     "figures": figures.names,
+    "loaders": loaders.names,
     "measures": measures.names,
     "trainings": trainings.names,
 }
 
 
 def with_registries(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with the names of registries, and with the keys of `training:`, which stand in trainings' modules.
+    """The schema with what registries know: names, keys of `training:` and keys that loaders of datasets have for themselves.
 
     `namesFrom: REGISTRY` gets the `enum` of the names there.
     """
     whole = _with_names(schema)
+    of_dataset = whole["$defs"]["datasets"]["additionalProperties"]["properties"]
+    of_dataset["loader"]["description"] += "".join(f" {name}: {loaders.about(name)}." for name in loaders.names())
+    for name in loaders.names():
+        of_dataset |= loaders.keys(name)
     whole["$defs"]["models"]["additionalProperties"]["allOf"] = [
         {
             "if": {"properties": {"train": {"const": name}}, "required": ["train"]},

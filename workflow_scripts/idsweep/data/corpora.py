@@ -2,9 +2,8 @@
 
 A dataset is one entry of the catalog, a plain mapping:
 
-    loader         text | csv | json | parquet | folder (every *.txt below it, one text each) | hub | equations
-    task           with loader equations: which ones, modulo `modulus` or with permutations of `degree` things
-                   (`idsweep.data.equations`)
+    loader         a module of `idsweep.data.loaders`, as text, csv, json, parquet, folder, hub or equations; it may have
+                   further keys of its own
     package, file  a file inside an installed Python package ...
     path           ... or a local file (.gz, .bz2, .xz and .zst are unpacked while reading) or folder ...
     hub            ... or an id on the hub, with `config` and `revision` if wanted; with the loaders csv, json,
@@ -32,11 +31,10 @@ Empty texts are always left out.
 
 from __future__ import annotations
 
-import codecs
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import compress, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,28 +42,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idsweep.data.entries import (
-    COMPRESSED,
     LABEL_KEYS,
-    LOADERS_WITH_ENCODING,
     check_entry,
     corpus_file,
     has_labels,
     needed_columns,
     shares,
-    source_split,
-    texts_below,
+    wanted_split,
 )
-from idsweep.machine.uncounted import uncounted
+from idsweep.data.loaders import registry as loaders
+from idsweep.data.loaders.registry import Part, Rows, Span
 
 logger = logging.getLogger(__name__)
 
-ROWS_AT_ONCE = 1000
 DRAWS_AT_ONCE = 4096
+CHOOSE = ("random", "first")
+SPLIT_SEED = 42  # of own_splits that say none
 
 # The words that word vectors are trained on and counted by: runs of letters, apostrophes between letters included.
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-
-Span = tuple[int, int, str]
 
 
 class Corpus(NamedTuple):
@@ -95,19 +90,6 @@ class _Text(NamedTuple):
     label: str | None = None
 
 
-class Part(NamedTuple):
-    """The texts that a training takes, or those that it holds out.
-
-    name: "train" or "validation". trained_fraction: the share of equations that is trained on. held_out_fraction: the
-    share of texts that is held out.
-    """
-
-    name: str
-    seed: int
-    trained_fraction: float | None = None
-    held_out_fraction: float | None = None
-
-
 def read_corpus(
     spec: Mapping[str, Any],
     file: str | Path | None = None,
@@ -131,23 +113,24 @@ def read_corpus(
     Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
     split, if words and classes do not match, if a text lacks the label that is asked for, or if no text is left.
     """
-    if choose not in ("random", "first"):
-        raise ValueError(f"choose: {choose!r} is not known; choose random or first.")
+    if choose not in CHOOSE:
+        raise ValueError(f"choose: {choose!r} is not known; choose {' or '.join(CHOOSE)}.")
     if number is not None and number < 1:
         raise ValueError(f"sequences: {number} were asked for, at least 1 is needed.")
     spec = _placed(spec, file)
-    path = corpus_file(spec)
-    source = str(path) if path else spec.get("hub", spec.get("task"))
+    path, loader = corpus_file(spec), loaders.get(spec["loader"])
+    source = str(path) if path else spec.get("hub", spec["loader"])
     if not labels:
         spec = {key: value for key, value in spec.items() if key not in LABEL_KEYS}
     if spec.get("streaming") and number is None:
         raise ValueError(f"streaming: {source} is not held as a whole; set tokens.sequences to how many texts to take.")
 
     with ExitStack() as stack:
-        if spec["loader"] == "equations":
-            texts = _equations(spec, part)
+        if loader.made is not None:
+            texts = ((place, _Text(text, spans)) for place, text, spans in loader.made.texts(spec, part))
         else:
-            texts = enumerate(_clean(_texts(_source(spec, path, source, stack), spec, source), spec, source))
+            rows = stack.enter_context(loader.rows(spec, path, source))
+            texts = enumerate(_clean(_texts(rows, spec, source), spec, source))
             if part is not None:
                 texts = _texts_of(part, list(texts))
         if choose == "first":
@@ -165,7 +148,7 @@ def read_corpus(
     if number is not None and len(chosen) < number:
         logger.warning("%d sequences were asked for; the corpus has %d: all are used.", number, len(chosen))
     index = np.array([i for i, _ in chosen], dtype=np.int64)
-    has_spans = "class_column" in spec or spec["loader"] == "equations"
+    has_spans = "class_column" in spec or loader.made is not None
     return Corpus(
         index,
         texts=[each.text for _, each in chosen],
@@ -236,17 +219,6 @@ def _texts_of(part: Part, texts: Sequence[Any]) -> Iterator[Any]:
     return (texts[i] for i in (train if part.name == "train" else held_out))
 
 
-def _equations(spec: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int, _Text]]:
-    # By name: texts of other loaders do not change with this module.
-    equations = uncounted("idsweep.data.equations")
-    made = equations.of_entry(spec)
-    index = np.arange(len(made.left))
-    if part is not None:
-        train, held_out = equations.split(len(index), part.trained_fraction, part.seed)
-        index = train if part.name == "train" else held_out
-    return zip(index.tolist(), map(_Text, *equations.texts(made, index)), strict=True)
-
-
 def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, Any]:
     """The entry with the place of its local file; that of a release as an entry for its prepared Parquet."""
     if "release" not in spec:
@@ -258,131 +230,7 @@ def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, An
         )
     left = {key: value for key, value in spec.items() if key not in ("release", "url")}
     check_entry(spec if {"url", "path"} & set(spec) else spec | {"path": str(file)})
-    return left | {"path": str(file), "where": {**spec.get("where", {}), "split": spec.get("split", "train")}}
-
-
-class _Source(NamedTuple):
-    """Batches of rows (column -> values), and the dataset's description of its columns, if it has one."""
-
-    batches: Iterator[Mapping[str, list]]
-    features: Mapping[str, Any] | None
-
-
-def _source(spec: Mapping[str, Any], path: Path | None, source: str, stack: ExitStack) -> _Source:
-    if spec["loader"] == "folder":
-        return _Source(_batches_of_folder(path, spec.get("encoding", "utf-8")), None)
-    from datasets import load_dataset
-
-    stack.enter_context(_without_progress_bars())
-    split = source_split(spec)
-    options = {"split": split, "streaming": bool(spec.get("streaming"))}
-    if spec["loader"] == "hub":
-        name, options = spec["hub"], options | {"name": spec.get("config"), "revision": spec.get("revision")}
-    elif "hub" in spec:
-        name, options = spec["loader"], options | {"data_files": {split: _hub_files(spec)}}
-    else:
-        # Streamed, a local file is read as it is now: no copy in a cache that could be out of date.
-        stack.enter_context(_without_counting())
-        unpacked = stack.enter_context(_unpacked(path))
-        name, options = spec["loader"], options | {"data_files": {split: str(unpacked)}, "streaming": True}
-    if "encoding" in spec:
-        options["encoding"] = spec["encoding"]
-    if spec["loader"] == "parquet":
-        options["batch_size"] = ROWS_AT_ONCE  # else Arrow reads ahead by 16 row groups, however large they are
-    with _explained(spec, path, source):
-        rows = load_dataset(name, **options)
-    return _Source(_batches(rows, needed_columns(spec), spec, path, source), rows.features)
-
-
-def _hub_files(spec: Mapping[str, Any]) -> str:
-    """Where `file` of a hub dataset lies, as the library `datasets` takes it."""
-    revision = f"@{spec['revision']}" if "revision" in spec else ""
-    return f"hf://datasets/{spec['hub']}{revision}/{spec['file'].replace('{split}', source_split(spec))}"
-
-
-def _batches(
-    rows: Any, needed: list[str], spec: Mapping[str, Any], path: Path | None, source: str
-) -> Iterator[Mapping[str, list]]:
-    with _explained(spec, path, source):
-        # As Arrow tables: row by row, `datasets` takes 70 times as long.
-        for table in rows.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-            names = table.column_names
-            yield {name: table.column(name).to_pylist() if name in needed else [] for name in names}
-
-
-def _batches_of_folder(folder: Path, encoding: str) -> Iterator[Mapping[str, list]]:
-    for file in texts_below(folder):
-        try:
-            text = file.read_bytes().decode(encoding)
-        except UnicodeDecodeError as error:
-            raise _undecodable(file, encoding, error.start) from error
-        yield {"text": [text], "file": [file.relative_to(folder).as_posix()]}
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """The file itself, or a temporary one that holds what a .zst file holds, which `datasets` cannot read here."""
-    if path.suffix != ".zst":
-        yield path
-        return
-    import shutil
-    import tempfile
-
-    import pyarrow as pa
-
-    with tempfile.TemporaryDirectory() as folder:
-        unpacked = Path(folder, path.stem)
-        try:
-            with pa.input_stream(str(path), compression="zstd") as packed, unpacked.open("wb") as plain:
-                shutil.copyfileobj(packed, plain)
-        except OSError as error:
-            raise ValueError(f"{path} cannot be unpacked: {error}") from error
-        yield unpacked
-
-
-@contextmanager
-def _explained(spec: Mapping[str, Any], path: Path | None, source: str) -> Iterator[None]:
-    """Turn whatever reading raises into a ValueError that says what could not be read, and why."""
-    try:
-        yield
-    except Exception as error:
-        encoding = spec.get("encoding", "utf-8")
-        causes = list(_causes(error))
-        if spec["loader"] in LOADERS_WITH_ENCODING and path and path.suffix not in COMPRESSED:
-            if (offset := _first_undecodable_byte(path, encoding)) is not None:
-                raise _undecodable(path, encoding, offset) from error
-        elif any(isinstance(cause, UnicodeDecodeError) for cause in causes):
-            raise _undecodable(source, encoding, None) from error
-        raise ValueError(
-            f"{source} cannot be read as {spec['loader']}, split {source_split(spec)!r}: {error}"
-        ) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _undecodable(source: str | Path, encoding: str, offset: int | None) -> ValueError:
-    where = "" if offset is None else f" at byte {offset} (the first is 0)"
-    return ValueError(f"{source} cannot be decoded as {encoding}{where}. Set 'encoding', e.g. to latin-1.")
-
-
-def _first_undecodable_byte(path: Path, encoding: str, step: int = 2**20) -> int | None:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    read = 0
-    with path.open("rb") as file:
-        while True:
-            block = file.read(step)
-            kept = len(decoder.getstate()[0])
-            try:
-                decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                return read - kept + error.start
-            if not block:
-                return None
-            read += len(block)
+    return left | {"path": str(file), "where": {**spec.get("where", {}), "split": wanted_split(spec)}}
 
 
 def _rows(batches: Iterator[Mapping[str, list]], spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, dict]]:
@@ -416,9 +264,9 @@ def _in_split(
         return
     proportions = shares(spec)
     ends = np.cumsum(list(proportions.values()))
-    place = list(proportions).index(spec.get("split", "train"))
+    place = list(proportions).index(wanted_split(spec))
     lower, upper = (0.0 if place == 0 else ends[place - 1]), (1.0 if place == len(ends) - 1 else ends[place])
-    generator = np.random.Generator(np.random.PCG64(spec["own_splits"].get("seed", 42)))
+    generator = np.random.Generator(np.random.PCG64(spec["own_splits"].get("seed", SPLIT_SEED)))
     if spec.get("streaming"):
         for batch in batches:
             drawn = generator.random(_length(batch))
@@ -437,7 +285,7 @@ def _length(batch: Mapping[str, list]) -> int:
     return max(map(len, batch.values()), default=0)
 
 
-def _texts(read: _Source, spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, _Text]]:
+def _texts(read: Rows, spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, _Text]]:
     """Number and text of each row."""
     column, template, classes = spec.get("column", "text"), spec.get("template"), spec.get("class_column")
     names = _class_names(read.features, spec)
@@ -556,29 +404,3 @@ def _reservoir(texts: Iterable[tuple[int, Any]], number: int, seed: int) -> list
         if slot < number:
             held[slot] = (i, text)
     return sorted(held, key=lambda item: item[0])
-
-
-@contextmanager
-def _without_counting() -> Iterator[None]:
-    """Keep `datasets` from telling the hub that a local file is loaded: without a network that can take seconds."""
-    from datasets import config
-
-    before = config.HF_UPDATE_DOWNLOAD_COUNTS
-    config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    try:
-        yield
-    finally:
-        config.HF_UPDATE_DOWNLOAD_COUNTS = before
-
-
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    were_on = not are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if were_on:
-            enable_progress_bars()

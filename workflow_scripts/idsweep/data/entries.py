@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from idsweep.data.loaders import registry as loaders
+from idsweep.data.loaders.registry import Loader
 from idsweep.files.packages import path_in_package
-from idsweep.machine.uncounted import uncounted
 
-LOADERS = ("text", "csv", "json", "parquet", "folder", "hub", "equations")
-LOADERS_WITH_ENCODING = ("text", "csv", "json", "folder")
-LOADERS_OF_HUB_FILES = ("text", "csv", "json", "parquet")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+SPLIT = "train"  # where an entry says none
 RELEASES = ("multiwoz", "sgd", "emowoz")
 RELEASE_SPLITS = ("train", "validation", "test")
 PLACE_KEYS = ("package", "file", "path")
@@ -31,10 +30,9 @@ SOURCE_KEYS = (
     "streaming",
     "encoding",
 )
-EQUATION_KEYS = ("task", "modulus", "degree")
 TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
 LABEL_KEYS = ("label_column", "label_pattern")
-KEYS = frozenset(("loader", *SOURCE_KEYS, *EQUATION_KEYS, *TEXT_KEYS, *LABEL_KEYS))
+SHARED_KEYS = frozenset(("loader", *SOURCE_KEYS, *TEXT_KEYS, *LABEL_KEYS))  # of loaders that read; each may have more
 
 
 def corpus_file(spec: Mapping[str, Any]) -> Path | None:
@@ -46,7 +44,7 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
     holds the file is not installed, or if the file is missing or may not be read.
     """
     check_entry(spec)
-    if "hub" in spec or "url" in spec or spec["loader"] == "equations":
+    if "hub" in spec or "url" in spec or loaders.get(spec["loader"]).made is not None:
         return None
     key = "file" if "package" in spec else "path"
     try:
@@ -57,14 +55,15 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
 
 
 def _checked_path(path: Path, spec: Mapping[str, Any], key: str) -> Path:
-    texts = texts_below(path) if spec["loader"] == "folder" and path.is_dir() else []
-    if locked := [each for each in (path, *texts) if each.exists() and not os.access(each, os.R_OK)]:
+    pattern = loaders.get(spec["loader"]).pattern
+    inside = files_below(path, pattern) if pattern and path.is_dir() else []
+    if locked := [each for each in (path, *inside) if each.exists() and not os.access(each, os.R_OK)]:
         raise ValueError(f"{key}: {str(locked[0])!r} may not be read. Change its permissions.")
-    if spec["loader"] == "folder":
+    if pattern:
         if not path.is_dir():
             raise ValueError(f"{key}: there is no folder {str(path)!r}. Relative paths start at the working directory.")
-        if not texts:
-            raise ValueError(f"{key}: the folder {str(path)!r} holds no *.txt file.")
+        if not inside:
+            raise ValueError(f"{key}: the folder {str(path)!r} holds no {pattern} file.")
         return path
     if not path.is_file() and not ("release" in spec and path.is_dir()):
         raise ValueError(f"{key}: there is no file {str(path)!r}. Relative paths start at the working directory.")
@@ -82,47 +81,67 @@ def corpus_files(spec: Mapping[str, Any]) -> list[Path]:
     path = corpus_file(spec)
     if path is None:
         return []
-    if spec["loader"] == "folder":
-        return texts_below(path)
-    return [path]
+    pattern = loaders.get(spec["loader"]).pattern
+    return files_below(path, pattern) if pattern else [path]
 
 
 def names_count(spec: Mapping[str, Any]) -> bool:
     """Whether the names of a dataset's files shape its texts, besides their content: column `file` of a folder."""
-    return spec["loader"] == "folder" and "file" in needed_columns(spec)
+    return loaders.get(spec["loader"]).pattern is not None and "file" in needed_columns(spec)
 
 
 def offers_splits(spec: Mapping[str, Any]) -> bool:
     """Whether another `split` than the entry's is other rows; if not, `split` is a name without meaning."""
-    parted = "own_splits" in spec or "release" in spec or spec["loader"] == "hub"
+    parted = "own_splits" in spec or "release" in spec or "hub" in loaders.get(spec["loader"]).places
     return parted or ("hub" in spec and "{split}" in spec["file"])
 
 
 def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
     """What of an entry shapes its texts besides the content of its file: all but where a local file lies.
 
-    labels: also what shapes their labels. Of equations it is the task alone: nothing is read, split or cleaned.
+    labels: also what shapes their labels. Of texts that are made it is the loader's own keys alone: nothing is read, split or
+        cleaned.
     """
-    if spec["loader"] == "equations":
-        return {key: spec[key] for key in ("loader", *EQUATION_KEYS) if key in spec}
+    loader = loaders.get(spec["loader"])
+    if loader.made is not None:
+        return {key: spec[key] for key in ("loader", *loaders.keys(spec["loader"])) if key in spec}
     left_out = (*(PLACE_KEYS if "hub" not in spec else ()), *(() if labels else LABEL_KEYS))
     return {key: value for key, value in spec.items() if key not in left_out}
 
 
 def check_entry(spec: Mapping[str, Any]) -> None:
-    if unknown := sorted(set(spec) - KEYS):
-        raise ValueError(f"A dataset has no key {unknown[0]!r}; it may have {', '.join(sorted(KEYS))}.")
-    loader = spec.get("loader")
-    if loader not in LOADERS:
-        raise ValueError(f"loader: {loader!r} is not known; choose one of {', '.join(LOADERS)}.")
-    if loader == "equations":
-        _check_equations(spec)
-        return
-    if given := [key for key in EQUATION_KEYS if key in spec]:
-        raise ValueError(f"{given[0]}: it holds for the loader 'equations', not for {loader!r}.")
+    """Raises ValueError if an entry has a key that its loader does not take, or a value that cannot be."""
+    loader = loaders.get(spec.get("loader"))
+    if loader.made is not None:
+        _check_made(spec)
+    else:
+        _check_read(spec, loader)
+    if loader.check is not None:
+        loader.check(spec)
+
+
+def _check_made(spec: Mapping[str, Any]) -> None:
+    own = loaders.keys(spec["loader"])
+    given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
+    if unused := sorted(given - own.keys()):
+        raise ValueError(f"{unused[0]}: the loader {spec['loader']!r} takes no such key; it takes {', '.join(own)}.")
+    if wanted_split(spec) != SPLIT:
+        raise ValueError(
+            f"split: the loader {spec['loader']!r} has none; each training takes its own part. Measure trained_on or held_out."
+        )
+
+
+def _check_read(spec: Mapping[str, Any], loader: Loader) -> None:
+    known = SHARED_KEYS | loaders.keys(spec["loader"]).keys()
+    if unknown := sorted(set(spec) - known):
+        if owners := loaders.owners_of(unknown[0]):
+            raise ValueError(
+                f"{unknown[0]}: it holds for the loader {' or '.join(map(repr, owners))}, not for {spec['loader']!r}."
+            )
+        raise ValueError(f"A dataset has no key {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
     _check_source(spec, loader)
     if "release" in spec:
-        _check_release(spec, loader)
+        _check_release(spec)
     if "own_splits" in spec:
         _check_own_splits(spec)
     if "column" in spec and "template" in spec:
@@ -150,34 +169,25 @@ def check_entry(spec: Mapping[str, Any]) -> None:
         _check_template(spec["template"])
     if strange := [name for name in spec.get("where", {}) if not isinstance(name, str)]:
         raise ValueError(f"where: {strange[0]!r} is not the name of a column; put it in quotes if it is.")
-    if "encoding" in spec and loader not in LOADERS_WITH_ENCODING:
-        raise ValueError(f"encoding: it holds for {', '.join(LOADERS_WITH_ENCODING)}, not for {loader}.")
+    if "encoding" in spec and not loader.encoding:
+        encoded = ", ".join(name for name in loaders.names() if loaders.get(name).encoding)
+        raise ValueError(f"encoding: it holds for {encoded}, not for {spec['loader']}.")
 
 
-def _check_equations(spec: Mapping[str, Any]) -> None:
-    given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
-    if unused := sorted(given - set(EQUATION_KEYS)):
-        raise ValueError(f"{unused[0]}: equations have no such key; they have {', '.join(EQUATION_KEYS)}.")
-    if spec.get("split", "train") != "train":
-        raise ValueError(
-            "split: equations have none; each training takes its own part. Measure trained_on or held_out."
-        )
-    uncounted("idsweep.data.equations").of_entry(spec)
-
-
-def _check_source(spec: Mapping[str, Any], loader: str) -> None:
+def _check_source(spec: Mapping[str, Any], loader: Loader) -> None:
     sources = [key for key in ("package", "path", "hub", "url") if key in spec]
-    needs_file = sources == ["package"] or (sources == ["hub"] and loader != "hub")
+    needs_file = sources == ["package"] or (sources == ["hub"] and "hub" not in loader.places)
     if len(sources) != 1 or needs_file != ("file" in spec):
         raise ValueError(
             f"A dataset has one source: 'package' with 'file', or 'path', or 'hub' (with 'file' for any loader but "
             f"hub), or 'release' with 'url'; given: {', '.join(sources) or 'none'}{' with file' * ('file' in spec)}."
         )
-    of_hub = ("hub", *LOADERS_OF_HUB_FILES)
-    if (sources == ["hub"] and loader not in of_hub) or (loader == "hub" and sources != ["hub"]):
+    wanted = {"hub", "hub_files"} if sources == ["hub"] else {"local"}
+    if not wanted & loader.places:
+        of_hub, files_of_hub = loaders.with_place("hub"), loaders.with_place("hub_files")
         raise ValueError(
-            f"loader {loader!r} does not read from {sources[0]!r}; from 'hub' read {', '.join(of_hub)}, "
-            "and the loader 'hub' reads from nothing else."
+            f"loader {spec['loader']!r} does not read from {sources[0]!r}; from 'hub' read {', '.join(of_hub + files_of_hub)}, "
+            f"and the loader {' or '.join(map(repr, of_hub))} reads from nothing else."
         )
     if sources == ["url"] and "release" not in spec:
         raise ValueError("url: only a 'release' is fetched from a URL; give a local 'path' or a 'hub' id.")
@@ -201,14 +211,14 @@ def _check_template(template: str) -> None:
         raise ValueError(f"template: {template!r} must name columns, as in '{{title}} {{body}}'.")
 
 
-def _check_release(spec: Mapping[str, Any], loader: str) -> None:
+def _check_release(spec: Mapping[str, Any]) -> None:
     if spec["release"] not in RELEASES:
         raise ValueError(f"release: {spec['release']!r} is not known; choose one of {', '.join(RELEASES)}.")
-    if loader != "parquet" or "hub" in spec or "package" in spec:
+    if spec["loader"] != "parquet" or "hub" in spec or "package" in spec:
         raise ValueError("release: it is made into Parquet, so it takes the loader 'parquet' and a 'url' or 'path'.")
     if "own_splits" in spec:
         raise ValueError(f"own_splits: a release has its own splits: {', '.join(RELEASE_SPLITS)}.")
-    if spec.get("split", "train") not in RELEASE_SPLITS:
+    if wanted_split(spec) not in RELEASE_SPLITS:
         raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(RELEASE_SPLITS)}.")
 
 
@@ -218,8 +228,8 @@ def _check_own_splits(spec: Mapping[str, Any]) -> None:
     proportions = shares(spec)
     if not proportions or min(proportions.values()) <= 0 or abs(sum(proportions.values()) - 1) > 1e-9:
         raise ValueError(f"own_splits: the proportions {proportions} must be positive and sum to 1.")
-    if spec.get("split", "train") not in proportions:
-        raise ValueError(f"split: {spec.get('split', 'train')!r} is none of own_splits: {', '.join(proportions)}.")
+    if wanted_split(spec) not in proportions:
+        raise ValueError(f"split: {wanted_split(spec)!r} is none of own_splits: {', '.join(proportions)}.")
 
 
 def shares(spec: Mapping[str, Any]) -> dict[str, float]:
@@ -227,8 +237,14 @@ def shares(spec: Mapping[str, Any]) -> dict[str, float]:
     return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of")}
 
 
+def wanted_split(spec: Mapping[str, Any]) -> str:
+    """The split that an entry takes, of its source or of its own."""
+    return spec.get("split", SPLIT)
+
+
 def source_split(spec: Mapping[str, Any]) -> str:
-    return spec["own_splits"].get("of", "train") if "own_splits" in spec else spec.get("split", "train")
+    """The split of the source that is read."""
+    return spec["own_splits"].get("of", SPLIT) if "own_splits" in spec else wanted_split(spec)
 
 
 def needed_columns(spec: Mapping[str, Any]) -> list[str]:
@@ -250,5 +266,6 @@ def template_fields(template: str) -> list[str]:
     return [name for field, format in parts for name in (re.split(r"[.\[]", field)[0], *template_fields(format))]
 
 
-def texts_below(folder: Path) -> list[Path]:
-    return sorted((file for file in folder.rglob("*.txt") if file.is_file()), key=lambda file: file.as_posix())
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """The files of a pattern, as "*.txt", at any depth of a folder, sorted."""
+    return sorted((file for file in folder.rglob(pattern) if file.is_file()), key=lambda file: file.as_posix())

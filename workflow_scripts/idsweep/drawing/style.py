@@ -71,6 +71,7 @@ TITLE_LETTER, LINE = 0.066, 0.14
 LONGEST_BAR = 3.3
 NAMED = 12
 NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+|[kmbKMB](?![a-zA-Z]))?)")
+SCALES = ("linear", "log")
 DASHES = ("-", "--", ":", "-.")
 UNITS = {"k": 1e3, "m": 1e6, "b": 1e9}
 ESTIMATOR_NAMES = {"twonn": "TwoNN", "mle": "MLE", "lpca": "lPCA", "gride": "GRIDE", "corrint": "correlation dimension"}
@@ -294,7 +295,7 @@ def value_axis(axes: Axes, scale: str, which: str = "y") -> None:
 
 
 def _scale(scale: str) -> tuple[type[Normalize], Locator | None]:
-    if scale not in ("linear", "log"):
+    if scale not in SCALES:
         raise ValueError(f"scale = {scale!r} is not known; it must be linear or log.")
     return (LogNorm, _LogLocator(subs=(1, 2, 5))) if scale == "log" else (Normalize, None)
 

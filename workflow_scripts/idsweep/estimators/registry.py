@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +20,6 @@ from idsweep.neighbors.graph import NeighborGraph, check_cloud
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import linear_error
 
-FOUNDATIONS = frozenset({"layer", "registry", "scikit_dimension", "spectra"})
 ADAPTER = "scikit_dimension"
 
 
@@ -354,8 +352,8 @@ def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
 
 @cache
 def _modules() -> list[str]:
-    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return [name for name in found if not name.startswith("_") and name not in FOUNDATIONS]
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return [file.stem for file in files if "\nESTIMATOR = " in file.read_text(encoding="utf-8")]
 
 
 def _adapted() -> Mapping[str, Estimator]:

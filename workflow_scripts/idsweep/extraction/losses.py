@@ -64,7 +64,8 @@ NOT_FINITE = (
     "A hidden state of layer {layer}, sequence {sequence}, is NaN or infinite. The checkpoint may have diverged, or need "
     "a wider dtype (float32)."
 )
-NO_LOSSES = Losses(TOKEN_MEASURES.empty_table(), SEQUENCE_LOSSES.empty_table())
+# Made of batches, since pyarrow imports pandas to make arrays of lists.
+NO_LOSSES = Losses(*(pa.Table.from_batches([], schema) for schema in (TOKEN_MEASURES, SEQUENCE_LOSSES)))
 
 
 class LossRecorder:

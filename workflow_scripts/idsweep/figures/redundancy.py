@@ -27,6 +27,7 @@ MARGIN = 0.8
 MOST_MODELS = 30
 MOST_PANELS = 12
 TELLABLE = 10  # colours that do not come in an order
+AGAINST = ("size", "step", None)
 FEW_MODELS = {"size": 4, "step": 6}  # whose names fit into a column's width
 LACKING = {"size": "a known size", "step": "several known steps"}
 LEGEND_LETTER, LEGEND_LINE = 0.06, 0.16
@@ -94,7 +95,7 @@ def draw(
 
     Raises ValueError if what is asked for is not in the tables, or if there are more than 12 columns of panels.
     """
-    if against not in (None, "size", "step"):
+    if against not in AGAINST:
         raise ValueError(
             f"against = {against!r} is not known; it must be size or step, or null to choose by the table."
         )

@@ -13,6 +13,6 @@ def uncounted(name: str) -> ModuleType:
     that few jobs need is loaded by this function instead, and those jobs name it in the job graph
     (`Job.modules`).
 
-    name: the module's full name, as `idsweep.data.equations`.
+    name: the module's full name, as `idsweep.data.loaders.equations`.
     """
     return import_module(name)

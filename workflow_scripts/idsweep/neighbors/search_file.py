@@ -24,6 +24,7 @@ def search_file(
     settings: Mapping[str, Any],
     provenance_of: Callable[..., dict[str, Any]],
     *,
+    cloud: str,
     device: str,
     memory_share: float,
 ) -> None:
@@ -31,7 +32,7 @@ def search_file(
 
     embeddings, tokens: Parquet files of vectors and of the sampled tokens behind them. settings: combinations, points,
     neighbors and variants, as the configuration has them. provenance_of: called with more facts: the device, and of each
-    representation its extrinsic dimension and, of a noisy cloud, the Hausdorff distance to the clean one. memory_share:
+    representation its extrinsic dimension and, of a noisy cloud, the Hausdorff distance to the clean one. cloud: its name. memory_share:
     of a GPU's memory.
 
     A representation with too few different points is left out; only estimates of it fail. Raises ValueError if that is so of
@@ -60,7 +61,7 @@ def search_file(
                     file.write(name, variant.name, points.rows[variant.rows], graph.indices, graph.distances)
         if not facts:
             raise ValueError(
-                f"{embeddings}: with points.tokens: {options['tokens']} no representation has more than {k} different "
-                f"points, too few for {k} neighbours. Raise points.number and tokens.number, choose other points.tokens, or "
-                "lower neighbors.number."
+                f"{embeddings}: in the cloud {cloud!r} (points.tokens: {options['tokens']}) no representation has more than "
+                f"{k} different points, too few for {k} neighbours. Raise points.number and tokens.number, choose other "
+                "points.tokens, or lower neighbors.number."
             )

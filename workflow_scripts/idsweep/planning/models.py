@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep.data import equations
 from idsweep.models import folders
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
@@ -96,7 +95,8 @@ def _trained(sweep: Sweep, model: Model) -> Shape:
     width = next((said[key] for key in folders.WIDTH_KEYS if key in said), FAMILY_WIDTH)
     inner = next((said[key] for key in ("intermediate_size", "n_inner", "ffn_dim") if key in said), WIDER * width)
     if model.tokenizer.made_by == "write_tokenizer":
-        vocabulary = len(equations.vocabulary(equations.of_entry(sweep.training_corpus(model.entry).entry)))
+        trained_on = sweep.training_corpus(model.entry)
+        vocabulary = len(trained_on.made.words(trained_on.entry))
     else:
         vocabulary = model.tokenizer.owner["tokenizer"]["vocabulary_size"]
     matrices = 1 if said.get("tie_word_embeddings", said["model_type"] != "gpt_neox") else 2

@@ -7,9 +7,8 @@ from math import exp
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep.data import equations
 from idsweep.data.entries import corpus_files
-from idsweep.sweep.entry_checks import EQUATION_TOKENS
+from idsweep.data.loaders import registry as loaders
 from idsweep.sweep.models import Tokenizer
 from idsweep.sweep.sweep import PARTS, Dataset, Sweep
 from idsweep.training import kinds
@@ -57,13 +56,13 @@ def _share(entry: Mapping[str, Any], part: str) -> float:
 def of_corpus(corpus: Dataset, tokenizer: Tokenizer) -> Texts:
     """All texts of one split: lines of local files are counted; texts from the hub and in other formats are unknown."""
     entry = corpus.entry
-    if entry["loader"] == "equations":
-        return Texts(len(equations.of_entry(entry).answer), EQUATION_TOKENS, True)
+    if corpus.made is not None:
+        return Texts(corpus.made.number(entry), corpus.made.tokens, True)
     files = [] if corpus.prepared else corpus_files(entry)
     if not files or any(file.suffix in WITHOUT_LINES for file in files):
         return Texts(UNKNOWN_NUMBER, UNKNOWN_TOKENS, False)
     size = sum(file.stat().st_size for file in files)
-    number = len(files) if entry["loader"] == "folder" else _lines(files[0])
+    number = _lines(files[0]) if loaders.get(entry["loader"]).pattern is None else len(files)
     share = entry.get("own_splits", {}).get(entry["split"], 1)
     small = tokenizer.options.get("vocabulary_size", SMALL_VOCABULARY) < SMALL_VOCABULARY
     per_token = CHARACTERS_PER_TOKEN_OF_SMALL if small else CHARACTERS_PER_TOKEN

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from idsweep.config.load import LONGEST_NAME, choose
-from idsweep.data import equations
-from idsweep.data.entries import EQUATION_KEYS, LABEL_KEYS, reading
+from idsweep.data.entries import LABEL_KEYS, reading
 from idsweep.figures import registry
 from idsweep.files.representations import VOCABULARY, of_layer
 from idsweep.sweep import comparisons, figure_checks
@@ -67,7 +65,7 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_trainings(sweep)
     yield from _check_labels(sweep)
     yield from _check_kinds_of_tokens(sweep)
-    yield from _check_equations(sweep)
+    yield from _check_made(sweep)
     if not readers and (wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]):
         others = ", ".join(name for name in registry.names() if not registry.needs(name)["texts"])
         yield f"figures: {', '.join(wrong)} show layers, but this sweep measures none; set `figures: {{}}`, or choose from {others}"
@@ -140,62 +138,54 @@ def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
 
 
 def _check_trainings(sweep: Sweep) -> Iterator[str]:
-    """Complaints about what models are trained on, and about shares of equations that only their number decides."""
-    for model in sweep.known.values():
-        if model.source != "train":
-            continue
+    """Complaints about what models are trained on, and about shares of texts that only their number decides."""
+    numbers: dict[str, int] = {}
+    for model in filter(lambda model: model.training is not None, sweep.known.values()):
         trained_on, at = sweep.training_corpus(model.entry), catalog_path("models", model.catalogued)
-        loader, own, required_loader = (
-            trained_on.entry["loader"],
-            kinds.trained_on(trained_on.entry["loader"]),
-            model.training.loader,
-        )
+        loader, required_loader = trained_on.entry["loader"], model.training.loader
         if required_loader is not None and loader != required_loader:
             yield (
                 f"{at}.training.dataset: {trained_on.name} has the loader {loader}; `train: {model.training.name}` needs a "
                 f"dataset with the loader {required_loader}"
             )
-        elif required_loader is None and own is not None:
+        elif required_loader is None and (own := kinds.trained_on(loader)) is not None:
             yield f"{at}.training.dataset: {trained_on.name} has the loader {loader}; train on it with `train: {own}`, or name a dataset of texts"
-        elif (share := model.training.share.get("trained_fraction")) is not None:
+        elif "trained_fraction" in model.training.share and trained_on.made is not None:
+            if trained_on.name not in numbers:
+                numbers[trained_on.name] = trained_on.made.number(trained_on.entry)
             varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
-            number = _number(*(trained_on.entry.get(key) for key in EQUATION_KEYS))
-            for key, complaint in _wrong_share(model.entry["training"], share, number):
+            share = model.training.share["trained_fraction"]
+            for key, complaint in _wrong_share(model.entry["training"], share, numbers[trained_on.name], loader):
                 path = f"{at}.vary.training.{key}" if f"training.{key}" in varied else f"{at}.training.{key}"
                 yield f"{path}: {complaint}"
 
 
-@cache
-def _number(task: str, modulus: int | None, degree: int | None) -> int:
-    return len(equations.equations(task, modulus=modulus, degree=degree).answer)
-
-
-def _wrong_share(training: Mapping[str, Any], key: str, number: int) -> Iterator[tuple[str, str]]:
-    """Key and complaint of a share of equations that leaves one side empty or fills no batch. key: of the share."""
+def _wrong_share(training: Mapping[str, Any], key: str, number: int, what: str) -> Iterator[tuple[str, str]]:
+    """Key and complaint of a share of texts that leaves one side empty or fills no batch. key: that of the share."""
     fraction, batch = training[key], training.get("batch_size", 1)
     trained = round(fraction * number)
     if not 0 < trained < number:
         yield (
             key,
-            f"{fraction} of {number} equations leaves one side empty; choose a fraction that gives each side at least one",
+            f"{fraction} of {number} {what} leaves one side empty; choose a fraction that gives each side at least one",
         )
     elif batch > trained:
         yield (
             "batch_size",
-            f"{batch} is too large: a fraction of {fraction} trains on {trained} of {number} equations; lower it",
+            f"{batch} is too large: a fraction of {fraction} trains on {trained} of {number} {what}; lower it",
         )
 
 
-def _check_equations(sweep: Sweep) -> Iterator[str]:
-    """Complaints about models of equations that would read something else."""
+def _check_made(sweep: Sweep) -> Iterator[str]:
+    """Complaints about models that know the words of one dataset alone and would read something else."""
     for model in sweep.models.values():
-        if model.training is not None and model.training.loader == "equations" and model.reads_text:
+        if model.reads_text and model.training is not None and model.training.loader is not None:
             trained_on = sweep.training_corpus(model.entry)
             for name in sweep.datasets:
                 if reading(sweep.corpus(name, model.entry).entry) != reading(trained_on.entry):
                     yield (
-                        f"datasets: {name}: {model.name} is trained on the equations of {trained_on.name} and knows no "
-                        f"other sequences; measure it on {TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
+                        f"datasets: {name}: {model.name} is trained on the {model.training.loader} of {trained_on.name} and "
+                        f"knows no other sequences; measure it on {TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
                     )
 
 
@@ -216,11 +206,13 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
             yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"
         for name in (name for name, corpus in read if not corpus.has_classes):
             yield f"tokens.select: {name} has no classes (no `class_column` in the catalog); choose another selection"
-        if any(corpus.entry.get("loader") == "equations" for _, corpus in read):
+        classes_by_loader = {
+            corpus.entry["loader"]: corpus.made.classes for _, corpus in read if corpus.made is not None
+        }
+        for loader, classes in classes_by_loader.items():
             for pattern in tokens.get("classes", ()):
-                if not _means(pattern, equations.CLASSES):
-                    labels = dict.fromkeys(equations.CLASSES)
-                    yield f"tokens.classes: {pattern!r} is not a class of equations; {choose(pattern, labels)}"
+                if not _means(pattern, classes):
+                    yield f"tokens.classes: {pattern!r} is not a class of {loader}; {choose(pattern, dict.fromkeys(classes))}"
     if tokens["sequences"] is None:
         for name in (name for name, corpus in read if corpus.entry.get("streaming")):
             yield f"tokens.sequences: a number is needed, because {name} is streamed and its length is not known"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.config.load import ConfigError
+from idsweep.data.loaders import registry as loaders
 from idsweep.files.representations import EMBEDDING_MATRICES
 from idsweep.models import adapters
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, catalog_path, safe
 from idsweep.training import kinds
 
-EQUATION_TOKENS = 4
 PLACEHOLDERS = {"{seed}": "seeds", "{checkpoint}": "checkpoints"}
 
 
@@ -147,8 +147,9 @@ def check_lengths(
     at: str,
 ) -> None:
     """config: of the sweep; None if the model reads no text in it."""
-    if "train" in entry and kinds.get(entry["train"]).loader == "equations":
-        _check_equations(config, positions, at)
+    loader = kinds.get(entry["train"]).loader if "train" in entry else None
+    if loader is not None and (texts_made := loaders.get(loader).made) is not None:
+        _check_made(loader, texts_made.tokens, config, positions, at)
         return
     own = tokenizer.options.get("max_length")
     given = {}
@@ -166,12 +167,12 @@ def check_lengths(
     )  # fmt: skip
 
 
-def _check_equations(config: Mapping[str, Any] | None, positions: int | None, at: str) -> None:
-    """Equations are shorter than any limit that makes sense; a smaller one would cut them."""
+def _check_made(loader: str, tokens: int, config: Mapping[str, Any] | None, positions: int | None, at: str) -> None:
+    """Texts that are made are shorter than any limit that makes sense; a smaller one would cut them."""
     given = {} if config is None else {"tokens.max_length": config["tokens"]["max_length"]}
-    given[f"{at}.architecture.max_position_embeddings"] = EQUATION_TOKENS if positions is None else positions
-    wrong = {key: length for key, length in given.items() if length < EQUATION_TOKENS}
-    check((f"{key}: {length} is less than an equation's {EQUATION_TOKENS} tokens" for key, length in wrong.items()), "")
+    given[f"{at}.architecture.max_position_embeddings"] = tokens if positions is None else positions
+    wrong = {key: length for key, length in given.items() if length < tokens}
+    check((f"{key}: {length} is less than the {tokens} tokens of {loader}" for key, length in wrong.items()), "")
 
 
 def wrong_layers(layers: list[int | str], name: str, depth: int) -> Iterator[str]:

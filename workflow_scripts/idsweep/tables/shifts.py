@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
-from idsweep.files.parquet import to_numpy
+from idsweep.files.parquet import read_table, to_numpy
+from idsweep.files.vectors import read_estimates, read_identities
+from idsweep.machine.errors import about
+from idsweep.machine.progress import Progress
 from idsweep.statistics.resampling import SAMPLES, mean_interval
-from idsweep.tables.collect import local_values
+from idsweep.tables.collect import SHIFTED, identified, local_values
 
 SHIFTS = pa.schema(
     [
@@ -20,6 +26,7 @@ SHIFTS = pa.schema(
         ),
     ]
 )
+SAME = ("set", "dataset", "representation", "cloud")  # of two estimates that are compared
 SAME_TOKEN = ("token_id", "sequence", "position")
 MEND = "Both models need the same tokenizer (catalog: 'tokenizer: {of: NAME}') and the same 'tokens:' and 'points:'."
 
@@ -143,3 +150,41 @@ def _checked(whose: str, points: np.ndarray, values: np.ndarray, number: int) ->
 
 def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else np.nan
+
+
+def collect_shifts(files: Iterable[tuple[str, str]], pairs: Sequence[Mapping[str, str]]) -> pa.Table:
+    """The shifts of every compared model at all representations, with the columns that identify each row.
+
+    files: Parquet files of estimates, each with that of the sampled tokens behind it. pairs: model, base and base_checkpoint.
+    Raises ValueError, naming the files, if a model was not fine-tuned from its base or their tokens differ.
+    """
+    measured = {}
+    for file, tokens in files:
+        for identity in read_identities(file).values():
+            key = (identity["model"], identity["checkpoint"], *(identity[name] for name in SAME))
+            measured[key] = identity, file, tokens
+    shifts = []
+    progress = Progress("comparing", len(pairs), "pairs of models")
+    for done, pair in enumerate(pairs, start=1):
+        for (model, _, *same), (identity, file, tokens) in measured.items():
+            base = measured.get((pair["base"], pair["base_checkpoint"], *same))
+            if model != pair["model"] or base is None:
+                continue
+            identity_of_base, base_file, base_tokens = base
+            with about(f"{file} and {base_file}"):
+                _check_widths(identity, identity_of_base, pair)
+                estimates = [read_estimates(path, identity["representation"]) for path in (base_file, file)]
+                table = compare_estimates(*estimates, read_table(base_tokens), read_table(tokens))
+            against = {"base_model": pair["base"], "base_checkpoint": pair["base_checkpoint"]}
+            shifts.append((identity | against, table))
+        progress.report(done)
+    return identified(shifts, SHIFTED)
+
+
+def _check_widths(identity: Mapping[str, Any], identity_of_base: Mapping[str, Any], pair: Mapping[str, str]) -> None:
+    width, width_of_base = identity["extrinsic_dimension"], identity_of_base["extrinsic_dimension"]
+    if width != width_of_base:
+        raise ValueError(
+            f"their vectors have {width} and {width_of_base} coordinates: {pair['model']} was not fine-tuned from "
+            f"{pair['base']}; name what it was made of under `comparisons:`, or as its `base` in the catalog."
+        )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from idsweep.config.load import all_parameters, label, needs_vectors
 from idsweep.data.entries import reading
+from idsweep.data.loaders import registry as loaders
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 from idsweep.files.columns import CLOUD
@@ -46,13 +47,18 @@ class Job(NamedTuple):
 
     settings: what shapes its numbers, as plain JSON values; made when it is asked for, since it may take reading files.
     inputs: the outputs that it reads, by the name under which its script finds them. modules: those of the library that the script loads by
-    name. corpora: the datasets whose texts it reads itself.
+    name. corpora: the datasets whose texts it reads itself; their loaders count as code.
     """
 
     settings: Callable[[], Mapping[str, Any]]
     inputs: Mapping[str, Output | Sequence[Output]] = {}
     modules: tuple[str, ...] = ()
     corpora: tuple[Dataset, ...] = ()
+
+    def loaded(self) -> tuple[str, ...]:
+        """Every module that the script loads by name."""
+        readers = (loaders.module_of(corpus.entry["loader"]) for corpus in self.corpora)
+        return tuple(sorted({*self.modules, *readers}))
 
     def read(self) -> Iterator[Output]:
         """Every output that the job reads."""
@@ -123,7 +129,8 @@ class JobGraph:
     def _sign(self, rule: str, names: Names) -> str:
         job = self._job(rule, names)
         upstream = {self._signature(read.rule, read.names) for read in job.read()}
-        return signature(self._settings(rule, names), code_of(SCRIPTS / f"{script_of(rule)}.py", job.modules), upstream)
+        code = code_of(SCRIPTS / f"{script_of(rule)}.py", job.loaded())
+        return signature(self._settings(rule, names), code, upstream)
 
     # ---- datasets, tokenizers, weights
 
@@ -153,7 +160,7 @@ class JobGraph:
 
     def _write_tokenizer(self, tokenizer: str) -> Job:
         corpus = self._sweep.training_corpus(self._tokenizers[tokenizer].owner)
-        return Job(lambda: {"entry": reading(corpus.entry)})
+        return Job(lambda: {"entry": reading(corpus.entry)}, corpora=(corpus,))
 
     def _fetch_checkpoint(self, model: str, checkpoint: str) -> Job:
         catalog_model = self._sweep.known[model]
@@ -190,8 +197,7 @@ class JobGraph:
             part = self._shaping.part(made_with.owner, PARTS[dataset]) if dataset in PARTS else {}
             return self._shaping.tokenizer(made_with) | texts | part
 
-        modules = ("idsweep.data.equations",) if corpus.entry["loader"] == "equations" else ()
-        return Job(settings, self._tokenizer(made_with) | self._prepared(corpus), modules, (corpus,))
+        return Job(settings, self._tokenizer(made_with) | self._prepared(corpus), corpora=(corpus,))
 
     def _sample_vocabulary(self, tokenizer: str) -> Job:
         made_with = self._tokenizers[tokenizer]

@@ -1,0 +1,1 @@
+"""Loaders of datasets: one module each."""
