@@ -19,9 +19,9 @@ written, folder = dict(snakemake.output.items()), Path(given.passes)
 with (
     job(snakemake, [read.tokens, *read.training]) as run,
     measuring(given.adapter or given.weights),
-    own_pass(folder / snakemake.wildcards.dataset, written, signature) as made,
+    own_pass(folder / snakemake.wildcards.dataset, written, signature) as in_place,
 ):
-    if not made:
+    if not in_place:
         from idsweep.extraction.passes import run_passes
 
         own = Pass(run.settings, signature, read.tokens, "", read.sequences, lambda: run)

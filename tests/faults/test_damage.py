@@ -147,7 +147,7 @@ def test_a_truncated_checkpoint_of_a_training_is_named(project: Project) -> None
     assert done.returncode != 0
     assert [(project.folder / path).exists() for path in made] == [False, True]
     said = done.stdout[done.stdout.rindex("job(s) failed") :]
-    assert f"{weights.relative_to(project.folder)} has" in said and "bytes where its header promises" in said
+    assert f"{weights.relative_to(project.folder)} has" in said and "bytes, but its header says" in said
 
     shutil.rmtree(project.results / "training/mini_neox/checkpoints")
     done = project.snakemake(*made)
@@ -174,7 +174,7 @@ def test_a_truncated_checkpoint_of_a_local_folder_fails_alone(project: Project, 
     targets = [f"results/mini/neighbors/mine/checkpoint-{step}/lee_news/points.parquet" for step in (0, 4)]
     done = project.snakemake(*targets)
     assert done.returncode != 0
-    assert f"{weights} has" in done.stdout and "bytes where its header promises" in done.stdout
+    assert f"{weights} has" in done.stdout and "bytes, but its header says" in done.stdout
     assert "Traceback" not in done.stdout
     assert [(project.folder / target).exists() for target in targets] == [False, True]
 

@@ -44,7 +44,7 @@ def test_a_job_that_the_kernel_kills_is_retried_and_then_told(project: Project) 
     last = said[said.rindex("job(s) failed") :]
     assert last.startswith("job(s) failed")
     assert "extract_embeddings/minilm/final/lee_news.log\n    killed without a reason given" in last
-    assert "for want of memory" in last and "--set-resources extract_embeddings:mem_mb=MB" in last
+    assert "because memory ran out" in last and "--set-resources extract_embeddings:mem_mb=MB" in last
     assert not (project.folder / TARGET).exists()
     done = project.snakemake(TARGET)
     assert done.returncode == 0, done.stdout

@@ -80,7 +80,10 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"models__minilm": {"layers": [0, 7]}},
         ["models.minilm.layers[1]: 7", "layers 0 (embedding output) to 6", "-7 to 6"],
     ),
-    "layer for all models": ({"layers": [4], "models__minilm": {}}, ["layers[0]: 4 is no layer of mini_neox", "to 2"]),
+    "layer for all models": (
+        {"layers": [4], "models__minilm": {}},
+        ["layers[0]: 4 is not a layer of mini_neox", "to 2"],
+    ),
     "layers in words": ({"layers": "some"}, ["layers: 'some'", "`all` or a list of whole numbers"]),
     "dataset without loader": (
         {"datasets": ["mine"], "catalog__datasets": {"mine": {"path": "mine.txt"}}},
@@ -142,7 +145,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "sequences longer than the model takes": (
         {"tokens__max_length": 100},
-        ["tokens.max_length: 100 tokens are more than mini_neox takes", "at most 64"],
+        ["tokens.max_length: 100 tokens are more than mini_neox accepts", "at most 64"],
     ),
     "checkpoint names that training does not give": (
         {
@@ -176,7 +179,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "combination of a layer that is not there": (
         {"representations": {"last": {"layers": [5], "by": "mean"}}},
-        ["representations.last.layers[0]: 5 is no layer of mini_neox"],
+        ["representations.last.layers[0]: 5 is not a layer of mini_neox"],
     ),
     "masked tokens without a masked model": (
         {"extraction": {"masked": True}},
@@ -196,7 +199,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "checkpoints looked for on the hub": (
         {"models": {"other": {}}, "catalog__models": {"other": HUB | {"checkpoints": "step*"}}},
-        ["catalog.models.other.checkpoints: 'step*'", "only the folders of a local `path`"],
+        ["catalog.models.other.checkpoints: 'step*'", "works only with a local `path`"],
     ),
     "doubling past the end": (
         {"models": {"other": {}}, "catalog__models": {"other": HUB | {"checkpoints": "step{1..1000}"}}},
@@ -231,7 +234,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "figure of a metric that nobody has": (
         {"figures": {"dynamics": {"second_axis": "train_los"}}},
-        ["figures.dynamics.second_axis: 'train_los' is no metric", "did you mean 'train_loss'?"],
+        ["figures.dynamics.second_axis: 'train_los' is not a metric", "did you mean 'train_loss'?"],
     ),
     "figure of grokking without accuracies": (
         {"figures": {"grokking": {"models": ["mini_neox"]}}},
@@ -243,7 +246,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "metric that cannot be read": (
         {"models__mini_neox": {"metrics": {"f1": "config/experiments/grokking.reference.csv"}}},
-        ["models.mini_neox.metrics.f1: config/experiments/grokking.reference.csv: each step must be there once"],
+        ["models.mini_neox.metrics.f1: config/experiments/grokking.reference.csv: each step must occur once"],
     ),
     "a seed said twice": (
         {"catalog__models__mini_neox": NEOX | {"seeds": [1], "training": NEOX["training"] | {"seed": 1}}},
@@ -263,7 +266,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "models of unequal tokens compared": (
         {"comparisons": [{"model": "minilm", "base": "mini_neox"}]},
-        ["minilm and mini_neox have different tokens", "tokenizer: {of: mini_neox}"],
+        ["minilm and mini_neox have different tokenizers", "tokenizer: {of: mini_neox}"],
     ),
     "models of another depth compared": (
         {
@@ -271,7 +274,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
             "catalog__models__other": HUB | {"layers": 3, "tokenizer": {"of": "mini_neox"}},
             "comparisons": [{"model": "other", "base": "mini_neox"}],
         },
-        ["other and mini_neox have 3 and 2 layers", "compare other with the model that it was made of"],
+        ["other and mini_neox have 3 and 2 layers", "compare other with the model that it was made from"],
     ),
     "figure of an estimator that is not estimated": (
         {"figures": {"violins": {"estimator": "lpca"}}},
@@ -308,5 +311,5 @@ def test_a_metric_without_the_measured_steps(project: Project) -> None:
     (project.folder / "f1.csv").write_text("step,value\n1,0.5\n2,0.75\n")
     project.configure(models__mini_neox={"checkpoints": ["step0", "step4"], "metrics": {"f1": "f1.csv"}})
     (complaint,) = refused(project)
-    assert "models.mini_neox.metrics.f1: f1.csv: the metric is there at the steps 1, 2" in complaint
+    assert "models.mini_neox.metrics.f1: f1.csv: the metric has the steps 1, 2" in complaint
     assert "mini_neox is measured at 0, 4" in complaint

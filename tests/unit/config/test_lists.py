@@ -175,7 +175,10 @@ def test_counts_of_vocabularies_need_a_dataset_to_count_in() -> None:
     of_matrix = {"models": {"minilm": {"layers": ["input_embeddings"]}}, "datasets": [], "figures": {}}
     points = [{"number": 300}, {"number": 300, "tokens": "count>=10"}]
     (complaint,) = complaints(**of_matrix, points=points)
-    assert "points.tokens: 'count>=10'" in complaint and "name a dataset in vocabulary.counted_in" in complaint
+    assert (
+        "points.tokens: 'count>=10'" in complaint
+        and "name the dataset to count in with vocabulary.counted_in" in complaint
+    )
     counted = sweep_of(**of_matrix, points=points, vocabulary={"counted_in": "lee_news"})
     assert list(counted.corpora) == ["lee_news"]
     (complaint,) = complaints(**of_matrix, points=points, vocabulary={"counted_in": "lee_new"})
@@ -188,7 +191,9 @@ def test_static_vectors_have_no_pieces_of_words_and_no_special_tokens(kind: str)
     vectors = {"train": "word_vectors", "kind": "static", "training": {"dataset": "lee_news", "algorithm": "word2vec"}}
     given = {"models": {"words": None}, "datasets": [], "figures": {}, "catalog": {"models": {"words": vectors}}}
     (complaint,) = complaints(**given, points={"tokens": ["all", kind]})
-    assert complaint.startswith(f"points.tokens: {kind!r} is nothing of words, whose static vectors are of whole words")
+    assert complaint.startswith(
+        f"points.tokens: {kind!r} selects nothing from words, whose static vectors stand for whole words"
+    )
     assert sweep_of(
         **given, points={"tokens": ["all", "text", "word_start", "count<10"]}, vocabulary={"counted_in": "lee_news"}
     )
@@ -210,7 +215,7 @@ def test_special_tokens_must_be_among_the_sampled_ones() -> None:
 
 def test_means_over_sequences_have_no_counts() -> None:
     (complaint,) = complaints(points={"tokens": "count<10"}, tokens={"select": "mean"})
-    assert complaint.startswith("points.tokens: 'count<10' fits no means over sequences")
+    assert complaint.startswith("points.tokens: 'count<10' selects tokens, but with `tokens: {select: mean}`")
 
 
 def graph(folder: Path, **changes: Any) -> JobGraph:

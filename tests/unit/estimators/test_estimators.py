@@ -345,7 +345,7 @@ X = np.random.default_rng(0).standard_normal((50, 4))
         (lambda: estimate_global(X, "gride", n1=30), "k = 60 .* N = 50"),
         (lambda: estimate_global(X, "twonn", groups=np.zeros(3)), r"groups has shape \(3,\); .* 50 points"),
         (lambda: estimate_global(X, "lpca", version="fo"), "version = 'fo' .* FO"),
-        (lambda: estimate_global(X[:, :1], "lpca"), "50 points with 1 coordinates"),
+        (lambda: estimate_global(X[:, :1], "lpca"), "50 points and 1 coordinates"),
         (lambda: estimate_global(X, "tle", comb="mle"), "comb = 'mle'"),
         (lambda: estimate_global(X, "tle", kk=1), "comb, epsilon, n_neighbors"),
     ],

@@ -135,7 +135,10 @@ def test_undefined_points_are_kept_counted_and_told(caplog):
 
 def test_an_error_names_the_estimate_the_variant_and_the_number_of_points():
     X = np.column_stack([RNG.random(100)])
-    with pytest.raises(ValueError, match=r"flat \(global\) on data, 100 points: PCA of 100 points with 1 coordinates"):
+    with pytest.raises(
+        ValueError,
+        match=r"flat \(global\) on data, 100 points: PCA needs at least 2 points and 2 coordinates, not 100 points and 1 coordinates",
+    ):
         estimate_layer(clouds(X), [wanted("lpca", "global", name="flat")])
 
 

@@ -78,8 +78,8 @@ def one(sequence: int, position: int, ids: list[int]) -> tuple[pa.Table, pa.Tabl
 @pytest.mark.parametrize(
     ("sequence", "position", "ids", "message"),
     [
-        (6, 0, [8, 9], "sequence 6, which is not among the sequences"),
-        (4, 0, [8, 9], "sequence 4, which is not among the sequences"),
+        (6, 0, [8, 9], "sequence 6, which the file of sequences does not have"),
+        (4, 0, [8, 9], "sequence 4, which the file of sequences does not have"),
         (5, 2, [8, 9], "position 2 of sequence 5, which has 2 tokens"),
         (5, -2, [8, 9], "position -2 of sequence 5"),
         (5, -1, [], "position -1 of sequence 5, which has 0 tokens"),

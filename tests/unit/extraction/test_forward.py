@@ -203,7 +203,7 @@ def test_masking_costs_a_forward_pass_for_sampled_tokens_only_in_full_batches():
     [
         ({"masked": True}, False, "no mask token"),
         ({"masked": True, "mask_token": MASK}, True, "A mean over the sequence .* has no token to mask"),
-        ({"masked": True, "mask_token": VOCABULARY}, False, f"mask_token: {VOCABULARY} is no token of the model"),
+        ({"masked": True, "mask_token": VOCABULARY}, False, f"mask_token: {VOCABULARY} is not a token of the model"),
     ],
 )
 def test_what_cannot_be_masked_is_told(options, mean, message):
@@ -405,7 +405,7 @@ def test_an_error_while_writing_ends_the_extraction_and_its_thread():
 
 @pytest.mark.parametrize("layers", [[], [4], [-1], [1, 1]])
 def test_layers_that_the_model_does_not_have_are_told(layers):
-    with pytest.raises(ValueError, match="the model has 0…3"):
+    with pytest.raises(ValueError, match="the model has layers 0…3"):
         extract(tiny("gpt2"), *tables(), layers=layers)
 
 
@@ -415,7 +415,7 @@ def test_the_longest_sequence_is_what_the_model_takes(model_type):
     _, sequences = longest = tables(longest=LONGEST, sequences=60)
     assert max(map(len, sequences["input_ids"].to_pylist())) == LONGEST
     extract(model, *longest)
-    with pytest.raises(ValueError, match=f"the model takes {LONGEST}: set max_length to {LONGEST} or less"):
+    with pytest.raises(ValueError, match=f"the model takes at most {LONGEST}: set max_length to {LONGEST} or less"):
         extract(model, *tables(longest=60))
 
 

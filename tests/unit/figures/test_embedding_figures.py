@@ -466,13 +466,13 @@ def test_the_base_is_the_only_model_without_a_rank_or_the_one_chosen() -> None:
     measured = {"gpt2": (124_439_808, 768), "gpt2-xl": (1_557_611_200, 1600), "lora-rank4-seed0": (124_439_808, 768)}
     several = tables(measured)
     with pytest.raises(
-        ValueError, match=r"base: .* there are 'gpt2', 'gpt2-xl'. Measure one, or choose one by the option"
+        ValueError, match=r"base: .* there are 'gpt2', 'gpt2-xl'. Measure one, or choose one with the option"
     ):
         draw_ranks(estimates=several)
     chosen = draw_ranks(estimates=several, base="gpt2-xl")
     assert upright(chosen.axes[0])["-"] == pytest.approx(dimension_of(*measured["gpt2-xl"]))
     only_ranked = tables({"lora-rank4-seed0": measured["gpt2"]})
-    with pytest.raises(ValueError, match="of models with the global estimate 'mle', there is none without a rank"):
+    with pytest.raises(ValueError, match="with the global estimate 'mle', there is none without a rank"):
         draw_ranks(estimates=only_ranked)
     with pytest.raises(ValueError, match=r"model 'gpt3' was asked for, but .* holds 'gpt2'"):
         draw_ranks(estimates=several, base="gpt3")

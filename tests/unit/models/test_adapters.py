@@ -160,7 +160,7 @@ def test_an_adapter_that_is_damaged_or_changes_no_weights_is_told(tmp_path, neox
         load_model(neox, kind="causal", adapter=tmp_path / "prompts")
     weights = adapter / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-5])
-    with pytest.raises(ValueError, match=r"adapter_model\.safetensors has .* bytes where its header promises"):
+    with pytest.raises(ValueError, match=r"adapter_model\.safetensors has .* bytes, but its header says"):
         load_model(neox, kind="causal", adapter=adapter)
     weights.unlink()
     with pytest.raises(ValueError, match="holds no weights of an adapter: neither adapter_model"):

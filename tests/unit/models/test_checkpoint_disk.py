@@ -61,7 +61,9 @@ def test_a_fetch_waits_until_something_is_deleted(tmp_path: Path) -> None:
 
 def test_one_larger_than_the_bound_comes_alone(tmp_path: Path) -> None:
     fetch(tmp_path / "m/a", size=50)
-    with pytest.raises(ValueError, match=r"no checkpoint in .* was done with, and 50 of 2 GB are taken"):
+    with pytest.raises(
+        ValueError, match=r"no checkpoint in .* was finished with for .* hours, and 50 of 2 GB are taken"
+    ):
         fetch(tmp_path / "m/b", patience=0.1)
 
 

@@ -74,9 +74,9 @@ def test_truncated_weights_are_told(neox):
     weights = neox / "model.safetensors"
     whole = weights.read_bytes()
     for kept, message in (
-        (len(whole) - 5, "bytes where its header promises"),
+        (len(whole) - 5, "bytes, but its header says"),
         (100, "header is cut"),
-        (3, "no whole"),
+        (3, "not a complete"),
     ):
         weights.write_bytes(whole[:kept])
         with pytest.raises(ValueError, match=message):
@@ -173,7 +173,7 @@ def test_attention_is_as_asked(neox, tmp_path):
         load_model(neox, kind="causal", attention="flash_attention_2", dtype="float32")
     config = AutoConfig.for_model("mpt", vocab_size=40, d_model=16, n_layers=2, n_heads=2)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "mpt")
-    with pytest.raises(ValueError, match="attention: 'sdpa' cannot be had for MptForCausalLM"):
+    with pytest.raises(ValueError, match="attention: 'sdpa' is not available for MptForCausalLM"):
         load_model(tmp_path / "mpt", kind="causal", attention="sdpa")
 
 

@@ -145,7 +145,7 @@ def test_weights_that_are_still_being_written_are_told(tmp_path, neox):
     tiny("gpt_neox", AutoModelForCausalLM).save_pretrained(tmp_path / "sharded", max_shard_size="10KB")
     index = tmp_path / "sharded" / "model.safetensors.index.json"
     index.write_text(index.read_text()[:50])
-    with pytest.raises(ValueError, match="is no readable index of shards"):
+    with pytest.raises(ValueError, match="is not a readable index of shards"):
         model_files(tmp_path / "sharded")
     index.unlink()
     with pytest.raises(ValueError, match=r"has shards \(model-00001-of-.* and lacks their \*\.index\.json"):
@@ -165,7 +165,7 @@ def test_checkpoints_of_a_training_run_are_found_and_unwritten_ones_left_out(tmp
     assert found == [("checkpoint-40", 40), ("checkpoint-200", 200), ("checkpoint-1000", 1000)]
     messages = sorted(record.message for record in caplog.records)
     assert len(messages) == 2
-    assert all(message.startswith("Left out, since it is not whole (yet): ") for message in messages)
+    assert all(message.startswith("Left out, because it is not complete (yet): ") for message in messages)
     assert "checkpoint-1200/model.safetensors has" in messages[0]
     assert "checkpoint-1300 is not a model folder" in messages[1]
     assert checkpoint_folders(run, "checkpoint-*-old") == [("checkpoint-30-old", 30)]
@@ -175,7 +175,7 @@ def test_wrong_patterns_and_runs_without_checkpoints_are_told(tmp_path):
     for pattern in ("checkpoint", "*-*", "run/checkpoint-*"):
         with pytest.raises(ValueError, match=r"checkpoints: .* is not the name of a folder with one"):
             checkpoint_folders(tmp_path, pattern)
-    with pytest.raises(ValueError, match=r"holds no whole checkpoint whose name is 'checkpoint-\*'"):
+    with pytest.raises(ValueError, match=r"holds no complete checkpoint whose name is 'checkpoint-\*'"):
         checkpoint_folders(tmp_path, "checkpoint-*")
     with pytest.raises(ValueError, match="There is no folder"):
         checkpoint_folders(tmp_path / "nowhere", "checkpoint-*")

@@ -269,7 +269,7 @@ LACKING_A_MODEL = {  # kind -> what a repository has, what is said of it
         CONFIG | {"model.safetensors.index.json": INDEX, "model-00001-of-00002.safetensors": b"one"},
         "lacks model-00002-of-00002.safetensors, one of the 2 files that its model.safetensors.index.json names",
     ),
-    "no_index": (CONFIG | {"model.safetensors.index.json": b"[]"}, "that is no index of weights"),
+    "no_index": (CONFIG | {"model.safetensors.index.json": b"[]"}, "that is not an index of weights"),
     "shard_below": (
         CONFIG | {"model.safetensors.index.json": b'{"weight_map": {"a": "x/shard"}}', "x/shard": b"w"},
         "lacks x/shard",
@@ -423,14 +423,14 @@ def test_damaged_files_are_fetched_anew_once(hub, model, tmp_path, name):
     hub.damage(name, times=99)
     size = (model / name).stat().st_size
     told = fetch_from(hub, tmp_path)
-    assert f"sends wrong bytes as {name}, twice: {size} bytes where {size} are promised, with another hash" in told
+    assert f"sends wrong bytes as {name}, twice: {size} bytes instead of {size}, with another hash" in told
     assert not (tmp_path / "fetched").exists()
 
 
 def test_a_file_that_stays_short_is_told(hub, tmp_path):
     hub.sizes["model.safetensors"] = len(WEIGHTS) + 5
     told = fetch_from(hub, tmp_path)
-    assert f"sends wrong bytes as model.safetensors, twice: 256000 bytes where {len(WEIGHTS) + 5} are promised." in told
+    assert f"sends wrong bytes as model.safetensors, twice: 256000 bytes instead of {len(WEIGHTS) + 5}." in told
     assert not (tmp_path / "fetched").exists()
 
 
@@ -438,7 +438,7 @@ def test_weights_that_were_published_truncated_are_told_when_they_are_read(tmp_p
     (model / "model.safetensors").write_bytes((10**6).to_bytes(8, "little") + b"{")
     with serving(("tiny/neox", "step5", model)) as hub:
         assert fetch_from(hub, tmp_path) == commit(hub)
-    with pytest.raises(ValueError, match=r"no whole safetensors file \(its header is cut short\)"):
+    with pytest.raises(ValueError, match=r"not a complete safetensors file \(its header is cut short\)"):
         weight_files(tmp_path / "fetched")
 
 

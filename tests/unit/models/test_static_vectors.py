@@ -129,13 +129,13 @@ def test_files_of_another_format_are_told(tmp_path):
         ("lee_fasttext.bin", "word2vec_binary", "first line does not say how many rows and columns"),
         ("lee_background.cor", None, "cannot be read as glove"),
         ("pang_lee_polarity_fasttext.bin", None, "it was trained on labels"),
-        ("pretrained.vec", None, "promises 3 rows, and it has 1"),  # a header that is wrong, in gensim's own collection
+        ("pretrained.vec", None, "says 3 rows, but it has 1"),  # a header that is wrong, in gensim's own collection
     ):
         with pytest.raises(ValueError, match=message):
             load_vectors(published(name), format)
     longer = tmp_path / "longer.bin"
     longer.write_bytes(published("euclidean_vectors.bin").read_bytes() + b"more")
-    with pytest.raises(ValueError, match="it goes on after the 2747 rows"):
+    with pytest.raises(ValueError, match="it has more rows than the 2747"):
         load_vectors(longer)
     with pytest.raises(
         ValueError, match="format: 'numpy' is not known; choose one of word2vec_binary, word2vec, glove"

@@ -237,7 +237,7 @@ def test_the_command_prints_a_plan(
         (["list.yaml"], "list.yaml holds no mapping"),
         (["broken.yaml"], "broken.yaml is not valid YAML"),
         (["pythia", "--measured", "grokking_laptop"], "was not run here: results/grokking_laptop holds no benchmarks"),
-        (["pythia", "--profile", "nowhere"], "nowhere is no profile"),
+        (["pythia", "--profile", "nowhere"], "nowhere is not a profile"),
     ],
 )
 def test_wrong_arguments_are_told(

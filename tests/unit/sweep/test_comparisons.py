@@ -115,7 +115,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "other tokens": (
         {"other": None},
         {"model": "other", "base": "tiny_neox"},
-        "comparisons: other and tiny_neox have different tokens, those of other and of tiny_neox; give other "
+        "comparisons: other and tiny_neox have different tokenizers, other and tiny_neox; give other "
         "`tokenizer: {of: tiny_neox}` in the catalog if they are the same",
     ),
     "other depth": (
@@ -131,7 +131,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "no states": (
         {"tuned": {"layers": ["input_embeddings"]}},
         {"model": "tuned", "base": "tiny_neox"},
-        "comparisons: tuned and tiny_neox: hidden states of tokens are compared, and one of them has none in this sweep",
+        "comparisons: tuned and tiny_neox: a comparison needs hidden states of both, but one of them has none in this sweep",
     ),
 }  # fmt: skip
 
@@ -158,7 +158,7 @@ def test_models_that_share_no_layer_are_not_compared_unless_someone_asks() -> No
 def test_layers_that_differ_are_told_with_both_models_layers() -> None:
     said = complaint(BASE | {"tuned": {"layers": [0, 1]}}, {"model": "tuned", "base": "tiny_neox"})
     assert said == (
-        "comparisons: tuned and tiny_neox are measured at no common layer, but at 0, 1 and 4; name the same `layers` for both"
+        "comparisons: tuned and tiny_neox have no measured layer in common: 0, 1 and 4; name the same `layers` for both"
     )
 
 
@@ -170,8 +170,8 @@ def metric(folder: Path, *steps: int) -> dict[str, Any]:
 def test_a_metric_without_the_measured_steps_is_told_with_both(tmp_path: Path) -> None:
     said = complaint(metric(tmp_path, *range(0, 100, 10)))
     assert said == (
-        f"models.tiny_neox.metrics.f1: {tmp_path / 'f1.csv'}: the metric is there at the steps 0, 10, 20, 30, 40, 50, 60, 70, …, "
-        "90, and tiny_neox is measured at 256, 512; name checkpoints at the metric's steps, or give the metric at theirs"
+        f"models.tiny_neox.metrics.f1: {tmp_path / 'f1.csv'}: the metric has the steps 0, 10, 20, 30, 40, 50, 60, 70, …, "
+        "90, but tiny_neox is measured at 256, 512; choose checkpoints at steps of the metric, or give the metric at steps of the checkpoints"
     )
 
 

@@ -95,7 +95,7 @@ def test_options_that_name_what_is_there_are_taken(figures: dict[str, Any]) -> N
         ("heatmap", {"peaks": []}, "peaks: [] is of the wrong type"),
         ("agreement", {"panel_per_model": "sums"}, "panel_per_model: 'sums' is of the wrong type"),
         ("agreement", {"pairs": [["mle"]]}, "pairs[0]: ['mle'] has 1 items; expected at least 2"),
-        ("agreement", {"pairs": [["twonn", "mle"]]}, "pairs: 'mle' is no global estimate of this sweep"),
+        ("agreement", {"pairs": [["twonn", "mle"]]}, "pairs: 'mle' is not a global estimate of this sweep"),
         ("violins", {"estimator": None}, "estimator: None is of the wrong type; expected text"),
         ("violins", {"limits": [1, 2, 3]}, "limits: [1, 2, 3] has 3 items; expected at most 2"),
         ("profiles", {"checkpoints": "last"}, "checkpoints: 'last' is not allowed; expected `all`, or a list"),
@@ -103,12 +103,12 @@ def test_options_that_name_what_is_there_are_taken(figures: dict[str, Any]) -> N
         ("profiles", {"checkpoints": ["step1"]}, "checkpoints: 'step1' is not measured; did you mean"),
         ("grokking", {"layers": [0.5]}, "layers[0]: 0.5 is of the wrong type; expected a whole number"),
         ("grokking", {"layers": 1}, "layers: 1 is of the wrong type"),
-        ("grokking", {"layers": [1]}, "layers: 1 is not measured of sums-fraction0.2; measured: 0, 2"),
-        ("grokking", {"layers": [-2]}, "layers: -2 is not measured of sums-fraction0.2"),
-        ("scales", {"layers": [-3]}, "layers: -3 is not measured of sums-fraction0.2"),
+        ("grokking", {"layers": [1]}, "layers: layer 1 of sums-fraction0.2 is not measured; measured: 0, 2"),
+        ("grokking", {"layers": [-2]}, "layers: layer -2 of sums-fraction0.2 is not measured"),
+        ("scales", {"layers": [-3]}, "layers: layer -3 of sums-fraction0.2 is not measured"),
         ("dynamics", {"second_axis": ["a"]}, "second_axis: ['a'] is of the wrong type"),
-        ("dynamics", {"second_axis": "accuracy"}, "second_axis: 'accuracy' is no metric of this sweep; did you mean"),
-        ("dynamics", {"metrics": ["train_los"]}, "metrics: 'train_los' is no metric of this sweep; did you mean"),
+        ("dynamics", {"second_axis": "accuracy"}, "second_axis: 'accuracy' is not a metric of this sweep; did you mean"),
+        ("dynamics", {"metrics": ["train_los"]}, "metrics: 'train_los' is not a metric of this sweep; did you mean"),
     ],
 )  # fmt: skip
 def test_an_option_that_cannot_be_drawn_is_told(figure: str, options: dict[str, Any], complaint: str) -> None:
@@ -160,7 +160,9 @@ def test_grokking_needs_accuracies_of_the_models_it_takes(tmp_path: Path) -> Non
     metrics = {name: str(tmp_path / "a.csv") for name in registry.needs("grokking")["metrics"]}
     hub["models"] = {"org/hub": {"metrics": metrics}}
     assert sweep_of({"grokking": {"models": ["org/hub"]}, "dynamics": {"second_axis": "train_accuracy"}}, **hub).models
-    with pytest.raises(ConfigError, match=r"figures\.dynamics\.second_axis: 'train_loss' is no metric of this sweep"):
+    with pytest.raises(
+        ConfigError, match=r"figures\.dynamics\.second_axis: 'train_loss' is not a metric of this sweep"
+    ):
         sweep_of({"dynamics": {"second_axis": "train_loss"}}, **hub)
 
 
@@ -174,7 +176,7 @@ def test_a_metric_of_one_model_is_not_asked_of_another(tmp_path: Path) -> None:
         "tokens": {"max_length": 128},
         "catalog": catalog,
     }
-    with pytest.raises(ConfigError, match=r"figures\.dynamics\.metrics: two has no metric 'f1', but train_loss"):
+    with pytest.raises(ConfigError, match=r"figures\.dynamics\.metrics: two has no metric 'f1'; it has train_loss"):
         sweep_of({"dynamics": {"metrics": ["f1"]}}, **given)
     assert sweep_of({"dynamics": {"metrics": ["f1"], "models": ["one"]}}, **given).models
 
@@ -226,20 +228,26 @@ def test_ranks_need_a_varied_rank_and_one_base() -> None:
     with pytest.raises(ConfigError, match=r"figures\.ranks\.base: .* there are org--hub, org--other; measure"):
         of_models(figures, *both)
     assert of_models({"ranks": {"estimate": "twonn", "base": "org/other"}}, *both).models
-    with pytest.raises(ConfigError, match=r"figures\.ranks\.base: 'org/othr' is no model of this sweep; did you mean"):
+    with pytest.raises(
+        ConfigError, match=r"figures\.ranks\.base: 'org/othr' is not a model of this sweep; did you mean"
+    ):
         of_models({"ranks": {"estimate": "twonn", "base": "org/othr"}}, *both)
-    with pytest.raises(ConfigError, match=r"figures\.ranks\.estimate: 'mle' is no global estimate .*; allowed: twonn"):
+    with pytest.raises(
+        ConfigError, match=r"figures\.ranks\.estimate: 'mle' is not a global estimate .*; allowed: twonn"
+    ):
         of_models({"ranks": {}}, "org/hub", "tuned")
 
 
 def test_representations_that_a_figure_shows_are_measured() -> None:
     assert of_models({"redundancy": {}, "ranks": {"estimate": "twonn"}}, "org/hub", "tuned").models
     for figure, model in (("redundancy", "org/hub"), ("ranks", "tuned")):
-        with pytest.raises(ConfigError, match=rf"figures\.{figure}: input_embeddings is measured of no model; add it"):
+        with pytest.raises(
+            ConfigError, match=rf"figures\.{figure}: no model of this sweep has input_embeddings; add it"
+        ):
             of_models({figure: {}}, model, layers=[0])
-    with pytest.raises(ConfigError, match=r"figures\.redundancy: output_embeddings is measured of no model"):
+    with pytest.raises(ConfigError, match=r"figures\.redundancy: no model of this sweep has output_embeddings"):
         of_models({"redundancy": {"representations": ["output_embeddings"]}}, "org/hub")
-    with pytest.raises(ConfigError, match=r"figures\.redundancy\.static: 'word2vec' is no model of this sweep"):
+    with pytest.raises(ConfigError, match=r"figures\.redundancy\.static: 'word2vec' is not a model of this sweep"):
         of_models({"redundancy": {"static": ["word2vec"]}}, "org/hub")
 
 
@@ -248,7 +256,9 @@ def test_the_beginning_of_estimates_names_them_where_a_figure_says_so() -> None:
     for figure in ("sensitivity", "violins"):
         assert sweep_of({figure: {"estimator": "twonn-n_neighbors16"}}, estimator_sets=several).models
     assert sweep_of({"sensitivity": {}}, estimator_sets=several).models
-    with pytest.raises(ConfigError, match=r"figures\.violins\.estimator: 'twonn' is no local estimate of this sweep"):
+    with pytest.raises(
+        ConfigError, match=r"figures\.violins\.estimator: 'twonn' is not a local estimate of this sweep"
+    ):
         sweep_of({"violins": {}}, estimator_sets=several)
 
 
@@ -256,7 +266,7 @@ def test_figures_that_need_texts_are_refused_without_them() -> None:
     matrices = {"layers": ["input_embeddings"], "datasets": []}
     given = matrices | {"models": {"org/hub": None}, "catalog": {"models": {"org/hub": HUB}}}
     assert sweep_of({"redundancy": {}, "tokens": {}}, **given).models
-    with pytest.raises(ConfigError, match=r"figures: violins show layers, .* or of ranks, redundancy, tokens"):
+    with pytest.raises(ConfigError, match=r"figures: violins show layers, .* or choose from ranks, redundancy, tokens"):
         sweep_of({"redundancy": {}, "violins": {}}, **given)
 
 
@@ -352,11 +362,11 @@ def test_checks_know_figures_by_what_they_say_and_not_by_name(tmp_path: Path) ->
     lines = dict(
         zip([(name, i) for name, all in ASKED.items() for i in range(len(all))], before.splitlines(), strict=True)
     )
-    assert lines["scales", 1].endswith("taken") and "-3 is not measured" in lines["scales", 0]
+    assert lines["scales", 1].endswith("taken") and "layer -3 of org--hub is not measured" in lines["scales", 0]
     assert lines["sensitivity", 1].endswith("taken") and lines["tokens", 0].endswith("taken")
     assert all("predicts tokens" in lines[name, 0] for name in ("losses", "perplexity"))
     assert "is compared with another" in lines["shifts", 0] and "has no train_accuracy" in lines["grokking", 0]
-    assert "varies training.rank" in lines["ranks", 1] and "measured of no model" in lines["redundancy", 1]
+    assert "varies training.rank" in lines["ranks", 1] and "no model of this sweep has" in lines["redundancy", 1]
 
 
 STAIRCASE = '''
@@ -375,7 +385,7 @@ def test_a_new_figure_is_one_file(tmp_path: Path) -> None:
     told = check_copy(tmp_path, TELL, json.dumps([OF_HUB, {"staircase": asked}])).splitlines()
     assert len(told) == 4
     assert "figures.staircase: org--hub has no train_accuracy;" in told[0] and "staircase.layers" not in told[0]
-    assert "figures.staircase.layers: 1 is not measured of org--hub; measured: 0, 2" in told[1]
+    assert "figures.staircase.layers: layer 1 of org--hub is not measured; measured: 0, 2" in told[1]
     assert "figures.staircase.measure: 'rnk' is not known; did you mean 'rank'" in told[2]
     assert "figures.staircase.limits: unknown option of the figure staircase" in told[3]
     silent = OF_HUB | {"extraction": {"losses": False}}

@@ -152,9 +152,9 @@ def test_checkpoints_are_looked_for_when_the_sweep_is_made(tmp_path: Path) -> No
     half_written = model_folder(tmp_path / "checkpoint-1500") / "model.safetensors"
     half_written.write_bytes(half_written.read_bytes()[:-1])
     assert [c.step for c in model_of(entry).checkpoints.values()] == [500, 1000]
-    with pytest.raises(ConfigError, match=r"mine\.checkpoints: .*no whole checkpoint whose name is 'run-\*'"):
+    with pytest.raises(ConfigError, match=r"mine\.checkpoints: .*no complete checkpoint whose name is 'run-\*'"):
         model_of(entry | {"checkpoints": "run-*"})
-    with pytest.raises(ConfigError, match="only the folders of a local `path` can be looked for"):
+    with pytest.raises(ConfigError, match="works only with a local `path`"):
         model_of(HUB | {"hub": "a/b", "checkpoints": "checkpoint-*"})
 
 
@@ -209,7 +209,7 @@ def test_adapters_build_on_a_base_and_take_its_tokenizer(tmp_path: Path) -> None
         model_of(entry, others={"theirs": HUB | {"hub": "a/b", "checkpoints": "step{1,2}"}})
     (tmp_path / "lora/checkpoint-8/adapter_config.json").unlink()
     (tmp_path / "lora/checkpoint-8/config.json").write_text("{}")
-    with pytest.raises(ConfigError, match="no whole checkpoint"):
+    with pytest.raises(ConfigError, match="no complete checkpoint"):
         model_of(entry, others={"theirs": base})
 
 
@@ -250,7 +250,7 @@ def test_models_share_a_tokenizer_where_they_say_so() -> None:
     assert alone.models["pythia-160m"].tokenizer.owner["hub"] == "EleutherAI/pythia-70m"
     with pytest.raises(ConfigError, match=r"mine\.tokenizer\.of: 'pythia-160m' has no tokenizer of its own"):
         model_of(HUB | {"hub": "a/b", "tokenizer": {"of": "pythia-160m"}})
-    with pytest.raises(ConfigError, match=r"mine\.tokenizer: options \(max_length\) of a shared tokenizer"):
+    with pytest.raises(ConfigError, match=r"mine\.tokenizer: a shared tokenizer has the options of .*: max_length"):
         model_of(HUB | {"hub": "a/b", "tokenizer": {"of": "pythia-70m", "max_length": 8}})
 
 
@@ -263,7 +263,7 @@ def test_static_vectors_have_a_vocabulary_and_no_layers(tmp_path: Path) -> None:
     assert sweep.models["mine"].representations("vocabulary") == ["input_embeddings"]
     with pytest.raises(ConfigError, match="no model of this sweep reads text"):
         sweep_of(**given | {"datasets": ["lee_news"]})
-    with pytest.raises(ConfigError, match=r"figures: violins, .* expected `figures: \{\}`"):
+    with pytest.raises(ConfigError, match=r"figures: violins, .* set `figures: \{\}`"):
         sweep_of(**{key: value for key, value in given.items() if key != "figures"})
     with pytest.raises(ConfigError, match="static vectors are a local file"):
         model_of(HUB | {"hub": "a/b", "kind": "static"})
@@ -278,7 +278,7 @@ def test_embedding_matrices_and_combinations_of_layers() -> None:
     assert model.representations("lee_news") == ["layer_6", "last_two"]
     assert model.combinations["last_two"] == ((5, 6), "mean")
     assert [dataset for *_, dataset in sweep.passes()] == ["lee_news", "vocabulary"]
-    with pytest.raises(ConfigError, match=r"representations\.last_two\.layers\[0\]: 9 is no layer of minilm"):
+    with pytest.raises(ConfigError, match=r"representations\.last_two\.layers\[0\]: 9 is not a layer of minilm"):
         sweep_of(representations={"last_two": {"layers": [9], "by": "mean"}})
     with pytest.raises(ConfigError, match=r"representations\.layer_1: this name is taken"):
         sweep_of(representations={"layer_1": {"layers": [0], "by": "mean"}})
@@ -303,7 +303,7 @@ def test_masked_needs_a_masked_model() -> None:
     [
         (
             {"tokens": {"select": "mean"}, "extraction": {"masked": True}, "models": {"roberta-base": None}},
-            "tokens.select: the mean over a sequence has no token that could be masked",
+            "tokens.select: a mean over a sequence has no token to mask",
         ),
         ({"tokens": {"select": "classes"}}, "tokens.classes: name at least one"),
         ({"tokens": {"select": "classes", "classes": ["B-*"]}}, "tokens.select: lee_news has no classes"),
@@ -312,7 +312,7 @@ def test_masked_needs_a_masked_model() -> None:
                 "datasets": ["endless"],
                 "catalog": {"datasets": {"endless": {"loader": "hub", "hub": "a/b", "streaming": True}}},
             },
-            "tokens.sequences: a number is needed, since endless is streamed",
+            "tokens.sequences: a number is needed, because endless is streamed",
         ),
     ],
 )
@@ -339,7 +339,7 @@ def test_how_weights_are_loaded_is_said_by_the_sweep_the_entry_and_its_base() ->
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "the same weights under several seeds": ({"seeds": [0, 1]}, ".seeds: each seed would be the same weights"),
+    "the same weights under several seeds": ({"seeds": [0, 1]}, ".seeds: all seeds would have the same weights"),
     "a seed without seeds": ({"hub": "a/{seed}"}, ".hub: {seed} is filled in from `seeds`, which this entry lacks"),
     "a checkpoint without checkpoints": (
         {"hub": "a/{checkpoint}"},
@@ -348,7 +348,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown placeholder": ({"hub": "a/{step}"}, ".hub: {step} is not known here"),
     "training of a hub model": (
         {"training": {"dataset": "lee_news", "steps": 1}},
-        ".training: it holds for models that",
+        ".training: this key is only for models that",
     ),
     "a vocabulary's size on the hub": (
         {"tokenizer": {"vocabulary_size": 300}},
@@ -356,18 +356,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a base's checkpoint without base": (
         {"base_checkpoint": "step1"},
-        ".base_checkpoint: it holds for adapters on a `base`",
+        ".base_checkpoint: this key is only for adapters on a `base`",
     ),
-    "a prefix of adapters": ({"base": "minilm", "prefix": "x"}, ".prefix: it comes from the `base`"),
+    "a prefix of adapters": ({"base": "minilm", "prefix": "x"}, ".prefix: this key is taken from the `base`"),
     "a tokenizer of adapters": (
         {"base": "minilm", "tokenizer": {"max_length": 9}},
-        ".tokenizer: it comes from",
+        ".tokenizer: this key is taken from",
     ),
-    "code of adapters": ({"base": "minilm", "trust_remote_code": True}, ".trust_remote_code: it comes from"),
+    "code of adapters": ({"base": "minilm", "trust_remote_code": True}, ".trust_remote_code: this key is taken from"),
     "lost zeros": ({"checkpoints": "step{001,010}"}, "the zeros before 001 would be lost"),
     "a mapping with numbers for names": (
         {"checkpoints": {1000: 1000}},
-        "checkpoints: the key 1000 is no text; put it in quotes",
+        "checkpoints: the key 1000 is not text; put it in quotes",
     ),
     "two checkpoints of one path": (
         {"checkpoints": {"a/b": 1, "a--b": 2}},
@@ -393,7 +393,7 @@ def test_an_entry_that_would_not_do_what_it_says_is_told(case: str) -> None:
             "minilm is of kind 'encoder' and has no output_embeddings",
         ),
         ({"representations": {"last": {"layers": [0, 0, -7], "by": "mean"}}}, "names a layer of minilm twice"),
-        ({"tokens": {"classes": ["B-*"]}}, "tokens.classes: it holds for `select: classes`"),
+        ({"tokens": {"classes": ["B-*"]}}, "tokens.classes: this key is only for `select: classes`"),
         ({"figures": {"violins": {"models": 3}}}, "figures.violins.models: 3 is of the wrong type; expected a list"),
         ({"points": {"noise": float("nan")}}, "points.noise: nan is not allowed"),
         ({"sweep": "mini\n"}, "sweep: 'mini\\n' is not allowed"),
@@ -438,7 +438,7 @@ def test_a_model_that_is_trained_on_another_entry_s_tokenizer() -> None:
         "models": {"mine": trained | {"training": trained["training"] | {"dataset": "other"}}},
         "datasets": {"other": other},
     }
-    with pytest.raises(ConfigError, match="other is streamed, and this needs all of its texts"):
+    with pytest.raises(ConfigError, match="other is streamed, but all of its texts are needed here"):
         sweep_of(**given, catalog=catalog)
 
 

@@ -57,7 +57,9 @@ def test_a_sweep_takes_some_of_the_varied_values() -> None:
         ConfigError, match=r"mine\.vary\.training\.fraction: \[0\.3\] are not offered; allowed: 0\.2, 0\.5"
     ):
         sweep_of(entry, models={"mine": {"vary": {"training.fraction": [0.3]}}})
-    with pytest.raises(ConfigError, match=r"mine\.vary\.training\.seed: mine does not vary it; .*training\.fraction"):
+    with pytest.raises(
+        ConfigError, match=r"mine\.vary\.training\.seed: mine does not vary this key; .*training\.fraction"
+    ):
         sweep_of(entry, models={"mine": {"vary": {"training.seed": [0]}}})
     with pytest.raises(ConfigError, match=r"models\.mine\.vary: the entry of mine in the catalog has no `vary`"):
         sweep_of(GROKKING, models={"mine": {"vary": {"training.fraction": [0.5]}}})
@@ -93,7 +95,7 @@ def test_each_varied_value_is_checked() -> None:
         ({"training": GROKKING["training"] | {"seed": 2**31}}, r"mine\.training\.seed: 2147483648 is out of range"),
         (
             {"vary": {"architecture.activation_function": [4, "4"]}},
-            r"mine\.vary: architecture\.activation_function 4 and architecture\.activation_function '4' make the same name",
+            r"mine\.vary: architecture\.activation_function 4 and architecture\.activation_function '4' give two runs the same name",
         ),
     ],
 )
@@ -125,9 +127,9 @@ def test_runs_of_two_entries_are_no_seeds_of_one_model() -> None:
         (
             {"batch_size": 25},
             {},
-            r"mine\.training\.batch_size: 25, but a fraction of 0\.5 trains on 24 of 49 equations",
+            r"mine\.training\.batch_size: 25 is too large: a fraction of 0\.5 trains on 24 of 49 equations",
         ),
-        ({}, {"training.batch_size": [8, 25]}, r"mine\.vary\.training\.batch_size: 25, but"),
+        ({}, {"training.batch_size": [8, 25]}, r"mine\.vary\.training\.batch_size: 25 is too large"),
         ({"decay_steps": 19}, {}, r"mine\.training\.decay_steps: 19 is less than the 20 steps"),
         (
             {"decay_steps": 20, "warmup_steps": 20},
@@ -188,13 +190,13 @@ def test_a_language_model_too_is_measured_on_what_it_was_trained_on() -> None:
         ({"sums": SUMS | {"task": "division", "modulus": 8}}, r"catalog\.datasets\.sums: modulus: 8 is no prime"),
         ({"sums": SUMS | {"column": "c"}}, r"catalog\.datasets\.sums: column: the loader 'equations' takes no such key"),
         ({"sums": {"loader": "equations", "task": "addition"}}, r"catalog\.datasets\.sums: modulus: addition needs one"),
-        ({"tokens": {"select": "classes", "classes": ["banana"]}}, r"tokens\.classes: 'banana' is no class of equations; .*operand"),
+        ({"tokens": {"select": "classes", "classes": ["banana"]}}, r"tokens\.classes: 'banana' is not a class of equations; .*operand"),
         ({"sums": SUMS | {"split": "test"}}, r"catalog\.datasets\.sums: split: the loader 'equations' has none"),
         ({"models": {"mine": {"metrics": {"train_loss": "a.csv"}}}}, r"metrics\.train_loss: this name is taken"),
         ({"models": {"mine": {"metrics": {"local_dimension": "a.csv"}}}}, r"metrics\.local_dimension: this name is taken"),
         ({"reference": "nowhere.csv"}, r"reference: there is no file 'nowhere\.csv'"),
         ({"models": {"mine": {"metrics": {"f1": "nowhere.csv"}}}}, r"models\.mine\.metrics\.f1: there is no file 'nowhere\.csv'"),
-        ({"models": {"mine": {"metrics": {"f1": "a{seed}.csv"}}}}, r"metrics\.f1: 'a\{seed\}\.csv' has a \{seed\}"),
+        ({"models": {"mine": {"metrics": {"f1": "a{seed}.csv"}}}}, r"metrics\.f1: 'a\{seed\}\.csv' contains \{seed\}"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_told(keys: dict[str, Any], message: str) -> None:
@@ -205,11 +207,11 @@ def test_what_cannot_be_measured_is_told(keys: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tokenizer": {"vocabulary_size": 300}}, r"mine\.tokenizer: a model with `train: grokking` has none but its own words"),
+        ({"tokenizer": {"vocabulary_size": 300}}, r"mine\.tokenizer: a model with `train: grokking` makes its own vocabulary and takes no tokenizer"),
         ({"kind": "masked"}, r"mine\.kind: 'masked' is not what this training makes"),
         ({"training": GROKKING["training"] | {"dataset": "lee_news"}}, r"training\.dataset: lee_news has the loader text; `train: grokking` needs a dataset with the loader equations"),
         ({"architecture": GROKKING["architecture"] | {"max_position_embeddings": 3}}, r"max_position_embeddings: 3 is less than"),
-        ({"checkpoints": "step{0..30/10}"}, r"mine\.checkpoints: step30 lie beyond training\.steps = 20"),
+        ({"checkpoints": "step{0..30/10}"}, r"mine\.checkpoints: step30 are beyond training\.steps = 20"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_told(changes: dict[str, Any], message: str) -> None:
@@ -226,7 +228,7 @@ def test_a_masked_model_is_trained_by_masking() -> None:
     masked["training"] = masked["training"] | {"masking": 0.15}
     assert sweep_of(masked, datasets=["lee_news"], tokens={"max_length": 128}).models["mine"].kind == "masked"
     with pytest.raises(
-        ConfigError, match=r"masking: it does not hold for kind 'causal'; .*choose kind masked or encoder"
+        ConfigError, match=r"masking: this key is not for kind 'causal'; .*choose kind masked or encoder"
     ):
         sweep_of(masked | {"kind": "causal"}, datasets=["lee_news"], tokens={"max_length": 128})
 
@@ -234,7 +236,9 @@ def test_a_masked_model_is_trained_by_masking() -> None:
 def test_texts_are_not_equations() -> None:
     entry = tiny_neox()
     entry["training"] = entry["training"] | {"dataset": "sums"}
-    with pytest.raises(ConfigError, match=r"training\.dataset: equations are trained on with `train: grokking`"):
+    with pytest.raises(
+        ConfigError, match=r"training\.dataset: .* has the loader equations; train on it with `train: grokking`"
+    ):
         sweep_of(entry, datasets=["lee_news"], tokens={"max_length": 128})
 
 
@@ -242,7 +246,9 @@ def test_models_of_one_tokenizer_cannot_each_have_their_own_texts() -> None:
     twin = tiny_neox(tokenizer={"of": "mine"})
     given = {"others": {"twin": twin}, "tokens": {"max_length": 128}}
     for models in ({"mine": None, "twin": None}, {"twin": None}):
-        with pytest.raises(ConfigError, match="twin has the tokenizer of another entry, mine, and with it other texts"):
+        with pytest.raises(
+            ConfigError, match="twin has the tokenizer of another entry, mine, which was trained on other texts"
+        ):
             sweep_of(tiny_neox(), **given, models=models)
     borrowed = tiny_neox(tokenizer={"of": "minilm"})
     with pytest.raises(ConfigError, match="mine has the tokenizer of another entry, minilm"):
@@ -257,7 +263,7 @@ def test_a_model_that_reads_no_text_may_stand_beside_what_others_were_trained_on
 
 
 def test_a_name_that_stands_for_training_texts_is_taken() -> None:
-    with pytest.raises(ConfigError, match=r"catalog\.datasets\.held_out: this name stands for"):
+    with pytest.raises(ConfigError, match=r"catalog\.datasets\.held_out: this name is reserved for"):
         catalog = {"models": {"mine": GROKKING}, "datasets": {"sums": SUMS, "held_out": SUMS}}
         sweeps.sweep_of({**SWEEP, "catalog": catalog})
 
@@ -292,7 +298,9 @@ def test_each_run_brings_metrics_of_its_own(tmp_path: Path) -> None:
     entry = GROKKING | {"vary": {"training.fraction": [0.2, 0.5]}, "seeds": [3]}
     for name in ("m", "mine-fraction0.2-seed3", "mine-fraction0.5-seed3"):
         write(tmp_path / f"{name}.csv", "step,value", "0,0.5", "10,0.75")
-    with pytest.raises(ConfigError, match=r"metrics\.f1: .*m\.csv' would count for mine-fraction0\.2-seed3 and mine-"):
+    with pytest.raises(
+        ConfigError, match=r"metrics\.f1: .*m\.csv' would be the metric of both mine-fraction0\.2-seed3 and mine-"
+    ):
         sweep_of(entry, models={"mine": {"metrics": {"f1": str(tmp_path / "m.csv")}}})
     sweep = sweep_of(entry, models={"mine": {"metrics": {"f1": str(tmp_path / "{run}.csv")}}})
     assert [(model.name, file.stem) for model, _, file in sweep.brought_metrics()] == [
@@ -307,7 +315,11 @@ def test_each_run_brings_metrics_of_its_own(tmp_path: Path) -> None:
     [
         ("f1", ["step,valu", "1,2"], "models.mine.metrics.f1: {file} has no column 'value'"),
         ("f1", ["step,value", "1,inf"], "models.mine.metrics.f1: {file}, column 'value': a value is infinite"),
-        ("jga_accuracy", ["step,value", "1,52"], "models.mine.metrics.jga_accuracy: {file}: an accuracy of 52.0"),
+        (
+            "jga_accuracy",
+            ["step,value", "1,52"],
+            "models.mine.metrics.jga_accuracy: {file}: the accuracy 52.0 is not between 0 and 1",
+        ),
     ],
 )
 def test_brought_metrics_are_read_before_anything_runs(
@@ -323,10 +335,10 @@ def test_brought_metrics_are_read_before_anything_runs(
     [
         ("mine-fraction0.2,local_dimension,0,5", None),
         ("mine-fraction0.9,validation_accuracy,0,1", None),  # of the whole entry, or of others like it
-        ("mine-seed3,local_dimension,0,5", "'mine-seed3' is no model of this sweep, without its seed"),
-        ("mine,local_dimension,0,5", "'mine' is no model of this sweep"),
+        ("mine-seed3,local_dimension,0,5", "'mine-seed3' is not a model of this sweep (a name without its seed)"),
+        ("mine,local_dimension,0,5", "'mine' is not a model of this sweep"),
         ("mine-fraction0.5,dimension,0,5", "the quantity 'dimension' is not known in this sweep; did you mean"),
-        ("mine-fraction0.5,local_dimension,-1,5", "column 'step': none may be negative"),
+        ("mine-fraction0.5,local_dimension,-1,5", "column 'step': steps must not be negative"),
     ],
 )
 def test_published_values_are_read_before_anything_runs(tmp_path: Path, row: str, complaint: str | None) -> None:

@@ -116,7 +116,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown checkpoint of the base": (
         TUNED | {"base_checkpoint": "step500"},
-        ".base_checkpoint: 'step500' is no checkpoint of tiny_neox; did you mean 'step",
+        ".base_checkpoint: 'step500' is not a checkpoint of tiny_neox; did you mean 'step",
     ),
     "steps and epochs": (training(TUNED, epochs=2), ".training: give either steps or epochs"),
     "neither steps nor epochs": (training(TUNED, "steps"), ".training: give either steps or epochs"),
@@ -129,16 +129,16 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         CLASSIFIER | {"checkpoints": "step{0,2}"},
         ".checkpoints: 'step{0,2}' is not what training writes; expected 'epoch{…}'",
     ),
-    "checkpoints beyond the epochs": (CLASSIFIER | {"checkpoints": "epoch{1,3}"}, ".checkpoints: epoch3 lie beyond training.epochs = 2"),
-    "checkpoints beyond the steps": (TUNED | {"checkpoints": "step{30}"}, ".checkpoints: step30 lie beyond training.steps = 20"),
+    "checkpoints beyond the epochs": (CLASSIFIER | {"checkpoints": "epoch{1,3}"}, ".checkpoints: epoch3 are beyond training.epochs = 2"),
+    "checkpoints beyond the steps": (TUNED | {"checkpoints": "step{30}"}, ".checkpoints: step30 are beyond training.steps = 20"),
     "architecture": (
         TUNED | {"architecture": {"model_type": "gpt2", "num_hidden_layers": 2}},
-        ".architecture: it has no meaning for `train: fine_tuned_language_model`; remove this key",
+        ".architecture: this key has no meaning for `train: fine_tuned_language_model`; remove it",
     ),
-    "tokenizer": (TUNED | {"tokenizer": {"of": "minilm"}}, ".tokenizer: it comes from the `base`; set it there"),
+    "tokenizer": (TUNED | {"tokenizer": {"of": "minilm"}}, ".tokenizer: this key is taken from the `base`; set it there"),
     "language model that is none": (TUNED | {"kind": "encoder"}, ".kind: 'encoder' is not what this training makes; expected causal, or masked"),
     "classifier that is none": (CLASSIFIER | {"kind": "causal"}, ".kind: 'causal' is not what this training makes; expected encoder"),
-    "masks of a causal model": (training(TUNED, masking=0.15), ".training.masking: it does not hold for kind 'causal'; remove this key, or choose kind masked"),
+    "masks of a causal model": (training(TUNED, masking=0.15), ".training.masking: this key is not for kind 'causal'; remove it, or choose kind masked"),
     "frozen weights under updates": (
         training(TUNED, lora={}, freeze=["*embed*"]),
         ".training.freeze: with lora all weights of the base are frozen anyway",
@@ -147,13 +147,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         training(TUNED, schedule="constant", warmup_steps=5),
         ".training.warmup_steps: the schedule constant has none; choose constant_with_warmup",
     ),
-    "longer than the model takes": (training(TUNED, max_length=300), ".training.max_length: 300 tokens are more than mine takes; expected at most 256"),
+    "longer than the model takes": (training(TUNED, max_length=300), ".training.max_length: 300 tokens are more than mine accepts; expected at most 256"),
     "low-rank updates of embeddings": (training(RANKS, lora={}), ".training.lora: unknown key"),
     "no rank": (training(RANKS, "rank"), ".training.rank: this key is required"),
     "no sequences to validate on": (training(TUNED, "validation"), ".training.validation: this key is required"),
     "unknown dataset": (training(TUNED, validation="lee_new"), ".training.validation: 'lee_new' is not in the catalog of datasets"),
     "dataset without splits": (training(TUNED, validation="lee_news:validation"), "catalog.datasets.lee_news: it is one file or folder without splits"),
-    "the texts of another training": (training(TUNED, dataset="trained_on"), ".training.dataset: 'trained_on' stands for what models are trained on"),
+    "the texts of another training": (training(TUNED, dataset="trained_on"), ".training.dataset: 'trained_on' is reserved for the texts that each model is trained on"),
     "texts without labels": (
         training(CLASSIFIER, validation="lee_news"),
         ".training.validation: lee_news has no labels; give its entry in the catalog a label_column or a label_pattern",
@@ -162,7 +162,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "seed beside training": (TUNED | {"seed": 1}, ".seed: the seed of a trained model is training.seed; remove this key"),
     "equations": (
         training(TUNED, dataset="addition_mod_197"),
-        ".training.dataset: equations are trained on with `train: grokking`, or give a dataset of texts",
+        ".training.dataset: addition_mod_197 has the loader equations; train on it with `train: grokking`, or name a dataset of texts",
     ),
 }  # fmt: skip
 
@@ -255,9 +255,7 @@ def test_labels_make_stale_the_classifier_alone(tmp_path: Path) -> None:
 
 
 def test_the_texts_of_a_base_s_tokenizer_are_not_those_of_a_fine_tuning() -> None:
-    with pytest.raises(
-        ConfigError, match=r"tiny_neox, and with it other texts; name what it was trained on, film_reviews"
-    ):
+    with pytest.raises(ConfigError, match=r"tiny_neox, which was trained on other texts; measure it on film_reviews"):
         sweep_of_entry(TUNED, datasets=["trained_on"])
 
 
@@ -306,7 +304,7 @@ def test_ranks_are_shown_beside_the_model_that_they_were_trained_from() -> None:
         ({}, r"there is none without training\.rank"),
         (base | {"minilm": None}, "there are tiny_neox, minilm"),
     ):
-        with pytest.raises(ConfigError, match=rf"figures\.ranks\.base: .* and {held}; measure"):
+        with pytest.raises(ConfigError, match=rf"figures\.ranks\.base: .* but {held}; measure"):
             sweep_of_entry(ranks, models=others | {"mine": None}, **given)
     chosen = {"figures": {"ranks": {"base": "tiny_neox"}}}
     assert sweep_of_entry(ranks, models=base | {"minilm": None, "mine": None}, **(given | chosen)).models

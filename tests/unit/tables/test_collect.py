@@ -102,7 +102,7 @@ def test_training_curves() -> None:
     assert table["seed"].to_pylist() == [3, 3, 4, 4, 4, 4]
     assert table["metric"].to_pylist()[3:] == ["train_loss", "accuracy", "accuracy"]
     assert collect.training_curves([]).num_rows == 0
-    with pytest.raises(ValueError, match="'train_loss' of m-seed3 is there twice at step 0"):
+    with pytest.raises(ValueError, match="'train_loss' of m-seed3 occurs twice at step 0"):
         collect.training_curves([parts[0], (seeds[3] | {"metric": "train_loss"}, brought)])
 
 

@@ -133,7 +133,7 @@ def test_other_tokens_are_not_compared(column, value):
 def test_models_without_a_common_estimator_or_point_are_told():
     with pytest.raises(ValueError, match="the base model has mle, the fine-tuned one twonn"):
         compare_estimates(estimates({"mle": [1.0]}), estimates({"twonn": [1.0]}), tokens(), tokens())
-    with pytest.raises(ValueError, match="base model has 2 points and the fine-tuned one 3, and none is in both"):
+    with pytest.raises(ValueError, match="base model has 2 points and the fine-tuned one 3, with none in common"):
         compare_estimates(
             estimates({"mle": [1.0, 2]}, [0, 1]), estimates({"mle": [1.0, 2, 3]}, [2, 3, 4]), tokens(), tokens()
         )

@@ -127,7 +127,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "an encoder-decoder": (
         ENTRIES["fine_tune_classifier"],
         BASE | {"kind": "encoder-decoder"},
-        ".base: 'theirs' is of kind 'encoder-decoder', from which no training starts; name a causal, masked or encoder",
+        ".base: 'theirs' is of kind 'encoder-decoder', which cannot be trained further; name a causal, masked or encoder",
     ),
     "a causal model to be masked": (
         MASKED,
@@ -135,16 +135,16 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         ".kind: 'masked' needs another head than that of theirs; expected 'causal', or another `base`",
     ),
     "a masked model to be causal": (TUNED, BASE | {"kind": "masked"}, ".kind: 'causal' needs another head than that of theirs"),
-    "a model of equations": (TUNED, ADDITION, ".base: 'theirs' knows the words of equations alone; name a model of texts"),
+    "a model of equations": (TUNED, ADDITION, ".base: 'theirs' was trained on equations and reads nothing else; name a model of texts"),
     "attention in 16 bits": (
         TUNED,
         BASE | {"attention": "flash_attention_2"},
-        ".base: 'theirs' has attention 'flash_attention_2', which does not take the 32-bit weights of trainings; set `attention: sdpa`",
+        ".base: 'theirs' has attention 'flash_attention_2', which does not work with the 32-bit weights of trainings; set `attention: sdpa`",
     ),
     "a base of several runs": (
         TUNED,
         BASE | {"hub": "a/b-{seed}", "seeds": [1, 2]},
-        ".base: 'theirs' must be a single model with weights of its own, but has `seeds`; name or make an entry that is one",
+        ".base: 'theirs' must be a single model with weights of its own, but has `seeds`; name such an entry, or add one to the catalog",
     ),
     "an adapter": (
         TUNED,

@@ -14,9 +14,9 @@ from idsweep.training import kinds as trainings
 
 HEAD = """# Configuration
 
-A sweep is one YAML file; `config.yaml` is the default, others are given with `--configfile`. This page is made by
-`idsweep keys > config/README.md` from [schema.yaml](schema.yaml) and from the modules of trainings and loaders, which every
-configuration is checked against before a job runs.
+A sweep is one YAML file. `config.yaml` is the default; give others with `--configfile`. Every
+configuration is checked against these keys before a job runs. `idsweep keys > config/README.md`
+makes this page from [schema.yaml](schema.yaml) and from the modules of trainings and loaders.
 
 """
 SECTIONS = (

@@ -202,13 +202,13 @@ def _complete_varied(entries: Any, schema: Mapping[str, Any], prefix: str) -> No
         elif too_many := [*_too_many(vary or {}, f"{at}.vary")]:
             complaints += too_many
         elif "vary" in entry and all(isinstance(entry.get(key.split(".")[0], {}), dict) for key in vary):
-            made = runs(name, {key: value for key, value in entry.items() if key != "seeds"})
-            for run in made:
+            varied_runs = runs(name, {key: value for key, value in entry.items() if key != "seeds"})
+            for run in varied_runs:
                 for error in Validator(part).iter_errors(run.entry):
                     complaints += [
                         line for line in _complaints(error, f"{at}.vary") if _about(line, f"{at}.vary", vary)
                     ]
-            entries[name] = entry | made[0].entry
+            entries[name] = entry | varied_runs[0].entry
     if complaints:
         raise ConfigError(complaints)
 
@@ -227,7 +227,7 @@ def _check_size(given: Any) -> None:
         if len(at) > DEEPEST or seen > MOST_ITEMS:
             raise ConfigError(
                 [
-                    f"{key_path(at[:3])}: it holds itself or far too much (aliases &name, *name?); write out what is meant"
+                    f"{key_path(at[:3])}: it contains itself or too much, by aliases (&name, *name); write out what is meant"
                 ]
             )
         waiting += [((*at, key), item) for key, item in _inside(value)]
@@ -259,9 +259,9 @@ def _not_plain(value: Any, at: list[Any]) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                yield f"{key_path(at)}: the key {key!r} is no text; put it in quotes"
+                yield f"{key_path(at)}: the key {key!r} is not text; put it in quotes"
             elif wrong := _no_character(key):
-                yield f"{key_path(at)}: the key {_short(key)} has the character {wrong!r}, which no file holds; remove it"
+                yield f"{key_path(at)}: the key {_short(key)} has the character {wrong!r}, which no file can hold; remove it"
             yield from _not_plain(item, [*at, key])
     elif isinstance(value, list):
         for i, item in enumerate(value):
@@ -269,7 +269,7 @@ def _not_plain(value: Any, at: list[Any]) -> Iterator[str]:
     elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not isfinite(value)):
         yield f"{key_path(at)}: {_short(value)} is not allowed; expected a number or text (put it in quotes if it is text)"
     elif isinstance(value, str) and (wrong := _no_character(value)):
-        yield f"{key_path(at)}: {_short(value)} has the character {wrong!r}, which no file holds; remove it"
+        yield f"{key_path(at)}: {_short(value)} has the character {wrong!r}, which no file can hold; remove it"
     elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
         yield f"{key_path(at)}: {_short(value)} is out of range; whole numbers must be below 2^63"
 
@@ -335,9 +335,9 @@ def _complaints(error: jsonschema.ValidationError, at: str = "") -> Iterator[str
         case "enum":
             yield f"{path}: {given} is not known; {choose(error.instance, error.validator_value)}"
         case "type":
-            wanted = error.validator_value
-            wanted = [wanted] if isinstance(wanted, str) else wanted
-            yield f"{path}: {given} is of the wrong type; expected {' or '.join(KINDS[kind] for kind in wanted)}"
+            types = error.validator_value
+            types = [types] if isinstance(types, str) else types
+            yield f"{path}: {given} is of the wrong type; expected {' or '.join(KINDS[kind] for kind in types)}"
         case "oneOf":
             yield f"{path}: {given} is not allowed; expected {error.schema['description']}"
         case "maxLength":
@@ -406,9 +406,9 @@ def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _wrong_types(given: Mapping[str, Any], defaults: Mapping[str, Any], at: list[Any]) -> Iterator[str]:
     """Complaints about parameters that are of another kind than their defaults; a default of None says nothing."""
     for key in given.keys() & defaults.keys():
-        wanted = _kind(defaults[key])
-        if wanted is not None and _kind(given[key]) != wanted:
-            yield f"{key_path([*at, key])}: {_short(given[key])} is of the wrong type; expected {KINDS[wanted]}"
+        expected = _kind(defaults[key])
+        if expected is not None and _kind(given[key]) != expected:
+            yield f"{key_path([*at, key])}: {_short(given[key])} is of the wrong type; expected {KINDS[expected]}"
 
 
 def _kind(value: Any) -> str | None:
@@ -459,7 +459,7 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
             if (needed := estimator.neighbors_needed(used)) > k:
                 where = [*at, "n_neighbors"] if "n_neighbors" in used else at
                 complaints.append(
-                    f"{key_path(where)}: {needed} neighbours are asked for, but neighbors.number "
+                    f"{key_path(where)}: {needed} neighbours are needed, but neighbors.number "
                     f"stores {k}; lower it or raise neighbors.number"
                 )
             if (label(item), item["scope"]) in seen:

@@ -31,7 +31,7 @@ def _steps(item: str, pattern: str) -> list[int]:
     if match and re.search(r"(?<!\d)0\d", item):
         raise ValueError(f"{pattern!r}: the zeros before {item} would be lost; write a mapping from names to steps")
     if match is None:
-        raise ValueError(f"{pattern!r}: {item!r} is no step; expected {EXPECTED}")
+        raise ValueError(f"{pattern!r}: {item!r} is not a step; expected {EXPECTED}")
     first, last, stride = (None if part is None else int(part) for part in match.groups())
     if last is None:
         return [first]

@@ -78,8 +78,8 @@ def of_representations(
     rows = _in_order(rows, ["representation"], representations)
     if models is not None:
         runs = set(rows["model"])
-        asked = [model for model in models if model not in runs]
-        require_asked(rows["group"], asked, "model", f"the {name} tables at {_joined(representations)}")
+        groups = [model for model in models if model not in runs]
+        require_asked(rows["group"], groups, "model", f"the {name} tables at {_joined(representations)}")
         rows = _in_order(rows, ["group", "model"], models)
     return rows
 
@@ -100,11 +100,11 @@ def last_of_both(
     Raises ValueError as `rows_of` does, or if a table holds two rows of the same estimate.
     """
     tables = {"global": global_, "local": local.rename(columns={"mean": "value"})}
-    held = list(dict.fromkeys(name for table in tables.values() for name in table["estimator"]))
+    names = list(dict.fromkeys(name for table in tables.values() for name in table["estimator"]))
     if estimators is not None:
-        require_asked(held, estimators, "estimator", "the local or global table")
+        require_asked(names, estimators, "estimator", "the local or global table")
     parts = []
-    for estimator in held if estimators is None else estimators:
+    for estimator in names if estimators is None else estimators:
         for scope, table in tables.items():
             if not (table["estimator"] == estimator).any():
                 continue
@@ -201,15 +201,15 @@ def require_one_row_each(rows: pd.DataFrame, name: str, keys: Sequence[str]) -> 
     )
 
 
-def require_asked(held: Iterable[str], asked: Iterable[str], what: str, where: str) -> None:
-    """Raise ValueError if something of `asked` is not in `held`, naming both."""
-    held = list(dict.fromkeys(held))
-    missing = [value for value in asked if value not in held]
+def require_asked(values: Iterable[str], requests: Iterable[str], what: str, where: str) -> None:
+    """Raise ValueError if one of `requests` is not in `values`, naming both."""
+    values = list(dict.fromkeys(values))
+    missing = [value for value in requests if value not in values]
     if missing:
-        rest = len(held) - LISTED
+        rest = len(values) - LISTED
         raise ValueError(
             f"{what} {_joined(map(repr, missing))} was asked for, but {where} holds "
-            f"{_joined(map(repr, held[:LISTED])) or 'none'}{f' and {rest} more' if rest > 0 else ''}."
+            f"{_joined(map(repr, values[:LISTED])) or 'none'}{f' and {rest} more' if rest > 0 else ''}."
         )
 
 
@@ -222,9 +222,9 @@ def by_step(rows: pd.DataFrame) -> pd.DataFrame:
     return checkpoints.sort_values("step", kind="stable", na_position="first")
 
 
-def _in_order(rows: pd.DataFrame, columns: Sequence[str], asked: Sequence[str]) -> pd.DataFrame:
-    """The rows that have one of `asked` in one of `columns`, sorted as asked."""
-    order = {value: place for place, value in enumerate(asked)}
+def _in_order(rows: pd.DataFrame, columns: Sequence[str], choices: Sequence[str]) -> pd.DataFrame:
+    """The rows that have one of `choices` in one of `columns`, in the order of the choices."""
+    order = {value: place for place, value in enumerate(choices)}
     places = rows[columns].apply(lambda values: values.map(order)).min(axis=1).to_numpy()
     rows, places = rows[~np.isnan(places)], places[~np.isnan(places)]
     return rows.iloc[np.argsort(places, kind="stable")]
@@ -236,19 +236,19 @@ def _require_columns(table: pd.DataFrame, name: str, needed: Sequence[str]) -> N
         raise ValueError(f"The {name} table lacks the columns {missing}; it has {list(table.columns)}.")
 
 
-def _require_values(table: pd.DataFrame, name: str, column: str, asked: Sequence[str]) -> None:
-    require_asked(table[column], asked, column, f"the {name} table")
+def _require_values(table: pd.DataFrame, name: str, column: str, requests: Sequence[str]) -> None:
+    require_asked(table[column], requests, column, f"the {name} table")
 
 
 def _require_complete(rows: pd.DataFrame, name: str) -> None:
     datasets = rows["dataset"].unique()
     for model, of_model in rows.groupby("model", sort=False):
-        held = of_model["dataset"].unique()
-        lacking = [dataset for dataset in datasets if dataset not in held]
+        datasets_of_model = of_model["dataset"].unique()
+        lacking = [dataset for dataset in datasets if dataset not in datasets_of_model]
         if lacking:
             raise ValueError(
                 f"The {name} table has no estimates of model {model!r} on dataset {_joined(map(repr, lacking))}; "
-                f"it has {_joined(map(repr, held))}. Measure them, or choose with the options models and datasets."
+                f"it has {_joined(map(repr, datasets_of_model))}. Measure them, or choose with the options models and datasets."
             )
     for group, of_group in rows.groupby("group", sort=False):
         there = set(of_group[IDENTITY].drop_duplicates().itertuples(index=False, name=None))

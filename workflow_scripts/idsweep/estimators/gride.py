@@ -89,10 +89,10 @@ def _check(parameters: Mapping[str, Any]) -> None:
     for name, number in (("n1", n1), ("n2", n1 if n2 is None else n2)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
             raise ValueError(
-                f"{name} = {number!r} is no order of a neighbour; it must be a whole number of at least 1."
+                f"{name} = {number!r} is not the rank of a neighbour; it must be a whole number of at least 1."
             )
     if n2 is not None and n2 <= n1:
-        raise ValueError(f"n2 = {n2} is not the farther neighbour; it must be above n1 = {n1}.")
+        raise ValueError(f"n2 = {n2} must be above n1 = {n1}.")
 
 
 def _coarser(parameters: Mapping[str, Any], k: int) -> dict[str, dict[str, Any]]:

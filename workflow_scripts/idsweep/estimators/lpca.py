@@ -86,7 +86,7 @@ def _estimates(X: np.ndarray, groups: np.ndarray, *, version: str, center: bool,
     """One value for each group of rows of X; groups int (M, L)."""
     if groups.shape[1] < 2 or X.shape[1] < 2:
         raise ValueError(
-            f"PCA of {groups.shape[1]} points with {X.shape[1]} coordinates counts nothing; at least 2 of each are needed."
+            f"PCA needs at least 2 points and 2 coordinates, not {groups.shape[1]} points and {X.shape[1]} coordinates."
         )
     if version == "FO":
         counts = leading_directions(X, groups, options["alpha_fo"], center=center)

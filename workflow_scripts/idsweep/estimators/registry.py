@@ -339,7 +339,7 @@ def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
             f"the graph's indices {indices.shape} and distances {distances.shape} must be matrices of one shape (N, k)."
         )
     if X is not None and len(indices) != len(X):
-        raise ValueError(f"the graph is of {len(indices)} points, but X has {len(X)}; give the graph of these points.")
+        raise ValueError(f"the graph has {len(indices)} points, but X has {len(X)}; give the graph of these points.")
     if indices.shape[1] < needed:
         raise ValueError(
             f"{needed} neighbours are needed, but the graph holds {indices.shape[1]} of each point; lower n_neighbors "

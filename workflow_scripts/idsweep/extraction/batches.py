@@ -63,7 +63,9 @@ def rows_to_run(points: pa.Table, sequences: pa.Table, mask_token: int | None = 
     mean is asked for under masking.
     """
     if not points.num_rows or not sequences.num_rows:
-        raise ValueError("There is nothing to extract: the tokens table is empty, or fits no sequence.")
+        raise ValueError(
+            "There is nothing to extract: the tokens table is empty, or its tokens are in none of the sequences."
+        )
     numbers, of_point = to_numpy(sequences["sequence"]), to_numpy(points["sequence"])
     position = to_numpy(points["position"])
     lists = sequences["input_ids"].combine_chunks()
@@ -99,7 +101,9 @@ def _check_points(of_point: np.ndarray, position: np.ndarray, number: np.ndarray
         return
     first = int(np.argmax(wrong))
     if number[first] != of_point[first]:
-        raise ValueError(f"A point is of sequence {of_point[first]}, which is not among the sequences: sample again.")
+        raise ValueError(
+            f"A point is in sequence {of_point[first]}, which the file of sequences does not have: sample again."
+        )
     raise ValueError(
         f"A point is at position {position[first]} of sequence {number[first]}, which has {length[first]} tokens: "
         "positions are 0 … tokens - 1, or -1 for the mean. Sample again."
@@ -119,9 +123,9 @@ def next_batch(rows: Rows, first: int, batch_tokens: int, pad: int, padding_side
     if padding_side == "left":
         begins = length - rows.lengths[batch.start : batch.stop]
     for place, row in enumerate(batch):
-        held = slice(begins[place], begins[place] + rows.lengths[row])
-        ids[place, held] = rows.tokens(row)
-        mask[place, held] = 1
+        columns = slice(begins[place], begins[place] + rows.lengths[row])
+        ids[place, columns] = rows.tokens(row)
+        mask[place, columns] = 1
     if rows.mask_token is not None:
         ids[np.arange(len(batch)), begins + rows.positions[batch.start : batch.stop]] = rows.mask_token
     return Batch(batch, ids, mask, begins)

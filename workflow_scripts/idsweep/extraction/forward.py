@@ -226,9 +226,9 @@ class _Buffer:
         points = self._rows.points[part.start : part.stop]
         while len(points):
             new = min(len(points), self.size - self._held)
-            held = slice(self._held, self._held + new)
-            self._points[held] = points[:new]
-            self._vectors[:, held] = vectors[:, :new]
+            slots = slice(self._held, self._held + new)
+            self._points[slots] = points[:new]
+            self._vectors[:, slots] = vectors[:, :new]
             self._held += new
             if self._held == self.size:
                 self._flush()
@@ -290,7 +290,9 @@ def _halved(rows: Rows, batch: Batch) -> int:
 
 def _check_layers(layers: Sequence[int], last: int) -> None:
     if not layers or len(set(layers)) < len(layers) or not all(0 <= layer <= last for layer in layers):
-        raise ValueError(f"layers: {list(layers)} were asked for; the model has 0…{last}, each can be named once.")
+        raise ValueError(
+            f"layers: {list(layers)} is not allowed; the model has layers 0…{last}, and each can be named once."
+        )
 
 
 def _check_inputs(rows: Rows, base: torch.nn.Module, config: object) -> None:
@@ -302,7 +304,7 @@ def _check_inputs(rows: Rows, base: torch.nn.Module, config: object) -> None:
             "the tokens were sampled with a tokenizer that is not this model's."
         )
     if rows.mask_token is not None and rows.mask_token >= known:
-        raise ValueError(f"mask_token: {rows.mask_token} is no token of the model, which embeds {known}.")
+        raise ValueError(f"mask_token: {rows.mask_token} is not a token of the model, which embeds {known} tokens.")
     limit = getattr(config, "max_position_embeddings", None)
     if limit is None:
         return
@@ -311,7 +313,7 @@ def _check_inputs(rows: Rows, base: torch.nn.Module, config: object) -> None:
         limit = module.num_embeddings - module.padding_idx - 1
     if (longest := int(rows.lengths[0])) > limit:
         raise ValueError(
-            f"A sequence has {longest} tokens, the model takes {limit}: set max_length to {limit} or less."
+            f"A sequence has {longest} tokens, but the model takes at most {limit}: set max_length to {limit} or less."
         )
 
 

@@ -244,15 +244,15 @@ class Head:
 @contextmanager
 def _standing_aside(base: torch.nn.Module, output: Any) -> Iterator[None]:
     """Let `base` return `output`, whatever it is given."""
-    held = vars(base).get("forward")
+    own_forward = vars(base).get("forward")
     base.forward = lambda *_, **__: output
     try:
         yield
     finally:
-        if held is None:
+        if own_forward is None:
             del base.forward
         else:
-            base.forward = held
+            base.forward = own_forward
 
 
 def _measured(log_probabilities: torch.Tensor, targets: torch.Tensor, sampled: torch.Tensor) -> torch.Tensor:

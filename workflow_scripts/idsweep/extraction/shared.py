@@ -80,12 +80,12 @@ def own_pass(folder: Path, outputs: Mapping[str, str], signature: str) -> Iterat
     """
     with _locked(folder):
         ready = _files_in(folder)
-        made = _is_whole(folder, signature)
-        if made:
+        in_place = _is_whole(folder, signature)
+        if in_place:
             for name, path in ready.items():
                 Path(outputs[name]).parent.mkdir(parents=True, exist_ok=True)
                 path.replace(outputs[name])
-        yield made
+        yield in_place
         for left in [*ready.values(), folder / BEGUN]:
             left.unlink(missing_ok=True)
 

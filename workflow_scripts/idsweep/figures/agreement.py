@@ -47,7 +47,7 @@ def draw(
         pairs = [(name, name) for name in shared]
     if not pairs:
         return style.statement(
-            "No global estimates to set against local ones: no estimator is in both tables "
+            "No global estimates to compare with local ones: no estimator is in both tables "
             f"(local: {', '.join(local['estimator'].unique())}; "
             f"global: {', '.join(global_['estimator'].unique())}). Choose with the option pairs."
         )

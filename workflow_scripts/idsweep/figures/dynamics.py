@@ -67,10 +67,10 @@ def draw(
         if of_group["step"].dropna().nunique() > 1
     }
     if not curves:
-        held = rows.groupby("group", sort=False)["checkpoint"].nunique()
+        counts = rows.groupby("group", sort=False)["checkpoint"].nunique()
         return style.statement(
             "No training dynamics to draw: no model in the table has more than one checkpoint with a known step "
-            f"(checkpoints: {', '.join(f'{model} {count}' for model, count in held.items())})."
+            f"(checkpoints: {', '.join(f'{model} {count}' for model, count in counts.items())})."
         )
     below = {group: of_group[of_group["metric"] != second_axis] for group, of_group in curves.items()}
     names = list(rows["dataset"].unique())
@@ -157,8 +157,8 @@ def _curves(training: pd.DataFrame, group: str, rows: pd.DataFrame, metrics: Seq
     of_group = training[training["model"].isin(rows["model"])]
     if metrics is not None and not (of_group.empty and not training.empty):
         require_asked(of_group["metric"], metrics, "metric", f"the training table of model {group!r}")
-    wanted = of_group["metric"].str.endswith("_loss") if metrics is None else of_group["metric"].isin(metrics)
-    of_group = of_group[wanted.astype(bool)]
+    mask = of_group["metric"].str.endswith("_loss") if metrics is None else of_group["metric"].isin(metrics)
+    of_group = of_group[mask.astype(bool)]
     require_one_row_each(of_group, "training", ["model", "step", "metric"])
     return of_group
 

@@ -47,8 +47,8 @@ def draw(
     shown = [name for name in (DATA, *NULLS) if (rows["variant"] == name).any()]
     if not set(shown) & set(NULLS):
         return style.statement(
-            "No nulls to set the data against: none was measured. "
-            "Switch them on in the configuration of the sweep: nulls: [gaussian, permuted]."
+            "No nulls to compare the data with: none were measured. "
+            "Add them to the configuration of the sweep, as nulls: [gaussian, permuted]."
         )
     rows = rows[rows["variant"].isin(shown)]
     kinds = [of_kind for _, of_kind in rows.groupby(["estimator", "scope"], sort=False)]

@@ -179,8 +179,8 @@ def _thinned(steps: np.ndarray) -> np.ndarray:
     if len(steps) <= MOST_CHECKPOINTS:
         return steps
     places = np.arcsinh(steps.astype(float))
-    wanted = np.linspace(places[0], places[-1], MOST_CHECKPOINTS)
-    return steps[np.unique(np.abs(places[:, None] - wanted).argmin(axis=0))]
+    targets = np.linspace(places[0], places[-1], MOST_CHECKPOINTS)
+    return steps[np.unique(np.abs(places[:, None] - targets).argmin(axis=0))]
 
 
 def _ring(axes: Axes, layers: pd.Series, values: pd.Series, colour: tuple, size: float = 5) -> None:

@@ -138,10 +138,10 @@ def _of_base(
     if base is None:
         found = of_global[(of_global["estimator"] == estimate) & ~of_global["model"].isin(ranked)]["group"].unique()
         if len(found) != 1:
-            held = f"there are {', '.join(map(repr, found))}" if len(found) else "there is none without a rank"
+            choices = f"there are {', '.join(map(repr, found))}" if len(found) else "there is none without a rank"
             raise ValueError(
-                f"base: whose {EMBEDDINGS} the ranks are compared with is not clear: of models with the global estimate "
-                f"{estimate!r}, {held}. Measure one, or choose one by the option base."
+                f"base: it is not clear which model's {EMBEDDINGS} to compare the ranks with: with the global estimate "
+                f"{estimate!r}, {choices}. Measure one, or choose one with the option base."
             )
         rows = rows[rows["group"] == found[0]]
     return at_last_checkpoint(rows)
@@ -160,8 +160,8 @@ def _lines(axes: Axes, runs: pd.DataFrame, band: bool) -> list[Line2D]:
         bend = elbow(of_line["rank"], of_line["value"])
         if bend is not None:
             handles.append(axes.axvline(bend.x, color=colour, linestyle="-.", linewidth=THIN, zorder=1))
-            of = f" of {name}" if len(names) > 1 else ""
-            handles[-1].set_label(f"bend{of}: {_with_interval(bend.x, bend.lower, bend.upper)}")
+            owner = f" of {name}" if len(names) > 1 else ""
+            handles[-1].set_label(f"bend{owner}: {_with_interval(bend.x, bend.lower, bend.upper)}")
     return handles
 
 
@@ -173,8 +173,8 @@ def _dimensions(axes: Axes, rows: pd.DataFrame, estimate: str) -> list[Line2D]:
         if np.isfinite(row.low) and np.isfinite(row.high):
             axes.axvspan(row.low, row.high, color=colour, alpha=0.15, linewidth=0, zorder=0)
         handles.append(axes.axvline(row.value, color=colour, linestyle=dashes, linewidth=THIN, zorder=1))
-        of = f"{text} of {row.group} ({style.estimator_name(estimate)})"
-        handles[-1].set_label(f"{of}: {_with_interval(row.value, row.low, row.high)}")
+        label = f"{text} of {row.group} ({style.estimator_name(estimate)})"
+        handles[-1].set_label(f"{label}: {_with_interval(row.value, row.low, row.high)}")
     return handles
 
 

@@ -197,9 +197,9 @@ def _panels(part: Part, rows: pd.DataFrame, across: int, scale: str) -> list[tup
 def _title(rows: pd.DataFrame) -> str:
     estimator, representation, dataset = rows[PANEL].iloc[0]
     name = representation.replace("_", " ").capitalize()
-    of = [name] if dataset == VOCABULARY else [name, dataset]
+    parts = [name] if dataset == VOCABULARY else [name, dataset]
     of_local = rows[rows["scope"] == "local"]
-    return style.local_label(", ".join(of), estimator, rows if of_local.empty else of_local)
+    return style.local_label(", ".join(parts), estimator, rows if of_local.empty else of_local)
 
 
 def _shape(rows: pd.DataFrame) -> tuple[int, int]:

@@ -111,12 +111,12 @@ def _panels(blocks: list[pd.DataFrame], layers: Sequence[int] | None) -> list[li
     return [row[start : start + across] for row in panels for start in range(0, len(row), across)]
 
 
-def _layers(rows: pd.DataFrame, wanted: Sequence[int] | None) -> list[int]:
-    held = sorted(rows["layer"].unique())
-    if wanted is None:
-        return list(dict.fromkeys(held[place] for place in (0, len(held) // 2, -1)))
-    resolved = [held[layer] if -len(held) <= layer < 0 else layer for layer in wanted]
-    require_asked(held, resolved, "layer", f"the sweep of model {rows['group'].iloc[0]!r}")
+def _layers(rows: pd.DataFrame, layers: Sequence[int] | None) -> list[int]:
+    all_layers = sorted(rows["layer"].unique())
+    if layers is None:
+        return list(dict.fromkeys(all_layers[place] for place in (0, len(all_layers) // 2, -1)))
+    resolved = [all_layers[layer] if -len(all_layers) <= layer < 0 else layer for layer in layers]
+    require_asked(all_layers, resolved, "layer", f"the sweep of model {rows['group'].iloc[0]!r}")
     return list(dict.fromkeys(resolved))
 
 

@@ -101,15 +101,19 @@ def draw(
     points = []
     for (key, of_block), of_places in zip(blocks, places, strict=True):
         first = None
-        for place, (shown, (others, held)) in zip(of_places, panels.items(), strict=True):
+        for place, (shown, (others, line_values)) in zip(of_places, panels.items(), strict=True):
             axes = drawn.add_subplot(grid[place], sharey=None if shown == TOKENS else first)
-            of_panel = [of_block[_equal(of_block, others, values)] for values in held]
+            of_panel = [of_block[_equal(of_block, others, values)] for values in line_values]
             points += of_panel
             if shown == TOKENS:
                 _boxes(axes, of_panel[0])
             else:
-                colours = style.sequence()(np.linspace(0, 1, len(held))) if len(held) > 1 else style.categories(1)
-                for line, values, colour in zip(of_panel, held, colours, strict=True):
+                colours = (
+                    style.sequence()(np.linspace(0, 1, len(line_values)))
+                    if len(line_values) > 1
+                    else style.categories(1)
+                )
+                for line, values, colour in zip(of_panel, line_values, colours, strict=True):
                     _line(axes, line, shown, colour, _named(others, values, ""))
                 _axis(axes, shown, pd.concat(of_panel), inches)
                 first = first or axes
@@ -117,7 +121,7 @@ def draw(
                     axes.tick_params(labelleft=False)
             style.value_axis(axes, scale)
             axes.set_xlabel(labels[shown])
-            if len(held) > 1 and of_places is places[-1]:
+            if len(line_values) > 1 and of_places is places[-1]:
                 _legend(axes, others, labels[shown].count("\n"))
             if place == of_places[0]:
                 model, checkpoint, dataset, layer = key
@@ -147,10 +151,10 @@ def _rows(
     local: pd.DataFrame, estimator: str, models: Sequence[str] | None, datasets: Sequence[str] | None
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """The rows of all estimates whose label begins so; and the estimates and the clouds that repeat others' settings."""
-    held = local["estimator"].unique()
-    labels = [label for label in held if label == estimator or label.startswith(f"{estimator}-")]
+    estimators = local["estimator"].unique()
+    labels = [label for label in estimators if label == estimator or label.startswith(f"{estimator}-")]
     if not labels:
-        require_asked(held, [estimator], "estimator", "the local table")
+        require_asked(estimators, [estimator], "estimator", "the local table")
     chosen = {"models": models, "datasets": datasets, "clouds": list(local["cloud"].unique())}
     rows, same, others = pd.DataFrame(), [], []
     for label in labels:
@@ -198,14 +202,14 @@ def _panels(clouds: pd.DataFrame) -> dict[str, tuple[list[str], list[tuple]]]:
         lines: dict[tuple, set] = {}
         for *values, value in clouds[[*others, setting]].replace({np.nan: None}).itertuples(index=False, name=None):
             lines.setdefault(tuple(values), set()).add(value)
-        held = [values for values, taken in lines.items() if len(taken) > 1]
-        if not held:
+        line_values = [values for values, taken in lines.items() if len(taken) > 1]
+        if not line_values:
             continue
-        if len(held) > MOST_LINES or setting == TOKENS:
-            held = [max(held, key=lambda values: len(lines[values]))]
-        panels[setting] = others, held
+        if len(line_values) > MOST_LINES or setting == TOKENS:
+            line_values = [max(line_values, key=lambda values: len(lines[values]))]
+        panels[setting] = others, line_values
         if setting == NOISE and clouds[HAUSDORFF].notna().any():
-            panels[HAUSDORFF] = others, held
+            panels[HAUSDORFF] = others, line_values
     return panels
 
 
@@ -216,10 +220,10 @@ def _least_width(panels: int) -> float:
     return LEAST_WIDTH if panels == 1 else (style.TEXT_WIDTH - MARGIN) / (across + 0.01)
 
 
-def _label(shown: str, others: list[str], held: list[tuple], inches: float) -> str:
+def _label(shown: str, others: list[str], line_values: list[tuple], inches: float) -> str:
     """What stands below a panel: what is on its axis, and at which values the others are held if it has a single line."""
-    held_at = f"({_named(others, held[0])})" if len(held) == 1 and others else ""
-    lines = [fill(line, int(inches / LETTER)) for line in (TITLES[shown], held_at) if line]
+    other_settings = f"({_named(others, line_values[0])})" if len(line_values) == 1 and others else ""
+    lines = [fill(line, int(inches / LETTER)) for line in (TITLES[shown], other_settings) if line]
     return "\n".join(lines)
 
 
@@ -229,10 +233,10 @@ def _height(
     """Inches of all rows of panels, with what stands below them."""
     rows: dict[int, float] = {}
     for of_places in places:
-        for (row, _), (shown, (_, held)) in zip(of_places, panels.items(), strict=True):
+        for (row, _), (shown, (_, line_values)) in zip(of_places, panels.items(), strict=True):
             lines = labels[shown].count("\n")
-            if len(held) > 1:
-                lines += 1 + -(-len(held) // 2)
+            if len(line_values) > 1:
+                lines += 1 + -(-len(line_values) // 2)
             longest = clouds[TOKENS].str.len().max() if shown == TOKENS else 0
             rows[row] = max(rows.get(row, 0), PANEL_HEIGHT + LINE * lines + LETTER * longest)
     return sum(rows.values())

@@ -92,9 +92,11 @@ def draw(
             "on the same tokens, and name them in the sweep's configuration: comparisons: [{model: NAME, base: NAME}]."
         )
     require_one_row_each(rows, "shifts", ["model", "checkpoint", *BASES, "dataset", "split", "layer"])
-    asked = None if checkpoints is None else set(of_checkpoints(rows, checkpoints, "the shifts table")["checkpoint"])
+    checkpoint_names = (
+        None if checkpoints is None else set(of_checkpoints(rows, checkpoints, "the shifts table")["checkpoint"])
+    )
     compared = compared[compared["cloud"].isin(rows["cloud"])]
-    pairs = {name: _blocks(of_pair, layers or [-1], asked, steps) for name, of_pair in _pairs(rows).items()}
+    pairs = {name: _blocks(of_pair, layers or [-1], checkpoint_names, steps) for name, of_pair in _pairs(rows).items()}
     without = [name for name, of_pair in pairs.items() if not of_pair]
     pairs = {name: of_pair for name, of_pair in pairs.items() if of_pair}
     n_clouds, n_layers = len(rows[CLOUD].drop_duplicates()), len(layers or [-1])
@@ -140,13 +142,13 @@ def _pairs(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return pairs
 
 
-def _blocks(rows: pd.DataFrame, layers: Sequence[int], asked: set[str] | None, steps: str) -> list[Block]:
+def _blocks(rows: pd.DataFrame, layers: Sequence[int], checkpoint_names: set[str] | None, steps: str) -> list[Block]:
     """The blocks of one model and base, at each of these layers and of the checkpoints asked for (None: the last)."""
     blocks = []
     for of_layer in _at_layers(rows, layers):
         shown = [at_last_checkpoint(of_layer)]
-        if asked is not None:
-            names = [name for name in by_step(of_layer)["checkpoint"] if name in asked]
+        if checkpoint_names is not None:
+            names = [name for name in by_step(of_layer)["checkpoint"] if name in checkpoint_names]
             shown = [of_layer[of_layer["checkpoint"] == name] for name in names]
         blocks += [Block(of_checkpoint, None) for of_checkpoint in shown]
         if shown and over_training.on_axis(of_layer, steps)["step"].nunique() > 1:
@@ -215,8 +217,8 @@ def _points(compared: pd.DataFrame, of_cloud: pd.DataFrame) -> pd.DataFrame:
             if values.empty:
                 raise ValueError(
                     f"The compared table has no estimates of model {model!r}, checkpoint {checkpoint!r}, on dataset "
-                    f"{first['dataset']!r} at layer {first['layer']}, though the shifts table has. Make both tables "
-                    "of the same estimates."
+                    f"{first['dataset']!r} at layer {first['layer']}, though the shifts table has them. Make both tables "
+                    "from the same estimates."
                 )
             parts.append(pd.DataFrame({"side": side, "value": values.to_numpy(dtype=float)}))
     return pd.concat(parts, ignore_index=True)

@@ -64,12 +64,12 @@ def draw(
     blocks = dict(list(rows.groupby(BLOCK, sort=False)))
     model = next(iter(blocks))[0]
     dataset = next((key[2] for key in blocks if key[2] != VOCABULARY), VOCABULARY)
-    asked = {
+    choices = {
         key: of_block
         for key, of_block in blocks.items()
         if (models is not None or key[0] == model) and (datasets is not None or key[2] in (dataset, VOCABULARY))
     }
-    shown = dict(list(asked.items())[:MOST_BLOCKS])
+    shown = dict(list(choices.items())[:MOST_BLOCKS])
     columns = [_columns(of_block) for of_block in shown.values()]
     heights = [max(map(_height, of_block)) for of_block in columns]
     alone = all(len(of_block) == 1 for of_block in columns)
@@ -79,8 +79,8 @@ def draw(
     for place, (key, of_block) in enumerate(zip(shown, columns, strict=True)):
         beside = grid[place].subgridspec(1, len(of_block), wspace=0)
         model, checkpoint, dataset, representation = key
-        of = [representation.replace("_", "\N{NO-BREAK SPACE}")]
-        head = ", ".join([f"{model} ({checkpoint})", *([dataset] if dataset != VOCABULARY else []), *of])
+        parts = [representation.replace("_", "\N{NO-BREAK SPACE}")]
+        head = ", ".join([f"{model} ({checkpoint})", *([dataset] if dataset != VOCABULARY else []), *parts])
         first = None
         for side, groups in enumerate(of_block):
             inches = width / len(of_block) - 1.0, heights[place]
@@ -116,12 +116,14 @@ def _rows(
     parts = {"layers": texts}
     if datasets is None:
         parts["matrices"] = matrices.assign(layer=pd.factorize(matrices["representation"])[0])
-    held = pd.concat(parts.values())
-    runs = set(held["model"])
-    require_asked(held["group"], [name for name in models or [] if name not in runs], "model", "the token_groups table")
+    candidates = pd.concat(parts.values())
+    runs = set(candidates["model"])
+    require_asked(
+        candidates["group"], [name for name in models or [] if name not in runs], "model", "the token_groups table"
+    )
     if datasets is not None:
         require_asked(texts["dataset"], datasets, "dataset", "the token_groups table")
-    chosen = [held[:0]]
+    chosen = [candidates[:0]]
     for kind, part in parts.items():
         of_part = None if models is None else [name for name in models if name in {*part["model"], *part["group"]}]
         if part.empty or of_part == []:

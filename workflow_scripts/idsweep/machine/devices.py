@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def resolve(wanted: str) -> str:
+def resolve(device: str) -> str:
     """`cpu` or `cuda` for a wanted `auto`, `cpu` or `cuda`.
 
     torch is asked only where the driver of a GPU is there, since its import alone costs a second.
     Raises ValueError if a GPU is wanted and none is usable.
     """
-    if wanted == "cpu" or (wanted == "auto" and not Path("/dev/nvidiactl").exists()):
+    if device == "cpu" or (device == "auto" and not Path("/dev/nvidiactl").exists()):
         return "cpu"
     try:
         import torch
@@ -20,7 +20,7 @@ def resolve(wanted: str) -> str:
             return "cuda"
     except ImportError:  # environments that only estimate have no torch
         pass
-    if wanted == "auto":
+    if device == "auto":
         return "cpu"
     raise ValueError(
         "compute.device is cuda, but torch sees no GPU here, or is not installed. Set compute.device to cpu or auto, "

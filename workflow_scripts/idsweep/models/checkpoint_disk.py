@@ -90,7 +90,7 @@ def _wait(ledger: Path, folder: Path, size: float, bound: float, patience: float
             since, before = time.monotonic(), taken_gb
         elif time.monotonic() - since > patience:
             raise ValueError(
-                f"checkpoint_disk_gb: for {patience / 3600:.3g} hours no checkpoint in {ledger.parent} was done with, and "
+                f"checkpoint_disk_gb: no checkpoint in {ledger.parent} was finished with for {patience / 3600:.3g} hours, and "
                 f"{taken_gb:.3g} of {bound:.3g} GB are taken. Were the jobs that measure them killed? Run snakemake again."
             )
         time.sleep(SECONDS_BETWEEN_LOOKS)

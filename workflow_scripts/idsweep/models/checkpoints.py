@@ -197,7 +197,7 @@ def _check_attention(skeleton: PreTrainedModel, attention: str, dtype: str, devi
         skeleton.get_correct_attn_implementation(attention, is_init_check=True)
     except (ValueError, ImportError) as error:
         raise ValueError(
-            f"attention: {attention!r} cannot be had for {type(skeleton).__name__} here; "
+            f"attention: {attention!r} is not available for {type(skeleton).__name__} here; "
             f"choose another of {', '.join(ATTENTIONS)}, or leave the key out. {error}"
         ) from error
     if attention == "flash_attention_2" and (dtype == "float32" or not str(device).startswith("cuda")):

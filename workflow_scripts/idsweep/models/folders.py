@@ -250,7 +250,9 @@ def checkpoint_folders(folder: str | Path, pattern: str) -> list[tuple[str, int]
     named = ((path, step_in_name.fullmatch(path.name)) for path in folder.iterdir() if path.is_dir())
     found = [(path.name, int(match[1])) for path, match in named if match and _is_whole(path)]
     if not found:
-        raise ValueError(f"{folder} holds no whole checkpoint whose name is {pattern!r} with a whole number for the *.")
+        raise ValueError(
+            f"{folder} holds no complete checkpoint whose name is {pattern!r} with a whole number for the *."
+        )
     return sorted(found, key=lambda checkpoint: (checkpoint[1], checkpoint[0]))
 
 
@@ -283,7 +285,7 @@ def _is_whole(folder: Path) -> bool:
     try:
         adapter_files(folder) if (folder / ADAPTER_CONFIG).is_file() else weight_files(folder)
     except ValueError as error:
-        logger.warning("Left out, since it is not whole (yet): %s", error)
+        logger.warning("Left out, because it is not complete (yet): %s", error)
         return False
     return True
 
@@ -294,7 +296,7 @@ def _check_shards(folder: Path, indices: list[Path], present: set[str]) -> None:
         try:
             expected |= set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is no readable index of shards ({error}). Fetch the model again.") from error
+            raise ValueError(f"{path} is not a readable index of shards ({error}). Fetch the model again.") from error
     if absent := sorted(expected - present):
         raise ValueError(f"{folder} lacks {absent[0]}, one of {len(expected)} shards. Fetch the model again.")
     if not indices and all(SHARD.search(name) for name in present):
@@ -328,6 +330,6 @@ def _check_safetensors(path: Path) -> None:
         tensors = [entry for name, entry in header.items() if name != "__metadata__"]
         needed = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0)
     except (ValueError, KeyError, struct.error) as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}). {AGAIN}") from error
+        raise ValueError(f"{path} is not a complete safetensors file ({error}). {AGAIN}") from error
     if size != needed:
-        raise ValueError(f"{path} has {size} bytes where its header promises {needed}. {AGAIN}")
+        raise ValueError(f"{path} has {size} bytes, but its header says {needed}. {AGAIN}")

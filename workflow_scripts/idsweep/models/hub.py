@@ -200,7 +200,7 @@ def _shards(index: Path, offered: Mapping[str, HubFile]) -> list[str]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"has an {index.name} that is no index of weights: {error!r}.") from None
+        raise ValueError(f"has an {index.name} that is not an index of weights: {error!r}.") from None
     if absent := [name for name in names if name not in offered or "/" in name]:
         raise ValueError(f"lacks {absent[0]}, one of the {len(names)} files that its {index.name} names.")
     return names
@@ -270,7 +270,7 @@ def _check_space(files: list[HubFile], partial: Path) -> None:
     )
     free = shutil.disk_usage(partial).free
     if needed > free:
-        raise ValueError(f"needs {_megabytes(needed)} below {partial}, where {_megabytes(free)} are free.")
+        raise ValueError(f"needs {_megabytes(needed)} below {partial}, but {_megabytes(free)} are free.")
 
 
 def _bring(file: HubFile, partial: Path, what: str, hub_id: str, commit: str) -> None:
@@ -300,7 +300,7 @@ def _bring(file: HubFile, partial: Path, what: str, hub_id: str, commit: str) ->
         unfinished.unlink()
         logger.warning("%s came with wrong bytes", what)
     raise ValueError(
-        f"sends wrong bytes as {file.name}, twice: {received} bytes where {file.size} are promised"
+        f"sends wrong bytes as {file.name}, twice: {received} bytes instead of {file.size}"
         f"{'' if received != file.size else ', with another hash'}. Try again later."
     )
 

@@ -96,7 +96,7 @@ def _read_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
         rows, width = _size(file)
         words, vectors = _read_lines(file, width, first=2)
     if len(words) != rows:
-        raise ValueError(f"its first line promises {rows} rows, and it has {len(words)}")
+        raise ValueError(f"its first line says {rows} rows, but it has {len(words)}")
     return words, vectors
 
 
@@ -142,7 +142,7 @@ def _read_word2vec_binary(path: Path) -> tuple[list[str], np.ndarray]:
             words.append(_read_until(file, b" ").lstrip(b"\n").decode())
             values += _read_exactly(file, 4 * width)
         if file.read(2).strip(b"\n"):
-            raise ValueError(f"it goes on after the {rows} rows that its first line promises")
+            raise ValueError(f"it has more rows than the {rows} that its first line says")
     if not words:
         raise ValueError("it holds no rows")
     return words, np.frombuffer(values, dtype="<f4").reshape(rows, width)
@@ -153,7 +153,7 @@ def _read_fasttext(path: Path) -> tuple[list[str], np.ndarray]:
         return _read_word2vec(path)
     if path.suffix == ".gz":
         # gensim 4.4 does not see that smart_open's file is compressed, and takes compressed bytes for numbers.
-        raise ValueError("a compressed model is not read; unpack it with gunzip")
+        raise ValueError("a compressed model cannot be read; unpack it with gunzip")
     version = _check_fasttext(path)
     from gensim.models.fasttext import load_facebook_vectors
 
@@ -179,9 +179,9 @@ def _check_fasttext(path: Path) -> int:
         _unpack(file, "<12id" if new else "<10id")
         entries, _, labels, _ = _unpack(file, "<3iq")
         if entries <= 0 or labels < 0:
-            raise ValueError("it is no fastText model")
+            raise ValueError("it is not a fastText model")
         if labels:
-            raise ValueError("it was trained on labels, and only models trained on text alone are read")
+            raise ValueError("it was trained on labels, but only models trained without labels can be read")
         if new:
             _unpack(file, "<q")
         for _ in range(entries):
@@ -189,10 +189,10 @@ def _check_fasttext(path: Path) -> int:
             _unpack(file, "<qb")
         for least_rows in (entries, 1):  # the input and the output matrix
             if new and _unpack(file, "<?")[0]:
-                raise ValueError("it is quantised, and only full models are read")
+                raise ValueError("it is quantised, but only full models can be read")
             rows, width = _unpack(file, "<2q")
             if rows < least_rows or width <= 0:
-                raise ValueError("it is no fastText model")
+                raise ValueError("it is not a fastText model")
             for _ in range(rows):
                 _read_exactly(file, 4 * width)
     return version if new else 0

@@ -57,7 +57,7 @@ def load_tokenizer(
         if not trust_remote_code and any(map(names_own_code, files)):
             raise ValueError(
                 f"{folder}: the tokenizer may need code of its own (auto_map), which is not run unless this model's "
-                f"`trust_remote_code` is true: read the code, then set it. Without, it cannot be loaded: {error}"
+                f"`trust_remote_code` is true: read the code, then set it. Without it, it cannot be loaded: {error}"
             ) from error
         raise ValueError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
     if prefix_space is not None:

@@ -60,7 +60,7 @@ def prepare_points(
     if number < 1:
         raise ValueError(f"number = {number} points cannot be drawn; number must be at least 1.")
     if not 0 <= noise < np.inf:
-        raise ValueError(f"noise = {noise} is no standard deviation; it must be finite and at least 0.")
+        raise ValueError(f"noise = {noise} is not a standard deviation; it must be finite and at least 0.")
     vectors = check_cloud(vectors, "vectors")
     rows = draw_rows(len(vectors), number, seed)
     cloud = vectors[rows]

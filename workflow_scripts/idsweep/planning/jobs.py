@@ -154,19 +154,19 @@ def assumptions(sizes: Sizes) -> Iterator[str]:
     texts = {dataset: sizes.texts(model, dataset) for model, dataset in measured}
     if unknown := [name for name, texts_of_dataset in texts.items() if not texts_of_dataset.known]:
         yield (
-            f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} of "
-            "them where no number is asked for."
+            f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} "
+            "texts where the sweep sets no number."
         )
     if unknown := [model.name for model in sizes.sweep.models.values() if not sizes.shape(model).known]:
-        yield f"Sizes of {', '.join(unknown)}: the catalog does not tell width and size_gb, or nothing can."
+        yield f"Sizes of {', '.join(unknown)}: width and size_gb are not in the catalog."
     if unknown := [
         model.name for model in sizes.sweep.known.values() if model.training and model.training.cost is None
     ]:
-        yield f"Trainings of {', '.join(unknown)}: no time beside the start of their jobs."
+        yield f"Trainings of {', '.join(unknown)}: their time is not known; only the start of their jobs is counted."
     items = [item for of_set in sizes.sweep.config["estimator_sets"].values() for item in of_set]
     others = {item["estimator"] for item in items if item["scope"] == "local"} - {"twonn", "mle", "lpca"}
     if others:
-        yield f"Local estimates by {', '.join(sorted(others))}: as long as local PCA."
+        yield f"Local estimates by {', '.join(sorted(others))}: taken to last as long as local PCA."
 
 
 def _fetched_checkpoint(sizes: Sizes, model: str) -> Cost:

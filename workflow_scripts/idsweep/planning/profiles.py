@@ -20,7 +20,7 @@ def bounds(profile: Path) -> Bounds:
     """Those of a profile's folder. Raises ValueError if it holds no config.yaml, or one that is no mapping."""
     file = profile / "config.yaml"
     if not file.is_file():
-        raise ValueError(f"{profile} is no profile: there is no {file}.")
+        raise ValueError(f"{profile} is not a profile: there is no {file}.")
     given = yaml.safe_load(file.read_text(encoding="utf-8"))
     if not isinstance(given, dict):
         raise ValueError(f"{file} holds no mapping of options.")

@@ -19,20 +19,22 @@ NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors
 
 def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Iterator[str]:
     """Complaints about `trained_on` and `held_out`, which need a training and its own tokenizer."""
-    asked = [name for name in datasets if name in PARTS]
-    for model in models if asked else ():
+    parts = [name for name in datasets if name in PARTS]
+    for model in models if parts else ():
         if not model.reads_text:
             continue
         if model.source != "train":
-            yield f"datasets: {asked[0]}: {model.name} is not trained here; leave out one of them"
-        elif HELD_OUT in asked and not model.training.share and not model.training.from_base:
+            yield f"datasets: {parts[0]}: {model.name} is not trained here; leave out the dataset or the model"
+        elif HELD_OUT in parts and not model.training.share and not model.training.from_base:
             yield f"datasets: {HELD_OUT}: {model.name} is trained on all of its dataset; measure {TRAINED_ON} alone"
         elif model.tokenizer.owner != model.entry:
             texts = model.entry["training"]["dataset"]
-            mend = f"name what it was trained on, {texts}" if model.start else "give it one of its own"
+            mend = (
+                f"measure it on {texts}, which it was trained on" if model.start else "give it a tokenizer of its own"
+            )
             yield (
-                f"datasets: {asked[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, and with "
-                f"it other texts; {mend}"
+                f"datasets: {parts[0]}: {model.name} has the tokenizer of another entry, {model.tokenizer.name}, which "
+                f"was trained on other texts; {mend}"
             )
 
 
@@ -66,7 +68,7 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_made(sweep)
     if not readers and (wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]):
         others = ", ".join(name for name in registry.names() if not registry.needs(name)["texts"])
-        yield f"figures: {', '.join(wrong)} show layers, and this sweep measures none; expected `figures: {{}}`, or of {others}"
+        yield f"figures: {', '.join(wrong)} show layers, but this sweep measures none; set `figures: {{}}`, or choose from {others}"
     else:
         yield from figure_checks.complaints(sweep)
 
@@ -83,13 +85,13 @@ def _check_names(sweep: Sweep) -> Iterator[str]:
         named[f"{catalog_path('models', model.catalogued)}.checkpoints"] = model.checkpoints
         named["representations"] = [*map(of_layer, model.layers), *model.combinations]
     for at, names in named.items():
-        held: dict[str, str] = {}
+        spellings: dict[str, str] = {}
         for name in names:
             if len(name) > LONGEST_NAME:
                 yield f"{at}: {name[:40]}… is too long for a file, {len(name)} characters; expected at most {LONGEST_NAME}"
-            if (other := held.setdefault(name.lower(), name)) != name:
+            if (other := spellings.setdefault(name.lower(), name)) != name:
                 yield (
-                    f"{at}: {other!r} and {name!r} differ in case alone, which not all file systems tell apart; rename one"
+                    f"{at}: {other!r} and {name!r} differ only in upper and lower case, which some file systems do not tell apart; rename one"
                 )
 
 
@@ -107,29 +109,32 @@ def _check_labels(sweep: Sweep) -> Iterator[str]:
 
 def _check_kinds_of_tokens(sweep: Sweep) -> Iterator[str]:
     """Complaints about clouds of tokens that there are not, or that are chosen by counts that there are not."""
-    wanted = list(dict.fromkeys(cloud["tokens"] for cloud in sweep.config["clouds"].values()))
+    selections = list(dict.fromkeys(cloud["tokens"] for cloud in sweep.config["clouds"].values()))
     for model in sweep.models.values():
-        for which in wanted:
+        for which in selections:
             if model.kind == "static" and which in NO_WORDS:
                 yield (
-                    f"points.tokens: {which!r} is nothing of {model.name}, whose static vectors are of whole words; choose "
-                    "another selection, or measure them in a sweep of their own"
+                    f"points.tokens: {which!r} selects nothing from {model.name}, whose static vectors stand for whole "
+                    "words; choose another selection, or measure static vectors in a sweep of their own"
                 )
     models = [model for model in sweep.models.values() if model.kind != "static"]
     measured = {"tokens": any(m.reads_text for m in models), "vocabulary": any(m.matrices for m in models)}
     for key in measured:
         select = sweep.config[key]["select"]
-        if "special" in wanted and measured[key] and select != "all":
+        if "special" in selections and measured[key] and select != "all":
             yield f"points.tokens: 'special' needs special tokens, and {key}.select: {select} leaves them out; set it to all"
-    counting = [which for which in wanted if which.startswith("count")]
+    counting = [which for which in selections if which.startswith("count")]
     matrices = any(model.matrices for model in sweep.models.values())
     if counting and matrices and sweep.config["vocabulary"]["counted_in"] is None:
         yield (
-            f"points.tokens: {counting[0]!r} needs to know how often the entries of vocabularies come in texts; name a "
-            "dataset in vocabulary.counted_in"
+            f"points.tokens: {counting[0]!r} needs the number of times that each entry of a vocabulary occurs in texts; name "
+            "the dataset to count in with vocabulary.counted_in"
         )
     if counting and sweep.config["tokens"]["select"] == "mean" and any(m.reads_text for m in sweep.models.values()):
-        yield f"points.tokens: {counting[0]!r} fits no means over sequences, which are no tokens; choose another selection"
+        yield (
+            f"points.tokens: {counting[0]!r} selects tokens, but with `tokens: {{select: mean}}` each point is the mean over a "
+            "sequence; choose another selection"
+        )
 
 
 def _check_trainings(sweep: Sweep) -> Iterator[str]:
@@ -137,14 +142,14 @@ def _check_trainings(sweep: Sweep) -> Iterator[str]:
     numbers: dict[str, int] = {}
     for model in filter(lambda model: model.training is not None, sweep.known.values()):
         trained_on, at = sweep.training_corpus(model.entry), catalog_path("models", model.catalogued)
-        loader, wanted = trained_on.entry["loader"], model.training.loader
-        if wanted is not None and loader != wanted:
+        loader, required_loader = trained_on.entry["loader"], model.training.loader
+        if required_loader is not None and loader != required_loader:
             yield (
                 f"{at}.training.dataset: {trained_on.name} has the loader {loader}; `train: {model.training.name}` needs a "
-                f"dataset with the loader {wanted}"
+                f"dataset with the loader {required_loader}"
             )
-        elif wanted is None and (own := kinds.trained_on(loader)) is not None:
-            yield f"{at}.training.dataset: {loader} are trained on with `train: {own}`, or give a dataset of texts"
+        elif required_loader is None and (own := kinds.trained_on(loader)) is not None:
+            yield f"{at}.training.dataset: {trained_on.name} has the loader {loader}; train on it with `train: {own}`, or name a dataset of texts"
         elif "trained_fraction" in model.training.share and trained_on.made is not None:
             if trained_on.name not in numbers:
                 numbers[trained_on.name] = trained_on.made.number(trained_on.entry)
@@ -160,9 +165,15 @@ def _wrong_share(training: Mapping[str, Any], key: str, number: int, what: str) 
     fraction, batch = training[key], training.get("batch_size", 1)
     trained = round(fraction * number)
     if not 0 < trained < number:
-        yield key, f"{fraction} of {number} {what} leaves one side empty; give each side one at least"
+        yield (
+            key,
+            f"{fraction} of {number} {what} leaves one side empty; choose a fraction that gives each side at least one",
+        )
     elif batch > trained:
-        yield "batch_size", f"{batch}, but a fraction of {fraction} trains on {trained} of {number} {what} only"
+        yield (
+            "batch_size",
+            f"{batch} is too large: a fraction of {fraction} trains on {trained} of {number} {what}; lower it",
+        )
 
 
 def _check_made(sweep: Sweep) -> Iterator[str]:
@@ -187,24 +198,26 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
         if model.reads_text
     ]
     if tokens["select"] == "mean" and sweep.config["extraction"]["masked"]:
-        yield "tokens.select: the mean over a sequence has no token that could be masked; set extraction.masked to false"
+        yield "tokens.select: a mean over a sequence has no token to mask; set extraction.masked to false, or choose another selection"
     if tokens["select"] != "classes" and "classes" in tokens:
-        yield "tokens.classes: it holds for `select: classes`; remove this key, or select by classes"
+        yield "tokens.classes: this key is only for `select: classes`; remove it, or set `select: classes`"
     if tokens["select"] == "classes":
         if not tokens.get("classes"):
             yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"
         for name in (name for name, corpus in read if not corpus.has_classes):
             yield f"tokens.select: {name} has no classes (no `class_column` in the catalog); choose another selection"
-        made = {corpus.entry["loader"]: corpus.made.classes for _, corpus in read if corpus.made is not None}
-        for loader, classes in made.items():
-            for wanted in tokens.get("classes", ()):
-                if not _means(wanted, classes):
-                    yield f"tokens.classes: {wanted!r} is no class of {loader}; {choose(wanted, dict.fromkeys(classes))}"
+        classes_by_loader = {
+            corpus.entry["loader"]: corpus.made.classes for _, corpus in read if corpus.made is not None
+        }
+        for loader, classes in classes_by_loader.items():
+            for pattern in tokens.get("classes", ()):
+                if not _means(pattern, classes):
+                    yield f"tokens.classes: {pattern!r} is not a class of {loader}; {choose(pattern, dict.fromkeys(classes))}"
     if tokens["sequences"] is None:
         for name in (name for name, corpus in read if corpus.entry.get("streaming")):
-            yield f"tokens.sequences: a number is needed, since {name} is streamed and has no known end"
+            yield f"tokens.sequences: a number is needed, because {name} is streamed and its length is not known"
 
 
-def _means(wanted: str, classes: Iterable[str]) -> bool:
+def _means(pattern: str, classes: Iterable[str]) -> bool:
     """Whether a class, or one that ends in *, is among the classes."""
-    return any(name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted for name in classes)
+    return any(name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for name in classes)

@@ -28,14 +28,14 @@ class Pair(NamedTuple):
 
 def pairs(sweep: Sweep) -> list[Pair]:
     """What `comparisons:` names, and every other model that was made of one that is measured too, where they can be compared."""
-    made = {}
+    pairs_by_name = {}
     for given in sweep.config["comparisons"]:
         for model in _called(sweep, given["model"]):
             for base in _called(sweep, given["base"]):
                 name = safe(given.get("base_checkpoint", base.last_checkpoint.name))
                 if name in base.checkpoints and base is not model:
-                    made[model.name, base.name, name] = Pair(model, base, base.checkpoints[name])
-    compared = {model for model, _, _ in made}
+                    pairs_by_name[model.name, base.name, name] = Pair(model, base, base.checkpoints[name])
+    compared = {model for model, _, _ in pairs_by_name}
     for model in sweep.models.values():
         if model.start is not None and model.name not in compared:
             base, checkpoint = model.start
@@ -43,8 +43,8 @@ def pairs(sweep: Sweep) -> list[Pair]:
             if measured and checkpoint.name in measured.checkpoints:
                 pair = Pair(model, measured, checkpoint)
                 if not any(_of_pair(pair)):
-                    made[model.name, base.name, checkpoint.name] = pair
-    return list(made.values())
+                    pairs_by_name[model.name, base.name, checkpoint.name] = pair
+    return list(pairs_by_name.values())
 
 
 def _called(sweep: Sweep, name: str) -> list[Model]:
@@ -84,25 +84,25 @@ def _of_pair(pair: Pair) -> Iterator[str]:
     model, base = pair.model, pair.base
     what = f"comparisons: {model.name} and {base.name}"
     if not model.reads_text or not base.reads_text:
-        yield f"{what}: hidden states of tokens are compared, and one of them has none in this sweep; measure its layers"
+        yield f"{what}: a comparison needs hidden states of both, but one of them has none in this sweep; measure its layers"
     elif model.tokenizer.name != base.tokenizer.name:
         yield (
-            f"{what} have different tokens, those of {model.tokenizer.name} and of {base.tokenizer.name}; give "
+            f"{what} have different tokenizers, {model.tokenizer.name} and {base.tokenizer.name}; give "
             f"{model.catalogued} `tokenizer: {{of: {base.tokenizer.name}}}` in the catalog if they are the same"
         )
     elif model.depth != base.depth:
         yield (
             f"{what} have {model.depth} and {base.depth} layers: one was not fine-tuned from the other; compare "
-            f"{model.name} with the model that it was made of"
+            f"{model.name} with the model that it was made from"
         )
     elif None not in (widths := (_width(model), _width(base))) and widths[0] != widths[1]:
         yield (
             f"{what} have hidden states of {widths[0]} and {widths[1]} dimensions: one was not fine-tuned from the other; "
-            f"compare {model.name} with the model that it was made of"
+            f"compare {model.name} with the model that it was made from"
         )
     elif not (set(model.layers) & set(base.layers) or model.combinations):
         yield (
-            f"{what} are measured at no common layer, but at {_listed(model.layers)} and {_listed(base.layers)}; name the same "
+            f"{what} have no measured layer in common: {_listed(model.layers)} and {_listed(base.layers)}; name the same "
             "`layers` for both"
         )
 
@@ -125,13 +125,13 @@ def _of_metric(model: Model, metric: str, file: Path) -> Iterator[str]:
         yield str(error)
         return
     if metric.endswith("accuracy") and (wrong := [v for v in table["value"].to_pylist() if not 0 <= v <= 1]):
-        yield f"{file}: an accuracy of {wrong[0]}; expected shares from 0 to 1, or another name for the metric"
+        yield f"{file}: the accuracy {wrong[0]} is not between 0 and 1; divide percentages by 100, or rename the metric"
     steps = table["step"].to_pylist()
     measured = sorted(c.step for c in model.checkpoints.values() if c.step is not None)
     if measured and not set(measured) & set(steps):
         yield (
-            f"{file}: the metric is there at the steps {_listed(steps)}, and {model.name} is measured at {_listed(measured)}; "
-            "name checkpoints at the metric's steps, or give the metric at theirs"
+            f"{file}: the metric has the steps {_listed(steps)}, but {model.name} is measured at {_listed(measured)}; "
+            "choose checkpoints at steps of the metric, or give the metric at steps of the checkpoints"
         )
 
 
@@ -147,7 +147,7 @@ def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
     try:
         there = file.is_file()
     except OSError as error:  # a name that is too long, a folder that may not be entered
-        yield f"{str(file)!r} cannot be looked for: {error}"
+        yield f"{str(file)!r} cannot be read: {error}"
         return
     if not there:
         yield f"there is no file {str(file)!r}; relative paths start at the working directory"
@@ -160,8 +160,8 @@ def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
     groups = [_group(model, sweep) for model in sweep.models.values()]
     for name in rows["model"].unique().to_pylist():
         if not any(re.fullmatch(group, name) for group in groups):
-            held = list(dict.fromkeys(model.group for model in sweep.models.values()))
-            yield f"{file}: {name!r} is no model of this sweep, without its seed; {choose(name, held)}"
+            group_names = list(dict.fromkeys(model.group for model in sweep.models.values()))
+            yield f"{file}: {name!r} is not a model of this sweep (a name without its seed); {choose(name, group_names)}"
     known = [LOCAL_DIMENSION, *dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names)]
     for name in rows["quantity"].unique().to_pylist():
         if name not in known:

@@ -46,14 +46,14 @@ def make_models(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any])
     if {"seeds", "vary"} & entry.keys():
         of_entry = wrong_keys(entry, _source(entry, at))
         check((_where_varied(complaint, entry.get("vary", {})) for complaint in of_entry), at)
-    wanted = _wanted(name, chosen, entry)
+    choice = _choose_runs(name, chosen, entry)
     every_run = runs(name, entry)
     check(_same_names(every_run), f"{at}.vary")
     models = [
         _model(run, name, chosen, config)
         for run in every_run
-        if (run.seed is None or run.seed in wanted["seeds"])
-        and all(value in wanted["vary"].get(key, [value]) for key, value in run.varied.items())
+        if (run.seed is None or run.seed in choice["seeds"])
+        and all(value in choice["vary"].get(key, [value]) for key, value in run.varied.items())
     ]
     check(_shared_metrics(models), f"models.{name}.metrics")
     return models
@@ -70,7 +70,7 @@ def _same_names(every_run: Iterable[Run]) -> Iterator[str]:
         other = named.setdefault(safe(run.name), run)
         if other is not run:
             values = [", ".join(f"{key} {value!r}" for key, value in one.varied.items()) for one in (other, run)]
-            yield f": {values[0]} and {values[1]} make the same name {safe(run.name)!r}; change one of them"
+            yield f": {values[0]} and {values[1]} give two runs the same name, {safe(run.name)!r}; change one of them"
 
 
 def _shared_metrics(models: list[Model]) -> Iterator[str]:
@@ -81,22 +81,24 @@ def _shared_metrics(models: list[Model]) -> Iterator[str]:
             other = brought.setdefault(file, model)
             if other is not model:
                 yield (
-                    f".{metric}: {str(file)!r} would count for {other.name} and {model.name}; give each run a file of its "
-                    "own by {seed} or {run} in the name, or choose one run by `seeds` and `vary`"
+                    f".{metric}: {str(file)!r} would be the metric of both {other.name} and {model.name}; give each run its "
+                    "own file, with {seed} or {run} in the name, or choose one run with `seeds` and `vary`"
                 )
 
 
-def _wanted(name: str, chosen: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+def _choose_runs(name: str, chosen: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     """The seeds and varied values that a sweep chooses of an entry's. Raises ConfigError for those it has not."""
     for key in ("seeds", "vary"):
         if key in chosen and key not in entry:
             raise ConfigError([f"models.{name}.{key}: the entry of {name} in the catalog has no `{key}`"])
     seeds, vary = chosen.get("seeds", entry.get("seeds", [])), chosen.get("vary", {})
     offered = {"seeds": entry.get("seeds", [])} | {f"vary.{key}": entry["vary"].get(key) for key in vary}
-    for key, asked in {"seeds": seeds, **{f"vary.{key}": values for key, values in vary.items()}}.items():
+    for key, choice in {"seeds": seeds, **{f"vary.{key}": values for key, values in vary.items()}}.items():
         if offered[key] is None:
-            raise ConfigError([f"models.{name}.{key}: {name} does not vary it; {choose(key[5:], list(entry['vary']))}"])
-        if unknown := [value for value in asked if value not in offered[key]]:
+            raise ConfigError(
+                [f"models.{name}.{key}: {name} does not vary this key; {choose(key[5:], list(entry['vary']))}"]
+            )
+        if unknown := [value for value in choice if value not in offered[key]]:
             allowed = ", ".join(map(str, offered[key]))
             raise ConfigError([f"models.{name}.{key}: {unknown} are not offered; allowed: {allowed}"])
     return {"seeds": seeds, "vary": vary}
@@ -108,12 +110,12 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     source = _source(entry, at)
     check((_where_varied(complaint, run.varied) for complaint in wrong_keys(entry, source)), at)
     root = _root(entry, source, at)
-    offered = _offered(entry, source, root, at)
-    picked = _picked(chosen, offered, catalogued)
+    offered = _list_checkpoints(entry, source, root, at)
+    picked = _pick_checkpoints(chosen, offered, catalogued)
     start = _base(entry, config, at)
     base = start if source != "train" or "lora" in entry["training"] else None
     tokenizer = _tokenizer(name, entry, source, root, offered, start, config, at)
-    held = {checkpoint.name: checkpoint for checkpoint in picked}
+    checkpoints = {checkpoint.name: checkpoint for checkpoint in picked}
     if entry["kind"] == "static":
         check(wrong_static_layers(chosen), f"models.{catalogued}")
         depth, positions, layers, matrices = 0, None, (), ("input_embeddings",)
@@ -126,7 +128,7 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
         safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
-        matrices, held, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
+        matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
     )  # fmt: skip
 
 
@@ -138,13 +140,15 @@ def _metrics(named: Mapping[str, str], run: Run, at: str) -> dict[str, Path]:
         if metric in taken:
             raise ConfigError([f"{at}.{metric}: this name is taken ({', '.join(taken)}); choose another"])
         if "{seed}" in name and run.seed is None:
-            raise ConfigError([f"{at}.{metric}: {name!r} has a {{seed}}, but the model has no `seeds` in the catalog"])
+            raise ConfigError(
+                [f"{at}.{metric}: {name!r} contains {{seed}}, but the model has no `seeds` in the catalog"]
+            )
         path = Path(name.replace("{seed}", str(run.seed)).replace("{run}", safe(run.name)))
         try:
             path = path.expanduser()
             there = path.suffix in METRIC_ENDINGS and path.is_file()
         except (OSError, RuntimeError) as error:  # a name that is too long, ~nobody
-            raise ConfigError([f"{at}.{metric}: {name!r} cannot be looked for: {error}"]) from error
+            raise ConfigError([f"{at}.{metric}: {name!r} cannot be read: {error}"]) from error
         if not there:
             raise ConfigError(
                 [f"{at}.{metric}: there is no file {str(path)!r} that ends in {' or '.join(METRIC_ENDINGS)}"]
@@ -157,16 +161,14 @@ def _source(entry: Mapping[str, Any], at: str) -> str:
     sources = [source for source in SOURCES if source in entry]
     if len(sources) != 1:
         given = " and ".join(sources) or "nothing"
-        raise ConfigError([f"{at}: {given} says where the weights are; give exactly one of {', '.join(SOURCES)}"])
+        raise ConfigError([f"{at}: the weights must come from exactly one of {', '.join(SOURCES)}; found {given}"])
     return sources[0]
 
 
-def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) -> dict[str, Checkpoint]:
+def _list_checkpoints(entry: Mapping[str, Any], source: str, root: Path | None, at: str) -> dict[str, Checkpoint]:
     named, at = entry.get("checkpoints"), f"{at}.checkpoints"
     if isinstance(named, str) and "*" in named and root is None:
-        raise ConfigError(
-            [f"{at}: {named!r}: only the folders of a local `path` can be looked for; list the steps in braces"]
-        )
+        raise ConfigError([f"{at}: {named!r}: a `*` works only with a local `path`; list the steps in braces"])
     unit = "epoch" if source == "train" and "epochs" in entry["training"] else "step"
     as_trained = isinstance(named, str) and re.fullmatch(unit + r"\{[^{}]*\}", named)
     if source == "train" and entry["kind"] != "static" and not as_trained:
@@ -177,26 +179,26 @@ def _offered(entry: Mapping[str, Any], source: str, root: Path | None, at: str) 
         raise ConfigError([f"{at}: {error}"]) from error
     last = entry.get("training", {}).get(f"{unit}s")
     if "checkpoints" in entry and last is not None and (beyond := [n for n, c in offered.items() if c.step > last]):
-        raise ConfigError([f"{at}: {', '.join(beyond)} lie beyond training.{unit}s = {last}"])
+        raise ConfigError([f"{at}: {', '.join(beyond)} are beyond training.{unit}s = {last}"])
     if len({checkpoint.name for checkpoint in offered.values()}) < len(offered):
         raise ConfigError([f"{at}: two names become the same path; rename one of them"])
     return offered
 
 
-def _picked(chosen: Mapping[str, Any], offered: Mapping[str, Checkpoint], name: str) -> list[Checkpoint]:
-    wanted = chosen.get("checkpoints", list(offered))
+def _pick_checkpoints(chosen: Mapping[str, Any], offered: Mapping[str, Checkpoint], name: str) -> list[Checkpoint]:
+    names = chosen.get("checkpoints", list(offered))
     at = f"models.{name}.checkpoints"
-    if isinstance(wanted, str):
+    if isinstance(names, str):
         try:
-            wanted = list(steps.expand(wanted))
+            names = list(steps.expand(names))
         except ValueError as error:
             raise ConfigError([f"{at}: {error}"]) from error
-    unknown = [(i, w) for i, w in enumerate(wanted) if w not in offered]
+    unknown = [(i, w) for i, w in enumerate(names) if w not in offered]
     if unknown:
         raise ConfigError(
-            [f"{at}[{i}]: {w!r} is no checkpoint of {name}; {choose(w, _shortened(offered))}" for i, w in unknown]
+            [f"{at}[{i}]: {w!r} is not a checkpoint of {name}; {choose(w, _shortened(offered))}" for i, w in unknown]
         )
-    return [checkpoint for given, checkpoint in offered.items() if given in set(wanted)]
+    return [checkpoint for given, checkpoint in offered.items() if given in set(names)]
 
 
 def _shortened(names: Mapping[str, Any]) -> list[str]:
@@ -232,7 +234,7 @@ def _base(entry: Mapping[str, Any], config: Mapping[str, Any], at: str) -> tuple
         found = f"has {' and '.join(several)}" if several else "is of kind 'static'"
         raise ConfigError(
             [
-                f"{at}.base: {name!r} must be a single model with weights of its own, but {found}; name or make an entry that is one"
+                f"{at}.base: {name!r} must be a single model with weights of its own, but {found}; name such an entry, or add one to the catalog"
             ]
         )
     if "train" in entry:
@@ -272,12 +274,12 @@ def _tokenizer(
     owner_at = f"{at}.tokenizer.of"
     owner = entry_of("models", other, config, owner_at)
     if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():
-        raise ConfigError([f"{owner_at}: {other!r} has no tokenizer of its own; name the entry that has"])
+        raise ConfigError([f"{owner_at}: {other!r} has no tokenizer of its own; name the entry that has one"])
     at = catalog_path("models", other)
     source = _source(owner, at)
     check(wrong_keys(owner, source), at)
     root = _root(owner, source, at)
-    return _tokenizer(other, owner, source, root, _offered(owner, source, root, at), None, config, at)
+    return _tokenizer(other, owner, source, root, _list_checkpoints(owner, source, root, at), None, config, at)
 
 
 def _tokenizer_folder(root: Path, entry: Mapping[str, Any], offered: Mapping[str, Checkpoint], at: str) -> Path:
@@ -326,19 +328,19 @@ def _layers(
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The layers to estimate, by number, and the embedding matrices, by name."""
     own = "layers" in chosen
-    wanted = chosen["layers"] if own else config["layers"]
-    if wanted == "all":
+    layers = chosen["layers"] if own else config["layers"]
+    if layers == "all":
         return tuple(range(depth + 1)), ()
     at = f"models.{name}.layers" if own else "layers"
-    check(wrong_layers(wanted, name, depth), at)
-    if "output_embeddings" in wanted and kind not in ("causal", "masked"):
+    check(wrong_layers(layers, name, depth), at)
+    if "output_embeddings" in layers and kind not in ("causal", "masked"):
         raise ConfigError([f"{at}: {name} is of kind {kind!r} and has no output_embeddings; leave them out"])
-    numbers = {layer % (depth + 1) for layer in wanted if layer not in EMBEDDING_MATRICES}
-    return tuple(sorted(numbers)), tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in wanted)
+    numbers = {layer % (depth + 1) for layer in layers if layer not in EMBEDDING_MATRICES}
+    return tuple(sorted(numbers)), tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in layers)
 
 
 def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str, Combination]:
-    made = {}
+    combinations = {}
     for label, given in config["representations"].items():
         at = f"representations.{label}"
         if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
@@ -347,5 +349,5 @@ def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str,
         layers = tuple(layer % (depth + 1) for layer in given["layers"])
         if len(set(layers)) < len(layers):
             raise ConfigError([f"{at}.layers: {given['layers']} names a layer of {name} twice"])
-        made[label] = Combination(layers, given["by"])
-    return made
+        combinations[label] = Combination(layers, given["by"])
+    return combinations

@@ -30,7 +30,7 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     else:
         for key in ("architecture", "training", "vary"):
             if key in entry:
-                yield f".{key}: it holds for models that are trained here (`train`); remove this key"
+                yield f".{key}: this key is only for models that are trained here (`train`); remove it"
         if "vocabulary_size" in tokenizer:
             yield ".tokenizer.vocabulary_size: only tokenizers of models with `train` are trained; remove this key"
     if source == "hub" and "layers" not in entry and kind != "static" and "base" not in entry:
@@ -43,16 +43,16 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
             if key in entry:
                 yield f".{key}: static vectors have no {key}; remove this key"
     elif "format" in entry:
-        yield f".format: it holds for static vectors, not for kind {kind!r}; remove this key"
+        yield f".format: this key is only for static vectors, not for kind {kind!r}; remove it"
     if "of" in tokenizer and len(tokenizer) > 1:
         others = ", ".join(sorted(tokenizer.keys() - {"of"}))
-        yield f".tokenizer: options ({others}) of a shared tokenizer stand with the entry that `of` names"
+        yield f".tokenizer: a shared tokenizer has the options of the entry that `of` names; set these there: {others}"
     if "base" in entry:
         for key in ("prefix", "tokenizer", *(["trust_remote_code"] if entry["trust_remote_code"] else [])):
             if key in entry:
-                yield f".{key}: it comes from the `base`; set it there"
+                yield f".{key}: this key is taken from the `base`; set it there"
     elif "base_checkpoint" in entry:
-        yield ".base_checkpoint: it holds for adapters on a `base`; remove this key"
+        yield ".base_checkpoint: this key is only for adapters on a `base`; remove it"
     yield from _wrong_placeholders(entry, source)
 
 
@@ -66,11 +66,11 @@ def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str,
             yield f".{key}: this key is required for a model with `train: {training.name}`"
     for key in ("architecture", "base", "base_checkpoint", "format"):
         if key in entry and key not in needed and not (training.from_base and key == "base_checkpoint"):
-            yield f".{key}: it has no meaning for `train: {training.name}`; remove this key"
+            yield f".{key}: this key has no meaning for `train: {training.name}`; remove it"
     if "seed" in entry:
         yield ".seed: the seed of a trained model is training.seed; remove this key"
     if tokenizer and not own_tokenizer and not training.from_base:
-        yield f".tokenizer: a model with `train: {training.name}` has none but its own words; remove this key"
+        yield f".tokenizer: a model with `train: {training.name}` makes its own vocabulary and takes no tokenizer; remove this key"
     if own_tokenizer and tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
         yield ".tokenizer.vocabulary_size: this key is required for a tokenizer that is trained"
     if "training" in entry:
@@ -90,7 +90,7 @@ def _wrong_kind(training: kinds.Training, kind: str, given: Mapping[str, Any]) -
             if needed:
                 yield f".training.{key}: kind {kind!r} needs this key; give it, or {others}"
             else:
-                yield f".training.{key}: it does not hold for kind {kind!r}; remove this key, or {others}"
+                yield f".training.{key}: this key is not for kind {kind!r}; remove it, or {others}"
 
 
 def _wrong_placeholders(entry: Mapping[str, Any], source: str) -> Iterator[str]:
@@ -103,25 +103,25 @@ def _wrong_placeholders(entry: Mapping[str, Any], source: str) -> Iterator[str]:
         elif needs not in entry:
             yield f".{key}: {placeholder} is filled in from `{needs}`, which this entry lacks"
     if "seeds" in entry and source != "train" and not any(placeholder == "{seed}" for _, placeholder in used):
-        yield ".seeds: each seed would be the same weights; write {seed} where it stands in `hub`, `path` or `folder`"
+        yield ".seeds: all seeds would have the same weights; write {seed} in `hub`, `path` or `folder`, at the place of the number"
 
 
 def wrong_static_layers(chosen: Mapping[str, Any]) -> Iterator[str]:
     if chosen.get("layers", "all") not in ("all", ["input_embeddings"]):
-        yield f".layers: {chosen['layers']} are not there; static vectors have input_embeddings alone"
+        yield f".layers: static vectors have no layers {chosen['layers']}; expected [input_embeddings]"
 
 
 def wrong_start(entry: Mapping[str, Any], name: str, base: Mapping[str, Any]) -> Iterator[str]:
     """What of a base keeps trainings from starting there, each as the end of a complaint."""
     if base["kind"] == "encoder-decoder":
-        yield f".base: {name!r} is of kind 'encoder-decoder', from which no training starts; name a causal, masked or encoder model"
+        yield f".base: {name!r} is of kind 'encoder-decoder', which cannot be trained further; name a causal, masked or encoder model"
     elif {entry["kind"], base["kind"]} == {"causal", "masked"}:
         yield f".kind: {entry['kind']!r} needs another head than that of {name}; expected {base['kind']!r}, or another `base`"
     if "train" in base and (loader := kinds.get(base["train"]).loader) is not None:
-        yield f".base: {name!r} knows the words of {loader} alone; name a model of texts"
+        yield f".base: {name!r} was trained on {loader} and reads nothing else; name a model of texts"
     if base.get("attention") == "flash_attention_2":
         yield (
-            f".base: {name!r} has attention 'flash_attention_2', which does not take the 32-bit weights of trainings; "
+            f".base: {name!r} has attention 'flash_attention_2', which does not work with the 32-bit weights of trainings; "
             "set `attention: sdpa` in that entry, or in a copy of it"
         )
 
@@ -148,8 +148,8 @@ def check_lengths(
 ) -> None:
     """config: of the sweep; None if the model reads no text in it."""
     loader = kinds.get(entry["train"]).loader if "train" in entry else None
-    if loader is not None and (made := loaders.get(loader).made) is not None:
-        _check_made(loader, made.tokens, config, positions, at)
+    if loader is not None and (texts_made := loaders.get(loader).made) is not None:
+        _check_made(loader, texts_made.tokens, config, positions, at)
         return
     own = tokenizer.options.get("max_length")
     given = {}
@@ -162,7 +162,7 @@ def check_lengths(
             given[f"{at}.training.{key}"] = entry["training"][key]
     wrong = {key: length for key, length in given.items() if positions is not None and length > positions}
     check(
-        (f"{key}: {length} tokens are more than {name} takes; expected at most {positions}" for key, length in wrong.items()),
+        (f"{key}: {length} tokens are more than {name} accepts; expected at most {positions}" for key, length in wrong.items()),
         "",
     )  # fmt: skip
 
@@ -175,10 +175,10 @@ def _check_made(loader: str, tokens: int, config: Mapping[str, Any] | None, posi
     check((f"{key}: {length} is less than the {tokens} tokens of {loader}" for key, length in wrong.items()), "")
 
 
-def wrong_layers(wanted: list[int | str], name: str, depth: int) -> Iterator[str]:
-    for i, layer in enumerate(wanted):
+def wrong_layers(layers: list[int | str], name: str, depth: int) -> Iterator[str]:
+    for i, layer in enumerate(layers):
         if layer not in EMBEDDING_MATRICES and not -depth - 1 <= layer <= depth:
             yield (
-                f"[{i}]: {layer} is no layer of {name}, which has layers 0 (embedding output) to {depth}; "
+                f"[{i}]: {layer} is not a layer of {name}, which has layers 0 (embedding output) to {depth}; "
                 f"expected {-depth - 1} to {depth}"
             )

@@ -37,13 +37,15 @@ def expand(config: Mapping[str, Any]) -> Sweep:
         raise ConfigError(complaints)
     known = dict(models)
     for base, _ in filter(None, (model.start for model in models.values())):
-        held = known.setdefault(base.name, base)
-        _check_same(complaints, base.name, held.entry, base.entry)
-        known[base.name] = replace(held, checkpoints={**held.checkpoints, **base.checkpoints})
+        first = known.setdefault(base.name, base)
+        _check_same(complaints, base.name, first.entry, base.entry)
+        known[base.name] = replace(first, checkpoints={**first.checkpoints, **base.checkpoints})
     used = {name: dataset for name, dataset in datasets.items() if name not in PARTS}
     for at, name in _read_beside(config, known.values()):
         if name in PARTS:
-            complaints.append(f"{at}: {name!r} stands for what models are trained on; name a dataset of the catalog")
+            complaints.append(
+                f"{at}: {name!r} is reserved for the texts that each model is trained on; name a dataset of the catalog"
+            )
             continue
         try:
             (corpus,) = _datasets(name, config, at)
@@ -51,19 +53,19 @@ def expand(config: Mapping[str, Any]) -> Sweep:
             complaints += error.complaints
             continue
         if corpus.entry.get("streaming"):
-            complaints.append(f"{at}: {name} is streamed, and this needs all of its texts; leave `streaming` out")
-        held = used.setdefault(corpus.name, corpus)
-        _check_same(complaints, corpus.name, held.entry, corpus.entry)
+            complaints.append(f"{at}: {name} is streamed, but all of its texts are needed here; leave `streaming` out")
+        first = used.setdefault(corpus.name, corpus)
+        _check_same(complaints, corpus.name, first.entry, corpus.entry)
     if complaints:
         raise ConfigError(complaints)
     sweep = Sweep(config["sweep"], config, models, known, datasets, used)
     complaints += check_whole(sweep)
     for model in known.values():
-        held = sweep.tokenizers()[model.tokenizer.name]
-        _check_same(complaints, held.name, held.owner, model.tokenizer.owner)
+        first = sweep.tokenizers()[model.tokenizer.name]
+        _check_same(complaints, first.name, first.owner, model.tokenizer.owner)
     for corpus in filter(lambda corpus: corpus.prepared, used.values()):
-        held = sweep.releases()[corpus.source]
-        _check_same(complaints, held.source, *({k: e.get(k) for k in RELEASE} for e in (held.entry, corpus.entry)))
+        first = sweep.releases()[corpus.source]
+        _check_same(complaints, first.source, *({k: e.get(k) for k in RELEASE} for e in (first.entry, corpus.entry)))
     if complaints:
         raise ConfigError(complaints)
     return sweep
@@ -87,11 +89,11 @@ def _check_same(complaints: list[str], name: str, one: Mapping[str, Any], other:
 
 def _collect(complaints: list[str], into: dict[str, Any], make: Callable[..., list[Any]], *arguments: Any) -> None:
     try:
-        made = make(*arguments)
+        items = make(*arguments)
     except ConfigError as error:
         complaints += error.complaints
         return
-    for item in made:
+    for item in items:
         if item.name in into:
             complaints.append(SAME_PATH.format(item.name))
         into[item.name] = item
@@ -102,7 +104,9 @@ def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
     if name in PARTS:
         if name in config["catalog"]["datasets"]:
             raise ConfigError(
-                [f"{catalog_path('datasets', name)}: this name stands for models' training texts; rename it"]
+                [
+                    f"{catalog_path('datasets', name)}: this name is reserved for the texts that models are trained on; rename it"
+                ]
             )
         return [Dataset(name, name, {}, None)]
     whole = name in config["catalog"]["datasets"] or not re.fullmatch(r".+:[^:]+", name)
@@ -114,7 +118,7 @@ def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
     try:
         if split and not offers_splits(entry):
             raise ValueError(
-                f"it is one file or folder without splits, and {name!r} asks for another; give it `own_splits`, or an "
+                f"it is one file or folder without splits, but {name!r} names a split; give it `own_splits`, or make an "
                 "entry for each split"
             )
         entry = {**entry, "split": split} if split else entry

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def complaints(sweep: Sweep) -> Iterator[str]:
     """What options name that is not in the sweep, and what a figure needs that its models have not."""
     for figure in sweep.config["figures"]:
-        given, needs = _given(sweep, figure), figures.needs(figure)
+        given, needs = _read_options(sweep, figure), figures.needs(figure)
         options = figures.options(figure) | given
         yield from _wrong_names(sweep, figure, options, needs)
-        models = [model for model in _picked(sweep, given) if model.reads_text]
+        models = [model for model in _pick_models(sweep, given) if model.reads_text]
         yield from _wrong_layers(figure, given, models, needs)
         yield from _wrong_checkpoints(figure, given, _fine_tuned(sweep, models) if needs["comparisons"] else models)
         yield from _missing(sweep, figure, options, needs)
@@ -32,13 +32,17 @@ def complaints(sweep: Sweep) -> Iterator[str]:
 
 def checkpoints_drawn(sweep: Sweep, figure: str, model: Model) -> list[Checkpoint]:
     """The checkpoints of a model whose estimates a figure shows: the last one, or those that its option asks for."""
-    asked = _given(sweep, figure).get("checkpoints")
-    if asked is None:
+    choice = _read_options(sweep, figure).get("checkpoints")
+    if choice is None:
         return [model.last_checkpoint]
-    return [held for held in model.checkpoints.values() if asked == "all" or held.name in asked or held.step in asked]
+    return [
+        checkpoint
+        for checkpoint in model.checkpoints.values()
+        if choice == "all" or checkpoint.name in choice or checkpoint.step in choice
+    ]
 
 
-def _given(sweep: Sweep, figure: str) -> dict[str, Any]:
+def _read_options(sweep: Sweep, figure: str) -> dict[str, Any]:
     """The options that the sweep sets."""
     return {key: value for key, value in (sweep.config["figures"][figure] or {}).items() if value is not None}
 
@@ -58,27 +62,27 @@ def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: Mappi
     at, models = key_path(["figures", figure]), sweep.models.values()
     if needs["log_probabilities"] and not any(sweep.has_losses(m) and m.reads_text for m in models):
         yield (
-            f"{at}: no model of this sweep predicts tokens; add a causal one, or a masked one with extraction.masked, and leave "
+            f"{at}: no model of this sweep predicts tokens; add a causal model, or a masked one with extraction.masked, and keep "
             "extraction.losses true"
         )
     if needs["comparisons"] and not comparisons.pairs(sweep):
-        yield f"{at}: no model is compared with another; measure what one was fine-tuned from, or name both in `comparisons`"
+        yield f"{at}: no model is compared with another; measure the model that one was fine-tuned from, or name a pair in `comparisons`"
     varying = [model.name for model in models if needs["varies"] in model.varied]
     if needs["varies"] and not varying:
-        yield f"{at}: no model of this sweep varies {needs['varies']}; add one whose entry in the catalog does, by `vary`"
-    wanted = options.get("representations", needs["representations"])
-    held = dict.fromkeys(name for model in models for name in _representations(model))
-    for name in wanted:
-        if name not in held:
-            yield f"{at}: {name} is measured of no model; add it to a model's `layers` ({choose(name, held)})"
+        yield f"{at}: no model of this sweep varies {needs['varies']}; add one whose entry in the catalog has it under `vary`"
+    representations = options.get("representations", needs["representations"])
+    names = dict.fromkeys(name for model in models for name in _representations(model))
+    for name in representations:
+        if name not in names:
+            yield f"{at}: no model of this sweep has {name}; add it to a model's `layers` ({choose(name, names)})"
     if needs["one_base"] and varying and options.get("base") is None:
         others = (model for model in models if model.name not in varying)
-        bases = dict.fromkeys(model.group for model in others if {*wanted} <= {*_representations(model)})
+        bases = dict.fromkeys(model.group for model in others if {*representations} <= {*_representations(model)})
         if len(bases) != 1:
             there = f"there are {', '.join(bases)}" if bases else f"there is none without {needs['varies']}"
             yield (
-                f"{at}.base: the models are compared with the {', '.join(wanted)} of one, and {there}; measure what they "
-                "were made from, or choose one by this option"
+                f"{at}.base: the models are compared with the {', '.join(representations)} of one base, but {there}; measure the "
+                "model that they were made from, or choose one with this option"
             )
 
 
@@ -96,30 +100,30 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: M
         "datasets": sweep.config["datasets"],
         "estimators": sorted({*labels["local"], *labels["global"]}),
     }
-    for key, held in known.items():
+    for key, choices in known.items():
         for value in options.get(key) or ():
-            if value not in held and (key != "models" or safe(value) not in names):
-                yield f"{_at(figure, key)}: {value!r} is not known; {choose(value, held)}"
+            if value not in choices and (key != "models" or safe(value) not in names):
+                yield f"{_at(figure, key)}: {value!r} is not known; {choose(value, choices)}"
     for key in ("static", "base"):
         given = options.get(key) or ()
         for name in [given] if isinstance(given, str) else given:
             if safe(name) not in names:
-                yield f"{_at(figure, key)}: {name!r} is no model of this sweep; {choose(name, sweep.models)}"
+                yield f"{_at(figure, key)}: {name!r} is not a model of this sweep; {choose(name, sweep.models)}"
     beginnings = [name.split("-")[0] for name in labels["local"]] if needs["estimator"] == "beginning" else []
-    asked = {
+    estimates = {
         "estimator": ("local", options.get("estimator"), [*labels["local"], *beginnings]),
         "estimate": ("global", options.get("estimate"), labels["global"]),
     }
-    for key, (scope, value, held) in asked.items():
-        if value is not None and value not in held:
+    for key, (scope, value, choices) in estimates.items():
+        if value is not None and value not in choices:
             yield (
-                f"{_at(figure, key)}: {value!r} is no {scope} estimate of this sweep; {choose(value, labels[scope])}"
+                f"{_at(figure, key)}: {value!r} is not a {scope} estimate of this sweep; {choose(value, labels[scope])}"
             )
     for pair in options.get("pairs") or ():
         for scope, value in zip(("local", "global"), pair, strict=True):
             if value not in labels[scope]:
                 yield (
-                    f"{_at(figure, 'pairs')}: {value!r} is no {scope} estimate of this sweep; "
+                    f"{_at(figure, 'pairs')}: {value!r} is not a {scope} estimate of this sweep; "
                     f"{choose(value, labels[scope])}"
                 )
 
@@ -129,9 +133,9 @@ def _names(model: Model) -> tuple[str, str, str]:
     return safe(model.catalogued), model.group, model.name
 
 
-def _picked(sweep: Sweep, options: Mapping[str, Any]) -> list[Model]:
-    asked = {safe(name) for name in options["models"]} if "models" in options else None
-    return [model for model in sweep.models.values() if asked is None or asked & set(_names(model))]
+def _pick_models(sweep: Sweep, options: Mapping[str, Any]) -> list[Model]:
+    names = {safe(name) for name in options["models"]} if "models" in options else None
+    return [model for model in sweep.models.values() if names is None or names & set(_names(model))]
 
 
 def _wrong_layers(
@@ -144,17 +148,17 @@ def _wrong_layers(
             else:
                 there = (layer if layer >= 0 else model.layers[-1] + 1 + layer) in model.layers
             if not there:
-                held = ", ".join(map(str, model.layers))
-                yield f"{_at(figure, 'layers')}: {layer} is not measured of {model.group}; measured: {held}"
+                layers = ", ".join(map(str, model.layers))
+                yield f"{_at(figure, 'layers')}: layer {layer} of {model.group} is not measured; measured: {layers}"
 
 
 def _wrong_checkpoints(figure: str, options: Mapping[str, Any], models: Sequence[Model]) -> Iterator[str]:
     checkpoints = options.get("checkpoints", "all")
-    held = [checkpoint for model in models for checkpoint in model.checkpoints.values()]
-    names = dict.fromkeys(checkpoint.name for checkpoint in held)
-    for asked in () if checkpoints == "all" or not models else checkpoints:
-        if asked not in (names if isinstance(asked, str) else {checkpoint.step for checkpoint in held}):
-            yield f"{_at(figure, 'checkpoints')}: {asked!r} is not measured; {choose(asked, names)}"
+    all_checkpoints = [checkpoint for model in models for checkpoint in model.checkpoints.values()]
+    names = dict.fromkeys(checkpoint.name for checkpoint in all_checkpoints)
+    for choice in () if checkpoints == "all" or not models else checkpoints:
+        if choice not in (names if isinstance(choice, str) else {checkpoint.step for checkpoint in all_checkpoints}):
+            yield f"{_at(figure, 'checkpoints')}: {choice!r} is not measured; {choose(choice, names)}"
 
 
 def _steps(model: Model) -> set[int]:
@@ -165,22 +169,22 @@ def _wrong_metrics(
     sweep: Sweep, figure: str, options: Mapping[str, Any], models: Iterable[Model], needs: Mapping[str, Any]
 ) -> Iterator[str]:
     """models: those with several known steps, of which metrics are drawn."""
-    held = list(dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names))
-    asked = [("metrics", name) for name in options.get("metrics", ())]
-    asked += [(key, options[key]) for key in ("second_axis", "metric") if key in options]
-    for key, name in asked:
-        if name not in held:
-            yield f"{_at(figure, key)}: {name!r} is no metric of this sweep; {choose(name, held)}"
+    names = list(dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names))
+    choices = [("metrics", name) for name in options.get("metrics", ())]
+    choices += [(key, options[key]) for key in ("second_axis", "metric") if key in options]
+    for key, name in choices:
+        if name not in names:
+            yield f"{_at(figure, key)}: {name!r} is not a metric of this sweep; {choose(name, names)}"
             continue
         for model in models:
             if model.metric_names and name not in model.metric_names:
                 yield (
-                    f"{_at(figure, key)}: {model.name} has no metric {name!r}, but {', '.join(model.metric_names)}; "
-                    "choose others by the option models, or bring it under `metrics:`"
+                    f"{_at(figure, key)}: {model.name} has no metric {name!r}; it has {', '.join(model.metric_names)}; "
+                    "choose other models with the option models, or bring the metric under `metrics:`"
                 )
     for model in models if needs["metrics"] else ():
         if missing := [name for name in needs["metrics"] if name not in model.metric_names]:
             yield (
                 f"{key_path(['figures', figure])}: {model.name} has no {' and no '.join(missing)}; expected models whose "
-                "training writes them, or that bring them under `metrics:`; choose them by the option models"
+                "training writes them, or that bring them under `metrics:`; choose them with the option models"
             )

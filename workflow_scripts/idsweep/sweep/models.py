@@ -59,7 +59,7 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Model:
-    """One row of the catalog as it takes part in this sweep.
+    """One entry of the catalog as it takes part in this sweep.
 
     group: its name but for the seed. catalogued: its name in the catalog, one for all runs of an entry. folder: where local
     weights are; None for hub models and for models that the workflow trains. depth: number of blocks, so that layers are 0 … depth. positions: the longest

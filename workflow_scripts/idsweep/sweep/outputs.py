@@ -11,7 +11,7 @@ from idsweep.sweep.sweep import Sweep
 def table_names(sweep: Sweep) -> list[str]:
     """Names of the tables that are made, each as Parquet and CSV."""
     losses = any(name != VOCABULARY and sweep.has_losses(model) for model, _, name in sweep.passes())
-    made = {
+    conditions = {
         ("local", "global"): True,
         ("training",): sweep.trained() or sweep.brought_metrics(),
         ("events", "leads", "correlations"): sweep.has_dynamics(),
@@ -20,10 +20,10 @@ def table_names(sweep: Sweep) -> list[str]:
         ("shifts",): comparisons.pairs(sweep),
         ("token_groups", "token_extremes", "loss_correlations"): describes_tokens(sweep),
     }
-    return [table for tables, wanted in made.items() if wanted for table in tables]
+    return [table for tables, condition in conditions.items() if condition for table in tables]
 
 
 def describes_tokens(sweep: Sweep) -> bool:
     """Whether tables of single tokens are made: where a figure shows them."""
-    made = {"token_groups", "token_extremes", "loss_correlations"}
-    return any(made & set(registry.tables(name)) for name in sweep.config["figures"])
+    tables = {"token_groups", "token_extremes", "loss_correlations"}
+    return any(tables & set(registry.tables(name)) for name in sweep.config["figures"])

@@ -126,9 +126,9 @@ class Sweep:
 
     def items(self, set: str, cloud: str) -> list[Mapping[str, Any]]:
         """The estimates of a set that a cloud has neighbours enough for."""
-        held = self.neighbors(cloud)
+        number = self.neighbors(cloud)
         items = self.config["estimator_sets"][set]
-        return [item for item, needed in zip(items, self._needed[set], strict=True) if needed <= held]
+        return [item for item, needed in zip(items, self._needed[set], strict=True) if needed <= number]
 
     def blocks(self, model: Model, dataset: str) -> dict[str, list[str]]:
         """The representations that one job estimates, by the name of its file: `layers_per_job` neighbouring layers."""
@@ -136,10 +136,10 @@ class Sweep:
 
     def estimates(self, cloud: Cloud) -> Iterator[tuple[str, str]]:
         """Set and block of every estimates file of a cloud."""
-        held = self.blocks(cloud.model, cloud.dataset)
+        blocks = self.blocks(cloud.model, cloud.dataset)
         for set in self.config["estimator_sets"]:
             if self.items(set, cloud.cloud):
-                for block in held:
+                for block in blocks:
                     yield set, block
 
     def corpus(self, dataset: str, owner: Mapping[str, Any]) -> Dataset:

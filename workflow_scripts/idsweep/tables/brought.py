@@ -35,7 +35,7 @@ def read_metric(file: str | Path) -> pa.Table:
     """
     table = _columns(file, METRIC, needed=METRIC.names).sort_by("step")
     if pc.min(table["step"]).as_py() < 0 or pc.count_distinct(table["step"]).as_py() < len(table):
-        raise ValueError(f"{file}: each step must be there once, and none may be negative.")
+        raise ValueError(f"{file}: each step must occur once and must not be negative.")
     return table
 
 
@@ -49,7 +49,7 @@ def read_reference(file: str | Path) -> pa.Table:
     """
     table = _columns(file, REFERENCE, needed=NEEDED)
     if pc.min(table["step"]).as_py() < 0:
-        raise ValueError(f"{file}, column 'step': none may be negative.")
+        raise ValueError(f"{file}, column 'step': steps must not be negative.")
     if pc.any(pc.greater(table["lower"], table["upper"])).as_py():
         raise ValueError(f"{file}: lower is more than upper in a row; lower is the smaller end of a range.")
     return table
@@ -73,14 +73,14 @@ def _columns(file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list
     columns: Mapping[str, pa.Array] = {}
     for field in schema:
         try:
-            held = table[field.name] if field.name in table.column_names else pa.nulls(len(table))
-            columns[field.name] = held.cast(field.type)
+            column = table[field.name] if field.name in table.column_names else pa.nulls(len(table))
+            columns[field.name] = column.cast(field.type)
         except pa.ArrowException as error:
             raise ValueError(f"{file}, column {field.name!r}: expected {field.type} ({error}).") from error
         if field.name in needed and columns[field.name].null_count:
             raise ValueError(f"{file}, column {field.name!r}: a value is missing.")
         if pa.types.is_floating(field.type) and pc.all(pc.is_finite(columns[field.name])).as_py() is False:
-            raise ValueError(f"{file}, column {field.name!r}: a value is infinite or no number.")
+            raise ValueError(f"{file}, column {field.name!r}: a value is infinite or not a number.")
     return pa.table(columns, schema=schema)
 
 

@@ -131,7 +131,7 @@ def training_curves(parts: Iterable[tuple[Mapping[str, Any], pa.Table]]) -> pa.T
     for row in rows:
         key = row["model"], row["metric"], row["step"]
         if key in seen:
-            raise ValueError(f"The metric {row['metric']!r} of {row['model']} is there twice at step {row['step']}.")
+            raise ValueError(f"The metric {row['metric']!r} of {row['model']} occurs twice at step {row['step']}.")
         seen.add(key)
     return pa.Table.from_pylist(rows, schema=TRAINING)
 

@@ -158,13 +158,13 @@ def detect_events(local: pd.DataFrame, training: pd.DataFrame, *, samples: int =
     leads: list[dict[str, Any]] = []
     correlations: list[dict[str, Any]] = []
     for key, runs in dimensions.items():
-        of = _columns(key)
+        identity = _columns(key)
         rows = _event_rows(of_dimension[key], _generator(seed, *key))
-        events.extend(of | {"curve": LOCAL_DIMENSION} | row for row in rows)
+        events.extend(identity | {"curve": LOCAL_DIMENSION} | row for row in rows)
         for group, metric in metrics:
             if group == key[0]:
                 generator = _generator(seed, *key, metric)
-                pair = of | {"metric": metric}
+                pair = identity | {"metric": metric}
                 leads.extend(pair | row for row in _lead_rows(of_dimension[key], of_metric[group, metric], generator))
                 rows = _correlation_rows(runs, metrics[group, metric], samples, generator)
                 correlations.extend(pair | row for row in rows)

@@ -59,7 +59,7 @@ def paired_shift(
     if len(points) == 0:
         raise ValueError(
             f"Unequal tokens: the base model has {len(base_points)} points and the fine-tuned one {len(tuned_points)}, "
-            f"and none is in both. {MEND}"
+            f"with none in common. {MEND}"
         )
     before, after = base_values[of_base], tuned_values[of_tuned]
     defined = ~(np.isnan(before) | np.isnan(after))

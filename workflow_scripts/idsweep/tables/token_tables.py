@@ -193,10 +193,10 @@ def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> 
             counted = np.bincount(of_value[of_value >= 0], minlength=len(labels))
             if by == "token":
                 often = np.argsort(-counted, kind="stable")[:number]
-                held = often[counted[often] >= LEAST_OF_TOKEN]
+                shown = often[counted[often] >= LEAST_OF_TOKEN]
             else:
-                held = np.flatnonzero(counted)
-            for place, code in enumerate(held.tolist()):
+                shown = np.flatnonzero(counted)
+            for place, code in enumerate(shown.tolist()):
                 here = of_value == code
                 row = {"estimator": name, "by": by, "label": labels[code], "place": place, "n": int(counted[code])}
                 rows.append(row | _summary(values[here], of_sequence[points[here]]))

@@ -97,9 +97,9 @@ def from_the_future(jobs: Sequence[Any]) -> str | None:
         return None
     others = f" (one of {len(late)} such files)" if late[1:] else ""
     return (
-        f"{late[0]} was written in the future{others}: a clock is, or was, wrong. Set the clock right, then give such files "
-        "the present time and tell Snakemake that all is well: find results -newermt now -exec touch {} +, "
-        "then the same snakemake command with --touch added."
+        f"{late[0]} was written in the future{others}: a clock is, or was, wrong. Set the clock right. Then give such files "
+        "the present time (find results -newermt now -exec touch {} +), and run the same snakemake command once with "
+        "--touch, so that Snakemake takes them as current."
     )
 
 

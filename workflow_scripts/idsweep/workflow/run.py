@@ -69,9 +69,9 @@ def describe_failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     lines = [f"  {path}\n    {_reason(Path(path), rule)}" for path, rule in list(failed.items())[:most]]
     if len(failed) > most:
         lines.append(f"  … and {len(failed) - most} more")
-    head = f"{len(failed)} job(s) failed; what is done is kept, run the same command again to go on:"
+    head = f"{len(failed)} job(s) failed; what is done is kept; run the same command again to go on:"
     lines.append(
-        "Tables and figures of what is measured, with the names of what is not: the same and --config partial=True"
+        "For tables and figures of what is measured, with the names of what is missing, add --config partial=True."
     )
     return "\n".join([head, *lines]) if failed else "The run failed; the messages above say where."
 
@@ -102,7 +102,7 @@ def _reason(log: Path, rule: str) -> str:
         return "\n    ".join(lines[given[-1] :])
     return (
         f"killed without a reason given; its last line: {lines[-1] if lines else '(empty)'}\n    Most often the system or "
-        f"the cluster kills for want of memory. {memory.advice(rule)}"
+        f"the cluster kills a job because memory ran out. {memory.advice(rule)}"
     )
 
 
