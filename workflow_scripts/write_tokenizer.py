@@ -9,4 +9,4 @@ from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     entry = run.settings["entry"]
-    word_tokenizer(loaders.get(entry["loader"]).made.words(entry), snakemake.output[0])
+    word_tokenizer(loaders.get(entry["loader"]).generator.words(entry), snakemake.output[0])

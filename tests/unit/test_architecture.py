@@ -113,7 +113,6 @@ def test_estimation_imports_no_torch_and_reading_a_workflow_nothing_heavy() -> N
 
 
 NO_NOUNS = {"asked", "held", "made", "of", "told", "wanted"}
-NOT_YET_RENAMED = ("data", "training")  # packages that still have such names
 
 
 def variables(tree: ast.AST) -> set[str]:
@@ -124,6 +123,5 @@ def variables(tree: ast.AST) -> set[str]:
 
 def test_variables_are_nouns_that_say_what_they_hold() -> None:
     for path in sorted(LIBRARY.parent.rglob("*.py")):
-        if not {*NOT_YET_RENAMED} & {*path.relative_to(LIBRARY.parent).parts}:
-            names = variables(ast.parse(path.read_text(encoding="utf-8")))
-            assert not names & NO_NOUNS, f"{path.relative_to(PROJECT)} has variables named {sorted(names & NO_NOUNS)}"
+        names = variables(ast.parse(path.read_text(encoding="utf-8")))
+        assert not names & NO_NOUNS, f"{path.relative_to(PROJECT)} has variables named {sorted(names & NO_NOUNS)}"

@@ -33,8 +33,8 @@ def test_they_are_the_modules_of_their_folder() -> None:
 def test_each_says_what_it_reads_and_how(name: str) -> None:
     loader = registry.get(name)
     assert registry.about(name)
-    assert (loader.rows is None) != (loader.made is None)
-    assert (loader.made is None) == bool(loader.places) and loader.places <= {"local", "hub_files", "hub"}
+    assert (loader.rows is None) != (loader.generator is None)
+    assert (loader.generator is None) == bool(loader.places) and loader.places <= {"local", "hub_files", "hub"}
     assert not registry.keys(name).keys() & SHARED_KEYS
     for part in registry.keys(name).values():
         jsonschema.Draft202012Validator.check_schema(part)
@@ -52,7 +52,7 @@ def test_looking_at_loaders_imports_nothing_slow() -> None:
 
 
 def test_what_is_made_is_what_it_says() -> None:
-    made, entry = registry.get("equations").made, {"loader": "equations", "task": "division", "modulus": 7}
+    made, entry = registry.get("equations").generator, {"loader": "equations", "task": "division", "modulus": 7}
     rows = list(made.texts(entry, None))
     assert [place for place, *_ in rows] == list(range(made.number(entry)))
     assert made.words(entry) == equations.vocabulary(equations.of_entry(entry))

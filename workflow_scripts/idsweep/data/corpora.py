@@ -126,8 +126,8 @@ def read_corpus(
         raise ValueError(f"streaming: {source} is not held as a whole; set tokens.sequences to how many texts to take.")
 
     with ExitStack() as stack:
-        if loader.made is not None:
-            texts = ((place, _Text(text, spans)) for place, text, spans in loader.made.texts(spec, part))
+        if loader.generator is not None:
+            texts = ((place, _Text(text, spans)) for place, text, spans in loader.generator.texts(spec, part))
         else:
             rows = stack.enter_context(loader.rows(spec, path, source))
             texts = enumerate(_clean(_texts(rows, spec, source), spec, source))
@@ -138,8 +138,8 @@ def read_corpus(
         elif spec.get("streaming"):
             chosen = _reservoir(texts, number, seed)
         else:
-            held = list(texts)
-            chosen = [held[i] for i in choose_sequences(len(held), number, seed).tolist()]
+            texts_read = list(texts)
+            chosen = [texts_read[i] for i in choose_sequences(len(texts_read), number, seed).tolist()]
     if not chosen:
         raise ValueError(
             f"{source}: no text is left. Each is empty, emptied by 'remove' or left out by 'where', "
@@ -148,7 +148,7 @@ def read_corpus(
     if number is not None and len(chosen) < number:
         logger.warning("%d sequences were asked for; the corpus has %d: all are used.", number, len(chosen))
     index = np.array([i for i, _ in chosen], dtype=np.int64)
-    has_spans = "class_column" in spec or loader.made is not None
+    has_spans = "class_column" in spec or loader.generator is not None
     return Corpus(
         index,
         texts=[each.text for _, each in chosen],
@@ -204,13 +204,13 @@ def split_sequences(texts: Sequence[str], fraction: float, seed: int) -> tuple[l
 
 
 def _split(total: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    held = round(fraction * total)
-    if not 0 < held < total:
+    number_held_out = round(fraction * total)
+    if not 0 < number_held_out < total:
         raise ValueError(
             f"A held-out fraction of {fraction} of {total} texts leaves one side empty; "
             f"it takes a fraction between 0 and 1 and enough texts."
         )
-    out = choose_sequences(total, held, seed).tolist()
+    out = choose_sequences(total, number_held_out, seed).tolist()
     return sorted(set(range(total)) - set(out)), out
 
 
@@ -272,12 +272,12 @@ def _in_split(
             drawn = generator.random(_length(batch))
             yield batch, (lower <= drawn) & (drawn < upper)
         return
-    held = list(batches)
-    bounds = np.cumsum([0, *(_length(batch) for batch in held)])
+    batches_read = list(batches)
+    bounds = np.cumsum([0, *(_length(batch) for batch in batches_read)])
     total = int(bounds[-1])
     member = np.zeros(total, dtype=bool)
     member[generator.permutation(total)[round(lower * total) : round(upper * total)]] = True
-    for batch, begin, end in zip(held, bounds, bounds[1:], strict=False):
+    for batch, begin, end in zip(batches_read, bounds, bounds[1:], strict=False):
         yield batch, member[begin:end]
 
 
@@ -392,15 +392,15 @@ def _moved(spans: Iterable[Span], by: int, length: int) -> list[Span]:
 
 def _reservoir(texts: Iterable[tuple[int, Any]], number: int, seed: int) -> list[tuple[int, Any]]:
     generator = np.random.Generator(np.random.PCG64(seed))
-    held: list[tuple[int, Any]] = []
+    kept_texts: list[tuple[int, Any]] = []
     slots: list[int] = []
     for i, text in texts:
         if i < number:
-            held.append((i, text))
+            kept_texts.append((i, text))
             continue
         if not slots:
             slots = generator.integers(np.arange(i + 1, i + 1 + DRAWS_AT_ONCE))[::-1].tolist()
         slot = slots.pop()
         if slot < number:
-            held[slot] = (i, text)
-    return sorted(held, key=lambda item: item[0])
+            kept_texts[slot] = (i, text)
+    return sorted(kept_texts, key=lambda item: item[0])

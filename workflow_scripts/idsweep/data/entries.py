@@ -44,7 +44,7 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
     holds the file is not installed, or if the file is missing or may not be read.
     """
     check_entry(spec)
-    if "hub" in spec or "url" in spec or loaders.get(spec["loader"]).made is not None:
+    if "hub" in spec or "url" in spec or loaders.get(spec["loader"]).generator is not None:
         return None
     key = "file" if "package" in spec else "path"
     try:
@@ -103,7 +103,7 @@ def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
         cleaned.
     """
     loader = loaders.get(spec["loader"])
-    if loader.made is not None:
+    if loader.generator is not None:
         return {key: spec[key] for key in ("loader", *loaders.keys(spec["loader"])) if key in spec}
     left_out = (*(PLACE_KEYS if "hub" not in spec else ()), *(() if labels else LABEL_KEYS))
     return {key: value for key, value in spec.items() if key not in left_out}
@@ -112,15 +112,15 @@ def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
 def check_entry(spec: Mapping[str, Any]) -> None:
     """Raises ValueError if an entry has a key that its loader does not take, or a value that cannot be."""
     loader = loaders.get(spec.get("loader"))
-    if loader.made is not None:
-        _check_made(spec)
+    if loader.generator is not None:
+        _check_generated(spec)
     else:
         _check_read(spec, loader)
     if loader.check is not None:
         loader.check(spec)
 
 
-def _check_made(spec: Mapping[str, Any]) -> None:
+def _check_generated(spec: Mapping[str, Any]) -> None:
     own = loaders.keys(spec["loader"])
     given = {key for key, value in spec.items() if value and key not in ("loader", "split", "strip")}
     if unused := sorted(given - own.keys()):
@@ -182,8 +182,8 @@ def _check_source(spec: Mapping[str, Any], loader: Loader) -> None:
             f"A dataset has one source: 'package' with 'file', or 'path', or 'hub' (with 'file' for any loader but "
             f"hub), or 'release' with 'url'; given: {', '.join(sources) or 'none'}{' with file' * ('file' in spec)}."
         )
-    wanted = {"hub", "hub_files"} if sources == ["hub"] else {"local"}
-    if not wanted & loader.places:
+    places = {"hub", "hub_files"} if sources == ["hub"] else {"local"}
+    if not places & loader.places:
         of_hub, files_of_hub = loaders.with_place("hub"), loaders.with_place("hub_files")
         raise ValueError(
             f"loader {spec['loader']!r} does not read from {sources[0]!r}; from 'hub' read {', '.join(of_hub + files_of_hub)}, "

@@ -96,7 +96,7 @@ def _trained(sweep: Sweep, model: Model) -> Shape:
     inner = next((said[key] for key in ("intermediate_size", "n_inner", "ffn_dim") if key in said), WIDER * width)
     if model.tokenizer.made_by == "write_tokenizer":
         trained_on = sweep.training_corpus(model.entry)
-        vocabulary = len(trained_on.made.words(trained_on.entry))
+        vocabulary = len(trained_on.generator.words(trained_on.entry))
     else:
         vocabulary = model.tokenizer.owner["tokenizer"]["vocabulary_size"]
     matrices = 1 if said.get("tie_word_embeddings", said["model_type"] != "gpt_neox") else 2

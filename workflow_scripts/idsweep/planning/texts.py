@@ -56,8 +56,8 @@ def _share(entry: Mapping[str, Any], part: str) -> float:
 def of_corpus(corpus: Dataset, tokenizer: Tokenizer) -> Texts:
     """All texts of one split: lines of local files are counted; texts from the hub and in other formats are unknown."""
     entry = corpus.entry
-    if corpus.made is not None:
-        return Texts(corpus.made.number(entry), corpus.made.tokens, True)
+    if corpus.generator is not None:
+        return Texts(corpus.generator.number(entry), corpus.generator.tokens, True)
     files = [] if corpus.prepared else corpus_files(entry)
     if not files or any(file.suffix in WITHOUT_LINES for file in files):
         return Texts(UNKNOWN_NUMBER, UNKNOWN_TOKENS, False)

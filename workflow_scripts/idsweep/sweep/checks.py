@@ -65,7 +65,7 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_trainings(sweep)
     yield from _check_labels(sweep)
     yield from _check_kinds_of_tokens(sweep)
-    yield from _check_made(sweep)
+    yield from _check_generated(sweep)
     if not readers and (wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]):
         others = ", ".join(name for name in registry.names() if not registry.needs(name)["texts"])
         yield f"figures: {', '.join(wrong)} show layers, but this sweep measures none; set `figures: {{}}`, or choose from {others}"
@@ -150,9 +150,9 @@ def _check_trainings(sweep: Sweep) -> Iterator[str]:
             )
         elif required_loader is None and (own := kinds.trained_on(loader)) is not None:
             yield f"{at}.training.dataset: {trained_on.name} has the loader {loader}; train on it with `train: {own}`, or name a dataset of texts"
-        elif "trained_fraction" in model.training.share and trained_on.made is not None:
+        elif "trained_fraction" in model.training.share and trained_on.generator is not None:
             if trained_on.name not in numbers:
-                numbers[trained_on.name] = trained_on.made.number(trained_on.entry)
+                numbers[trained_on.name] = trained_on.generator.number(trained_on.entry)
             varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
             share = model.training.share["trained_fraction"]
             for key, complaint in _wrong_share(model.entry["training"], share, numbers[trained_on.name], loader):
@@ -176,7 +176,7 @@ def _wrong_share(training: Mapping[str, Any], key: str, number: int, what: str) 
         )
 
 
-def _check_made(sweep: Sweep) -> Iterator[str]:
+def _check_generated(sweep: Sweep) -> Iterator[str]:
     """Complaints about models that know the words of one dataset alone and would read something else."""
     for model in sweep.models.values():
         if model.reads_text and model.training is not None and model.training.loader is not None:
@@ -207,7 +207,7 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
         for name in (name for name, corpus in read if not corpus.has_classes):
             yield f"tokens.select: {name} has no classes (no `class_column` in the catalog); choose another selection"
         classes_by_loader = {
-            corpus.entry["loader"]: corpus.made.classes for _, corpus in read if corpus.made is not None
+            corpus.entry["loader"]: corpus.generator.classes for _, corpus in read if corpus.generator is not None
         }
         for loader, classes in classes_by_loader.items():
             for pattern in tokens.get("classes", ()):

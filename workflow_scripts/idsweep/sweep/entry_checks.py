@@ -148,8 +148,8 @@ def check_lengths(
 ) -> None:
     """config: of the sweep; None if the model reads no text in it."""
     loader = kinds.get(entry["train"]).loader if "train" in entry else None
-    if loader is not None and (texts_made := loaders.get(loader).made) is not None:
-        _check_made(loader, texts_made.tokens, config, positions, at)
+    if loader is not None and (generator := loaders.get(loader).generator) is not None:
+        _check_generated(loader, generator.tokens, config, positions, at)
         return
     own = tokenizer.options.get("max_length")
     given = {}
@@ -167,7 +167,9 @@ def check_lengths(
     )  # fmt: skip
 
 
-def _check_made(loader: str, tokens: int, config: Mapping[str, Any] | None, positions: int | None, at: str) -> None:
+def _check_generated(
+    loader: str, tokens: int, config: Mapping[str, Any] | None, positions: int | None, at: str
+) -> None:
     """Texts that are made are shorter than any limit that makes sense; a smaller one would cut them."""
     given = {} if config is None else {"tokens.max_length": config["tokens"]["max_length"]}
     given[f"{at}.architecture.max_position_embeddings"] = tokens if positions is None else positions

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from idsweep.config.load import neighbors_needed
 from idsweep.data.loaders import registry as loaders
-from idsweep.data.loaders.registry import Made
+from idsweep.data.loaders.registry import TextGenerator
 from idsweep.files.representations import VOCABULARY, blocks
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, safe
 from idsweep.training import kinds
@@ -44,19 +44,19 @@ class Dataset:
         return "hub" in self.entry
 
     @property
-    def made(self) -> Made | None:
+    def generator(self) -> TextGenerator | None:
         """How its texts are made, if they are not read."""
-        return loaders.get(self.entry["loader"]).made if "loader" in self.entry else None
+        return loaders.get(self.entry["loader"]).generator if "loader" in self.entry else None
 
     @property
     def split(self) -> str:
         if self.name in PARTS:
             return PARTS[self.name]
-        return "all" if self.made is not None else self.entry["split"]
+        return "all" if self.generator is not None else self.entry["split"]
 
     @property
     def has_classes(self) -> bool:
-        return "class_column" in self.entry or self.made is not None
+        return "class_column" in self.entry or self.generator is not None
 
 
 class Cloud(NamedTuple):

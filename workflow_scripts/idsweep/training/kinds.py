@@ -89,8 +89,8 @@ class Training:
         """The kinds of model that it makes with these keys."""
         return [
             kind
-            for kind, asked in self.kinds.items()
-            if all((key in training) == given for key, given in asked.items())
+            for kind, conditions in self.kinds.items()
+            if all((key in training) == given for key, given in conditions.items())
         ]
 
     def metrics_of(self, training: Mapping[str, Any]) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def _read(module: str, name: str) -> dict[str, Any]:
     if name not in assigned:
         raise ValueError(f"training/{module}.py has no {name} at its top level, which another module names.")
     try:
-        return _with_values(ast.literal_eval(assigned[name]), lambda of: ast.literal_eval(assigned[of]))
+        return _with_values(ast.literal_eval(assigned[name]), lambda variable: ast.literal_eval(assigned[variable]))
     except (ValueError, KeyError) as error:
         raise ValueError(
             f"training/{module}.py: {name} must be a literal, whose enums are lists or names of tuples there: {error}"

@@ -137,7 +137,7 @@ def _number(state: Path) -> int:
 def _locked(folder: Path, patience: float) -> TextIO:
     """The lock of a folder, held until it is closed or the process ends."""
     path, until = folder / LOCK, time.monotonic() + patience
-    told = False
+    has_warned = False
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         lock = path.open("a+", encoding="utf-8")
@@ -162,9 +162,9 @@ def _locked(folder: Path, patience: float) -> TextIO:
                 f"{folder.parent}: {owner} trains this model already, perhaps for a run that was killed. Wait until it is "
                 "done, or end it, then run snakemake again."
             )
-        if not told:
+        if not has_warned:
             logger.warning("waiting for %s, which trains this model", owner)
-            told = True
+            has_warned = True
         time.sleep(0.5)
 
 

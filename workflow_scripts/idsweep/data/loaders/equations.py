@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from idsweep.data.equations import CLASSES, TASKS, of_entry, split, texts, vocabulary
-from idsweep.data.loaders.registry import Loader, Made, Part, Span
+from idsweep.data.loaders.registry import Loader, Part, Span, TextGenerator
 
 KEYS = {
     "task": {
@@ -25,16 +25,16 @@ KEYS = {
 
 
 def _texts(entry: Mapping[str, Any], part: Part | None) -> Iterator[tuple[int, str, list[Span]]]:
-    made = of_entry(entry)
-    places = np.arange(len(made.left))
+    equations = of_entry(entry)
+    places = np.arange(len(equations.left))
     if part is not None:
         train, held_out = split(len(places), part.trained_fraction, part.seed)
         places = train if part.name == "train" else held_out
-    return zip(places.tolist(), *texts(made, places), strict=True)
+    return zip(places.tolist(), *texts(equations, places), strict=True)
 
 
 LOADER = Loader(
-    made=Made(
+    generator=TextGenerator(
         texts=_texts,
         number=lambda entry: len(of_entry(entry).answer),
         words=lambda entry: vocabulary(of_entry(entry)),

@@ -41,7 +41,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Made:
+class TextGenerator:
     """Texts that are made, not read.
 
     texts: (entry, part or None) -> place among all texts, text, and the (begin, end, class) of each of its words.
@@ -71,7 +71,7 @@ class Loader:
     """
 
     rows: Callable[[Mapping[str, Any], Path | None, str], AbstractContextManager[Rows]] | None = None
-    made: Made | None = None
+    generator: TextGenerator | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
     places: frozenset[str] = frozenset()
     pattern: str | None = None
