@@ -219,14 +219,14 @@ def test_a_failed_rerun_hides_nothing(project: Project) -> None:
     project.configure(tokens__seed=1)
     project.edit(
         "workflow_scripts/idsweep/machine/devices.py",
-        'if wanted == "cpu"',
-        'raise ValueError("no power")\n    if wanted == "cpu"',
+        'if device == "cpu"',
+        'raise ValueError("no power")\n    if device == "cpu"',
     )
     failed = project.snakemake()
     assert failed.returncode != 0
     assert "no power" in failed.stdout
     project.edit(
-        "workflow_scripts/idsweep/machine/devices.py", 'raise ValueError("no power")\n    if wanted', "if wanted"
+        "workflow_scripts/idsweep/machine/devices.py", 'raise ValueError("no power")\n    if device', "if device"
     )
     assert project.stale() == EXTRACTED
 

@@ -33,9 +33,9 @@ def test_names_in_order_of_steps(pattern: str, names: list[str]) -> None:
     [
         ("step", "'step' names no steps; expected one pair of braces"),
         ("step{1}{2}", "names no steps"),
-        ("step{}", "'' is no step"),
-        ("step{1,x}", "'x' is no step"),
-        ("step{1..9/0}", "is no step"),
+        ("step{}", "'' is not a step"),
+        ("step{1,x}", "'x' is not a step"),
+        ("step{1..9/0}", "is not a step"),
         ("step{1..10}", 'doubling from 1 does not end at 10; every number from 1 to 10 is "1..10/1"'),
         ("step{0..8}", "doubling from 0 does not end at 8"),
         ("step{0..9/2}", "counting from 0 does not end at 9"),

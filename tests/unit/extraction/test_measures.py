@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from builders.copied_library import FOLDER, check_copy, copy_library
+from builders.copied_library import check_copy, copy_library
+from builders.project import CONFIG
 from builders.tiny_models import MASK, extract, tables, tiny
 from idsweep.config.load import ConfigError, load
 from idsweep.extraction import losses
@@ -207,7 +208,7 @@ def test_an_unknown_measure_is_refused_with_those_there_are() -> None:
     with pytest.raises(
         ConfigError, match=r"figures\.losses\.measure: 'entorpy' is not known; did you mean 'entropy'"
     ) as error:
-        load(given, FOLDER)
+        load(given, CONFIG)
     assert "allowed: log_probability, entropy, rank, margin" in str(error.value)
 
 
