@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from idsweep.files.atomic import SILENCE, DiskFull, whole_or_nothing
+from idsweep.files.atomic import SILENCE, DiskFull, is_running, whole_or_nothing
 
 
 def left_by(path: Path, owner: str, age: float = 0) -> Path:
@@ -70,3 +70,15 @@ def test_other_errors_are_what_they_are(tmp_path: Path) -> None:
         raise PermissionError(errno.EACCES, "no")
     with pytest.raises(RuntimeError, match="diverged"), whole_or_nothing(tmp_path / "x"):
         raise RuntimeError("diverged")
+
+
+def test_a_process_that_has_ended_does_not_run_although_nobody_has_asked_for_its_end():
+    process = os.fork()
+    if process == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+    try:
+        assert not is_running(process)
+    finally:
+        os.waitpid(process, 0)
+    assert is_running(os.getpid())

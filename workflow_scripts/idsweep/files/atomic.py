@@ -72,14 +72,18 @@ def _is_abandoned(left: Path, owner: str) -> bool:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of this number on this machine."""
+    """Whether a process of this number runs on this machine; one that has ended and waits for its parent does not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    return True
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # no /proc on this system, or it has just ended
+        return True
+    return state != "Z"
 
 
 def _delete(path: Path) -> None:
