@@ -58,7 +58,7 @@ def _totals(plan: Plan, on_gpu: bool) -> Iterator[tuple[str, str]]:
     written = plan.written()
     for folder in DELETED:
         here = "kept" if folder in plan.keeps else "deleted after use"
-        bound = f"the {plan.cores} largest files, one a core, if deleted after use"
+        bound = f"the {plan.files_at_once(folder)} largest files, if deleted after use"
         said = f"{folder} {_gb(written.get(folder, 0.0))} in all ({here}), {_gb(plan.at_once(folder))} at one time"
         yield "", f"{said} ({bound})"
     if FETCHED in written:

@@ -97,7 +97,11 @@ class Plan:
         What reads a file comes before what makes another (`priority` of the rules), so that no more files are there than
         jobs run at a time and, of hidden states, passes that wait for their jobs (`extraction/shared.py`).
         """
-        return self._largest(folder, self.cores + (self.waiting if folder == VECTORS else 0))
+        return self._largest(folder, self.files_at_once(folder))
+
+    def files_at_once(self, folder: str) -> int:
+        """Files of a folder of `DELETED` that are there at one time, at most, where they are deleted after use."""
+        return self.cores + (self.waiting if folder == VECTORS else 0)
 
     def left(self, keeps: Collection[str]) -> float:
         """Bytes that stay, where of `DELETED` those in `keeps` are kept."""
