@@ -21,7 +21,7 @@ rule tiny:
     log:
         "results/soak/logs/{{number}}.log",
     params:
-        signature=lambda wildcards: STALENESS.signature("write_report") + wildcards.number,
+        signature=lambda wildcards: GRAPH.signature("write_report") + wildcards.number,
     shell:
         "touch {{output}}"
 

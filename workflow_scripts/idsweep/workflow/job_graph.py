@@ -24,7 +24,7 @@ from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoin
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
 from idsweep.training import kinds
-from idsweep.workflow.paths import MADE_BY, OF_TOKENS, outputs
+from idsweep.workflow.paths import MADE_BY, OF_TOKENS, OUTPUTS, outputs
 from idsweep.workflow.shaping import Shaping
 from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 
@@ -102,8 +102,9 @@ class JobGraph:
         return self._job(rule, _sorted(names)).inputs[name]
 
     def corpora(self, rule: str, **names: str) -> tuple[Dataset, ...]:
-        """The datasets whose texts one job of `rule` reads itself."""
-        return self._job(rule, _sorted(names)).corpora
+        """The datasets whose texts one job of `rule` reads itself; none for rules that a user's workflow adds."""
+        ours = rule in OUTPUTS or rule in kinds.by_rule()
+        return self._job(rule, _sorted(names)).corpora if ours else ()
 
     def path(self, output: Output) -> str:
         """Where an output lies, from the folder in which the workflow runs."""

@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from idsweep.files.atomic import NO_ROOM, free
-from idsweep.workflow.job_graph import JobGraph
+
+if TYPE_CHECKING:
+    from idsweep.workflow.job_graph import JobGraph
 
 SKEW = 10  # seconds by which clocks of machines that share a disk may differ
 
@@ -64,7 +66,7 @@ def from_the_hub(jobs: Iterable[Any], graph: JobGraph) -> tuple[list[tuple[str, 
         if job.rule.name in ("fetch_checkpoint", "fetch_tokenizer"):
             settings = json.loads(job.params.settings)
             models.append((settings["hub"], settings["revision"]))
-        elif not job.rule.norun:
+        else:
             read = graph.corpora(job.rule.name, **dict(job.wildcards.items()))
             datasets += [corpus.entry["hub"] for corpus in read if corpus.remote]
     return models, datasets
