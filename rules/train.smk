@@ -69,10 +69,10 @@ for RULE, TRAINING in trainings.by_rule().items():
             f"<benchmarks>/{RULE}/{{model}}.tsv"
         wildcard_constraints:
             model=made_by(RULE, SWEEP.known),
-        priority: TRAINING.priority
+        priority: 20  # long, so first: what is trained is measured beside the next training
         conda:
             "../envs/models.yaml"
-        threads: TRAINING.threads
+        threads: min(TRAINING.threads, max(1, CORES - 1))  # other jobs go on beside it
         resources:
             **({"gpu": gpus_of} if TRAINING.gpu else {}),
             mem_mb=growing(TRAINING.mem_mb or memory_of_training),
@@ -80,6 +80,7 @@ for RULE, TRAINING in trainings.by_rule().items():
             corpora=place("corpora"),
             weights=place("start"),
             tokenizer=place("training_tokenizer"),
+            torch_threads=TRAINING.threads,
             device=COMPUTE["device"] if TRAINING.gpu else "cpu",
             log_level=COMPUTE["log_level"],
         params:

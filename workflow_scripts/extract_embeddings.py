@@ -10,7 +10,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from idsweep.extraction.shared import RESOURCES, Pass, own_pass, read_plan
+from idsweep.extraction.shared import RESOURCES, Pass, own_pass, read_plans
 from idsweep.models.checkpoint_disk import measuring
 from idsweep.workflow.script import job
 
@@ -25,5 +25,5 @@ with (
         from idsweep.extraction.passes import run_passes
 
         own = Pass(run.settings, signature, read.tokens, "", read.sequences, lambda: run)
-        plan, begin = read_plan(folder, os.environ.get("IDSWEEP_RUN", "")), partial(run.on_behalf_of, read.training)
-        run_passes(own, written, plan, folder, begin, **{key: given[key] for key in RESOURCES})
+        plans, begin = read_plans(folder, os.environ.get("IDSWEEP_RUN", "")), partial(run.on_behalf_of, read.training)
+        run_passes(own, written, plans, begin, **{key: given[key] for key in RESOURCES})

@@ -13,35 +13,46 @@ from workflow.checkout import Project
 DATASETS = ["lee_news", "film_reviews"]
 
 
-def loads(project: Project) -> int:
+def jobs_with_passes(project: Project) -> int:
     """Jobs that ran a forward pass; the others found theirs made."""
     logs = (project.results / "logs/extract_embeddings").rglob("*.log")
     return sum("extracting" in path.read_text() for path in logs)
 
 
-def extracted(project: Project, dataset: str) -> Path:
-    return project.results / f"embeddings/minilm/final/{dataset}.parquet"
+def extracted(project: Project, dataset: str, checkpoint: str = "minilm/final") -> Path:
+    return project.results / f"embeddings/{checkpoint}/{dataset}.parquet"
 
 
-def test_one_load_for_all_datasets_of_a_run(fresh: Project) -> None:
-    fresh.configure(models={"minilm": {"layers": [0, -1]}}, figures={"violins": {}}, datasets=DATASETS)
-    alone = [str(extracted(fresh, dataset).relative_to(fresh.folder)) for dataset in DATASETS]
-    for target in alone:
-        done = fresh.snakemake(target, "--cores", "1")
+def check_shared_passes(project: Project, files: list[Path], layer: str) -> None:
+    """Passes that one job made for all are those that each job makes alone, in numbers and provenance."""
+    targets = [str(path.relative_to(project.folder)) for path in files]
+    for target in targets:
+        done = project.snakemake(target, "--cores", "1")
         assert done.returncode == 0, done.stdout
-    assert loads(fresh) == 2
-    expected = {dataset: read_embeddings(extracted(fresh, dataset), "layer_6") for dataset in DATASETS}
-    facts = {dataset: provenance(extracted(fresh, dataset)) for dataset in DATASETS}
+    assert jobs_with_passes(project) == len(files)
+    expected = [(read_embeddings(path, layer), provenance(path)) for path in files]
 
-    done = fresh.snakemake(*alone, "--cores", "1", "--forcerun", "extract_embeddings")
+    done = project.snakemake(*targets, "--cores", "1", "--forcerun", "extract_embeddings")
     assert done.returncode == 0, done.stdout
-    assert loads(fresh) == 1
-    for dataset in DATASETS:
-        np.testing.assert_array_equal(read_embeddings(extracted(fresh, dataset), "layer_6"), expected[dataset])
-        made = provenance(extracted(fresh, dataset))
+    assert jobs_with_passes(project) == 1
+    for path, (vectors, facts) in zip(files, expected, strict=True):
+        np.testing.assert_array_equal(read_embeddings(path, layer), vectors)
+        made = provenance(path)
         assert made.pop("seconds") >= 0 and made.pop("started")
-        assert made == {key: value for key, value in facts[dataset].items() if key not in ("seconds", "started")}
-    assert not (fresh.results / "passes").exists()
+        assert made == {key: value for key, value in facts.items() if key not in ("seconds", "started")}
+    assert not (project.results / "passes").exists()
+
+
+def test_one_job_for_all_datasets_of_a_run(fresh: Project) -> None:
+    fresh.configure(models={"minilm": {"layers": [0, -1]}}, figures={"violins": {}}, datasets=DATASETS)
+    check_shared_passes(fresh, [extracted(fresh, dataset) for dataset in DATASETS], "layer_6")
+
+
+def test_one_job_for_all_small_checkpoints_of_a_model(fresh: Project) -> None:
+    fresh.configure(models={"mini_neox": {"checkpoints": ["step0", "step4"]}}, figures={"violins": {}})
+    check_shared_passes(
+        fresh, [extracted(fresh, "lee_news", f"mini_neox/{step}") for step in ("step0", "step4")], "layer_2"
+    )
 
 
 def test_one_dataset_more_runs_its_own_passes_alone(fresh: Project) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from filelock import FileLock
-from idsweep.extraction.shared import BEGUN, OUTPUTS, Pass, Plan, make_for_others, own_pass, read_plan, write_plan
+from idsweep.extraction.shared import BEGUN, OUTPUTS, Pass, Plan, make_for_others, own_pass, read_plans, write_plan
 from idsweep.files.parquet import read_table, write_table
 
 
@@ -110,8 +110,19 @@ def test_the_own_job_waits_while_another_is_at_its_pass(checkpoint: Path, tokens
 
 
 def test_a_plan_holds_for_its_run_alone(checkpoint: Path) -> None:
-    plan = Plan("one", {"news": {"signature": "a"}}, 2)
-    assert read_plan(checkpoint, "one").passes == {}
+    plan = Plan("one", 2, "weights", "", {"news": {"signature": "a"}}, checkpoint.name)
+    assert list(read_plans(checkpoint, "one")) == []
     write_plan(checkpoint, plan)
-    assert read_plan(checkpoint, "one") == plan
-    assert read_plan(checkpoint, "two").passes == {}
+    assert list(read_plans(checkpoint, "one")) == [(checkpoint, plan)]
+    assert list(read_plans(checkpoint, "two")) == []
+
+
+def test_plans_of_a_model_begin_with_the_own_checkpoint(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("step0", "step1", "step2")]
+    for folder, following in zip(folders, ("step1", "step2", "step0"), strict=True):
+        write_plan(folder, Plan("one", None, f"weights/{folder.name}", "", {}, following))
+    for first in range(3):
+        found = [folder.name for folder, _ in read_plans(folders[first], "one")]
+        assert found == [f"step{(first + i) % 3}" for i in range(3)]
+    write_plan(folders[2], Plan("earlier", None, "", "", {}, "step0"))
+    assert [folder.name for folder, _ in read_plans(folders[1], "one")] == ["step1"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.extraction.losses import NO_LOSSES
-from idsweep.extraction.shared import Pass, Plan, make_for_others
+from idsweep.extraction.shared import LONG, Pass, Plan, make_for_others
 from idsweep.files.parquet import read_table, write_table
 from idsweep.files.vectors import EmbeddingsWriter
 from idsweep.machine.devices import resolve
@@ -79,9 +80,8 @@ def run_pass(
 def run_passes(
     own: Pass,
     outputs: Mapping[str, str | Path],
-    plan: Plan,
-    folder: Path,
-    begin: Callable[[str, Mapping[str, Any]], Any],
+    plans: Iterable[tuple[Path, Plan]],
+    begin: Callable[[str, str, Mapping[str, Any]], Any],
     *,
     weights: str,
     adapter: str,
@@ -90,14 +90,32 @@ def run_passes(
 ) -> None:
     """Load a checkpoint, make a job's own pass, and then the planned ones of other jobs that have not begun theirs.
 
-    outputs: paths of its own. folder: of the checkpoint, where passes wait for their jobs. begin: called with a dataset and its pass in
+    outputs: paths of its own. plans: as of `shared.read_plans`. begin: called with a checkpoint, a dataset and its pass in
     the plan when that begins, gives what has a method `provenance`. options: those of `run_pass`.
     """
-    loaded = load_checkpoint(own.settings, weights=weights, adapter=adapter, device=device)
+    started = time.monotonic()
+    loaded: Loaded | None = load_checkpoint(own.settings, weights=weights, adapter=adapter, device=device)
     run_pass(loaded, own, outputs, **options)
-    others = {
-        dataset: Pass(**one, begin=partial(begin, dataset, one))
-        for dataset, one in plan.passes.items()
-        if one["signature"] != own.signature
-    }
-    make_for_others(folder, others, lambda one, files: run_pass(loaded, one, files, **options), plan.most)
+    for folder, plan in plans:
+        others = {
+            dataset: Pass(**one, begin=partial(begin, folder.name, dataset, one))
+            for dataset, one in plan.passes.items()
+            if one["signature"] != own.signature
+        }
+        _make_passes(folder, plan, others, loaded, device, options)
+        loaded = None  # before the next is loaded
+        if time.monotonic() - started > LONG:
+            return
+
+
+def _make_passes(
+    folder: Path, plan: Plan, passes: Mapping[str, Pass], loaded: Loaded | None, device: str, options: Mapping[str, Any]
+) -> None:
+    """Make the passes of one checkpoint that nobody has begun; it is loaded if there are any."""
+
+    @cache
+    def checkpoint() -> Loaded:
+        settings = next(iter(passes.values())).settings
+        return loaded or load_checkpoint(settings, weights=plan.weights, adapter=plan.adapter, device=device)
+
+    make_for_others(folder, passes, lambda one, files: run_pass(checkpoint(), one, files, **options), plan.most)

@@ -1,9 +1,12 @@
-"""Passes that share a loaded checkpoint: whichever job of a checkpoint comes first makes the others' passes too.
+"""Passes that share a process: whichever job of a checkpoint comes first makes the others' passes too.
 
 Every pass has a job and files of its own, so that a new dataset runs that dataset's passes alone. Loading a checkpoint often takes
 longer than a pass. So the job that has loaded one also makes those passes of this run which no other job has begun,
 and leaves them in `passes/` below the results. The jobs of these passes then move the files into place. Nothing of this
 is known to Snakemake: a pass that was not made by another job is made by its own.
+
+The libraries that models need take seconds to import, longer than many a pass. So a job that has not run for `LONG` goes
+on with the next checkpoint of the same model.
 
 This module imports neither torch nor transformers, since moving files is all that many jobs do.
 """
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 OUTPUTS = ("embeddings", "predictions", "losses")
 RESOURCES = ("weights", "adapter", "device", "tokenizer", "padding_side", "batch_tokens")  # of a job, for its passes
 PLAN = "plan.json"
+LONG = 30.0  # seconds: beside these the imports are little, and a scheduler of many machines is not kept from its work
 BEGUN = "begun"  # an empty file: another job tried this pass, and was not heard of again
 
 
@@ -48,13 +52,18 @@ class Pass(NamedTuple):
 class Plan(NamedTuple):
     """The passes of a checkpoint that a run is going to make.
 
-    run: what tells it from other runs. passes: dataset -> what a `Pass` has, but `begin`. most: passes of all checkpoints that may
-    lie in `passes/` and wait for their jobs; None for any number.
+    run: what tells it from other runs. most: passes of all checkpoints that may lie in `passes/` and wait for their jobs;
+    None for any number. weights, adapter: as in `RESOURCES`. passes: dataset -> what a `Pass` has, but `begin`.
+    following: the checkpoint whose passes come after these, by its name; after the last comes the first. Their weights
+    are there whenever a job of this checkpoint runs.
     """
 
     run: str
-    passes: Mapping[str, Mapping[str, Any]]
     most: int | None
+    weights: str
+    adapter: str
+    passes: Mapping[str, Mapping[str, Any]]
+    following: str
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -63,13 +72,20 @@ def write_plan(folder: Path, plan: Plan) -> None:
         unfinished.write_text(json.dumps(plan._asdict()))
 
 
-def read_plan(folder: Path, run: str) -> Plan:
-    """The plan of a checkpoint in a run; without passes if the run wrote nothing down."""
-    try:
+def read_plans(folder: Path, run: str) -> Iterator[tuple[Path, Plan]]:
+    """Folders and plans of the checkpoints whose passes a job can make, its own first; none if the run planned none.
+
+    folder: of its own checkpoint.
+    """
+    first = folder
+    while (folder / PLAN).is_file():
         plan = Plan(**json.loads((folder / PLAN).read_text()))
-    except FileNotFoundError:
-        return Plan(run, {}, None)
-    return plan if plan.run == run else Plan(run, {}, None)
+        if plan.run != run:
+            return
+        yield folder, plan
+        folder = folder.parent / plan.following
+        if folder == first:
+            return
 
 
 @contextmanager

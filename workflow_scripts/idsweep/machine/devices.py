@@ -1,7 +1,9 @@
-"""Which device a job runs on. The choice shapes speed, not results, so no signature knows it."""
+"""Which device and how many threads a job runs on. No signature knows: a device shapes speed, and threads are fixed where
+they shape more."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 
@@ -26,3 +28,12 @@ def resolve(device: str) -> str:
         "compute.device is cuda, but torch sees no GPU here, or is not installed. Set compute.device to cpu or auto, "
         "or run on a machine with a GPU and a CUDA build of torch."
     )
+
+
+def set_torch_threads(number: int) -> None:
+    """Let torch, if this process has it, work in `number` threads, whatever the machine has or the environment says.
+
+    The order in which threads add up shapes the last digits of a sum, and over a training far more than these.
+    """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(number)

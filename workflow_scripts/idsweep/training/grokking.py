@@ -40,7 +40,6 @@ TRAINING = {
     "tokenizer": "write_tokenizer",
     "cost": "equations",
     "gpu": True,
-    "priority": 20,  # long, so first: what is trained is measured beside the next training
     "without_effect": {"embedding_std": {"initialization": "transformers"}},
     "check": "grokking_checks",
     "required": ("dataset", "fraction", "steps"),

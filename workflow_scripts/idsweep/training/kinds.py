@@ -39,8 +39,8 @@ class Training:
     tokenizer: the rule that makes its tokenizer, train_tokenizer or write_tokenizer; None for those that start from a
         base, and for static vectors, which are their own.
     cost: which of the costs in planning/jobs.py is its own (`COSTS_OF_TRAININGS`); None if nobody knows.
-    gpu: whether it runs faster on a GPU, and asks for one. threads, mem_mb, runtime (minutes), priority: of its rule;
-        mem_mb 0 is as much as the weights of its base ask for.
+    gpu: whether it runs faster on a GPU, and asks for one. threads: of torch, however many cores there are, since a sum
+        depends on it. mem_mb, runtime (minutes): of its rule; mem_mb 0 is as much as the weights of its base ask for.
     """
 
     name: str
@@ -64,7 +64,6 @@ class Training:
     threads: int = 1
     mem_mb: int = 4000
     runtime: int = 720
-    priority: int = 0
 
     @property
     def module(self) -> str:

@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -38,25 +39,31 @@ def set_environment(library: Path) -> None:
 
 
 def plan_passes(jobs: Iterable[Any], graph: JobGraph, most: int | None) -> None:
-    """Tell the jobs of each checkpoint which passes of it this run is going to make, so that they share a load.
+    """Tell the jobs of each checkpoint which passes this run is going to make, so that they share loads and imports.
 
     jobs: of Snakemake's plan. most: as in `extraction.shared.Plan`.
     """
-    planned: dict[str, dict[str, dict[str, Any]]] = {}
+    planned: dict[tuple[str, ...], dict[Path, Plan]] = {}  # what must be there -> folder -> plan
     for job in jobs:
         if job.rule.name == "extract_embeddings":
-            names = dict(job.wildcards.items())
+            names, given, read = dict(job.wildcards.items()), job.resources, job.input
             tokens = graph.output("extract_embeddings", "tokens", **names)
-            planned.setdefault(job.resources.passes, {})[names["dataset"]] = {
+            needed = (names["model"], *sorted({*read} - {read.tokens, read.sequences}))
+            folder = Path(given.passes)
+            fresh = Plan(os.environ["IDSWEEP_RUN"], most, given.weights, given.adapter, {}, folder.name)
+            planned.setdefault(needed, {}).setdefault(folder, fresh).passes[names["dataset"]] = {
                 "settings": graph.settings("extract_embeddings", **names),
                 "signature": graph.signature("extract_embeddings", **names),
-                "tokens": str(job.input.tokens),
+                "tokens": str(read.tokens),
                 "tokens_signature": graph.signature(tokens.rule, **dict(tokens.names)),
-                "sequences": str(job.input.sequences),
+                "sequences": str(read.sequences),
             }
-    for folder, passes in planned.items():
-        if len(passes) > 1:
-            write_plan(Path(folder), Plan(os.environ["IDSWEEP_RUN"], passes, most))
+    for plans in planned.values():
+        following = deque(folder.name for folder in plans)
+        following.rotate(-1)
+        for (folder, plan), name in zip(plans.items(), following, strict=True):
+            if len(plans) + len(plan.passes) > 2:
+                write_plan(folder, plan._replace(following=name))
 
 
 def describe_failures(snakemake_logs: Iterable[str], most: int = 5) -> str:

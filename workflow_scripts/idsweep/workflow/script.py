@@ -65,12 +65,12 @@ class Job:
         }
         return self._fixed | times | more
 
-    def on_behalf_of(self, reads: Iterable[str], dataset: str, other: Mapping[str, Any]) -> Job:
-        """The job of another dataset that begins now, and whose work this one does.
+    def on_behalf_of(self, reads: Iterable[str], checkpoint: str, dataset: str, other: Mapping[str, Any]) -> Job:
+        """The job of another checkpoint or dataset that begins now, and whose work this one does.
 
         reads: files whose provenance it carries on beside that of its tokens. other: its settings, signature and tokens.
         """
-        wildcards = self._fixed["wildcards"] | {"dataset": dataset}
+        wildcards = self._fixed["wildcards"] | {"checkpoint": checkpoint, "dataset": dataset}
         reads = [other["tokens"], *reads]
         return Job(self._fixed["rule"], wildcards, other["settings"], other["signature"], self._fixed["threads"], reads)
 
