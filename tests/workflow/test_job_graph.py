@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from idsweep.config.load import load
+from idsweep.files.parquet import provenance
 from idsweep.sweep.expand import expand
-from idsweep.workflow.job_graph import JobGraph
+from idsweep.workflow.job_graph import JobGraph, output_of
 from idsweep.workflow.paths import outputs
 
 from workflow.checkout import MINI, PROJECT, Project
@@ -62,3 +63,25 @@ def test_signatures_chain_what_jobs_read(tmp_path: Path) -> None:
         given = graph.inputs(rule, **dict(names)).values()
         for path in (path for one in given for path in ([one] if isinstance(one, str) else one)):
             assert path in maker, f"{rule} {names} reads {path}, which nothing makes"
+
+
+def test_the_settings_of_a_job_are_the_provenance_of_what_it_wrote(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No script changes them: what is written down is what the signature was made of."""
+    monkeypatch.chdir(finished.folder)
+    graph = JobGraph(expand(load(yaml.safe_load(finished.configfile.read_text()), PROJECT / "config")))
+    rules = set()
+    for rule, names in graph.jobs():
+        for name, pattern in outputs(rule).items():
+            path = finished.folder / graph.path(output_of(rule, name, **dict(names)))
+            if pattern.endswith(".parquet"):
+                assert provenance(path)["settings"] == graph.settings(rule, **dict(names)), path
+                rules.add(rule)
+    assert {
+        "sample_tokens",
+        "extract_embeddings",
+        "find_neighbors",
+        "estimate_dimensions",
+        "collect_estimates",
+    } <= rules

@@ -30,8 +30,8 @@ def pairs(sweep: Sweep) -> list[Pair]:
     """What `comparisons:` names, and every other model that was made of one that is measured too, where they can be compared."""
     pairs_by_name = {}
     for given in sweep.config["comparisons"]:
-        for model in _called(sweep, given["model"]):
-            for base in _called(sweep, given["base"]):
+        for model in sweep.called(given["model"]):
+            for base in sweep.called(given["base"]):
                 name = safe(given.get("base_checkpoint", base.last_checkpoint.name))
                 if name in base.checkpoints and base is not model:
                     pairs_by_name[model.name, base.name, name] = Pair(model, base, base.checkpoints[name])
@@ -45,10 +45,6 @@ def pairs(sweep: Sweep) -> list[Pair]:
                 if not any(_of_pair(pair)):
                     pairs_by_name[model.name, base.name, checkpoint.name] = pair
     return list(pairs_by_name.values())
-
-
-def _called(sweep: Sweep, name: str) -> list[Model]:
-    return [model for model in sweep.models.values() if safe(name) in (safe(model.catalogued), model.group, model.name)]
 
 
 def complaints(sweep: Sweep) -> Iterator[str]:
@@ -68,15 +64,15 @@ def complaints(sweep: Sweep) -> Iterator[str]:
 
 def _of_comparison(sweep: Sweep, given: Mapping[str, str]) -> Iterator[str]:
     for key in ("model", "base"):
-        if not _called(sweep, given[key]):
+        if not sweep.called(given[key]):
             yield f"{key}: {given[key]!r} is not measured; {choose(given[key], sweep.models)}"
-    bases = _called(sweep, given["base"])
+    bases = sweep.called(given["base"])
     if len(bases) > 1:
         yield f"base: {given['base']!r} stands for {len(bases)} models; name one: {', '.join(m.name for m in bases)}"
     for base in bases:
         if (name := given.get("base_checkpoint")) is not None and safe(name) not in base.checkpoints:
             yield f"base_checkpoint: {name!r} is not measured; {choose(name, base.checkpoints)}"
-    if bases and bases == _called(sweep, given["model"]):
+    if bases and bases == sweep.called(given["model"]):
         yield f"base: {given['base']!r} would be compared with itself; name another model"
 
 

@@ -94,7 +94,7 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: M
     """options: all of them, those that are not set at their defaults."""
     items = [item for items in sweep.config["estimator_sets"].values() for item in items]
     labels = {scope: sorted({label(item) for item in items if item["scope"] == scope}) for scope in ("local", "global")}
-    names = {name for model in sweep.models.values() for name in _names(model)}
+    names = {name for model in sweep.models.values() for name in model.names}
     known = {
         "models": [*sweep.config["models"], *sorted(names - sweep.config["models"].keys())],
         "datasets": sweep.config["datasets"],
@@ -128,14 +128,10 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: M
                 )
 
 
-def _names(model: Model) -> tuple[str, str, str]:
-    """What options may call a model: as the entry that it is a run of, as the group of its seeds, as itself."""
-    return safe(model.catalogued), model.group, model.name
-
-
 def _pick_models(sweep: Sweep, options: Mapping[str, Any]) -> list[Model]:
-    names = {safe(name) for name in options["models"]} if "models" in options else None
-    return [model for model in sweep.models.values() if names is None or names & set(_names(model))]
+    if "models" not in options:
+        return list(sweep.models.values())
+    return list({model.name: model for name in options["models"] for model in sweep.called(name)}.values())
 
 
 def _wrong_layers(

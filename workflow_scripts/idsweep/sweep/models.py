@@ -88,6 +88,11 @@ class Model:
     varied: Mapping[str, Any]
 
     @property
+    def names(self) -> tuple[str, str, str]:
+        """What options may call it: as the entry that it is a run of, as the group of its seeds, as itself."""
+        return safe(self.catalogued), self.group, self.name
+
+    @property
     def seed(self) -> int | None:
         """What tells this run from its siblings."""
         return self.entry["training"]["seed"] if self.source == "train" else self.entry.get("seed")

@@ -155,6 +155,10 @@ class Sweep:
         training = entry["training"]
         return {key: self.corpora[safe(training[key])] for key in kinds.get(entry["train"]).texts if key in training}
 
+    def called(self, name: str) -> list[Model]:
+        """The measured models that a name in the config stands for: that of an entry or a group for all its runs."""
+        return [model for model in self.models.values() if safe(name) in model.names]
+
     def trained(self) -> list[Model]:
         """The measured models that the workflow trains."""
         return [model for model in self.models.values() if model.source == "train"]

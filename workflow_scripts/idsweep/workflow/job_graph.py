@@ -415,15 +415,8 @@ class JobGraph:
         if "base" in options:
             options["base"] = safe(options["base"])
         for key in options.keys() & {"models", "static"}:
-            options[key] = [model for name in options[key] for model in self._named(safe(name))]
+            options[key] = [model.name for name in options[key] for model in self._sweep.called(name)]
         return options
-
-    def _named(self, name: str) -> list[str]:
-        """The models that a name in a figure's options stands for: that of an entry or a group for all its runs."""
-        models = self._sweep.models.values()
-        return (
-            [name] if name in self._sweep.models else [m.name for m in models if name in (m.group, safe(m.catalogued))]
-        )
 
     def _describe_sweep(self) -> Job:
         tables = {"tables": [self._table("local"), self._table("global")]}
