@@ -93,13 +93,13 @@ def test_a_fetched_base_whose_fine_tuning_failed_keeps_no_other_waiting(
     with room_for(weights, 1.0, 2.0):
         weights.mkdir(parents=True)  # without a model
     sweep = sweep_of(ENTRIES[rule], BASE)
-    staleness = graph_of(sweep, tmp_path)
+    graph = graph_of(sweep, tmp_path)
     files = {key: str(corpus.file) for key, corpus in sweep.training_corpora(sweep.models["mine"].entry).items()}
-    given = {"weights": str(weights), "tokenizer": str(tokenizer_folder), "device": "cpu"}
+    given = {"weights": str(weights), "tokenizer": str(tokenizer_folder), "device": "cpu", "torch_threads": 1}
     snakemake = Named(
         rule=rule,
         wildcards={"sweep": "s", "model": "mine"},
-        params=Named(settings=json.dumps(staleness.settings(rule, model="mine")), signature="x"),
+        params=Named(settings=json.dumps(graph.settings(rule, model="mine")), signature="x"),
         resources=Named(given, corpora=json.dumps(files)),
         output=Named(checkpoints=str(tmp_path / "run"), metrics=str(tmp_path / "metrics.parquet")),
         log=[str(tmp_path / "log")],
