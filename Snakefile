@@ -59,7 +59,7 @@ rule figures:
 
 onstart:
     preflight.refuse(complaints())
-    plan_passes(workflow.dag.needrun_jobs(), GRAPH, None if SWEEP.config["keep_embeddings"] else CORES)
+    plan_passes(workflow.dag, GRAPH, Path(RESULTS, "passes"), None if SWEEP.config["keep_embeddings"] else CORES)
 
 
 onsuccess:

@@ -72,7 +72,7 @@ for RULE, TRAINING in trainings.by_rule().items():
         priority: 20  # long, so first: what is trained is measured beside the next training
         conda:
             "../envs/models.yaml"
-        threads: min(TRAINING.threads, max(1, CORES - 1))  # other jobs go on beside it
+        threads: TRAINING.threads if workflow.non_local_exec else min(TRAINING.threads, max(1, CORES - 1))  # beside others
         resources:
             **({"gpu": gpus_of} if TRAINING.gpu else {}),
             mem_mb=growing(TRAINING.mem_mb or memory_of_training),
@@ -80,7 +80,6 @@ for RULE, TRAINING in trainings.by_rule().items():
             corpora=place("corpora"),
             weights=place("start"),
             tokenizer=place("training_tokenizer"),
-            torch_threads=TRAINING.threads,
             device=COMPUTE["device"] if TRAINING.gpu else "cpu",
             log_level=COMPUTE["log_level"],
         params:

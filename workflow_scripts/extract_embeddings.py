@@ -15,15 +15,16 @@ from idsweep.models.checkpoint_disk import measuring
 from idsweep.workflow.script import job
 
 given, read, signature = snakemake.resources, snakemake.input, snakemake.params.signature
-written, folder = dict(snakemake.output.items()), Path(given.passes)
+folder, run_id = Path(given.passes), os.environ.get("IDSWEEP_RUN", "")
+written = dict(snakemake.output.items())
 with (
     job(snakemake, [read.tokens, *read.training]) as run,
     measuring(given.adapter or given.weights),
-    own_pass(folder / snakemake.wildcards.dataset, written, signature) as in_place,
+    own_pass(folder / snakemake.wildcards.dataset, written, signature, read, run_id) as files,
 ):
-    if not in_place:
+    if files is not None:
         from idsweep.extraction.passes import run_passes
 
         own = Pass(run.settings, signature, read.tokens, "", read.sequences, lambda: run)
-        plans, begin = read_plans(folder, os.environ.get("IDSWEEP_RUN", "")), partial(run.on_behalf_of, read.training)
-        run_passes(own, written, plans, begin, **{key: given[key] for key in RESOURCES})
+        plans, begin = read_plans(folder, run_id), partial(run.on_behalf_of, read.training)
+        run_passes(own, files, plans, begin, given.get("runtime", 120), **{key: given[key] for key in RESOURCES})

@@ -17,7 +17,7 @@ from idsweep.workflow.script import job
 given = snakemake.resources
 with job(snakemake) as run, measuring(given.weights):
     training = uncounted(f"idsweep.training.{run.settings['train']}")
-    set_torch_threads(given.torch_threads)
+    set_torch_threads(run.settings["threads"])
     task = Task(
         settings=run.settings,
         files=json.loads(given.corpora),

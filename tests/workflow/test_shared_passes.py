@@ -65,3 +65,17 @@ def test_one_dataset_more_runs_its_own_passes_alone(fresh: Project) -> None:
     assert done.returncode == 0, done.stdout
     assert extracted(fresh, "lee_news").stat().st_mtime_ns == before
     assert extracted(fresh, "film_reviews").is_file()
+
+
+def test_no_pass_is_made_twice(fresh: Project) -> None:
+    """Two jobs at a time, and more passes than those: each pass is made once, by whichever job."""
+    fresh.configure(
+        models={"mini_neox": {"checkpoints": ["step0", "step1", "step2", "step4"]}},
+        figures={"violins": {}},
+        datasets=DATASETS,
+    )
+    done = fresh.snakemake("--cores", "2", "--until", "extract_embeddings")
+    assert done.returncode == 0, done.stdout
+    logs = [path.read_text() for path in (fresh.results / "logs/extract_embeddings").rglob("*.log")]
+    assert len(logs) == 8
+    assert sum(text.count("extracting: 100 %") for text in logs) == 8

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from idsweep.files.atomic import SILENCE, DiskFull, is_running, whole_or_nothing
+from idsweep.files.atomic import SILENCE, DiskFull, is_running, move, whole_or_nothing
 
 
 def left_by(path: Path, owner: str, age: float = 0) -> Path:
@@ -82,3 +82,21 @@ def test_a_process_that_has_ended_does_not_run_although_nobody_has_asked_for_its
     finally:
         os.waitpid(process, 0)
     assert is_running(os.getpid())
+
+
+@pytest.mark.parametrize("other_disk", [False, True])
+def test_a_file_is_moved_also_to_another_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_disk: bool
+) -> None:
+    rename = Path.replace
+
+    def replace(self: Path, target: str | Path) -> Path:
+        if other_disk and self.parent != Path(target).parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    (tmp_path / "file").write_text("content")
+    move(tmp_path / "file", tmp_path / "there/file")
+    assert (tmp_path / "there/file").read_text() == "content"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "there"]

@@ -95,7 +95,7 @@ def test_a_fetched_base_whose_fine_tuning_failed_keeps_no_other_waiting(
     sweep = sweep_of(ENTRIES[rule], BASE)
     graph = graph_of(sweep, tmp_path)
     files = {key: str(corpus.file) for key, corpus in sweep.training_corpora(sweep.models["mine"].entry).items()}
-    given = {"weights": str(weights), "tokenizer": str(tokenizer_folder), "device": "cpu", "torch_threads": 1}
+    given = {"weights": str(weights), "tokenizer": str(tokenizer_folder), "device": "cpu"}
     snakemake = Named(
         rule=rule,
         wildcards={"sweep": "s", "model": "mine"},

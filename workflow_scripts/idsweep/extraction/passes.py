@@ -79,9 +79,10 @@ def run_pass(
 
 def run_passes(
     own: Pass,
-    outputs: Mapping[str, str | Path],
+    files: Mapping[str, str | Path],
     plans: Iterable[tuple[Path, Plan]],
     begin: Callable[[str, str, Mapping[str, Any]], Any],
+    minutes: float,
     *,
     weights: str,
     adapter: str,
@@ -90,26 +91,33 @@ def run_passes(
 ) -> None:
     """Load a checkpoint, make a job's own pass, and then the planned ones of other jobs that have not begun theirs.
 
-    outputs: paths of its own. plans: as of `shared.read_plans`. begin: called with a checkpoint, a dataset and its pass in
-    the plan when that begins, gives what has a method `provenance`. options: those of `run_pass`.
+    files: those of its own pass. plans: as of `shared.read_plans`. begin: called with a checkpoint, a dataset and its pass in
+    the plan when that begins, gives what has a method `provenance`. minutes: that a scheduler gives the job. options: those
+    of `run_pass`.
     """
     started = time.monotonic()
     loaded: Loaded | None = load_checkpoint(own.settings, weights=weights, adapter=adapter, device=device)
-    run_pass(loaded, own, outputs, **options)
+    run_pass(loaded, own, files, **options)
     for folder, plan in plans:
         others = {
             dataset: Pass(**one, begin=partial(begin, folder.name, dataset, one))
             for dataset, one in plan.passes.items()
             if one["signature"] != own.signature
         }
-        _make_passes(folder, plan, others, loaded, device, options)
+        _make_passes(folder, plan, others, started + 30 * minutes, loaded, device, options)
         loaded = None  # before the next is loaded
         if time.monotonic() - started > LONG:
             return
 
 
 def _make_passes(
-    folder: Path, plan: Plan, passes: Mapping[str, Pass], loaded: Loaded | None, device: str, options: Mapping[str, Any]
+    folder: Path,
+    plan: Plan,
+    passes: Mapping[str, Pass],
+    until: float,
+    loaded: Loaded | None,
+    device: str,
+    options: Mapping[str, Any],
 ) -> None:
     """Make the passes of one checkpoint that nobody has begun; it is loaded if there are any."""
 
@@ -118,4 +126,4 @@ def _make_passes(
         settings = next(iter(passes.values())).settings
         return loaded or load_checkpoint(settings, weights=plan.weights, adapter=plan.adapter, device=device)
 
-    make_for_others(folder, passes, lambda one, files: run_pass(checkpoint(), one, files, **options), plan.most)
+    make_for_others(folder, passes, lambda one, files: run_pass(checkpoint(), one, files, **options), plan, until)

@@ -1,12 +1,13 @@
-"""Passes that share a process: whichever job of a checkpoint comes first makes the others' passes too.
+"""Passes that share a process: a job that has loaded a checkpoint also runs it on the other datasets of this run.
 
 Every pass has a job and files of its own, so that a new dataset runs that dataset's passes alone. Loading a checkpoint often takes
 longer than a pass. So the job that has loaded one also makes those passes of this run which no other job has begun,
-and leaves them in `passes/` below the results. The jobs of these passes then move the files into place. Nothing of this
-is known to Snakemake: a pass that was not made by another job is made by its own.
+and leaves them in `passes/` below the results. The jobs of these passes then move the files into place. Snakemake does
+not know about this: a pass that no other job has made is made by its own.
 
 The libraries that models need take seconds to import, longer than many a pass. So a job that has not run for `LONG` goes
-on with the next checkpoint of the same model.
+on with the next checkpoint of the same model. No job takes further passes in the second half of the time that a scheduler
+gives it, and its own pass is safe in `passes/` meanwhile: should it be killed, it is found there.
 
 This module imports neither torch nor transformers, since moving files is all that many jobs do.
 """
@@ -15,14 +16,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from idsweep.files.atomic import whole_or_nothing
+from idsweep.files.atomic import move, whole_or_nothing
 from idsweep.files.parquet import is_current
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,11 @@ log = logging.getLogger(__name__)
 OUTPUTS = ("embeddings", "predictions", "losses")
 RESOURCES = ("weights", "adapter", "device", "tokenizer", "padding_side", "batch_tokens")  # of a job, for its passes
 PLAN = "plan.json"
-LONG = 30.0  # seconds: beside these the imports are little, and a scheduler of many machines is not kept from its work
-BEGUN = "begun"  # an empty file: another job tried this pass, and was not heard of again
+LONG = 30.0  # seconds: beside these the imports are little, and later jobs can still be spread over machines
+# Files beside those of a pass.
+BEGUN = "begun"  # another job tried this pass and did not finish it
+WAITING = "waiting"  # another job has made this pass
+TAKEN = "taken"  # its own job is done; holds the run
 
 
 class Pass(NamedTuple):
@@ -52,10 +57,10 @@ class Pass(NamedTuple):
 class Plan(NamedTuple):
     """The passes of a checkpoint that a run is going to make.
 
-    run: what tells it from other runs. most: passes of all checkpoints that may lie in `passes/` and wait for their jobs;
-    None for any number. weights, adapter: as in `RESOURCES`. passes: dataset -> what a `Pass` has, but `begin`.
-    following: the checkpoint whose passes come after these, by its name; after the last comes the first. Their weights
-    are there whenever a job of this checkpoint runs.
+    run: what tells it from other runs. most: passes of all checkpoints that may wait for their jobs; None for any number.
+    weights, adapter: as in `RESOURCES`. passes: dataset -> what a `Pass` has, but `begin`. following: the checkpoint
+    whose passes come after these, by its name; after the last comes the first. Their weights are there whenever a job of
+    this checkpoint runs.
     """
 
     run: str
@@ -88,45 +93,62 @@ def read_plans(folder: Path, run: str) -> Iterator[tuple[Path, Plan]]:
             return
 
 
-@contextmanager
-def own_pass(folder: Path, outputs: Mapping[str, str], signature: str) -> Iterator[bool]:
-    """Keep other jobs from making a pass while its own job is at it; True if one has made it, and it is in place.
+def discard(folder: Path) -> None:
+    """Delete what waits for the job of one pass, unless a job is at it. folder: of the dataset, in that of its checkpoint."""
+    try:
+        with _locked(folder, timeout=0):
+            for left in [*_files_in(folder).values(), *(folder / name for name in (BEGUN, WAITING, TAKEN))]:
+                left.unlink(missing_ok=True)
+    except Timeout:
+        log.info("%s is in use", folder)
 
-    Waits while another job is making it. folder: of the dataset, in that of its checkpoint. outputs: output -> path.
+
+@contextmanager
+def own_pass(
+    folder: Path, outputs: Mapping[str, str], signature: str, inputs: Iterable[str], run: str
+) -> Iterator[Mapping[str, Path] | None]:
+    """Keep other jobs from making a pass while its own job is at it, and move its files into place at the end.
+
+    Gives the paths to which the job is to write them, output -> path; None if they are there, made by another job or by
+    this one before it was killed. Files that are older than an input are not taken. Waits while another job is at this pass.
+
+    folder: of the dataset, in that of its checkpoint. outputs: output -> path in the end. inputs: files and folders that
+    the job reads. run: what tells it from other runs.
     """
     with _locked(folder):
-        ready = _files_in(folder)
-        in_place = _is_whole(folder, signature)
-        if in_place:
-            for name, path in ready.items():
-                Path(outputs[name]).parent.mkdir(parents=True, exist_ok=True)
-                path.replace(outputs[name])
-        yield in_place
-        for left in [*ready.values(), folder / BEGUN]:
-            left.unlink(missing_ok=True)
+        files = _files_in(folder)
+        yield None if _is_whole(folder, signature) and not _are_older(files.values(), inputs) else files
+        for name, path in files.items():
+            move(path, outputs[name])
+        for marker in (BEGUN, WAITING):
+            (folder / marker).unlink(missing_ok=True)
+        (folder / TAKEN).write_text(run)
 
 
 def make_for_others(
-    folder: Path, passes: Mapping[str, Pass], make: Callable[[Pass, Mapping[str, Path]], None], most: int | None
+    folder: Path, passes: Mapping[str, Pass], make: Callable[[Pass, Mapping[str, Path]], None], plan: Plan, until: float
 ) -> None:
     """Make the passes of a checkpoint that no job has begun, each into a folder of its dataset's name.
 
-    folder: of the checkpoint. make: writes the files of a pass, given output -> path. most: as in `Plan`.
+    folder: of the checkpoint. make: writes the files of a pass, given output -> path. until: when to begin no further one,
+    as `time.monotonic()` tells.
 
     Passes whose tokens are not sampled yet are left to their own jobs, and so are those that raise an error, which is told
     there. A pass in which this process was killed before is left as well: it would be killed again.
     """
     for dataset, one in passes.items():
         place = folder / dataset
-        if most is not None and len(list(folder.parent.parent.glob(f"*/*/*/{OUTPUTS[0]}.parquet"))) >= most:
+        waiting = sum(1 for _ in folder.parent.parent.glob(f"*/*/*/{WAITING}"))
+        if time.monotonic() > until or (plan.most is not None and waiting >= plan.most):
             return
         if (place / BEGUN).exists() or not is_current(one.tokens, one.tokens_signature):
             continue
         try:
             with _locked(place, timeout=0):
-                if not _is_whole(place, one.signature):
+                if not _is_taken(place, plan.run) and not _is_whole(place, one.signature):
                     (place / BEGUN).touch()
                     make(one, _files_in(place))
+                    (place / WAITING).touch()
                     (place / BEGUN).unlink()
         except Timeout:
             continue  # its own job is at it
@@ -141,11 +163,14 @@ def _locked(folder: Path, timeout: float = -1) -> Iterator[None]:
     On a disk without locks nobody is kept out: at worst two jobs make the same pass.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock", timeout=timeout)
+    # Not a file as a lock instead: that of a job that was killed on another machine would stay.
+    lock = FileLock(folder / "lock", timeout=timeout, fallback_to_soft=False)
     try:
         lock.acquire()
-    except NotImplementedError:
-        log.warning("%s is on a disk without locks", folder)
+    except Timeout:
+        raise
+    except (OSError, NotImplementedError) as error:
+        log.warning("%s is on a disk without locks (%s)", folder, error)
     try:
         yield
     finally:
@@ -154,6 +179,21 @@ def _locked(folder: Path, timeout: float = -1) -> Iterator[None]:
 
 def _is_whole(folder: Path, signature: str) -> bool:
     return all(is_current(path, signature) for path in _files_in(folder).values())
+
+
+def _is_taken(folder: Path, run: str) -> bool:
+    return (folder / TAKEN).is_file() and (folder / TAKEN).read_text() == run
+
+
+def _are_older(files: Iterable[Path], inputs: Iterable[str]) -> bool:
+    """Whether one of the files was written before one of the inputs, as Snakemake compares."""
+    oldest = min(path.stat().st_mtime_ns for path in files)
+    return any(_written(Path(path)) > oldest for path in inputs)
+
+
+def _written(path: Path) -> int:
+    timestamp = path / ".snakemake_timestamp"  # of a folder, whose own time changes when it is read or touched
+    return (timestamp if timestamp.is_file() else path).stat().st_mtime_ns
 
 
 def _files_in(folder: Path) -> dict[str, Path]:

@@ -48,6 +48,19 @@ def whole_or_nothing(path: str | Path) -> Iterator[Path]:
         _delete(unfinished)
 
 
+def move(source: Path, target: str | Path) -> None:
+    """Move a file to another place, maybe on another disk; there it is whole or not there."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with whole_or_nothing(target) as unfinished:
+            shutil.copyfile(source, unfinished)
+        source.unlink()
+
+
 def _owner() -> str:
     return f"{platform.node()}-{os.getpid()}"
 

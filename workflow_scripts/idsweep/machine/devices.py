@@ -1,5 +1,4 @@
-"""Which device and how many threads a job runs on. No signature knows: a device shapes speed, and threads are fixed where
-they shape more."""
+"""Which device and how many threads a job runs on. A device shapes speed, not results, and is part of no signature."""
 
 from __future__ import annotations
 

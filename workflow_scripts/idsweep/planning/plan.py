@@ -22,7 +22,7 @@ class Plan:
     """What a sweep takes in a folder without results.
 
     work: its jobs. keeps: of `DELETED`, those that are kept. cores: that jobs share, or jobs that a cluster runs at a
-    time. waiting: passes that wait for their jobs, at most. checkpoint_disk: bytes that fetched checkpoints may take at one time; None without a bound. device: of the
+    time. checkpoint_disk: bytes that fetched checkpoints may take at one time; None without a bound. device: of the
     configuration. assumed: what is not known beforehand, in words.
     """
 
@@ -30,7 +30,6 @@ class Plan:
     work: Sequence[Work]
     keeps: frozenset[str]
     cores: int
-    waiting: int
     checkpoint_disk: float | None
     device: str
     assumed: Sequence[str]
@@ -95,13 +94,13 @@ class Plan:
         """Bytes of a folder of `DELETED` that are there at one time, at most, where its files are deleted.
 
         What reads a file comes before what makes another (`priority` of the rules), so that no more files are there than
-        jobs run at a time and, of hidden states, passes that wait for their jobs (`extraction/shared.py`).
+        jobs run at a time and, of hidden states, as many passes that wait for their jobs (`extraction/shared.py`).
         """
         return self._largest(folder, self.files_at_once(folder))
 
     def files_at_once(self, folder: str) -> int:
         """Files of a folder of `DELETED` that are there at one time, at most, where they are deleted after use."""
-        return self.cores + (self.waiting if folder == VECTORS else 0)
+        return self.cores * (2 if folder == VECTORS else 1)
 
     def left(self, keeps: Collection[str]) -> float:
         """Bytes that stay, where of `DELETED` those in `keeps` are kept."""
@@ -141,7 +140,6 @@ def plan(sweep: Sweep, *, cores: int = 1, checkpoint_disk_gb: float | None = Non
         work=work_of(sizes, JobGraph(sweep)),
         keeps=frozenset(folder for folder in DELETED if sweep.config[f"keep_{folder}"]),
         cores=cores,
-        waiting=cores if len(sweep.datasets) > 1 else 0,
         checkpoint_disk=bound,
         device=sweep.config["compute"]["device"],
         assumed=list(assumptions(sizes)),

@@ -38,7 +38,7 @@ class Training:
     from_base: whether it starts from the weights of another entry, `base`, and has its tokenizer.
     tokenizer: the rule that makes its tokenizer, train_tokenizer or write_tokenizer; None for those that start from a
         base, and for static vectors, which are their own.
-    cost: which of the costs in planning/jobs.py is its own (`COSTS_OF_TRAININGS`); None if nobody knows.
+    cost: name of its cost in planning/jobs.py (`COSTS_OF_TRAININGS`); None if unknown.
     gpu: whether it runs faster on a GPU, and asks for one. threads: of torch, however many cores there are, since a sum
         depends on it. mem_mb, runtime (minutes): of its rule; mem_mb 0 is as much as the weights of its base ask for.
     """

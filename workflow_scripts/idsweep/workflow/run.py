@@ -1,4 +1,4 @@
-"""What surrounds a run of the workflow: its environment, what its jobs know of each other, and the last lines on the screen."""
+"""What surrounds a run of the workflow: its environment, the plan of shared passes, and the last lines on the screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from idsweep.extraction.shared import Plan, write_plan
+from idsweep.extraction.shared import Plan, discard, write_plan
 from idsweep.workflow import memory
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.script import REASON
@@ -38,13 +38,15 @@ def set_environment(library: Path) -> None:
     os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 
 
-def plan_passes(jobs: Iterable[Any], graph: JobGraph, most: int | None) -> None:
+def plan_passes(dag: Any, graph: JobGraph, root: Path, most: int | None) -> None:
     """Tell the jobs of each checkpoint which passes this run is going to make, so that they share loads and imports.
 
-    jobs: of Snakemake's plan. most: as in `extraction.shared.Plan`.
+    dag: Snakemake's plan. root: the folder `passes/`; what an earlier run left there for jobs that this one does not have, or
+    is asked to run again, is deleted. most: as in `extraction.shared.Plan`.
     """
     planned: dict[tuple[str, ...], dict[Path, Plan]] = {}  # what must be there -> folder -> plan
-    for job in jobs:
+    welcome = set()
+    for job in dag.needrun_jobs():
         if job.rule.name == "extract_embeddings":
             names, given, read = dict(job.wildcards.items()), job.resources, job.input
             tokens = graph.output("extract_embeddings", "tokens", **names)
@@ -58,6 +60,11 @@ def plan_passes(jobs: Iterable[Any], graph: JobGraph, most: int | None) -> None:
                 "tokens_signature": graph.signature(tokens.rule, **dict(tokens.names)),
                 "sequences": str(read.sequences),
             }
+            if not dag.reason(job).forced:
+                welcome.add(folder / names["dataset"])
+    for place in root.glob("*/*/*/"):
+        if place not in welcome:
+            discard(place)
     for plans in planned.values():
         following = deque(folder.name for folder in plans)
         following.rotate(-1)

@@ -103,6 +103,7 @@ class Shaping:
         settings: dict[str, Any] = {
             "train": kind.name,
             "training": kind.shaping(model.entry["training"]),
+            "threads": kind.threads,
             "texts": {key: self.texts(corpus, kind.reads_labels) for key, corpus in corpora.items()},
         }
         if not kind.makes_vectors:
