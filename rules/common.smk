@@ -134,6 +134,12 @@ def memory_of_training(wildcards):
     return 6000 + round(10000 * base.entry.get("size_gb", 0.5))
 
 
+def threads_of(training):
+    """The threads that a training computes in; on this machine one core stays free for what is measured beside it."""
+    here = min(training.threads, max(1, CORES - 1))
+    return lambda wildcards: training.threads if workflow.non_local_exec else here
+
+
 def gpus_of(wildcards):
     """What a device means to a scheduler. `auto` takes a GPU where one happens to be; a submitted job gets what it asks for."""
     return int(COMPUTE["device"] == "cuda" or (COMPUTE["device"] == "auto" and workflow.non_local_exec))

@@ -72,7 +72,7 @@ for RULE, TRAINING in trainings.by_rule().items():
         priority: 20  # long, so first: what is trained is measured beside the next training
         conda:
             "../envs/models.yaml"
-        threads: TRAINING.threads if workflow.non_local_exec else min(TRAINING.threads, max(1, CORES - 1))  # beside others
+        threads: threads_of(TRAINING)
         resources:
             **({"gpu": gpus_of} if TRAINING.gpu else {}),
             mem_mb=growing(TRAINING.mem_mb or memory_of_training),

@@ -45,6 +45,11 @@ def test_gpus_were_asked_for_and_given(finished: SubmittedProject) -> None:
             assert given[job["JobId"]] == ("0" if gpu else "none"), job
 
 
+def test_a_training_has_a_core_for_each_of_its_threads(finished: SubmittedProject) -> None:
+    threads = {job["NumCPUs"] for job in finished.submitted if rule_of(job) == "train_language_model"}
+    assert threads == {str(kinds.get("language_model").threads)}
+
+
 def test_light_jobs_share_a_submission(finished: SubmittedProject) -> None:
     grouped = [job for job in finished.submitted if rule_of(job) == "estimate_dimensions"]
     assert len(grouped) == 1
