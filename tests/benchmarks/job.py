@@ -49,13 +49,13 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     with EmbeddingsWriter(folder / "embeddings.parquet", lambda: {"n_parameters": PARAMETERS}) as writer:
         writer.write(points, {LAYER: X})
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
-    staleness = JobGraph(expand(load(config, PROJECT / "config")), Digests(folder / "digests.json"))
+    graph = JobGraph(expand(load(config, PROJECT / "config")), Digests(folder / "digests.json"))
     cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news", "cloud": "points"}
     for rule, names in (
         ("find_neighbors", cloud),
         ("estimate_dimensions", {"set": "light", "layers": LAYERS, **cloud}),
     ):
-        (folder / f"{rule}.json").write_text(json.dumps(staleness.settings(rule, **names)))
+        (folder / f"{rule}.json").write_text(json.dumps(graph.settings(rule, **names)))
 
 
 def run(rule: str, folder: Path) -> None:

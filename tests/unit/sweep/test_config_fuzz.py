@@ -50,11 +50,11 @@ def _files_are_read_once() -> Iterator[None]:
 
 def signed(sweep: Sweep, digests: Digests) -> list[str]:
     """The signatures of the jobs that nothing else reads, and through them of all others."""
-    staleness = JobGraph(sweep, digests)
-    made = [staleness.signature("write_report"), *(staleness.signature("write_csv", table=name) for name in MADE_BY)]
+    graph = JobGraph(sweep, digests)
+    made = [graph.signature("write_report"), *(graph.signature("write_csv", table=name) for name in MADE_BY)]
     return [
         *made,
-        *(staleness.signature(model.made_by, model=name) for name, model in sweep.known.items() if model.made_by),
+        *(graph.signature(model.made_by, model=name) for name, model in sweep.known.items() if model.made_by),
     ]
 
 
