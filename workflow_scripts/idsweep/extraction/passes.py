@@ -92,7 +92,8 @@ def run_passes(
     """Load a checkpoint, make a job's own pass, and then the planned ones of other jobs that have not begun theirs.
 
     files: those of its own pass. plans: as of `shared.read_plans`. begin: called with a checkpoint, a dataset and its pass in
-    the plan when that begins, gives what has a method `provenance`. minutes: that a scheduler gives the job. options: those
+    the plan when that begins, gives what has a method `provenance`. minutes: that a scheduler gives the job, whose second half
+    is left to what has begun. options: those
     of `run_pass`.
     """
     started = time.monotonic()
@@ -104,7 +105,7 @@ def run_passes(
             for dataset, one in plan.passes.items()
             if one["signature"] != own.signature
         }
-        _make_passes(folder, plan, others, started + 30 * minutes, loaded, device, options)
+        _make_passes(folder, plan, others, started + minutes * 60 / 2, loaded, device, options)
         loaded = None  # before the next is loaded
         if time.monotonic() - started > LONG:
             return
