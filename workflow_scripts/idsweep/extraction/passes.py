@@ -93,8 +93,7 @@ def run_passes(
 
     files: those of its own pass. plans: as of `shared.read_plans`. begin: called with a checkpoint, a dataset and its pass in
     the plan when that begins, gives what has a method `provenance`. minutes: that a scheduler gives the job, whose second half
-    is left to what has begun. options: those
-    of `run_pass`.
+    is left to what has begun. options: those of `run_pass`.
     """
     started = time.monotonic()
     loaded: Loaded | None = load_checkpoint(own.settings, weights=weights, adapter=adapter, device=device)
