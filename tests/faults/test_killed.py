@@ -17,6 +17,7 @@ from faults.conftest import kill, processes_of, start, wait_until
 TRAINED = Path("training/sums-fraction0.6-seed0")
 METRICS = f"results/mini/{TRAINED}/metrics.parquet"
 EMBEDDINGS = "results/mini/embeddings/mini_neox/step4/lee_news.parquet"
+WRITTEN = "results/mini/passes/mini_neox/step4/lee_news"  # where its files are until its job is done
 
 
 def long_training(folder: Path) -> Project:
@@ -72,8 +73,8 @@ def test_killed_while_a_file_is_written(finished: Project, project: Project, kil
     project.edit(script, "            file.write,\n", "            lambda *of: (file.write(*of), sleep(60)),\n")
     project.edit(script, "from idsweep.models.checkpoints", "from time import sleep\n\nfrom idsweep.models.checkpoints")
     run = start(project, EMBEDDINGS)
-    folder = (project.folder / EMBEDDINGS).parent
-    wait_until(lambda: list(folder.glob(".lee_news.parquet.*.unfinished")), run)
+    folder = project.folder / WRITTEN
+    wait_until(lambda: list(folder.glob(".embeddings.parquet.*.unfinished")), run)
     if killed == "the script":
         (job,) = [process for process in processes_of(run.pid) if process != run.pid]
         os.kill(job, signal.SIGKILL)
@@ -90,6 +91,7 @@ def test_killed_while_a_file_is_written(finished: Project, project: Project, kil
     project.edit(script, "            lambda *of: (file.write(*of), sleep(60)),\n", "            file.write,\n")
     done = project.snakemake(EMBEDDINGS)
     assert done.returncode == 0, done.stdout
-    assert [path.name for path in folder.iterdir()] == ["lee_news.parquet"]
+    assert not folder.exists()
+    assert [path.name for path in (project.folder / EMBEDDINGS).parent.iterdir()] == ["lee_news.parquet"]
     made, expected = (place.folder / EMBEDDINGS for place in (project, finished))
     assert representations(made) == representations(expected)

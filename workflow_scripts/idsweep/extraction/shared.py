@@ -153,7 +153,7 @@ def make_for_others(
         except Timeout:
             continue  # its own job is at it
         except Exception:
-            log.exception("%s is left to its own job", dataset)
+            log.info("%s is left to its own job, which tells what this one met", place, exc_info=True)
 
 
 @contextmanager
