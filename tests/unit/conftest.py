@@ -28,6 +28,15 @@ def _one_thread_for_matrices() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _one_thread_afterwards() -> Iterator[None]:
+    """The script of trainings, run within a test, sets the threads of torch."""
+    yield
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
 def _only_new_objects_may_be_garbage() -> Iterator[None]:
     """Trainings collect garbage, which takes long where all that is imported is looked through."""
     gc.freeze()
