@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,5 +41,4 @@ def finished(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Subm
 @pytest.fixture
 def project(finished: SubmittedProject, tmp_path: Path) -> SubmittedProject:
     """A copy of the finished sweep that the test may change."""
-    folder = Path(shutil.copytree(finished.folder, tmp_path / "idsweep"))
-    return SubmittedProject(folder, cluster=finished.cluster)
+    return finished.copied(tmp_path / "idsweep")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import warm
 import yaml
@@ -30,7 +31,7 @@ snakemake.dag.DAG.__str__ = lambda dag: json.dumps([
 MINI: dict[str, Any] = yaml.safe_load((PROJECT / "tests/data/mini.yaml").read_text())
 
 
-@dataclass
+@dataclasses.dataclass
 class Project:
     """A checkout of the project with the results of one sweep, and the real `snakemake` to run in it."""
 
@@ -44,6 +45,11 @@ class Project:
     @property
     def configfile(self) -> Path:
         return self.folder / f"{self.sweep}.yaml"
+
+    def copied(self, folder: Path) -> Self:
+        """A copy with all results, at which other processes may be working; its compiled code is its own."""
+        half_written = shutil.ignore_patterns("tmp????????")  # by numba, in the shared folders of compiled code
+        return dataclasses.replace(self, folder=Path(shutil.copytree(self.folder, folder, ignore=half_written)))
 
     def configure(self, given: Mapping[str, Any] = MINI, **changes: Any) -> None:
         """Write the sweep's config, the miniature one unless given, with dotted keys changed: `points__number=100`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished miniature sweep that the test may change."""
-    return Project(Path(shutil.copytree(finished.folder, tmp_path / "idsweep")))
+    return finished.copied(tmp_path / "idsweep")
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_combinations_of_layers_are_measured_beside_them(measured: Project) -> N
 
 
 def test_a_new_checkpoint_appears_as_new_jobs_and_nothing_else_runs_again(measured: Project, tmp_path: Path) -> None:
-    project = Project(Path(shutil.copytree(measured.folder, tmp_path / "idsweep")))
+    project = measured.copied(tmp_path / "idsweep")
     assert project.stale() == {}
     write_checkpoint(project.folder / "runs/trainer/checkpoint-30", 2)
     (project.folder / "runs/trainer/checkpoint-40").mkdir()  # a trainer is about to write it

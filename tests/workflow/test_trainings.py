@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +118,7 @@ def test_the_last_checkpoint_s_estimate_is_scikit_dimension_s(trained: Project) 
 
 
 def test_tokens_can_be_operands_or_the_place_of_the_answer(trained: Project, tmp_path: Path) -> None:
-    project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    project = trained.copied(tmp_path / "idsweep")
     trained_on = set(
         read_table(project.results / "sequences/sums-fraction0.6-seed0/trained_on.parquet")["text"].to_pylist()
     )
@@ -152,13 +151,13 @@ def test_tokens_can_be_operands_or_the_place_of_the_answer(trained: Project, tmp
     ],
 )  # fmt: skip
 def test_what_is_stale_after_a_change(trained: Project, tmp_path: Path, changes, expected) -> None:
-    project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    project = trained.copied(tmp_path / "idsweep")
     configure(project, **changes)
     assert project.stale() == expected
 
 
 def test_other_published_values_redraw_what_shows_them(trained: Project, tmp_path: Path) -> None:
-    project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    project = trained.copied(tmp_path / "idsweep")
     (project.folder / "reference.csv").write_text(REFERENCE.replace("5.5", "7"))
     assert project.stale() == {
         "collect_reference": 1, "write_csv": 1, "draw_figure": 2, "write_report": 1
@@ -166,7 +165,7 @@ def test_other_published_values_redraw_what_shows_them(trained: Project, tmp_pat
 
 
 def test_a_metric_from_elsewhere_stands_beside_those_of_training(trained: Project, tmp_path: Path) -> None:
-    project = Project(Path(shutil.copytree(trained.folder, tmp_path / "idsweep")))
+    project = trained.copied(tmp_path / "idsweep")
     for seed in (0, 1):
         (project.folder / f"probe{seed}.csv").write_text("step,value\n0,0.1\n20,0.3\n40,0.7\n")
     configure(
