@@ -1,0 +1,24 @@
+"""What a loaded model takes: how many tokens at once, and which options."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+
+
+def longest_input(base: torch.nn.Module) -> int | None:
+    """The most tokens that a model without its head takes at once; None if its positions have no end."""
+    limit = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+    if limit is None or limit < 1:  # XLNet's is -1
+        return None
+    # RoBERTa counts positions from padding_idx + 1, which takes rows from its table.
+    for name, module in base.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return module.num_embeddings - module.padding_idx - 1
+    return limit
+
+
+def without_cache(model: torch.nn.Module) -> dict[str, bool]:
+    """The option that keeps a model from storing keys and values for tokens to come; empty where it has none."""
+    return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
