@@ -20,6 +20,7 @@ cut instead.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -33,7 +34,7 @@ from idsweep.extraction.losses import NOT_FINITE, Losses, LossRecorder
 from idsweep.extraction.states import HiddenStates
 from idsweep.files.columns import MEAN_POSITION
 from idsweep.machine.progress import Progress
-from idsweep.models.inputs import longest_input
+from idsweep.models.inputs import known_tokens, longest_input
 
 logger = logging.getLogger(__name__)
 
@@ -250,7 +251,7 @@ def _halved(rows: Rows, batch: Batch) -> int:
 
 def _check_inputs(rows: Rows, model: torch.nn.Module, base: torch.nn.Module) -> None:
     """Raise ValueError before any work if the sequences cannot be fed to the model."""
-    known = model.get_input_embeddings().weight.shape[0]
+    known = known_tokens(model) or math.inf
     if (largest := int(rows.ids.max())) >= known:
         raise ValueError(
             f"The tokenizer gives token id {largest}, but the model embeds only {known} tokens: "

@@ -42,7 +42,8 @@ class HiddenStates:
         tokens = rows.tokens(0)[None, :TRIED_TOKENS].astype(np.int64)
         with torch.inference_mode():
             output = self._tried(tokens)
-        states = output.hidden_states
+            states = output.hidden_states
+            self._check_mixing(tokens, states)
         self.layers = list(range(len(states))) if layers is None else list(layers)
         check_layers(self.layers, len(states) - 1)
         self._check_shapes(states, tokens.shape)
@@ -116,27 +117,40 @@ class HiddenStates:
     def _tried(self, tokens: np.ndarray) -> Any:
         """The output for a few tokens. Raises ValueError if the model does not run on them, or tells no layers."""
         name, config = type(self._base).__name__, self._base.config.get_text_config()
+        encoder = " Its encoder can be measured: kind encoder-decoder." if getattr(config, "is_encoder_decoder", False) else ""
         try:
             _, output = self._run(tokens, np.ones_like(tokens))
         except torch.OutOfMemoryError:
             raise
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"{name} cannot be run on token ids alone: {error}") from error
+            raise ValueError(f"{name} cannot be run on token ids alone: {error}.{encoder}") from error
         blocks = {key: getattr(config, key, None) for key in BLOCK_KEYS}
         blocks = {key: value for key, value in blocks.items() if isinstance(value, int)}
-        states = getattr(output, "hidden_states", None)
+        states = getattr(output, "hidden_states", None) or ()
+        if not all(isinstance(state, torch.Tensor) for state in states):  # PEGASUS-X has pairs
+            states = ()
         if not states or (blocks and len(states) - 1 not in blocks.values()):
             said = " and ".join(f"{value} blocks ({key})" for key, value in blocks.items())
-            both = (
-                " Its encoder can be measured: kind encoder-decoder."
-                if hasattr(output, "encoder_hidden_states")
-                else ""
-            )
             raise ValueError(
-                f"{name} gives {len(states or ())} hidden states, but its config has {said or 'no number of blocks'}. Layers are "
-                f"the input of the first block and the output of each, one more than blocks, so it cannot be measured.{both}"
+                f"{name} gives {len(states)} hidden states, but its config has {said or 'no number of blocks'}. Layers are "
+                f"the input of the first block and the output of each, one more than blocks, so it cannot be measured.{encoder}"
             )
         return output
+
+    def _check_mixing(self, tokens: np.ndarray, states: Sequence[torch.Tensor]) -> None:
+        """Raises ValueError if no token's last state depends on the first and the last token."""
+        if tokens.shape[1] < 3 or len(states) == 1:
+            return
+        changed = tokens.copy()
+        changed[:, [0, -1]] = tokens[:, 1:2]
+        if (changed == tokens).all():
+            changed[:, [0, -1]] = tokens[:, -2:-1]
+        last = self._tried(changed).hidden_states[-1]
+        if (changed != tokens).any() and torch.equal(last[:, 1:-1], states[-1][:, 1:-1]):
+            raise ValueError(
+                f"{type(self._base).__name__} gives each token the same last state whatever stands before and behind it: its "
+                "attention does not work here. It may need kernels that are not installed, or a GPU."
+            )
 
     def _check_shapes(self, states: Sequence[torch.Tensor], tokens: tuple[int, ...]) -> None:
         shapes = [tuple(states[layer].shape) for layer in self.layers]

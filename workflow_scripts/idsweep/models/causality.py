@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from idsweep.models.differences import has_experts, repeated
-from idsweep.models.inputs import longest_input, without_cache
+from idsweep.models.inputs import known_tokens, longest_input, without_cache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,7 +30,7 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
         ahead = sees_later_tokens(model)
     except torch.OutOfMemoryError:
         raise
-    except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder}: {type(model).__name__} cannot be run on token ids alone, as a model of kind {kind} must be: {error}"
         ) from error
@@ -65,7 +65,7 @@ def sees_later_tokens(model: PreTrainedModel) -> bool:
 
 def _tried_ids(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids int64 (1, length), and the same with others in the second half; none of them has a role in the config."""
-    known = np.arange(model.get_input_embeddings().weight.shape[0])
+    known = np.arange(known_tokens(model) or model.config.get_text_config().vocab_size)
     plain = np.setdiff1d(known, list(_ids_with_a_role(model.config.to_dict())))
     length = min(PROBED_TOKENS, longest_input(model.base_model) or PROBED_TOKENS)
     drawn = np.resize(np.random.default_rng(0).permutation(plain if len(plain) > 1 else known), length + 1)

@@ -143,7 +143,12 @@ def number_of_parameters(model: torch.nn.Module) -> int:
 
 
 def _wanted_part(model: PreTrainedModel, kind: str) -> torch.nn.Module:
-    return model.get_encoder() if kind == "encoder-decoder" else model
+    if kind != "encoder-decoder":
+        return model
+    encoder = model.get_encoder()
+    if not hasattr(encoder, "config"):  # FSMT's
+        encoder.config = model.config
+    return encoder
 
 
 def _check_nothing_missing(

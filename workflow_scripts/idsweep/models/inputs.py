@@ -1,10 +1,18 @@
-"""What a loaded model takes: how many tokens at once, and which options."""
+"""What a loaded model takes: which tokens, how many at once, and which options."""
 
 from __future__ import annotations
 
 import inspect
 
 import torch
+
+
+def known_tokens(model: torch.nn.Module) -> int | None:
+    """The number of token ids that a model embeds; None if it has no matrix of them, as those of characters."""
+    try:
+        return len(model.get_input_embeddings().weight)
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def longest_input(base: torch.nn.Module) -> int | None:
@@ -15,7 +23,7 @@ def longest_input(base: torch.nn.Module) -> int | None:
     # RoBERTa counts positions from padding_idx + 1, which takes rows from its table.
     for name, module in base.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return module.num_embeddings - module.padding_idx - 1
+            return len(module.weight) - module.padding_idx - 1
     return limit
 
 
