@@ -14,13 +14,14 @@ import torch
 
 from idsweep.extraction.batches import Batch, Rows
 from idsweep.models.differences import has_experts, repeated, same
-from idsweep.models.inputs import without_cache
+from idsweep.models.inputs import has_blank_matrix, without_cache
 from idsweep.models.sharing import NOT_REPEATED, Sharing, find_sharing
 
 logger = logging.getLogger(__name__)
 
 TRIED_TOKENS = 8
-BLOCK_KEYS = ("num_hidden_layers", "decoder_layers", "num_decoder_layers")  # or of a decoder whose config is for two
+# The latter of decoders whose config is for two stacks, and of LongCat, whose layers are two blocks each.
+BLOCK_KEYS = ("num_hidden_layers", "decoder_layers", "num_decoder_layers", "num_layers")
 
 
 class HiddenStates:
@@ -38,25 +39,22 @@ class HiddenStates:
         self._base, self._device, self._options = base, device, without_cache(base)
         self._takes_positions = "position_ids" in inspect.signature(base.forward).parameters
         self._experts = has_experts(base.config)
+        self._has_decoder = getattr(base.config, "is_encoder_decoder", False) and hasattr(base, "encoder")
         self._kept: list[int] | bool = True
         tokens = rows.tokens(0)[None, :TRIED_TOKENS].astype(np.int64)
-        with torch.inference_mode():
-            output = self._tried(tokens)
-            states = output.hidden_states
-            self._check_mixing(tokens, states)
+        output = self._tried(tokens)
+        states = output.hidden_states
         self.layers = list(range(len(states))) if layers is None else list(layers)
         check_layers(self.layers, len(states) - 1)
         self._check_shapes(states, tokens.shape)
+        self._check_attention(tokens, states)
         _tell_the_last(base, output, self.layers)
         self._kept = self.layers
-        with torch.inference_mode():
-            _, again = self._run(tokens, np.ones_like(tokens))
-        if len(again.hidden_states) != len(states):  # Reformer gives all or none
+        again = self._run(tokens, np.ones_like(tokens))[1].hidden_states
+        if len(again) != len(states):  # Reformer gives all or none
             self._kept = True
-            with torch.inference_mode():
-                again = self._tried(tokens)
-        pairs = ((again.hidden_states[layer][0], states[layer][0]) for layer in self.layers)
-        if not all(repeated(*pair, experts=self._experts) for pair in pairs):
+            again = self._tried(tokens).hidden_states
+        if not all(repeated(again[layer][0], states[layer][0], experts=self._experts) for layer in self.layers):
             raise ValueError(f"{type(base).__name__} {NOT_REPEATED}.")
         self.width = states[self.layers[0]].shape[-1]
         self.bytes_per_token = len(self.layers) * self.width * states[self.layers[0]].element_size()
@@ -88,16 +86,15 @@ class HiddenStates:
         ways = {partial(self._states, positions=positions): positions for positions in with_positions}
         alone = partial(self._states, positions=False)
         try:
-            with torch.inference_mode():
-                self.sharing, way = find_sharing(
-                    alone,
-                    list(ways),
-                    rows.tokens(longest),
-                    [rows.tokens(row) for row in shorter[[0, len(shorter) // 2]]] if len(shorter) else [],
-                    pad=pad,
-                    padding_side=padding_side,
-                    experts=self._experts,
-                )
+            self.sharing, way = find_sharing(
+                alone,
+                list(ways),
+                rows.tokens(longest),
+                [rows.tokens(row) for row in shorter[[0, len(shorter) // 2]]] if len(shorter) else [],
+                pad=pad,
+                padding_side=padding_side,
+                experts=self._experts,
+            )
         except ValueError as error:
             raise ValueError(f"{type(self._base).__name__}: {error}") from error
         self._shared = partial(self._run, positions=ways.get(way, False))
@@ -107,23 +104,27 @@ class HiddenStates:
                 *(type(self._base).__name__, self.sharing.value),
             )
 
+    @torch.inference_mode()
     def _run(self, ids: np.ndarray, mask: np.ndarray, positions: bool = False) -> tuple[dict[str, torch.Tensor], Any]:
         inputs = {"input_ids": ids, "attention_mask": mask}
         if positions:
             inputs["position_ids"] = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
         inputs = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
-        return inputs, self._base(**inputs, **self._options, output_hidden_states=self._kept, return_dict=True)
+        try:
+            return inputs, self._base(**inputs, **self._options, output_hidden_states=self._kept, return_dict=True)
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            both = " Its encoder can be measured: kind encoder-decoder." if self._has_decoder else ""
+            raise ValueError(
+                f"{type(self._base).__name__} cannot be run on token ids alone, here {len(ids)} x {ids.shape[1]} of them: "
+                f"{error}.{both}"
+            ) from error
 
     def _tried(self, tokens: np.ndarray) -> Any:
         """The output for a few tokens. Raises ValueError if the model does not run on them, or tells no layers."""
         name, config = type(self._base).__name__, self._base.config.get_text_config()
-        encoder = " Its encoder can be measured: kind encoder-decoder." if getattr(config, "is_encoder_decoder", False) else ""
-        try:
-            _, output = self._run(tokens, np.ones_like(tokens))
-        except torch.OutOfMemoryError:
-            raise
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"{name} cannot be run on token ids alone: {error}.{encoder}") from error
+        _, output = self._run(tokens, np.ones_like(tokens))
         blocks = {key: getattr(config, key, None) for key in BLOCK_KEYS}
         blocks = {key: value for key, value in blocks.items() if isinstance(value, int)}
         states = getattr(output, "hidden_states", None) or ()
@@ -133,20 +134,19 @@ class HiddenStates:
             said = " and ".join(f"{value} blocks ({key})" for key, value in blocks.items())
             raise ValueError(
                 f"{name} gives {len(states)} hidden states, but its config has {said or 'no number of blocks'}. Layers are "
-                f"the input of the first block and the output of each, one more than blocks, so it cannot be measured.{encoder}"
+                f"the input of the first block and the output of each, one more than blocks, so it cannot be measured."
+                f"{' Its encoder can: kind encoder-decoder.' if self._has_decoder else ''}"
             )
         return output
 
-    def _check_mixing(self, tokens: np.ndarray, states: Sequence[torch.Tensor]) -> None:
-        """Raises ValueError if no token's last state depends on the first and the last token."""
-        if tokens.shape[1] < 3 or len(states) == 1:
-            return
+    def _check_attention(self, tokens: np.ndarray, states: Sequence[torch.Tensor]) -> None:
+        """Raises ValueError if no token's last state depends on the tokens at both ends, as where MRA lacks its kernels."""
         changed = tokens.copy()
-        changed[:, [0, -1]] = tokens[:, 1:2]
-        if (changed == tokens).all():
-            changed[:, [0, -1]] = tokens[:, -2:-1]
+        changed[:, [0, -1]] = changed[:, [-1, 0]]
+        if tokens.shape[1] < 3 or len(states) == 1 or (changed == tokens).all() or has_blank_matrix(self._base):
+            return
         last = self._tried(changed).hidden_states[-1]
-        if (changed != tokens).any() and torch.equal(last[:, 1:-1], states[-1][:, 1:-1]):
+        if torch.equal(last[:, 1:-1], states[-1][:, 1:-1]):
             raise ValueError(
                 f"{type(self._base).__name__} gives each token the same last state whatever stands before and behind it: its "
                 "attention does not work here. It may need kernels that are not installed, or a GPU."

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from idsweep.models.differences import has_experts, repeated
-from idsweep.models.inputs import known_tokens, longest_input, without_cache
+from idsweep.models.inputs import has_blank_matrix, known_tokens, longest_input, without_cache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,7 +41,7 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
             f"causal. Its config.json names {named}. Use kind masked or encoder; a model that was trained to predict the next "
             "token needs `is_decoder: true` in its config.json, where its family has that key."
         )
-    if kind == "masked" and not ahead:
+    if kind == "masked" and ahead is False and not has_blank_matrix(model):
         raise ValueError(
             f"{folder}: {type(model).__name__} sees no later tokens, so it does not predict a masked one from all others: it is no "
             f"model of kind masked. Its config.json names {named}. Use kind causal or encoder; a masked model needs "
@@ -50,8 +50,8 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
 
 
 @torch.no_grad()
-def sees_later_tokens(model: PreTrainedModel) -> bool:
-    """Whether the logits of a few tokens change when those behind them do. A model of a single position sees none.
+def sees_later_tokens(model: PreTrainedModel) -> bool | None:
+    """Whether the logits of a few tokens change when those behind them do; None where they are not finite.
 
     model: with a head, in evaluation mode.
     """
@@ -60,6 +60,8 @@ def sees_later_tokens(model: PreTrainedModel) -> bool:
     logits, of_changed = (
         model(input_ids=tokens.to(model.device), **without_cache(model)).logits[0, :kept] for tokens in (ids, changed)
     )
+    if not (logits.isfinite().all() and of_changed.isfinite().all()):
+        return None
     return not repeated(of_changed, logits, experts=has_experts(model.config))
 
 

@@ -1,4 +1,4 @@
-"""What a loaded model takes: which tokens, how many at once, and which options."""
+"""What a loaded model takes: which tokens, how many at once, and which options; and whether it has been initialised to do nothing."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def longest_input(base: torch.nn.Module) -> int | None:
 def without_cache(model: torch.nn.Module) -> dict[str, bool]:
     """The option that keeps a model from storing keys and values for tokens to come; empty where it has none."""
     return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+
+
+def has_blank_matrix(model: torch.nn.Module) -> bool:
+    """Whether a matrix is zero throughout: before some trainings the blocks hand on what they are given."""
+    return any(parameter.ndim == 2 and not parameter.any() for parameter in model.parameters())
