@@ -55,10 +55,14 @@ CAUSAL = {
 }
 MASKED = {
     "bert": _SHAPE,
+    "convbert": _SHAPE | {"embedding_size": 32, "conv_kernel_size": 9, "head_ratio": 2},
     "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": LONGEST},
+    "fnet": _SHAPE,
+    "mobilebert": _SHAPE | {"embedding_size": 16, "intra_bottleneck_size": 16, "true_hidden_size": 16},
     "modernbert": _SHAPE
     | {"local_attention": WINDOW, "global_attn_every_n_layers": 2, "cls_token_id": 1, "sep_token_id": 2},
     "roberta": _SHAPE | {"max_position_embeddings": LONGEST + 2, "pad_token_id": 1},
+    "roformer": _SHAPE | {"embedding_size": 32},
 }
 ENCODERS = {"bart": _BART, "t5": _T5}
 FAMILIES = {**CAUSAL, **MASKED, **ENCODERS}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from builders.tiny_models import MASK, tables
 from idsweep.extraction.batches import next_batch, rows_to_run
+from idsweep.models.sharing import Sharing
 
 
-def batches(rows, batch_tokens, padding_side):
-    done = 0
+def batches(rows, batch_tokens, padding_side, sharing=Sharing.ANY):
+    found, done = [], 0
     while done < len(rows):
-        batch = next_batch(rows, done, batch_tokens, 0, padding_side)
-        yield batch
-        done = batch.rows.stop
+        found.append(next_batch(rows, done, batch_tokens, 0, padding_side, sharing))
+        done = found[-1].rows.stop
+    return found
 
 
 @pytest.mark.parametrize("padding_side", ["left", "right"])
@@ -39,6 +42,20 @@ def test_every_point_is_found_where_its_token_stands(padding_side, mask_token, b
             assert batch.mask[place, held].all() and batch.mask[place].sum() == len(expected)
             assert begin == (batch.ids.shape[1] - len(expected) if padding_side == "left" else 0)
     assert found == {p["point"]: (p["sequence"], p["position"]) for p in points.to_pylist()}
+
+
+@pytest.mark.parametrize("mask_token", [None, MASK])
+def test_only_rows_that_may_share_a_batch_do(mask_token):
+    rows = rows_to_run(*tables(60, longest=9), mask_token)
+    equal = batches(rows, 30, "right", Sharing.EQUAL_LENGTHS)
+    assert [len(set(rows.lengths[batch.rows].tolist())) for batch in equal] == [1] * len(equal)
+    assert all(batch.mask.all() and len(batch.rows) * batch.ids.shape[1] <= 30 for batch in equal)
+    for one, other in pairwise(equal):  # no batch could have taken the next row
+        length = one.ids.shape[1]
+        assert other.ids.shape[1] < length or (len(one.rows) + 1) * length > 30
+    assert [batch.rows for batch in batches(rows, 30, "right", Sharing.NONE)] == [
+        range(i, i + 1) for i in range(len(rows))
+    ]
 
 
 def test_rows_are_sorted_by_length_and_sequences_without_a_point_are_left_out():

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from idsweep.files.columns import MEAN_POSITION
 from idsweep.files.parquet import to_numpy
+from idsweep.models.sharing import Sharing, padded
 
 
 class Rows(NamedTuple):
@@ -110,22 +111,26 @@ def _check_points(of_point: np.ndarray, position: np.ndarray, number: np.ndarray
     )
 
 
-def next_batch(rows: Rows, first: int, batch_tokens: int, pad: int, padding_side: str = "right") -> Batch:
-    """The rows from `first` on whose number x the longest's length fits `batch_tokens`; one at least.
+def next_batch(
+    rows: Rows,
+    first: int,
+    batch_tokens: int,
+    pad: int,
+    padding_side: str = "right",
+    sharing: Sharing = Sharing.ANY,
+) -> Batch:
+    """The rows from `first` on whose number x the longest's length fits `batch_tokens`, and that may share a batch; one at least.
 
     pad: the token id that fills up the shorter ones, on the `padding_side` ("left" or "right").
     """
     length = int(rows.lengths[first])
-    batch = range(first, min(len(rows), first + max(1, batch_tokens // length)))
-    ids = np.full((len(batch), length), pad, dtype=np.int64)
-    mask = np.zeros_like(ids)
-    begins = np.zeros(len(batch), dtype=np.int64)
-    if padding_side == "left":
-        begins = length - rows.lengths[batch.start : batch.stop]
-    for place, row in enumerate(batch):
-        columns = slice(begins[place], begins[place] + rows.lengths[row])
-        ids[place, columns] = rows.tokens(row)
-        mask[place, columns] = 1
+    last = min(len(rows), first + max(1, batch_tokens // length))
+    if sharing is Sharing.NONE:
+        last = first + 1
+    elif sharing is Sharing.EQUAL_LENGTHS:
+        last = first + int((rows.lengths[first:last] == length).sum())  # they are sorted
+    batch = range(first, last)
+    ids, mask, begins = padded([rows.tokens(row) for row in batch], pad, padding_side)
     if rows.mask_token is not None:
         ids[np.arange(len(batch)), begins + rows.positions[batch.start : batch.stop]] = rows.mask_token
     return Batch(batch, ids, mask, begins)

@@ -19,8 +19,8 @@ cut instead.
 
 from __future__ import annotations
 
-import inspect
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -31,16 +31,16 @@ import torch
 
 from idsweep.extraction.batches import Batch, Rows, next_batch, rows_to_run
 from idsweep.extraction.losses import NOT_FINITE, Losses, LossRecorder
+from idsweep.extraction.states import HiddenStates
 from idsweep.files.columns import MEAN_POSITION
 from idsweep.machine.progress import Progress
+from idsweep.models.inputs import known_tokens, longest_input
 
 logger = logging.getLogger(__name__)
 
 BUFFER_BYTES = 64 * 2**20
 STATES_BYTES = 256 * 2**20
 CPU_TOKENS = 1024  # what larger batches gain by sharing the weights they lose by leaving the caches
-TRIED_TOKENS = 8
-TRIED_PADDING = 3
 
 Write = Callable[[np.ndarray, Mapping[int, np.ndarray]], None]
 
@@ -98,27 +98,28 @@ def extract_hidden_states(
     rows = rows_to_run(points, sequences, mask_token if masked else None)
     base = getattr(model, "base_model", model)
     config = base.config.get_text_config()
-    _check_inputs(rows, base, config)
+    _check_inputs(rows, model, base)
     recorder = LossRecorder(model, base, rows) if losses else None
     pad = config.pad_token_id if isinstance(getattr(config, "pad_token_id", None), int) else 0
-    forward = _Forward(base, layers, padding_side, pad, device, rows)
+    states = HiddenStates(base, layers, device, rows)
     if device == "cpu":
-        batch_tokens = min(batch_tokens, CPU_TOKENS, max(1, STATES_BYTES // forward.bytes_per_token))
+        batch_tokens = min(batch_tokens, CPU_TOKENS, max(1, STATES_BYTES // states.bytes_per_token))
+    batch_tokens = _try_sharing(states, rows, batch_tokens, pad, padding_side)
     progress = Progress("extracting", len(rows), "masked sequences" if masked else "sequences")
 
     done = taken = 0
-    with _Buffer(write, rows, forward.layers, forward.width, chunk or len(rows.points)) as buffer:
+    with _Buffer(write, rows, states.layers, states.width, chunk or len(rows.points)) as buffer:
         while done < len(rows):
-            batch = next_batch(rows, done, batch_tokens, pad, padding_side)
+            batch = next_batch(rows, done, batch_tokens, pad, padding_side, states.sharing)
             try:
                 with torch.inference_mode():
-                    inputs, output = forward(batch)
+                    inputs, output = states(batch)
                     if recorder:
                         recorder.add(batch, inputs, output)
                     last = int(rows.bounds[batch.rows.stop])
                     while taken < last:  # a batch that is repeated goes on where it was stopped
                         part = range(taken, min(last, taken + buffer.size))
-                        buffer.take(part, _pick(rows, batch, part, output.hidden_states, forward.layers, device))
+                        buffer.take(part, _pick(rows, batch, part, output.hidden_states, states.layers, device))
                         taken = part.stop
                 fits = True
             except torch.OutOfMemoryError:
@@ -130,59 +131,6 @@ def extract_hidden_states(
             done = batch.rows.stop
             progress.report(done)
     return recorder.result() if recorder else None
-
-
-class _Forward:
-    """`base` as it has to be called. Raises ValueError if it lacks a layer or cannot be padded as asked."""
-
-    def __init__(
-        self,
-        base: torch.nn.Module,
-        layers: Sequence[int] | None,
-        padding_side: str,
-        pad: int,
-        device: str,
-        rows: Rows,
-    ) -> None:
-        accepted = inspect.signature(base.forward).parameters
-        self._base, self._device = base, device
-        self._options: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
-        # RoBERTa's family derives positions from the ids, and counts them from the padding token on.
-        self._positions = (
-            padding_side == "left" and "position_ids" in accepted and _padded_position_embeddings(base) is None
-        )
-        self._kept: list[int] | bool = True
-        tokens = rows.tokens(0)[None, :TRIED_TOKENS].astype(np.int64)
-        with torch.inference_mode():
-            _, output = self(Batch(range(1), tokens, np.ones_like(tokens), np.zeros(1, np.int64)))
-            if padding_side == "left":
-                self._check_left(tokens, pad, output.hidden_states)
-        last = len(output.hidden_states) - 1
-        self.layers = list(range(last + 1)) if layers is None else list(layers)
-        _check_layers(self.layers, last)
-        self._kept = self.layers
-        self.width = output.hidden_states[0].shape[-1]
-        self.bytes_per_token = len(self.layers) * self.width * output.hidden_states[0].element_size()
-
-    def __call__(self, batch: Batch) -> tuple[dict[str, torch.Tensor], Any]:
-        """What the base was given, and its output with the kept layers in `hidden_states`."""
-        inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
-        if self._positions:
-            inputs["position_ids"] = np.maximum(np.cumsum(batch.mask, axis=1) - 1, 0)
-        inputs = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
-        return inputs, self._base(**inputs, **self._options, output_hidden_states=self._kept, return_dict=True)
-
-    def _check_left(self, tokens: np.ndarray, pad: int, expected: Sequence[torch.Tensor]) -> None:
-        ids = np.pad(tokens, ((0, 0), (TRIED_PADDING, 0)), constant_values=pad)
-        mask = np.pad(np.ones_like(tokens), ((0, 0), (TRIED_PADDING, 0)))
-        _, output = self(Batch(range(1), ids, mask, np.array([TRIED_PADDING])))
-        for found, state in zip(output.hidden_states, expected, strict=True):
-            difference = (found[:, TRIED_PADDING:].float() - state.float()).norm()
-            if not difference <= 0.05 * state.float().norm():
-                raise ValueError(
-                    f"padding_side: {type(self._base).__name__} counts positions from the left end, padding "
-                    "included: use padding_side 'right'."
-                )
 
 
 class _Buffer:
@@ -275,6 +223,19 @@ def _pick(
     return picked
 
 
+def _try_sharing(states: HiddenStates, rows: Rows, batch_tokens: int, pad: int, padding_side: str) -> int:
+    """Let `states` try the batches that are going to be run; the tokens of a batch for which the memory sufficed."""
+    while True:
+        try:
+            states.try_sharing(rows, batch_tokens, pad, padding_side)
+            return batch_tokens
+        except torch.OutOfMemoryError:
+            pass  # the exception keeps the tensors alive until here
+        torch.cuda.empty_cache()
+        batch_tokens //= 2
+        logger.warning("Out of memory before the first batch: going on with batches of %d tokens.", batch_tokens)
+
+
 def _halved(rows: Rows, batch: Batch) -> int:
     length = batch.ids.shape[1]
     if len(batch.rows) == 1:
@@ -288,16 +249,9 @@ def _halved(rows: Rows, batch: Batch) -> int:
     return batch_tokens
 
 
-def _check_layers(layers: Sequence[int], last: int) -> None:
-    if not layers or len(set(layers)) < len(layers) or not all(0 <= layer <= last for layer in layers):
-        raise ValueError(
-            f"layers: {list(layers)} is not allowed; the model has layers 0…{last}, and each can be named once."
-        )
-
-
-def _check_inputs(rows: Rows, base: torch.nn.Module, config: object) -> None:
+def _check_inputs(rows: Rows, model: torch.nn.Module, base: torch.nn.Module) -> None:
     """Raise ValueError before any work if the sequences cannot be fed to the model."""
-    known = base.get_input_embeddings().weight.shape[0]
+    known = known_tokens(model) or math.inf
     if (largest := int(rows.ids.max())) >= known:
         raise ValueError(
             f"The tokenizer gives token id {largest}, but the model embeds only {known} tokens: "
@@ -305,20 +259,8 @@ def _check_inputs(rows: Rows, base: torch.nn.Module, config: object) -> None:
         )
     if rows.mask_token is not None and rows.mask_token >= known:
         raise ValueError(f"mask_token: {rows.mask_token} is not a token of the model, which embeds {known} tokens.")
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is None:
-        return
-    # RoBERTa counts positions from padding_idx + 1, which takes rows from its table.
-    if (module := _padded_position_embeddings(base)) is not None:
-        limit = module.num_embeddings - module.padding_idx - 1
-    if (longest := int(rows.lengths[0])) > limit:
+    limit = longest_input(base)
+    if limit is not None and (longest := int(rows.lengths[0])) > limit:
         raise ValueError(
             f"A sequence has {longest} tokens, but the model takes at most {limit}: set max_length to {limit} or less."
         )
-
-
-def _padded_position_embeddings(base: torch.nn.Module) -> torch.nn.Embedding | None:
-    for name, module in base.named_modules():
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return module
-    return None

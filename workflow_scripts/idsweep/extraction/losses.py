@@ -23,6 +23,8 @@ from idsweep.extraction.batches import Batch, Rows
 from idsweep.extraction.measures import MEASURES, log_probability
 from idsweep.files.columns import MEAN_POSITION
 from idsweep.files.parquet import to_arrow
+from idsweep.models.differences import same
+from idsweep.models.inputs import without_cache
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +172,7 @@ class Head:
     def __init__(self, model: torch.nn.Module, base: torch.nn.Module) -> None:
         self._model, self._base = model, base
         self._vocabulary = base.config.get_text_config().vocab_size
+        self._options = without_cache(model)
         self._by_position: bool | None = None
         # OPT's head stands on the decoder inside its base.
         decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
@@ -198,11 +201,12 @@ class Head:
         found = torch.empty(len(NAMES), len(targets), dtype=torch.float32, device=targets.device)
         if not self._by_position:
             for row in rows.unique():
-                here = rows == row
-                alone = {name: values[row, None] for name, values in inputs.items()}
-                found[:, here] = _measured(
-                    self._model(**alone).logits[0][columns[here]].float().log_softmax(-1), targets[here], sampled[here]
-                )
+                here, there = rows == row, inputs["attention_mask"][row].bool()
+                # Alone, since a head may read padding.
+                alone = inputs["input_ids"][row, there][None]
+                logits = self._model(input_ids=alone, attention_mask=torch.ones_like(alone), **self._options).logits[0]
+                at = columns[here] - there.int().argmax()
+                found[:, here] = _measured(logits[at].float().log_softmax(-1), targets[here], sampled[here])
             return found
         states = output.last_hidden_state
         step = max(1, LOGITS_BYTES // (4 * self._vocabulary))
@@ -221,7 +225,7 @@ class Head:
         with ExitStack() as stack:
             for module in self._stand_aside:
                 stack.enter_context(_standing_aside(module, kind(last_hidden_state=states[None])))
-            return self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+            return self._model(input_ids=ids, attention_mask=torch.ones_like(ids), **self._options).logits[0]
 
     def _works_by_position(self, inputs: Mapping[str, torch.Tensor]) -> bool:
         """Whether the head makes of reversed states the reversed logits of the model, on a few tokens."""
@@ -229,11 +233,10 @@ class Head:
             return False
         ids = inputs["input_ids"][:1, :PROBED_TOKENS]
         few = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        whole = self._model(**few).logits[0].float()
+        whole = self._model(**few, **self._options).logits[0]
         try:
-            output = self._base(**few)
-            found = self._logits(type(output), output.last_hidden_state[0].flip(0)).float().flip(0)
-            return bool((found - whole).abs().max() <= 0.02 * whole.abs().max())
+            output = self._base(**few, **without_cache(self._base))
+            return same(self._logits(type(output), output.last_hidden_state[0].flip(0)).flip(0), whole)
         except torch.OutOfMemoryError:
             raise
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:

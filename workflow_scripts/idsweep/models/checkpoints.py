@@ -77,8 +77,8 @@ def load_model(
 
     Raises ValueError if the folder or adapter is incomplete or damaged, if the weights do not fit the config, if it
     has another number of layers, if some of the weights that this kind of model needs are not there (they would be
-    random), if the adapter does not fit or cannot be merged, if the attention is not to be had, or if the model needs
-    code of its own that it may not run.
+    random), if the adapter does not fit or cannot be merged, if the attention is not to be had, if the model needs
+    code of its own that it may not run, or if a causal one sees later tokens (a masked one none).
     """
     for key, value, known in (
         ("kind", kind, AUTO_CLASSES),
@@ -99,6 +99,9 @@ def load_model(
     if layers is not None and (found := read_architecture(folder).layers) != layers:
         raise ValueError(f"{folder} has {found} layers, not {layers}: mend `layers` of this model in the catalog.")
     import torch
+
+    from idsweep.models.attention import choose_anew
+    from idsweep.models.causality import check_sight
 
     with quiet_transformers():
         skeleton = _skeleton(folder, kind, trust_remote_code)
@@ -129,7 +132,9 @@ def load_model(
             merge = uncounted("idsweep.models.adapters").merge
             # Adapters of encoder-decoders name their modules from the whole model on.
             part = _wanted_part(merge(model, folder, adapter, base_name), kind)
-    return part.eval().to(device)
+        choose_anew(part.eval().to(device))
+        check_sight(part, kind, folder)
+    return part
 
 
 def number_of_parameters(model: torch.nn.Module) -> int:
@@ -138,7 +143,12 @@ def number_of_parameters(model: torch.nn.Module) -> int:
 
 
 def _wanted_part(model: PreTrainedModel, kind: str) -> torch.nn.Module:
-    return model.get_encoder() if kind == "encoder-decoder" else model
+    if kind != "encoder-decoder":
+        return model
+    encoder = model.get_encoder()
+    if not hasattr(encoder, "config"):  # FSMT's
+        encoder.config = model.config
+    return encoder
 
 
 def _check_nothing_missing(
