@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idsweep.machine.uncounted import uncounted
+from idsweep.models.computed_tables import restore_tables, without_weights
 from idsweep.models.folders import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -22,6 +23,7 @@ from idsweep.models.folders import (
     why_unreadable,
 )
 from idsweep.models.quiet import quiet_transformers
+from idsweep.models.stored_weights import absent, check_all_placed, files_read, stored_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -77,8 +79,9 @@ def load_model(
 
     Raises ValueError if the folder or adapter is incomplete or damaged, if the weights do not fit the config, if it
     has another number of layers, if some of the weights that this kind of model needs are not there (they would be
-    random), if the adapter does not fit or cannot be merged, if the attention is not to be had, or if the model needs
-    code of its own that it may not run.
+    random), if some that are there have no place in it or are codes of a quantisation (`stored_weights`), if its code
+    computes tables that cannot be had again (`computed_tables`), if the adapter does not fit or cannot be merged, if the
+    attention is not to be had, or if the model needs code of its own that it may not run.
     """
     for key, value, known in (
         ("kind", kind, AUTO_CLASSES),
@@ -109,6 +112,7 @@ def load_model(
             options["attn_implementation"] = attention
         if prefix is not None:
             options["state_dict"] = _weights_under(prefix, files, folder)
+        stored = stored_tensors(files_read(files), prefix)
         try:
             model, loading = type(skeleton).from_pretrained(
                 folder if prefix is None else None,
@@ -123,12 +127,18 @@ def load_model(
         except Exception as error:
             raise ValueError(f"{folder} cannot be loaded as a model of kind {kind}: {why_unreadable(error)}") from error
         part = _wanted_part(model, kind)
-        _check_nothing_missing(folder, kind, model, part, loading, prefix)
+        unsaved = absent(model, stored)
+        buffers = {name for name, _ in model.named_buffers()}
+        _check_nothing_missing(
+            folder, kind, model, part, loading["missing_keys"] | (unsaved - buffers), loading, prefix
+        )
+        check_all_placed(folder, model, part, stored, loading["unexpected_keys"])
+        restore_tables(model, skeleton, lambda: _skeleton(folder, kind, trust_remote_code, seed=1), unsaved & buffers)
         if adapter is not None:
             # By name: what this module imports counts as code of every forward pass, adapter or not.
             merge = uncounted("idsweep.models.adapters").merge
             # Adapters of encoder-decoders name their modules from the whole model on.
-            part = _wanted_part(merge(model, folder, adapter, base_name), kind)
+            part = _wanted_part(merge(model, part, folder, adapter, base_name), kind)
     return part.eval().to(device)
 
 
@@ -146,13 +156,14 @@ def _check_nothing_missing(
     kind: str,
     model: PreTrainedModel,
     part: torch.nn.Module,
+    missing: set[str],
     loading: dict[str, Any],
     prefix: str | None,
 ) -> None:
     needed = {id(tensor) for tensor in part.state_dict(keep_vars=True).values()}
     unneeded = {name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) not in needed}
     # No hidden state passes through the pooler, and many encoders are published without it.
-    missing = sorted(key for key in loading["missing_keys"] if key not in unneeded and "pooler" not in key)
+    missing = sorted(key for key in missing if key not in unneeded and "pooler" not in key)
     if not missing:
         return
     message = (
@@ -165,8 +176,11 @@ def _check_nothing_missing(
     raise ValueError(f"{message} and 'prefix' (weights{under} that have no place in it begin with: {unused}).")
 
 
-def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool) -> PreTrainedModel:
-    """The model without memory for its weights: its class, parameters and possibilities."""
+def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, seed: int = 0) -> PreTrainedModel:
+    """The model without memory for its weights: its class, parameters, possibilities, and the tables that it computes.
+
+    seed: of the random numbers that it may draw.
+    """
     import torch
     import transformers
 
@@ -174,9 +188,9 @@ def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool) -> PreTrai
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
-        with torch.device("meta"):
+        with without_weights(seed):
             auto_class = getattr(transformers, AUTO_CLASSES[kind])
-            return auto_class.from_config(config, trust_remote_code=trust_remote_code)
+            return auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     except Exception as error:
         if names_own_code(Path(folder) / CONFIG) and not trust_remote_code:
             raise ValueError(
@@ -210,7 +224,11 @@ def _weights_under(prefix: str, files: list[Path], folder: str | Path) -> dict[s
     from transformers.modeling_utils import load_state_dict
 
     try:
-        weights = {name: tensor for path in files for name, tensor in load_state_dict(path, weights_only=True).items()}
+        weights = {
+            name: tensor
+            for path in files_read(files)
+            for name, tensor in load_state_dict(path, weights_only=True).items()
+        }
     except Exception as error:
         raise ValueError(f"{folder}: the weights cannot be read: {why_unreadable(error)}") from error
     start = f"{prefix.removesuffix('.')}."
