@@ -287,7 +287,7 @@ def test_merged_is_what_peft_computes_unmerged(settings, tmp_path):
 def test_a_merge_that_changes_what_the_adapter_computes_is_refused(tmp_path, monkeypatch):
     base = save_tied(tmp_path / "base")
     save_large_adapter(tmp_path / "adapter", base, target_modules=["lm_head"])
-    monkeypatch.setattr("idsweep.models.adapters.untie", lambda model: None)
+    monkeypatch.setattr("idsweep.models.tied.untie", lambda model: None)
     with pytest.raises(
         ValueError,
         match=r"with merged weights layer 0 differs by .* % from what it is with the adapter beside the weights",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from idsweep.models.folders import ADAPTER_CONFIG, read_config, why_unreadable
-from idsweep.models.tied import untie
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +72,8 @@ def merge(
 
     import peft
     from peft import PeftConfig, PeftModel
+
+    from idsweep.models.tied import untie
 
     problem = f"The adapter {adapter} cannot be merged into the model {folder}"
     try:
@@ -145,7 +146,7 @@ def _probe(part: torch.nn.Module, config: PeftConfig) -> dict[str, torch.Tensor]
     part.eval()
     size = part.get_input_embeddings().weight.shape[0]
     trained = getattr(config, "trainable_token_indices", None) or getattr(config, "token_indices", None) or ()
-    trained = sum(trained.values(), []) if isinstance(trained, dict) else list(trained)
+    trained = [one for ids in trained.values() for one in ids] if isinstance(trained, dict) else trained
     ids = sorted({*range(1, size, max(1, size // PROBED)), *trained[:PROBED]})
     with torch.inference_mode():
         output = part(input_ids=torch.tensor([ids]), output_hidden_states=True, return_dict=True)

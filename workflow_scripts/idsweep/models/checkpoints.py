@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idsweep.machine.uncounted import uncounted
-from idsweep.models.computed_tables import restore_tables, without_weights
 from idsweep.models.folders import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -23,7 +22,6 @@ from idsweep.models.folders import (
     why_unreadable,
 )
 from idsweep.models.quiet import quiet_transformers
-from idsweep.models.stored_weights import absent, check_all_placed, files_read, stored_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +101,10 @@ def load_model(
         raise ValueError(f"{folder} has {found} layers, not {layers}: mend `layers` of this model in the catalog.")
     import torch
 
+    from idsweep.models.computed_tables import restore_tables
+    from idsweep.models.stored_weights import absent, check_all_placed, files_read, stored_tensors
+
+    files = files_read(files)
     with quiet_transformers():
         skeleton = _skeleton(folder, kind, trust_remote_code)
         dtype = _automatic_dtype(skeleton) if dtype == "auto" else dtype
@@ -112,7 +114,7 @@ def load_model(
             options["attn_implementation"] = attention
         if prefix is not None:
             options["state_dict"] = _weights_under(prefix, files, folder)
-        stored = stored_tensors(files_read(files), prefix)
+        stored = stored_tensors(files, prefix)
         try:
             model, loading = type(skeleton).from_pretrained(
                 folder if prefix is None else None,
@@ -184,6 +186,8 @@ def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, seed: int 
     import torch
     import transformers
 
+    from idsweep.models.computed_tables import without_weights
+
     try:
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
@@ -224,11 +228,7 @@ def _weights_under(prefix: str, files: list[Path], folder: str | Path) -> dict[s
     from transformers.modeling_utils import load_state_dict
 
     try:
-        weights = {
-            name: tensor
-            for path in files_read(files)
-            for name, tensor in load_state_dict(path, weights_only=True).items()
-        }
+        weights = {name: tensor for path in files for name, tensor in load_state_dict(path, weights_only=True).items()}
     except Exception as error:
         raise ValueError(f"{folder}: the weights cannot be read: {why_unreadable(error)}") from error
     start = f"{prefix.removesuffix('.')}."

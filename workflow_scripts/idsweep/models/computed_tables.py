@@ -31,18 +31,18 @@ def without_weights(seed: int) -> Iterator[None]:
 
 
 def restore_tables(
-    model: PreTrainedModel, made: PreTrainedModel, make_again: Callable[[], PreTrainedModel], unsaved: set[str]
+    model: PreTrainedModel, skeleton: PreTrainedModel, make_again: Callable[[], PreTrainedModel], unsaved: set[str]
 ) -> None:
     """Give a model whose weights are loaded the tables that its `__init__` computes, in their dtypes.
 
-    made: the same model, made under `without_weights`, in float32. make_again: makes it once more with another seed; called for code of
+    skeleton: the same model, made under `without_weights`, in float32. make_again: makes it once more with another seed; called for code of
     a model's own alone. unsaved: names of further buffers that no file holds.
 
     Raises ValueError if a table depends on weights, or is drawn at random, or if one of a class of transformers is not
     what `__init__` computes.
     """
     own_code = type(model).is_custom_code()
-    computed = _tables(made, unsaved)
+    computed = _tables(skeleton, unsaved)
     again = _tables(make_again(), unsaved) if own_code else computed
     for name, loaded in _tables(model, unsaved).items():
         table = computed.get(name)
