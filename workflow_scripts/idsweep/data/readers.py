@@ -95,7 +95,8 @@ def read_json(file: IO[str], needed: Sequence[str], name: str) -> Iterator[Batch
                 raise ValueError(
                     f"{name}, row {place} holds {shortened(row)}, no object. Give one object a line, or a list of objects."
                 )
-            found |= dict.fromkeys(row)
+            if not row.keys() <= found.keys():
+                found |= dict.fromkeys(row)
         number += len(batch)
         if len(batch) < ROWS_AT_ONCE:
             check_columns(needed, found, name)
