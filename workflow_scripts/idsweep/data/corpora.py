@@ -155,6 +155,8 @@ def read_corpus(
         )
     if number is not None and len(chosen) < number:
         logger.warning("%d sequences were asked for; the corpus has %d: all are used.", number, len(chosen))
+    if commit is not None:
+        logger.info("%s was read at commit %s.", source, commit)
     index = np.array([i for i, _ in chosen], dtype=np.int64)
     has_spans = "class_column" in spec or loader.generator is not None
     return Corpus(
@@ -164,6 +166,23 @@ def read_corpus(
         labels=[each.label for _, each in chosen] if has_labels(spec) else None,
         commit=commit,
     )
+
+
+def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
+    """Read the first rows of a dataset of local files, quick as it is. Raises ValueError as `read_corpus` does.
+
+    What comes from the hub, is made or prepared is left alone. labels: read their labels too.
+    """
+    loader = loaders.get(spec["loader"])
+    if "hub" in spec or "release" in spec or loader.generator is not None:
+        return
+    path = corpus_file(spec)
+    left_out = ("own_splits", *(() if labels else LABEL_KEYS))  # own splits need the number of all rows
+    spec = {key: value for key, value in spec.items() if key not in left_out}
+    with loader.rows(spec, path, str(path)) as rows:
+        first = rows._replace(batches=islice(rows.batches, 1))
+        for _ in _clean(_texts(first, spec, str(path)), spec, str(path)):
+            pass
 
 
 def load_sequences(spec: Mapping[str, Any], file: str | Path | None = None) -> list[str]:

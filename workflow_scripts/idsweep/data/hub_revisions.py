@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -20,14 +20,19 @@ def resolve(hub_id: str, revision: str | None) -> str:
     With HF_HUB_OFFLINE, as the Hugging Face cache says. Raises ValueError if there is no such dataset or revision, if the
     hub cannot be asked, or if the cache does not know.
     """
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
     if COMMIT.fullmatch(revision or ""):
         return revision
     if constants.is_offline_mode():
         return _commit_in_cache(hub_id, revision)
+    name = revision or MAIN
     with explained(hub_id, revision):
-        return HfApi().dataset_info(hub_id, revision=revision, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT).sha
+        commit = HfApi().dataset_info(hub_id, revision=name, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT).sha
+        with suppress(errors.EntryNotFoundError):
+            # The cache then knows what the name stands for, also offline.
+            hf_hub_download(hub_id, "README.md", repo_type="dataset", revision=name)
+    return commit
 
 
 def names_of_files(hub_id: str, commit: str, pattern: str) -> list[str]:

@@ -60,12 +60,8 @@ def _builder(spec: Mapping[str, Any], commit: str | None) -> DatasetBuilder:
     if commit is not None and constants.is_offline_mode():
         return _cached_builder(spec, commit)
     builder = load_dataset_builder(spec["hub"], name=spec.get("config"), revision=commit)
-    if commit is not None and builder.hash != commit:
-        # Where it does not reach the hub, `datasets` takes whatever its cache holds of the dataset.
-        raise ValueError(
-            f"`datasets` found commit {builder.hash} in its cache instead of {commit}. Is the hub reached?"
-        )
-    return builder
+    # Where it does not reach the hub, `datasets` takes whatever its cache holds of the dataset.
+    return builder if commit in (None, builder.hash) else _cached_builder(spec, commit)
 
 
 def _cached_builder(spec: Mapping[str, Any], commit: str) -> DatasetBuilder:
@@ -84,8 +80,8 @@ def _cached_builder(spec: Mapping[str, Any], commit: str) -> DatasetBuilder:
         else:
             content = f"commit {', '.join(others)} alone" if others else "nothing of it"
         raise ValueError(
-            f"commit {commit} is needed, but the cache of datasets ({config.HF_DATASETS_CACHE}) holds {content}. HF_HUB_OFFLINE is "
-            "set, so the hub was not asked: unset it, or run once where there is a network."
+            f"commit {commit} is needed, but the cache of datasets ({config.HF_DATASETS_CACHE}) holds {content}. Read it once "
+            "where the hub is reached, without HF_HUB_OFFLINE."
         )
     configuration, version, _ = prepared[0].parts[-3:]
     builder = Cache(dataset_name=name, config_name=configuration, version=version, hash=commit, repo_id=spec["hub"])

@@ -13,10 +13,14 @@ NUMBERS = (bool, int, float, Decimal, date, time, timedelta)  # and dates: of on
 LONGEST = 60
 
 
+class NoTextError(ValueError):
+    """A value that is no text, told with its place and what to set."""
+
+
 def text_of(value: Any, column: str, row: str) -> str:
     """The text that a column holds in a row: itself, words joined by single spaces, or empty where there is none.
 
-    Raises ValueError for any other value; it names the row and what to set in the entry of the catalog. Use `filled` for
+    Raises NoTextError for any other value; it names the row and what to set in the entry of the catalog. Use `filled` for
     parts of objects and for numbers.
     """
     if isinstance(value, str):
@@ -25,7 +29,7 @@ def text_of(value: Any, column: str, row: str) -> str:
         return ""
     if isinstance(value, list) and all(word is None or isinstance(word, str) for word in value):
         return checked(" ".join(word or "" for word in value), row)
-    raise ValueError(f"{row}: column {column!r} holds {shortened(value)}, which is no text. {_instead(value, column)}")
+    raise NoTextError(f"{row}: column {column!r} holds {shortened(value)}, which is no text. {_instead(value, column)}")
 
 
 def filled(template: str, values: Mapping[str, Any], row: str) -> str:
@@ -35,7 +39,9 @@ def filled(template: str, values: Mapping[str, Any], row: str) -> str:
     """
     try:
         return checked(_Filling(row).vformat(template, (), values), row)
-    except (LookupError, TypeError, AttributeError) as error:
+    except NoTextError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{row}: template {template!r} cannot be filled in: {error!r}.") from None
 
 
@@ -68,11 +74,11 @@ def matches(value: Any, allowed: Sequence[Any]) -> bool:
 
 
 def checked(text: str, row: str) -> str:
-    """The text. Raises ValueError if it holds half of a pair of surrogates, which no file and no tokenizer takes."""
+    """The text. Raises NoTextError if it holds half of a pair of surrogates, which no file and no tokenizer takes."""
     try:
         text.isascii() or text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
+        raise NoTextError(
             f"{row}: the text has {text[error.start]!r} at character {error.start}, half of a pair of surrogates, which is no "
             "character. Mend the row."
         ) from None
