@@ -35,5 +35,5 @@ def test_the_commit_of_a_dataset_and_what_is_no_text_are_told(fresh: Project, tm
     assert refused.returncode != 0
     said = refused.stdout.partition("Nothing was started:")[2]
     assert "datasets: chat: chat.jsonl, row 1: column 'messages' holds [{'role': 'user'" in said
-    assert 'template: "{messages[0][role]}"' in said
+    assert 'template: "{messages[0][content]}"' in said
     assert not (fresh.folder / "results/mini/tokens/minilm/chat.parquet").exists()

@@ -102,7 +102,7 @@ CHAT = [[{"role": "user", "content": f"question {i}"}, {"role": "assistant", "co
 @pytest.mark.parametrize(
     ("value", "says", "serves", "texts"),
     [
-        (CHAT[0], "[{'role': 'user', 'content': 'question 0'}", "{text[0][role]}", ["user"]),
+        (CHAT[0], "[{'role': 'user', 'content': 'question 0'}", "{text[0][content]}", ["question 0"]),
         ({"title": "A", "n": 1}, "{'title': 'A', 'n': 1}", "{text[title]}", ["A"]),
         (7, "7", "{text}", ["7"]),
         (7.5, "7.5", "{text}", ["7.5"]),
@@ -262,6 +262,7 @@ def test_a_csv_file_may_have_other_delimiters_long_texts_and_empty_lines(tmp_pat
         ('[{"text": "a"} {"text": "b"}]', r"element 2 of its list is no JSON value: a comma or \] is missing"),
         ('[{"text": "a"}', r"element 1 of its list is no JSON value: it does not end"),
         ('[{"text": "a"}]\n[{"text": "b"}]', r"a\.json goes on after its list"),
+        ('{"text": "a", "text": "b"}\n', r"a\.json, line 1 is no JSON value: the key 'text' is there twice"),
         ('{"texts": "a"}\n', r"a\.json has no column 'text'; its columns are texts"),
         ('{"text": "a\\ud800"}\n', r"row 1: the text has '\\ud800' at character 1, half of a pair of surrogates"),
         ("[" * 100_000, r"element 1 of its list is no JSON value"),
@@ -299,6 +300,12 @@ def test_objects_may_lack_columns_and_strings_are_texts(tmp_path, monkeypatch):
         (gzip.compress(b"one\n" * 1000)[:-20], "text", "cannot be read to its end: .* Is it cut short"),
         (lzma.compress(b"one\n" * 1000)[:-20], "json", "cannot be read to its end: .* Is it cut short"),
         (pa.compress(b"one\n" * 1000, codec="zstd", asbytes=True)[:-5], "text", "cannot be read to its end"),
+        (
+            "plain text\n".encode("utf-16-le"),
+            "csv",
+            "holds NUL bytes, so it is no text in utf-8. If it is one, set 'encoding'",
+        ),
+        (gzip.compress(b"a.txt" + bytes(507) + b"hello"), "text", "holds NUL bytes"),
         (gzip.compress(b"caf\xe9\n"), "text", "cannot be decoded as utf-8 at byte 3 "),
     ],
 )
@@ -319,6 +326,14 @@ def test_parquet_has_many_types_of_text(tmp_path):
     }
     pq.write_table(pa.table(columns), tmp_path / "a.parquet", row_group_size=3)
     spec = {"loader": "parquet", "path": str(tmp_path / "a.parquet")}
+    twice = pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["text", "text", "other"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(ValueError, match=r"twice\.parquet has 2 columns called 'text'"):
+        load_sequences(spec | {"path": str(tmp_path / "twice.parquet")})
+    buffers = [None, pa.array([0, 1], pa.int32()).buffers()[1], pa.py_buffer(b"\xff")]
+    pq.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 1, buffers)}), tmp_path / "bytes.parquet")
+    with pytest.raises(ValueError, match=r"bytes\.parquet, rows 1 to 1: a text is no UTF-8"):
+        load_sequences(spec | {"path": str(tmp_path / "bytes.parquet")})
     for column in ("text", "category", "view"):
         assert load_sequences(spec | {"column": column}) == ["one", "two", "one"]
     assert load_sequences(spec | {"column": "words"}) == ["a  b", "c"]
@@ -381,3 +396,29 @@ def test_rows_stream(tmp_path, loader):
     code = [sys.executable, "-c", MEASURE, {"list": "json"}.get(loader, loader), str(path)]
     rows, kilobytes = map(int, subprocess.run(code, capture_output=True, text=True, check=True).stdout.split())
     assert rows == 30_000 + (loader == "list") and kilobytes < 15_000
+
+
+@pytest.mark.parametrize(
+    ("meant", "kept"),
+    [
+        (1, "abd"),
+        ("1", "b"),
+        (True, "e"),
+        ("true", "e"),
+        (datetime.date(2024, 1, 2), "f"),
+        (None, "g"),
+        ("", "g"),
+        ([1, None], "abdg"),
+    ],
+)
+def test_rows_of_csv_are_chosen_by_what_is_written(tmp_path, meant, kept):
+    (tmp_path / "a.csv").write_text("text,n\na,1.0\nb,1\nc,2\nd,1e0\ne,true\nf,2024-01-02\ng,\n")
+    spec = {"loader": "csv", "path": str(tmp_path / "a.csv")}
+    assert "".join(load_sequences(spec | {"where": {"n": meant}})) == kept
+
+
+def test_truth_is_no_number_and_labels_have_no_white_space_around_them(tmp_path):
+    spec = written(tmp_path, "json", [{"text": "a", "n": True}, {"text": "b", "n": 1}, {"text": "c", "n": " 1 "}])
+    assert load_sequences(spec | {"where": {"n": 1}}) == ["b", "c"]
+    assert load_sequences(spec | {"where": {"n": True}}) == ["a"]
+    assert read_labelled(spec | {"label_column": "n"}).labels == ["True", "1", "1"]

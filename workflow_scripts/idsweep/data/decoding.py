@@ -29,6 +29,8 @@ MARKS = {
     codecs.BOM_UTF16_BE: ("utf-16", "utf-16-be"),
 }
 READ_BY_CODEC = ("utf-8-sig", "utf-16", "utf-32")
+LOOKED_AT = 4096  # bytes of a file's beginning
+NULS = 0.1  # share of bytes that are 0; a stray one is text
 BLOCK = 2**20
 
 
@@ -76,9 +78,13 @@ def _unpacked(file: Path | BinaryIO, name: str) -> Iterator[io.BufferedReader]:
 
 
 def _skip_mark(plain: io.BufferedReader, name: str, encoding: str) -> None:
-    first, codec = plain.peek(4)[:4], codecs.lookup(encoding).name
+    first, codec = plain.peek(LOOKED_AT)[:LOOKED_AT], codecs.lookup(encoding).name
     mark = next((mark for mark in MARKS if first.startswith(mark)), None)
     if mark is None:
+        if first.count(0) > NULS * len(first) and not codec.startswith(("utf-16", "utf-32")):
+            raise ValueError(
+                f"{name} holds NUL bytes, so it is no text in {encoding}. If it is one, set 'encoding', e.g. to utf-16-le."
+            )
         return
     if codec not in MARKS[mark]:
         marked = MARKS[mark][0]

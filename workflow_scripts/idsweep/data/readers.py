@@ -61,8 +61,7 @@ def read_csv(file: IO[str], needed: Sequence[str], name: str, delimiter: str = "
                 f"{name} has one column, {columns[0]!r}. If its columns are not parted by {delimiter!r}, set 'delimiter', as in "
                 f"delimiter: {json.dumps(other[0])}."
             )
-        if twice := [column for column in needed if columns.count(column) > 1]:
-            raise ValueError(f"{name} has {columns.count(twice[0])} columns called {twice[0]!r}. Rename one.")
+        _check_unique(needed, columns, name)
         places = {column: columns.index(column) for column in needed if column in columns}
         while lines := list(islice(rows, ROWS_AT_ONCE)):
             batch = [row for row in lines if row]  # an empty line is no row
@@ -107,12 +106,20 @@ def read_json(file: IO[str], needed: Sequence[str], name: str) -> Iterator[Batch
 
 def _json_rows(file: IO[str], name: str) -> Iterator[Any]:
     """What the lines of a file hold, or the elements of the list that it is."""
-    decoder = json.JSONDecoder(parse_float=Written)
+    decoder = json.JSONDecoder(parse_float=Written, object_pairs_hook=_unique)
     before = ""
     while (first := file.read(1)).isspace():
         before += first
     values = _elements(file, decoder, name) if first == "[" else _values(file, before.count("\n"), first, decoder, name)
     return ({"text": value} if isinstance(value, str) else value for value in values)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return found
 
 
 def _values(file: IO[str], before: int, first: str, decoder: json.JSONDecoder, name: str) -> Iterator[Any]:
@@ -159,8 +166,15 @@ def read_parquet(file: Path | BinaryIO, needed: Sequence[str], name: str) -> Ite
     try:
         with pq.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
+            _check_unique(needed, names, name)
+            number = 0
             for batch in opened.iter_batches(ROWS_AT_ONCE, columns=[column for column in names if column in needed]):
-                read = {column: batch.column(column).to_pylist() for column in batch.schema.names}
+                try:
+                    read = {column: batch.column(column).to_pylist() for column in batch.schema.names}
+                except UnicodeDecodeError as error:
+                    rows = f"rows {number + 1} to {number + len(batch)}"
+                    raise ValueError(f"{name}, {rows}: a text is no UTF-8 ({error}). Mend the file.") from None
+                number += len(batch)
                 yield {key: [] for key in names} | read
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{name} cannot be read as parquet: {error}") from error
@@ -187,6 +201,11 @@ def _names(feature: Any) -> list[str] | None:
     if isinstance(feature, list):
         return _names(feature[0]) if feature else None
     return feature.get("names") or _names(feature.get("feature", []))
+
+
+def _check_unique(needed: Iterable[str], columns: Sequence[str], name: str) -> None:
+    if twice := [column for column in needed if columns.count(column) > 1]:
+        raise ValueError(f"{name} has {columns.count(twice[0])} columns called {twice[0]!r}. Rename one.")
 
 
 def check_columns(needed: Iterable[str], columns: Iterable[str], name: str) -> None:

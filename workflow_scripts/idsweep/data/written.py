@@ -46,16 +46,18 @@ def filled(template: str, values: Mapping[str, Any], row: str) -> str:
 
 
 def label_of(value: Any, column: str, row: str) -> str | None:
-    """The label that a column holds in a row; None where there is none. A whole number has no decimals: 1, not 1.0.
+    """The label that a column holds in a row, without white space around it; None where there is none.
+
+    A whole number has no decimals: 1, not 1.0.
 
     Raises ValueError for a value that is no word and no number.
     """
-    if _missing(value) or value == "":
+    if _missing(value):
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, (str, *NUMBERS)):
-        return checked(str(value), row)
+        return checked(str(value), row).strip() or None
     raise ValueError(
         f"{row}: label_column {column!r} holds {shortened(value)}. A text has one label, a word or a number; give another "
         "column."
@@ -63,14 +65,21 @@ def label_of(value: Any, column: str, row: str) -> str | None:
 
 
 def matches(value: Any, allowed: Sequence[Any]) -> bool:
-    """Whether a value of a row is one of those that `where` names; a number also matches the text that a file has for it."""
-    if value in allowed:
-        return True
-    if value in (None, ""):
-        return any(each in (None, "") for each in allowed)
-    return isinstance(value, str) and any(
-        isinstance(each, int | float) and not isinstance(each, bool) and _number(value) == each for each in allowed
-    )
+    """Whether a value of a row is one of those that `where` names.
+
+    Text, which is all that CSV has, also matches the number, truth value or date that it is written for; nothing (null) and
+    empty text are one.
+    """
+    return any(_same(value, each) for each in allowed)
+
+
+def _same(value: Any, meant: Any) -> bool:
+    if value in (None, "") or meant in (None, ""):
+        return value in (None, "") and meant in (None, "")
+    if isinstance(value, str) and not isinstance(meant, str):
+        number = isinstance(meant, int | float) and not isinstance(meant, bool) and _number(value) == meant
+        return number or value.casefold() == str(meant).casefold()
+    return value == meant and isinstance(value, bool) == isinstance(meant, bool)
 
 
 def checked(text: str, row: str) -> str:
@@ -113,17 +122,17 @@ def _number(text: str) -> float | None:
         return None
 
 
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, str) else -1
+
+
 def _instead(value: Any, column: str) -> str:
     """What to set in place of a column that holds no text."""
     if isinstance(value, NUMBERS):
         return f'If it is meant as text, set template: "{{{column}}}".'
     path = column
     while isinstance(value, dict | list) and value:
-        key = (
-            next((key for key in value if isinstance(value[key], str)), next(iter(value)))
-            if isinstance(value, dict)
-            else 0
-        )
+        key = max(value, key=lambda name: _length(value[name])) if isinstance(value, dict) else 0
         value, path = value[key], f"{path}[{key}]"
         if isinstance(value, str):
             return f'Name the part that is the text, as in template: "{{{path}}}", or write the texts to a column of their own.'
