@@ -67,16 +67,14 @@ def label_of(value: Any, column: str, row: str) -> str | None:
 def matches(value: Any, allowed: Sequence[Any]) -> bool:
     """Whether a value of a row is one of those that `where` names.
 
-    Text, which is all that CSV has, also matches the number, truth value or date that it is written for; nothing (null) and
-    empty text are one.
+    Text, which is all that CSV has, also matches the number, truth value or date that it is written for. Where nothing stands
+    in a CSV file, the value is None.
     """
     return any(_same(value, each) for each in allowed)
 
 
 def _same(value: Any, meant: Any) -> bool:
-    if value in (None, "") or meant in (None, ""):
-        return value in (None, "") and meant in (None, "")
-    if isinstance(value, str) and not isinstance(meant, str):
+    if isinstance(value, str) and isinstance(meant, NUMBERS):
         number = isinstance(meant, int | float) and not isinstance(meant, bool) and _number(value) == meant
         return number or value.casefold() == str(meant).casefold()
     return value == meant and isinstance(value, bool) == isinstance(meant, bool)
