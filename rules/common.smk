@@ -186,6 +186,7 @@ def complaints():
     yield preflight.from_the_future(jobs)
     if workflow.touch:
         return
+    yield from preflight.unreadable_texts(jobs, GRAPH)
     here = [job for job in jobs if workflow.is_local(job.rule)]
     if COMPUTE["device"] == "cuda" and preflight.asks_for_a_gpu(workflow, here):
         yield preflight.no_gpu()

@@ -17,5 +17,5 @@ with job(snakemake) as run:
     corpus = read_corpus(settings["texts"]["entry"], snakemake.resources.corpus, **choice, part=part)
     tokenizer = load_tokenizer(snakemake.resources.tokenizer, **settings["options"])
     sampled = sample_tokens(corpus, tokenizer, **tokens)
-    write_table(snakemake.output.sequences, sampled.sequences, run.provenance())
-    write_table(snakemake.output.tokens, sampled.points, run.provenance())
+    for name, table in (("sequences", sampled.sequences), ("tokens", sampled.points)):
+        write_table(snakemake.output[name], table, run.provenance(dataset_commit=corpus.commit))

@@ -23,4 +23,5 @@ with job(snakemake) as run:
         entry = run.settings["counted_in"]["entry"]
         counted_in = read_corpus(entry, snakemake.resources.corpus, number=None, choose="first", seed=0)
     sampled = sample_vocabulary(entries, **run.settings["vocabulary"], counted_in=counted_in)
-    write_table(snakemake.output[0], sampled, run.provenance())
+    commit = counted_in.commit if counted_in is not None else None
+    write_table(snakemake.output[0], sampled, run.provenance(dataset_commit=commit))

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 LARGE = (".safetensors", ".bin")
 SIGNATURE = "Signature=signed-and-secret"
@@ -73,7 +73,7 @@ class HubServer:
         self.url, self.network_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
 
     def add(self, hub_id: str, revision: str, folder: Path) -> str:
-        """Serve a folder as a revision of a model, and return its commit. The folder must stay as it is."""
+        """Serve a folder as a revision of a model or dataset, and return its commit. The folder must stay as it is."""
         repository = self.repositories.setdefault(hub_id, Repository())
         commit = hashlib.sha1(f"{hub_id} {revision} {len(repository.commits)}".encode()).hexdigest()
         repository.commits[commit] = folder
@@ -147,10 +147,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         # A pattern of paths answers with the method beside it; %2F in a revision stays one part of the path.
         routes = {
-            r"/api/models/(?P<hub_id>.+)/revision/(?P<revision>[^/]+)": self.describe,
-            r"/api/models/(?P<hub_id>.+)/tree/(?P<revision>[^/]+)": self.list_tree,
-            r"/api/models/(?P<hub_id>.+)/refs": self.list_refs,
-            r"/(?P<hub_id>.+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)": self.resolve,
+            r"/api/(?:models|datasets)/(?P<hub_id>.+)/revision/(?P<revision>[^/]+)": self.describe,
+            r"/api/(?:models|datasets)/(?P<hub_id>.+)/tree/(?P<revision>[^/]+)(?:/(?P<below>.+))?": self.list_tree,
+            r"/api/(?:models|datasets)/(?P<hub_id>.+)/paths-info/(?P<revision>[^/]+)": self.list_paths,
+            r"/api/(?:models|datasets)/(?P<hub_id>.+)/refs": self.list_refs,
+            r"/(?:datasets/)?(?P<hub_id>.+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)": self.resolve,
         }
         if self.elsewhere:
             routes = {r"/(?P<hub_id>.+?)/(?P<commit>[0-9a-f]{40})/(?P<name>.+)": self.deliver}
@@ -166,9 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse(fault.status, message=fault.message, **fault.headers)
             return
         answer, found = answers[0]
-        answer(**{key: unquote(value) for key, value in found.groupdict().items()})
+        answer(**{key: value and unquote(value) for key, value in found.groupdict().items()})
 
-    do_HEAD = do_GET
+    do_HEAD = do_POST = do_GET
 
     def token(self) -> str:
         return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
@@ -214,16 +215,33 @@ class _Handler(BaseHTTPRequestHandler):
             blob["lfs"] = {"size": size, "sha256": hashlib.sha256(content).hexdigest(), "pointerSize": 134}
         return blob
 
-    def list_tree(self, hub_id: str, revision: str) -> None:
+    def list_tree(self, hub_id: str, revision: str, below: str | None) -> None:
         if found := self.commit(hub_id, revision):
-            entries = []
-            for name in names_of(found[1]):
-                blob = self.blob(found[1], name)
-                entry = {"type": "file", "path": name, "size": blob["size"], "oid": blob["blobId"]}
-                if "lfs" in blob:
-                    entry["lfs"] = {"oid": blob["lfs"]["sha256"], "size": blob["size"], "pointerSize": 134}
-                entries.append(entry)
-            self.answer_json(entries)
+            start = found[1] / (below or "")
+            deep = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() == "true"
+            if start.is_dir():
+                self.answer_json([self.entry(found[1], path) for path in sorted(start.glob("**/*" if deep else "*"))])
+            else:
+                self.refuse(404, code="EntryNotFound", message="Entry not found")
+
+    def list_paths(self, hub_id: str, revision: str) -> None:
+        if found := self.commit(hub_id, revision):
+            length = int(self.headers.get("Content-Length", 0))
+            said = self.rfile.read(length).decode()
+            paths = json.loads(said)["paths"] if said.startswith("{") else parse_qs(said).get("paths", [])
+            there = [found[1] / path for path in paths if (found[1] / path).exists()]
+            self.answer_json([self.entry(found[1], path) for path in there])
+
+    def entry(self, folder: Path, path: Path) -> dict:
+        """What the hub tells of a file or folder of a repository."""
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir():
+            return {"type": "directory", "path": name, "size": 0, "oid": git_hash(name.encode())}
+        blob = self.blob(folder, name)
+        entry = {"type": "file", "path": name, "size": blob["size"], "oid": blob["blobId"]}
+        if "lfs" in blob:
+            entry["lfs"] = {"oid": blob["lfs"]["sha256"], "size": blob["size"], "pointerSize": 134}
+        return entry
 
     def list_refs(self, hub_id: str) -> None:
         if repository := self.repository(hub_id):

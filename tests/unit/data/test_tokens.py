@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from copy import deepcopy
@@ -9,12 +10,12 @@ from copy import deepcopy
 import numpy as np
 import pytest
 from idsweep.data.corpora import Corpus
-from idsweep.data.tokens import counts, sample_tokens, sample_vocabulary
+from idsweep.data.tokens import counts, sample_tokens, sample_vocabulary, special_ids
 from idsweep.files.columns import POINTS, SEQUENCES
 from idsweep.files.packages import path_in_package
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.tokenizer import train_tokenizer
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
@@ -90,6 +91,63 @@ def test_special_tokens_are_drawn_only_on_demand(tokenizer):
 def test_end_of_text_inside_a_text_is_special(byte_tokenizer):
     points = sample(byte_tokenizer, ["one<|endoftext|>two"], number=None, select="all").points
     assert [row["token"] for row in points.to_pylist() if row["special"]] == ["<|endoftext|>"]
+
+
+@pytest.fixture(scope="module")
+def chat_tokenizer(tmp_path_factory):
+    """Special tokens as chat models have them: of five and twenty reserved ones, two have a role. <tool> is text."""
+    tokenizer = train_chat(tmp_path_factory.mktemp("chat"))
+    return load_tokenizer(tokenizer)
+
+
+CHAT = ["<|bos|>", "<|eos|>", "<|turn|>", "<|role|>", "<|end_of_turn|>", *(f"<|reserved_{i}|>" for i in range(20))]
+
+
+def train_chat(folder):
+    train_tokenizer(TEXTS, folder, vocabulary_size=300)
+    trained = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    trained.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CHAT])
+    trained.add_tokens([AddedToken("<tool>", special=False, normalized=False)])
+    PreTrainedTokenizerFast(tokenizer_object=trained, bos_token="<|bos|>", eos_token="<|eos|>").save_pretrained(folder)
+    return folder
+
+
+def test_special_tokens_without_a_role_are_no_text(chat_tokenizer):
+    texts = ["<|turn|><|role|>user<|end_of_turn|>rain<tool> on Sunday<|end_of_turn|>"] * 3
+    points = sample(chat_tokenizer, texts, number=None, max_length=64).points["token"].to_pylist()
+    assert not set(points) & set(CHAT) and "<tool>" in points
+    last = sample(chat_tokenizer, texts, number=None, max_length=64, select="last").points["token"].to_pylist()
+    assert len(last) == 3 and not set(last) & set(CHAT)
+    everything = sample(chat_tokenizer, texts, number=None, max_length=64, select="all").points
+    special = [row["token"] for row in everything.to_pylist() if row["special"]]
+    assert special == ["<|turn|>", "<|role|>", "<|end_of_turn|>", "<|end_of_turn|>"] * 3
+
+
+def test_special_tokens_of_a_file_or_of_a_config_alone_are_no_text(tmp_path):
+    """tokenizer_config.json lists none of them in one folder; in the other, they stand there alone."""
+    folder = train_chat(tmp_path / "file")
+    stated = json.loads((folder / "tokenizer_config.json").read_text())
+    stated.pop("added_tokens_decoder", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
+    assert set(load_tokenizer(folder).convert_ids_to_tokens(sorted(special_ids(load_tokenizer(folder))))) >= set(CHAT)
+    train_tokenizer(TEXTS, tmp_path / "config", vocabulary_size=300)
+    path = tmp_path / "config" / "tokenizer_config.json"
+    added = {
+        "content": "<|turn|>",
+        "special": True,
+        "normalized": False,
+        "lstrip": False,
+        "rstrip": False,
+        "single_word": False,
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"added_tokens_decoder": {"300": added}}))
+    tokenizer = load_tokenizer(tmp_path / "config")
+    assert tokenizer.convert_tokens_to_ids("<|turn|>") in special_ids(tokenizer)
+
+
+def test_a_vocabulary_without_special_tokens_has_none_of_those_without_a_role(chat_tokenizer):
+    kept = sample_vocabulary(chat_tokenizer, number=None, seed=1, select="text")["token"].to_pylist()
+    assert not set(kept) & set(CHAT) and "<tool>" in kept
 
 
 def test_what_the_tokenizer_adds_is_special_even_if_it_is_an_ordinary_word(tokenizer):

@@ -13,7 +13,8 @@ from builders.model_folders import TINY, adapt, encoder_decoder, save_adapter, s
 from idsweep.models.adapters import wrong_base
 from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import adapter_files
-from peft import PromptTuningConfig, get_peft_model
+from idsweep.models.tied import untie
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
@@ -215,3 +216,104 @@ def test_an_adapter_of_another_model_on_the_hub_is_refused(neox, adapter):
 )
 def test_bases_are_told_apart_by_how_their_names_end(named, base, wrong):
     assert (wrong_base(named, base) is not None) is wrong
+
+
+LLAMA = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+
+
+def save_tied(folder: Path) -> Path:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("llama", **LLAMA, tie_word_embeddings=True)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def save_large_adapter(folder: Path, base: Path, **settings) -> None:
+    """An adapter whose every part differs from what it starts as."""
+    torch.manual_seed(1)
+    task = {"task_type": "CAUSAL_LM"} | settings
+    config = LoraConfig(r=4, lora_alpha=16, init_lora_weights=False, **task)
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    for name, parameter in adapted.named_parameters():
+        if "modules_to_save" in name or "token_adapter" in name:
+            torch.nn.init.normal_(parameter, 0, 0.3)
+    adapted.save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["lm_head"]},
+        {"target_modules": ["embed_tokens"]},
+        {"target_modules": ["embed_tokens", "lm_head"]},
+        {"target_modules": ["q_proj", "lm_head"], "use_dora": True},
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
+        {"target_modules": ["embed_tokens"], "ensure_weight_tying": True},
+        {"target_modules": ["q_proj"], "trainable_token_indices": [5, 6, 7]},
+        {"target_modules": ["q_proj"], "trainable_token_indices": {"lm_head": [5, 6], "embed_tokens": [5, 6]}},
+    ],
+    ids=lambda settings: " ".join(f"{key}={value}" for key, value in settings.items()),
+)
+def test_merged_is_what_peft_computes_unmerged(settings, tmp_path):
+    base = save_tied(tmp_path / "base")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save_large_adapter(tmp_path / "adapter", base, **settings)
+        live = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tmp_path / "adapter").eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", FutureWarning)
+        merged = load_model(base, kind="causal", adapter=tmp_path / "adapter")
+    ids = torch.arange(3, 30)[None]
+    with torch.no_grad():
+        expected, found = live(ids, output_hidden_states=True), merged(ids, output_hidden_states=True)
+    for one, other in zip(found.hidden_states, expected.hidden_states, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.logits, expected.logits, rtol=1e-4, atol=1e-4)
+    plain = load_model(base, kind="causal")(ids, output_hidden_states=True)
+    assert (plain.logits - found.logits).abs().max() > 1e-2
+
+
+def test_a_merge_that_changes_what_the_adapter_computes_is_refused(tmp_path, monkeypatch):
+    base = save_tied(tmp_path / "base")
+    save_large_adapter(tmp_path / "adapter", base, target_modules=["lm_head"])
+    monkeypatch.setattr("idsweep.models.tied.untie", lambda model: None)
+    with pytest.raises(
+        ValueError,
+        match=r"with merged weights layer 0 differs by .* % from what it is with the adapter beside the weights",
+    ):
+        load_model(base, kind="causal", adapter=tmp_path / "adapter")
+
+
+def test_settings_of_a_newer_peft_are_refused(neox, adapter):
+    path = adapter / "adapter_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"not_yet_invented": False, "nor_this": None}))
+    load_model(neox, kind="causal", adapter=adapter)
+    path.write_text(json.dumps(config | {"use_squares": True}))
+    with pytest.raises(ValueError, match=r"PEFT .* does not know use_squares in its adapter_config\.json"):
+        load_model(neox, kind="causal", adapter=adapter)
+
+
+def test_untying_keeps_what_a_model_computes(tmp_path):
+    tiny("bert", AutoModelForMaskedLM).save_pretrained(tmp_path)
+    model = load_model(tmp_path, kind="masked")
+    ids = torch.arange(6)[None]
+    before = model(ids).logits
+    untie(model)
+    assert torch.equal(model(ids).logits, before)
+    owners = [id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False)]
+    assert len(owners) == len(set(owners))
+    assert not model.config.tie_word_embeddings
+    model.get_output_embeddings().weight.data += 1
+    assert torch.equal(model.bert(ids)[0], load_model(tmp_path, kind="encoder")(ids)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from builders.model_folders import MINILM, save_neox
 from idsweep.files.packages import path_in_package
 from idsweep.models.folders import is_tokenizer_file, tokenizer_files, tokenizer_identity
 from idsweep.models.tokenizers import load_tokenizer, mask_token_id
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 
@@ -158,3 +159,97 @@ def test_a_tokenizer_of_its_own_code_is_told(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text("{")
     with pytest.raises(ValueError, match="the tokenizer cannot be loaded"):
         load_tokenizer(tmp_path)
+
+
+YEARS = [
+    f"in {year} the mill ground {n} sacks\n\n{n + 7} more   {n}" for year in range(1980, 2020) for n in (12, 345, 6789)
+]
+
+
+def filed(folder: Path, *, tokenizer_class: str, model_type: str | None, **stated) -> Path:
+    """A folder whose tokenizer.json cuts numbers into digits before byte-level BPE, and whose config names a class."""
+    file = Tokenizer(models.BPE())
+    file.pre_tokenizer = plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    file.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=420,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|endoftext|>"],
+        show_progress=False,
+    )
+    file.train_from_iterator(YEARS, trainer)
+    file.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), plain])
+    folder.mkdir(parents=True)
+    file.save(str(folder / "tokenizer.json"))
+    named = {"tokenizer_class": tokenizer_class, "bos_token": "<|endoftext|>"} | stated
+    (folder / "tokenizer_config.json").write_text(json.dumps(named))
+    if model_type:
+        (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "tokenizer_class", ["GPT2Tokenizer", "LlamaTokenizer", "RobertaTokenizer", "PreTrainedTokenizerFast"]
+)
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", None])
+def test_texts_are_cut_as_tokenizer_json_says(tmp_path, caplog, tokenizer_class, model_type):
+    folder = filed(tmp_path / "filed", tokenizer_class=tokenizer_class, model_type=model_type)
+    with caplog.at_level(logging.WARNING, logger="idsweep.models.tokenizers"):
+        tokenizer = load_tokenizer(folder, truncation_side="left")
+    text = "in 1987 the mill ground 345 sacks\n\n12 more   7"
+    expected = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text)
+    assert tokenizer.tokenize(text) == expected.tokens
+    assert tokenizer(text, add_special_tokens=False)["input_ids"] == expected.ids
+    assert tokenizer.truncation_side == "left" and tokenizer.bos_token == "<|endoftext|>"
+    assert ("tokenizer.json is followed" in caplog.text) == (
+        tokenizer_class == "GPT2Tokenizer" or "cuts" in caplog.text
+    )
+
+
+def test_a_tokenizer_that_differs_from_its_file_keeps_its_roles_and_says_so(tmp_path, caplog):
+    folder = filed(tmp_path / "filed", tokenizer_class="GPT2Tokenizer", model_type="llama", pad_token="<|endoftext|>")
+    with caplog.at_level(logging.WARNING, logger="idsweep.models.tokenizers"):
+        tokenizer = load_tokenizer(folder)
+    assert "(GPT2Tokenizer) cuts texts otherwise than tokenizer.json" in caplog.text and "'1' '9'" in caplog.text
+    # The class alone says which token ends a text.
+    assert tokenizer.eos_token == tokenizer.pad_token == "<|endoftext|>"
+
+
+@pytest.mark.parametrize("stated", [{"add_prefix_space": True}, {"add_prefix_space": False}, {}])
+@pytest.mark.parametrize("in_sequence", [True, False])
+def test_what_a_config_states_counts_before_the_file(tmp_path, stated, in_sequence):
+    folder = filed(tmp_path / "filed", tokenizer_class="GPT2Tokenizer", model_type="gpt2", **stated)
+    if not in_sequence:
+        file = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        file.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        file.save(str(folder / "tokenizer.json"))
+    pieces = load_tokenizer(folder).tokenize("the 12")
+    # Within a sequence it would put a space before each digit.
+    assert (pieces[0] == "Ġthe") == (stated.get("add_prefix_space", False) and not in_sequence)
+    assert "Ġ1" not in pieces or not in_sequence
+
+
+def test_a_config_that_states_case_is_no_difference(tmp_path, caplog):
+    """MiniLM's file lowers case; the same vocabulary with a file that does not, and a config that says nothing or either."""
+    source = path_in_package(*MINILM)
+    file = Tokenizer.from_file(str(source / "tokenizer.json"))
+    file.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    for stated, lowered in (({}, False), ({"do_lower_case": False}, False), ({"do_lower_case": True}, True)):
+        folder = tmp_path / f"bert{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        file.save(str(folder / "tokenizer.json"))
+        (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"} | stated))
+        (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+        ids = load_tokenizer(folder)("The river")["input_ids"]
+        assert (ids == load_tokenizer(source)("the river")["input_ids"]) == lowered, stated
+
+
+def test_what_a_file_adds_around_a_text_is_added(tmp_path):
+    folder = filed(tmp_path / "filed", tokenizer_class="GPT2Tokenizer", model_type="gpt2")
+    file = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    file.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    file.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", file.token_to_id("<|endoftext|>"))]
+    )
+    file.save(str(folder / "tokenizer.json"))
+    assert load_tokenizer(folder)("the mill")["input_ids"] == file.encode("the mill").ids

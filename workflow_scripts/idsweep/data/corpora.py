@@ -1,4 +1,4 @@
-"""Named datasets as sequences of text, read through the library `datasets`.
+"""Named datasets as sequences of text.
 
 A dataset is one entry of the catalog, a plain mapping:
 
@@ -15,6 +15,7 @@ A dataset is one entry of the catalog, a plain mapping:
                    `split` names one of them, and `of` the source's split (default: train)
     streaming      true for a corpus that does not fit: its rows are never all in memory or on disk
     encoding       of text, csv and json files and of those in a folder; default: utf-8
+    delimiter      of csv files, the character between columns; default: a comma
     where          column: value or list of values; other rows are left out
     column         which column is the text (default: text); a list of words is joined by single spaces, or
     template       how a row becomes text, e.g. "{title}\\n{body}"
@@ -52,6 +53,8 @@ from idsweep.data.entries import (
 )
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import Part, Rows, Span
+from idsweep.data.readers import check_columns
+from idsweep.data.written import filled, label_of, matches, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +72,14 @@ class Corpus(NamedTuple):
     index: int64 (n,), increasing: the place of each text among the cleaned texts of the whole dataset.
     spans: for each text (begin, end, class) in characters, one for each word of it; None without classes.
     labels: of each text, as text; None if they were not asked for.
+    commit: of the dataset on the hub that was read; None for texts from elsewhere.
     """
 
     index: np.ndarray
     texts: list[str]
     spans: list[list[Span]] | None
     labels: list[str] | None = None
+    commit: str | None = None
 
 
 class LabelledTexts(NamedTuple):
@@ -111,7 +116,8 @@ def read_corpus(
     labels: read their labels too, if the entry names any; each text needs one then.
 
     Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
-    split, if words and classes do not match, if a text lacks the label that is asked for, or if no text is left.
+    split, if a value is no text (`idsweep.data.written`), if words and classes do not match, if a text lacks the label that is
+    asked for, or if no text is left.
     """
     if choose not in CHOOSE:
         raise ValueError(f"choose: {choose!r} is not known; choose {' or '.join(CHOOSE)}.")
@@ -125,11 +131,13 @@ def read_corpus(
     if spec.get("streaming") and number is None:
         raise ValueError(f"streaming: {source} is not held as a whole; set tokens.sequences to how many texts to take.")
 
+    commit = None
     with ExitStack() as stack:
         if loader.generator is not None:
             texts = ((place, _Text(text, spans)) for place, text, spans in loader.generator.texts(spec, part))
         else:
             rows = stack.enter_context(loader.rows(spec, path, source))
+            commit = rows.commit
             texts = enumerate(_clean(_texts(rows, spec, source), spec, source))
             if part is not None:
                 texts = _texts_of(part, list(texts))
@@ -147,6 +155,8 @@ def read_corpus(
         )
     if number is not None and len(chosen) < number:
         logger.warning("%d sequences were asked for; the corpus has %d: all are used.", number, len(chosen))
+    if commit is not None:
+        logger.info("%s was read at commit %s.", source, commit)
     index = np.array([i for i, _ in chosen], dtype=np.int64)
     has_spans = "class_column" in spec or loader.generator is not None
     return Corpus(
@@ -154,7 +164,25 @@ def read_corpus(
         texts=[each.text for _, each in chosen],
         spans=[each.spans for _, each in chosen] if has_spans else None,
         labels=[each.label for _, each in chosen] if has_labels(spec) else None,
+        commit=commit,
     )
+
+
+def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
+    """Read the first rows of a dataset of local files, quick as it is. Raises ValueError as `read_corpus` does.
+
+    What comes from the hub, is made or prepared is left alone. labels: read their labels too.
+    """
+    loader = loaders.get(spec["loader"])
+    if "hub" in spec or "release" in spec or loader.generator is not None:
+        return
+    path = corpus_file(spec)
+    left_out = ("own_splits", *(() if labels else LABEL_KEYS))  # own splits need the number of all rows
+    spec = {key: value for key, value in spec.items() if key not in left_out}
+    with loader.rows(spec, path, str(path)) as rows:
+        first = rows._replace(batches=islice(rows.batches, 1))
+        for _ in _clean(_texts(first, spec, str(path)), spec, str(path)):
+            pass
 
 
 def load_sequences(spec: Mapping[str, Any], file: str | Path | None = None) -> list[str]:
@@ -239,13 +267,12 @@ def _rows(batches: Iterator[Mapping[str, list]], spec: Mapping[str, Any], source
     allowed = {key: value if isinstance(value, list) else [value] for key, value in spec.get("where", {}).items()}
     first = 1
     for batch, mask in _in_split(batches, spec):
-        if missing := [name for name in needed if name not in batch]:
-            raise ValueError(f"{source} has no column {missing[0]!r}; its columns are {', '.join(batch)}.")
+        check_columns(needed, batch, source)
         count = len(batch[needed[0]]) if needed else 0
         numbered = zip(range(first, first + count), *(batch[name] for name in needed), strict=True)
         for number, *values in numbered if mask is None else compress(numbered, mask):
             row = dict(zip(needed, values, strict=True))
-            if all(row[key] in values for key, values in allowed.items()):
+            if all(matches(row[key], values) for key, values in allowed.items()):
                 yield number, row
         first += count
 
@@ -288,55 +315,46 @@ def _length(batch: Mapping[str, list]) -> int:
 def _texts(read: Rows, spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, _Text]]:
     """Number and text of each row."""
     column, template, classes = spec.get("column", "text"), spec.get("template"), spec.get("class_column")
-    names = _class_names(read.features, spec)
-    label_of = _labels(read.features, spec, source)
+    names = spec.get("class_names", read.class_names.get(classes))
+    label_of_row = _labels(read.class_names, spec)
     for number, row in _rows(read.batches, spec, source):
-        if template is not None:
-            text = template.format_map({name: _joined(value) for name, value in row.items()})
-        else:
-            text = format(_joined(row[column]))
-        spans = None if classes is None else _spans(row[column], row[classes], names, f"{source}, row {number}")
-        yield number, _Text(text, spans, label_of(number, row, text))
-
-
-def _joined(value: Any) -> Any:
-    if isinstance(value, list):
-        return " ".join("" if word is None else format(word) for word in value)
-    return "" if value is None else value
-
-
-def _class_names(features: Mapping[str, Any] | None, spec: Mapping[str, Any]) -> Sequence[str] | None:
-    if "class_names" in spec or "class_column" not in spec:
-        return spec.get("class_names")
-    feature = (features or {}).get(spec["class_column"])
-    return getattr(getattr(feature, "feature", None), "names", None)
+        place = f"{source}, row {number}"
+        text = text_of(row[column], column, place) if template is None else filled(template, row, place)
+        spans = None if classes is None else _spans(row[column], row[classes], names, place)
+        yield number, _Text(text, spans, label_of_row(row, text, place))
 
 
 def _labels(
-    features: Mapping[str, Any] | None, spec: Mapping[str, Any], source: str
-) -> Callable[[int, Mapping[str, Any], str], str | None]:
-    """What tells the label of a row by its number, values and text: None where there is none."""
+    class_names: Mapping[str, Sequence[str]], spec: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any], str, str], str | None]:
+    """What tells the label of a row by its values, text and place: None where there is none."""
     if "label_pattern" in spec:
         pattern = re.compile(spec["label_pattern"])
-        return lambda _, __, text: found[1] if (found := pattern.search(text)) else None
+        return lambda _, text, __: found[1] if (found := pattern.search(text)) else None
     if "label_column" not in spec:
         return lambda *_: None
     column = spec["label_column"]
-    names = getattr((features or {}).get(column), "names", None)
+    names = class_names.get(column)
 
-    def of_column(number: int, row: Mapping[str, Any], _: str) -> str | None:
-        value = row[column]
-        if isinstance(value, list | dict):
-            raise ValueError(
-                f"{source}, row {number}: label_column {column!r} holds {value!r}. A text has one label, a word or a "
-                "number; give another column."
-            )
-        # The library `datasets` writes -1 for a text without a class.
-        if value is None or value != value or (names and value == -1):
-            return None
-        return names[value] if names else str(value)
+    def of_column(row: Mapping[str, Any], _: str, place: str) -> str | None:
+        label = label_of(row[column], column, place)
+        if names is None or label is None:
+            return label
+        return _named(row[column], label, names, f"{place}: label_column {column!r}")
 
     return of_column
+
+
+def _named(value: Any, label: str, names: Sequence[str], place: str) -> str | None:
+    """The name of a class whose id or, as text, id or name is given; None where the library `datasets` writes -1 for none."""
+    id = int(label) if re.fullmatch("-1|[0-9]{1,9}", label) else None
+    is_name = isinstance(value, str) and label in names
+    if is_name and (id is None or id >= len(names) or names[id] == label):
+        return label
+    if id is None or id >= len(names) or is_name:
+        what = "which may be a name or an id" if is_name else f"which is none of its {len(names)} classes"
+        raise ValueError(f"{place} holds {label!r}, {what}: {', '.join(names[:5])}{', …' if names[5:] else ''}.")
+    return None if id == -1 else names[id]
 
 
 def _spans(words: Any, classes: Any, names: Sequence[str] | None, row: str) -> list[Span]:
@@ -347,7 +365,7 @@ def _spans(words: Any, classes: Any, names: Sequence[str] | None, row: str) -> l
         raise ValueError(f"{row}: there are {len(words)} words, but {len(classes)} classes.")
     spans, begin = [], 0
     for word, of_word in zip(words, classes, strict=True):
-        length = len(_joined([word]))
+        length = len(word or "")
         if length:
             spans.append((begin, begin + length, _class_name(of_word, names, row)))
         begin += length + 1

@@ -13,7 +13,6 @@ from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import Loader
 from idsweep.files.packages import path_in_package
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 SPLIT = "train"  # where an entry says none
 RELEASES = ("multiwoz", "sgd", "emowoz")
 RELEASE_SPLITS = ("train", "validation", "test")
@@ -67,9 +66,6 @@ def _checked_path(path: Path, spec: Mapping[str, Any], key: str) -> Path:
         return path
     if not path.is_file() and not ("release" in spec and path.is_dir()):
         raise ValueError(f"{key}: there is no file {str(path)!r}. Relative paths start at the working directory.")
-    if path.suffix in COMPRESSED and spec.get("encoding", "utf-8").lower() not in ("utf-8", "utf8"):
-        # The library `datasets` ignores the encoding of compressed files.
-        raise ValueError(f"encoding: compressed files are read as UTF-8 only; unpack {path} to read it otherwise.")
     return path
 
 

@@ -153,12 +153,12 @@ def sample_vocabulary(
     if select not in SELECT_VOCABULARY:
         raise ValueError(f"select: {select!r} is not known; choose one of {', '.join(SELECT_VOCABULARY)}.")
     if isinstance(vocabulary, Sequence):
-        ids, words, special_ids = np.arange(len(vocabulary)), list(vocabulary), set()
+        ids, words, no_text = np.arange(len(vocabulary)), list(vocabulary), set()
     else:
         by_id = {id: token for token, id in sorted(vocabulary.get_vocab().items(), reverse=True)}
         ids = np.array(sorted(by_id), dtype=np.int64)
-        words, special_ids = [by_id[id] for id in ids.tolist()], _special_ids(vocabulary)
-    special = np.isin(ids, sorted(special_ids))
+        words, no_text = [by_id[id] for id in ids.tolist()], special_ids(vocabulary)
+    special = np.isin(ids, sorted(no_text))
     eligible = np.arange(len(ids)) if select == "all" else np.flatnonzero(~special)
     if len(eligible) == 0:
         raise ValueError(f"vocabulary: none of its {len(ids)} entries can be sampled with 'select: {select}'.")
@@ -172,6 +172,20 @@ def sample_vocabulary(
         token_class=None,
         count=None if counted_in is None else _counted(vocabulary, counted_in, words, ids)[drawn],
     )
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The ids of tokens that are no text: those that a role has (end, padding …), and those added as special.
+
+    Chat models have many of the latter (<|start_header_id|>, reserved rows). The unknown token stands for text, unless it
+    has another role too: GPT-2 uses one token as unknown, begin and end.
+    """
+    roles = {role: token for role, token in tokenizer.special_tokens_map.items() if role != "unk_token"}
+    tokens = [str(token) for value in roles.values() for token in ([value] if isinstance(value, str) else value)]
+    added = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    if tokenizer.is_fast:
+        added |= {id for id, token in tokenizer.backend_tokenizer.get_added_tokens_decoder().items() if token.special}
+    return (added - {tokenizer.unk_token_id}) | set(tokenizer.convert_tokens_to_ids(tokens))
 
 
 def _counted(
@@ -332,7 +346,7 @@ def _tokenise_some(
     )
     rows = [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
     added = np.concatenate([np.asarray(mask, dtype=bool) for mask in encoded["special_tokens_mask"]])
-    special = added | np.isin(np.concatenate(rows), sorted(_special_ids(tokenizer)))
+    special = added | np.isin(np.concatenate(rows), sorted(special_ids(tokenizer)))
     if not offsets:
         return _Tokens(rows, special, None, None)
 
@@ -384,10 +398,3 @@ def _in_spans(
     place = np.searchsorted(flat[:, 0], begin, side="right") - 1
     inside = (place >= 0) & (begin < np.append(flat[:, 1], -1)[place])
     return np.where(inside, np.append(flat[:, 2], -1)[place], -1).astype(np.int32)
-
-
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    # GPT-2 uses one token as unknown, begin and end: it is special by its other roles.
-    roles = {role: token for role, token in tokenizer.special_tokens_map.items() if role != "unk_token"}
-    tokens = [token for value in roles.values() for token in ([value] if isinstance(value, str) else value)]
-    return set(tokenizer.convert_tokens_to_ids([str(token) for token in tokens]))

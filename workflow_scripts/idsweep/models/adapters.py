@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 from idsweep.models.folders import ADAPTER_CONFIG, read_config, why_unreadable
 
 if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig
     from transformers import PreTrainedModel
+
+PROBED = 12  # tokens
 
 logger = logging.getLogger(__name__)
 
@@ -45,21 +49,31 @@ def _last_part(name: str) -> str:
 
 
 def merge(
-    model: PreTrainedModel, folder: str | Path, adapter: str | Path, base_name: str | None = None
+    model: PreTrainedModel,
+    part: torch.nn.Module,
+    folder: str | Path,
+    adapter: str | Path,
+    base_name: str | None = None,
 ) -> PreTrainedModel:
     """The model, loaded from `folder`, with the changes of the adapter in its weights.
 
-    An adapter of the model with a head, as a classifier, fits the model without any: its head is left out.
+    An adapter of the model with a head, as a classifier, fits the model without any: its head is left out. Parameters that
+    modules share are untied, so that an adapter of one of them changes no other. Hidden states and logits of a few tokens
+    are compared before and after merging: a merged model computes what PEFT computes without merging, but for rounding.
 
+    part: that of the model which is run, as the encoder of an encoder-decoder.
     base_name: the model's id on the hub. Where it is not known, the name in the model's config.json is compared with the
         adapter's, and a difference only warned of.
 
-    Raises ValueError if the adapter cannot be read, was trained on another model (`wrong_base`), does not fit, or changes
-    no weights.
+    Raises ValueError if the adapter cannot be read, needs a newer PEFT, was trained on another model (`wrong_base`), does not
+    fit, changes no weights, or if the merged model is not the same.
     """
     import warnings
 
+    import peft
     from peft import PeftConfig, PeftModel
+
+    from idsweep.models.tied import untie
 
     problem = f"The adapter {adapter} cannot be merged into the model {folder}"
     try:
@@ -68,6 +82,11 @@ def merge(
         raise ValueError(f"{problem}: its {ADAPTER_CONFIG} cannot be read: {error}") from error
     if config.is_prompt_learning:
         raise ValueError(f"{problem}: {config.peft_type.value} changes the input and not the weights.")
+    if unknown := _unknown_settings(adapter, config):
+        raise ValueError(
+            f"{problem}: PEFT {peft.__version__} does not know {', '.join(unknown)} in its {ADAPTER_CONFIG}, and would leave out what "
+            "that says. Install the version that it was made with (peft_version there), or a later one."
+        )
     of_adapter = config.base_model_name_or_path
     if base_name is not None and (wrong := wrong_base(of_adapter, base_name)):
         raise ValueError(f"{problem}: {wrong}.")
@@ -80,6 +99,7 @@ def merge(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what will have another name
+            warnings.filterwarnings("ignore", "Model (has|with) `tie_word_embeddings=True`")  # it is untied below
             # PeftModel itself, not the class of the adapter's task: heads for tasks shape no hidden state.
             with_adapter = PeftModel(model, config)
         # A model with a head holds the headless one under a name, which then begins the names of the adapter's weights.
@@ -97,8 +117,50 @@ def merge(
                 f"{[*loading.missing_keys, *placeless][0]}. "
                 "Check 'kind': it must give the class that the adapter was trained on, or one with the same names of modules"
             )
-        return with_adapter.merge_and_unload()
+        before = _probe(part, config)
+        # Not before PEFT has put its modules in: some adapters of one of two tied matrices are meant for both.
+        untie(model)
+        merged = with_adapter.merge_and_unload()
     except KeyError as error:  # of a module that the adapter replaces as a whole
         raise ValueError(f"{problem}: its weight {error} is absent.") from error
     except Exception as error:
         raise ValueError(f"{problem}: {why_unreadable(error)}.") from error
+    if (difference := _difference(before, _probe(part, config))) is not None:
+        raise ValueError(
+            f"{problem}: with merged weights {difference}, so that numbers would not be the adapter's. Merge it with the "
+            "tool that trained it, and name the merged model as `path`."
+        )
+    return merged
+
+
+def _unknown_settings(adapter: str | Path, config: PeftConfig) -> list[str]:
+    """Keys of adapter_config.json that say something and that the installed PEFT does not know."""
+    said = json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    return sorted(key for key, value in said.items() if value and not hasattr(config, key))
+
+
+def _probe(part: torch.nn.Module, config: PeftConfig) -> dict[str, torch.Tensor]:
+    """Hidden states of all layers, and logits where there are any, for tokens from all over the vocabulary."""
+    import torch
+
+    part.eval()
+    size = part.get_input_embeddings().weight.shape[0]
+    trained = getattr(config, "trainable_token_indices", None) or getattr(config, "token_indices", None) or ()
+    trained = [one for ids in trained.values() for one in ids] if isinstance(trained, dict) else trained
+    ids = sorted({*range(1, size, max(1, size // PROBED)), *trained[:PROBED]})
+    with torch.inference_mode():
+        output = part(input_ids=torch.tensor([ids]), output_hidden_states=True, return_dict=True)
+    found = {f"layer {i}": state for i, state in enumerate(output.hidden_states)}
+    return found | ({"logits": output.logits} if getattr(output, "logits", None) is not None else {})
+
+
+def _difference(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> str | None:
+    """What differs by more than rounding, at any token, relative to the mean over tokens; None if nothing does."""
+    import torch
+
+    for name, expected in before.items():
+        tolerance = max(1e-3, 16 * torch.finfo(expected.dtype).eps)
+        error = (after[name].float() - expected.float()).norm(dim=-1).max() / expected.float().norm(dim=-1).mean()
+        if not error <= tolerance:
+            return f"{name} differs by {100 * error.item():.2g} % from what it is with the adapter beside the weights"
+    return None

@@ -77,8 +77,10 @@ def load_model(
 
     Raises ValueError if the folder or adapter is incomplete or damaged, if the weights do not fit the config, if it
     has another number of layers, if some of the weights that this kind of model needs are not there (they would be
-    random), if the adapter does not fit or cannot be merged, if the attention is not to be had, if the model needs
-    code of its own that it may not run, or if a causal one sees later tokens (a masked one none).
+    random), if some that are there have no place in it or are codes of a quantisation (`stored_weights`), if its code
+    computes tables that cannot be had again (`computed_tables`), if the adapter does not fit or cannot be merged, if the
+    attention is not to be had, if the model needs code of its own that it may not run, or if a causal one sees later
+    tokens (a masked one none).
     """
     for key, value, known in (
         ("kind", kind, AUTO_CLASSES),
@@ -102,7 +104,10 @@ def load_model(
 
     from idsweep.models.attention import choose_anew
     from idsweep.models.causality import check_sight
+    from idsweep.models.computed_tables import restore_tables
+    from idsweep.models.stored_weights import absent, check_all_placed, files_read, stored_tensors
 
+    files = files_read(files)
     with quiet_transformers():
         skeleton = _skeleton(folder, kind, trust_remote_code)
         dtype = _automatic_dtype(skeleton) if dtype == "auto" else dtype
@@ -112,6 +117,7 @@ def load_model(
             options["attn_implementation"] = attention
         if prefix is not None:
             options["state_dict"] = _weights_under(prefix, files, folder)
+        stored = stored_tensors(files, prefix)
         try:
             model, loading = type(skeleton).from_pretrained(
                 folder if prefix is None else None,
@@ -126,12 +132,18 @@ def load_model(
         except Exception as error:
             raise ValueError(f"{folder} cannot be loaded as a model of kind {kind}: {why_unreadable(error)}") from error
         part = _wanted_part(model, kind)
-        _check_nothing_missing(folder, kind, model, part, loading, prefix)
+        unsaved = absent(model, stored)
+        buffers = {name for name, _ in model.named_buffers()}
+        _check_nothing_missing(
+            folder, kind, model, part, loading["missing_keys"] | (unsaved - buffers), loading, prefix
+        )
+        check_all_placed(folder, model, part, stored, loading["unexpected_keys"])
+        restore_tables(model, skeleton, lambda: _skeleton(folder, kind, trust_remote_code, seed=1), unsaved & buffers)
         if adapter is not None:
             # By name: what this module imports counts as code of every forward pass, adapter or not.
             merge = uncounted("idsweep.models.adapters").merge
             # Adapters of encoder-decoders name their modules from the whole model on.
-            part = _wanted_part(merge(model, folder, adapter, base_name), kind)
+            part = _wanted_part(merge(model, part, folder, adapter, base_name), kind)
         choose_anew(part.eval().to(device))
         check_sight(part, kind, folder)
     return part
@@ -156,13 +168,14 @@ def _check_nothing_missing(
     kind: str,
     model: PreTrainedModel,
     part: torch.nn.Module,
+    missing: set[str],
     loading: dict[str, Any],
     prefix: str | None,
 ) -> None:
     needed = {id(tensor) for tensor in part.state_dict(keep_vars=True).values()}
     unneeded = {name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) not in needed}
     # No hidden state passes through the pooler, and many encoders are published without it.
-    missing = sorted(key for key in loading["missing_keys"] if key not in unneeded and "pooler" not in key)
+    missing = sorted(key for key in missing if key not in unneeded and "pooler" not in key)
     if not missing:
         return
     message = (
@@ -175,18 +188,23 @@ def _check_nothing_missing(
     raise ValueError(f"{message} and 'prefix' (weights{under} that have no place in it begin with: {unused}).")
 
 
-def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool) -> PreTrainedModel:
-    """The model without memory for its weights: its class, parameters and possibilities."""
+def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, seed: int = 0) -> PreTrainedModel:
+    """The model without memory for its weights: its class, parameters, possibilities, and the tables that it computes.
+
+    seed: of the random numbers that it may draw.
+    """
     import torch
     import transformers
+
+    from idsweep.models.computed_tables import without_weights
 
     try:
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
-        with torch.device("meta"):
+        with without_weights(seed):
             auto_class = getattr(transformers, AUTO_CLASSES[kind])
-            return auto_class.from_config(config, trust_remote_code=trust_remote_code)
+            return auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     except Exception as error:
         if names_own_code(Path(folder) / CONFIG) and not trust_remote_code:
             raise ValueError(

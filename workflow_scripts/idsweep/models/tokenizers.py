@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,24 @@ if TYPE_CHECKING:
 
 TRUNCATION_SIDES = ("right", "left")
 
+# What tokenizers differ in: digits, white space, line breaks, case, accents, punctuation, contractions and scripts.
+PROBE = (
+    "In 1987 it cost 12345.678, 90% more\u2014  isn't it?\n\n\tThe  MILL's na\u00efve fa\u00e7ade\r\n def f(x): return x**2  # __init__\n"
+    " \u041c\u043e\u0441\u043a\u0432\u0430, \u0391\u03b8\u03ae\u03bd\u03b1; "
+    "\u5317\u4eac\u6b22\u8fce\u4f60\u3002\u3053\u3093\u306b\u3061\u306f \ud55c\uad6d\uc5b4 "
+    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u0661\u0662\u0663 "
+    "\u0939\u093f\u0928\u094d\u0926\u0940 \u0e44\u0e17\u0e22 \u05e2\u05d1\u05e8\u05d9\u05ea e\u0301 \ufb01 \U0001f642\U0001f469\u200d\U0001f52c\u00a0end   "
+)
+# Keys of tokenizer_config.json that say what parts of tokenizer.json say as well: key -> part, its key, value.
+STATED = {
+    "add_prefix_space": ("ByteLevel", "add_prefix_space"),
+    "do_lower_case": ("BertNormalizer", "lowercase"),
+    "strip_accents": ("BertNormalizer", "strip_accents"),
+    "tokenize_chinese_chars": ("BertNormalizer", "handle_chinese_chars"),
+}
+
+logger = logging.getLogger(__name__)
+
 
 def load_tokenizer(
     folder: str | Path,
@@ -21,7 +43,11 @@ def load_tokenizer(
     truncation_side: str = "right",
     trust_remote_code: bool = False,
 ) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder.
+    """The tokenizer of a model folder, which cuts texts as its tokenizer.json says.
+
+    Some classes of transformers build their tokenizer anew and leave parts of that file out. The file is the model's own: where
+    the two give other tokens, a tokenizer is made from the file, with a warning. Keys of tokenizer_config.json that say the same
+    things (`STATED`) count before the file.
 
     Parameters
     ----------
@@ -60,6 +86,8 @@ def load_tokenizer(
                 f"`trust_remote_code` is true: read the code, then set it. Without it, it cannot be loaded: {error}"
             ) from error
         raise ValueError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
+    if not (trust_remote_code and names_own_code(Path(folder) / "tokenizer_config.json")):
+        tokenizer = _as_in_file(tokenizer, Path(folder), truncation_side)
     if prefix_space is not None:
         _set_prefix_space(tokenizer, prefix_space, folder)
     return tokenizer
@@ -88,3 +116,73 @@ def _set_prefix_space(tokenizer: PreTrainedTokenizerBase, prefix_space: bool, fo
     splitter.add_prefix_space = prefix_space
     tokenizer.backend_tokenizer.pre_tokenizer = splitter
     tokenizer.add_prefix_space = prefix_space
+
+
+def _as_in_file(tokenizer: PreTrainedTokenizerBase, folder: Path, truncation_side: str) -> PreTrainedTokenizerBase:
+    """The tokenizer, or one made of tokenizer.json if that cuts the probe otherwise. Raises ValueError if none can be."""
+    from transformers import PreTrainedTokenizerFast
+
+    if not (folder / "tokenizer.json").is_file() or type(tokenizer) is PreTrainedTokenizerFast:
+        return tokenizer
+    try:
+        with quiet_transformers():
+            of_file = PreTrainedTokenizerFast.from_pretrained(
+                folder, local_files_only=True, truncation_side=truncation_side
+            )
+    except Exception as error:
+        raise ValueError(f"{folder}: no tokenizer can be made of its tokenizer.json: {error}") from error
+    _take_roles(of_file, tokenizer)
+    roles = sorted(token for token in of_file.special_tokens_map.values() if isinstance(token, str))
+    built = _pieces(tokenizer, roles)
+    if _pieces(of_file, roles) == built:
+        return tokenizer
+    _set_stated(of_file, folder)
+    if (filed := _pieces(of_file, roles)) == built:
+        return tokenizer
+    here = next(place for place, pair in enumerate(zip_longest(built, filed)) if pair[0] != pair[1])
+    logger.warning(
+        "%s: the tokenizer that transformers makes (%s) cuts texts otherwise than tokenizer.json, as %s instead of %s. "
+        "tokenizer.json is followed.",
+        folder,
+        type(tokenizer).__name__,
+        *(" ".join(repr(piece) for piece, _ in pieces[here : here + 3]) for pieces in (built, filed)),
+    )
+    return of_file
+
+
+def _take_roles(of_file: PreTrainedTokenizerBase, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give a tokenizer made of tokenizer.json what it does not say: which tokens end, begin, pad …, and where they are added."""
+    vocabulary = of_file.get_vocab()
+    for role, token in tokenizer.special_tokens_map.items():
+        if isinstance(token, str) and role not in of_file.special_tokens_map and token in vocabulary:
+            setattr(of_file, role, token)
+    if tokenizer.is_fast and of_file.backend_tokenizer.post_processor is None:
+        of_file.backend_tokenizer.post_processor = tokenizer.backend_tokenizer.post_processor
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str]) -> list[tuple[str, int]]:
+    """Pieces and ids of the probe, of special tokens within words, and of a short text with what is added around it."""
+    inside = " ".join(f"ab{token} c{token}" for token in roles)
+    ids = tokenizer(f"{PROBE}{inside}", add_special_tokens=False)["input_ids"] + tokenizer("One.")["input_ids"]
+    return list(zip(tokenizer.convert_ids_to_tokens(ids), ids, strict=True))
+
+
+def _set_stated(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Do what tokenizer_config.json says about normalisation and a space before the first word."""
+    from tokenizers import Tokenizer, models
+
+    path = folder / "tokenizer_config.json"
+    stated = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    backend, parts = tokenizer.backend_tokenizer, Tokenizer(models.BPE())
+    names = [name for name in ("normalizer", "pre_tokenizer") if getattr(backend, name) is not None]
+    for name in names:
+        setattr(parts, name, getattr(backend, name))
+    state = json.loads(parts.to_str())
+    for key, (kind, setting) in STATED.items():
+        for name in names:
+            # Not of parts of a sequence: a space before each of its pieces is not one before the text.
+            if state[name]["type"] == kind and stated.get(key) is not None:
+                state[name][setting] = bool(stated[key])
+    parts = Tokenizer.from_str(json.dumps(state))
+    for name in names:
+        setattr(backend, name, getattr(parts, name))

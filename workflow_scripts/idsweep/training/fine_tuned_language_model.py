@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from idsweep.data.tokens import special_ids
 from idsweep.models.checkpoints import load_model
 from idsweep.models.quiet import quiet_transformers
 from idsweep.models.tokenizers import load_tokenizer
@@ -185,7 +186,7 @@ def token_rows(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_len
         raise ValueError(f"max_length: {max_length} is too short; this tokenizer needs {max(2, needed)} at least.")
     with quiet_transformers():
         rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
-    special = set(tokenizer.all_special_ids)
+    special = special_ids(tokenizer).union(tokenizer.all_special_ids)
     kept = [row for row in rows if len(row) > 1 and not special.issuperset(row)]
     if not kept:
         raise ValueError(

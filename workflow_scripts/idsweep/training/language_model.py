@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from idsweep.data.corpora import load_sequences, split_sequences
+from idsweep.data.tokens import special_ids
 from idsweep.machine.progress import Progress
 from idsweep.models.causality import sees_later_tokens
 from idsweep.models.quiet import quiet_transformers
@@ -260,7 +261,7 @@ class MaskedTokens:
                 "train one with a mask token; leave masking out for a causal model."
             )
         self._collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=share)
-        self._special = torch.tensor(tokenizer.all_special_ids)
+        self._special = torch.tensor(sorted(special_ids(tokenizer).union(tokenizer.all_special_ids)))
 
     def __call__(self, blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         special = torch.isin(blocks, self._special)

@@ -15,9 +15,10 @@ import pyarrow as pa
 import torch
 from peft import PeftModel
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from idsweep.models.checkpoints import load_model
+from idsweep.models.tied import untie
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.fine_tuned_language_model import (
@@ -154,7 +155,7 @@ def train_lora_embedding(
     losses = evaluation_of_losses(train, validation, collator, seed)
     with torch.inference_mode():
         of_base = losses(model.to(settings["device"]).eval())["validation_loss"]
-    _untie(model, embedding)
+    untie(model)
     _set_initial(embedding, initial, seed)
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
@@ -181,16 +182,6 @@ def train_lora_embedding(
         save=_saving_merged(embedding, tokenizer),
         **settings,
     )
-
-
-def _untie(model: PreTrainedModel, embedding: nn.Module) -> None:
-    output = model.get_output_embeddings()
-    if output is not None and output.weight is embedding.weight:
-        # Masked models tie their bias too, and what is tied once is saved once.
-        for name, tensor in list(output.named_parameters(recurse=False)):
-            setattr(output, name, nn.Parameter(tensor.detach().clone()))
-    model.config.tie_word_embeddings = False
-    model.config.get_text_config().tie_word_embeddings = False
 
 
 def _set_initial(embedding: nn.Module, initial: str, seed: int) -> None:

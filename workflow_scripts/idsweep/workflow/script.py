@@ -22,6 +22,7 @@ from idsweep.files import parquet
 from idsweep.files.atomic import FULL
 from idsweep.version import __version__
 from idsweep.workflow import memory
+from idsweep.workflow.library_warnings import keeping, subject_of
 
 REASON = "error: "
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -96,15 +97,17 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
     with _opened(snakemake.log[0]) as log, _ending_with_snakemake(log):
         _configure_logging(log, screen, snakemake.resources.get("log_level", "INFO"), _title(snakemake))
         sys.stdout = sys.stderr = log
+        wildcards = dict(snakemake.wildcards.items())
         try:
-            yield Job(
-                snakemake.rule,
-                dict(snakemake.wildcards.items()),
-                json.loads(snakemake.params.settings),
-                snakemake.params.signature,
-                snakemake.threads,
-                reads,
-            )
+            with keeping(snakemake.log[0], subject_of(snakemake.rule, wildcards), os.environ.get("IDSWEEP_RUN", "")):
+                yield Job(
+                    snakemake.rule,
+                    wildcards,
+                    json.loads(snakemake.params.settings),
+                    snakemake.params.signature,
+                    snakemake.threads,
+                    reads,
+                )
         except Exception as error:
             traceback.print_exc(file=log)
             reason = f"{REASON}{_told(error, snakemake)}"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from idsweep.data.decoding import undecodable
+from idsweep.data.decoding import opened
 from idsweep.data.entries import files_below
 from idsweep.data.loaders.registry import Loader, Rows
 
@@ -22,11 +22,8 @@ def rows(spec: Mapping[str, Any], path: Path, source: str) -> Iterator[Rows]:
 
 def _batches(folder: Path, encoding: str) -> Iterator[Mapping[str, list]]:
     for file in files_below(folder, PATTERN):
-        try:
-            text = file.read_bytes().decode(encoding)
-        except UnicodeDecodeError as error:
-            raise undecodable(file, encoding, error.start) from error
-        yield {"text": [text], "file": [file.relative_to(folder).as_posix()]}
+        with opened(file, str(file), encoding) as text:
+            yield {"text": [text.read()], "file": [file.relative_to(folder).as_posix()]}
 
 
 LOADER = Loader(rows=rows, places=frozenset({"local"}), pattern=PATTERN, encoding=True)

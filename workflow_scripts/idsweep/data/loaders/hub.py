@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from idsweep.data.hub_rows import of_hub
 from idsweep.data.loaders.registry import Loader
-from idsweep.data.rows import of_hub
 
 LOADER = Loader(rows=of_hub, places=frozenset({"hub"}))

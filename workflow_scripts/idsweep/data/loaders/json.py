@@ -1,4 +1,4 @@
-"""The objects of a JSON file, one a line or in a list."""
+"""The objects of a JSON file, one a line or in a list; values keep their types."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ JSON schema. It is imported wherever a configuration is checked, so what is slow
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -34,10 +34,15 @@ class Part(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Batches of rows (column -> values), and the dataset's description of its columns, if it has one."""
+    """Rows of a source.
+
+    batches: rows as column -> values; every column that the source has is a key, empty if it is not needed. class_names:
+        the names of the classes whose ids a column holds, where the source knows them. commit: of a dataset on the hub.
+    """
 
     batches: Iterator[Mapping[str, list]]
-    features: Mapping[str, Any] | None = None
+    class_names: Mapping[str, Sequence[str]] = {}
+    commit: str | None = None
 
 
 @dataclass(frozen=True)
