@@ -2,12 +2,12 @@
 
 Layers are those of `output_hidden_states=True` in transformers: 0 is the embedding output, n the output
 of block n. Where a norm follows the last block, transformers gives the last layer after that norm, and so does
-this module; the other layers are before it. Layer 0 and the last layer, by family:
+this module; the other layers are before it (and the last one too with `tie_last_hidden_states: false`, which is logged). Layer 0 and the last layer, by family:
 
 - BERT, RoBERTa, DistilBERT, BART's encoder: layer 0 is after the embeddings' norm. There is no final norm: each block
   ends in one.
 - ModernBERT: layer 0 is after the embeddings' norm, the last layer after the final LayerNorm.
-- GPT-2, OPT: layer 0 is the sum of token and position embeddings, the last layer after the final LayerNorm.
+- GPT-2, OPT of one width: layer 0 is the sum of token and position embeddings, the last layer after the final LayerNorm.
 - GPT-NeoX, Phi (LayerNorm), OLMo (LayerNorm without weights), Llama, Mistral, Qwen, SmolLM3, OLMo-2 and T5's encoder
   (RMSNorm): layer 0 is rows of the embedding matrix, the last layer after the final norm.
 - Gemma, Gemma-2, Gemma-3: layer 0 is rows of the embedding matrix times √D, the last layer after the final RMSNorm.
@@ -80,16 +80,16 @@ def extract_hidden_states(
         fewer where the kept layers of a batch would take more than 256 MB.
     chunk: the most points given to `write` at once; 64 MB of hidden states is the limit in any case.
 
-    Sequences run under an attention mask, and positions count from their first token, so that what shares a batch
-    with a sequence, and the padding side, change its states by rounding only. Beside the model and the activations
-    of a batch, memory grows neither with the number of points nor with that of layers.
+    Sequences run under an attention mask, and positions count from their first token. Which sequences share a batch is tried
+    before (`models.sharing`), so that what shares one with a sequence, and the padding side, change its states by rounding only.
+    Beside the model and the activations of a batch, memory grows neither with the number of points nor with that of layers.
 
     Raises
     ------
     ValueError: token ids, positions or lengths exceed what the model or the sequences have, a layer does not exist, a
         hidden state or log-probability is NaN, a single sequence does not fit into the memory of the
-        GPU, masking lacks a mask token or meets a mean, the model does not predict what `losses` needs, or its family
-        cannot be padded on the left.
+        GPU, masking lacks a mask token or meets a mean, the model does not predict what `losses` needs, or its layers are not
+        what can be measured (`extraction.states`).
     """
     if padding_side not in ("left", "right"):
         raise ValueError(f"padding_side: {padding_side!r} is neither 'right' nor 'left'.")

@@ -3,7 +3,7 @@
 The model's own head is run on chosen positions: its forward is called with its base model standing aside for
 hidden states that are there already. So whatever a family does after its last block (BERT's transform and
 norm, Gemma's soft-capping, Cohere's and Granite's scaling) is done as the family does it. That it works position
-by position is tried once, on a few tokens; where it does not, whole sequences go through the model again.
+by position is tried once, on a few tokens; where it does not, whole sequences go through the model again, each alone.
 
 Log-probabilities of all tokens are needed for the losses of sequences, all other measures at the sampled ones alone.
 """
