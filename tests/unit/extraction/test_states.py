@@ -144,5 +144,7 @@ def test_what_needs_more_than_token_ids_is_told():
     model = transformers.XmodModel(
         AutoConfig.for_model("xmod", vocab_size=VOCABULARY, languages=["en"], **SHAPE)
     ).eval()
-    with pytest.raises(ValueError, match=r"XmodModel cannot be run on token ids alone, here 1 x 8 of them: Input language unknown"):
+    with pytest.raises(
+        ValueError, match=r"XmodModel cannot be run on token ids alone, here 1 x 8 of them: Input language unknown"
+    ):
         extract(model, *tables())

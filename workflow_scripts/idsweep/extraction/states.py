@@ -20,7 +20,7 @@ from idsweep.models.sharing import NOT_REPEATED, Sharing, find_sharing
 logger = logging.getLogger(__name__)
 
 TRIED_TOKENS = 8
-# The latter of decoders whose config is for two stacks, and of LongCat, whose layers are two blocks each.
+# Beside the first: of decoders whose config is for two stacks, and of LongCat, whose layers are two blocks each.
 BLOCK_KEYS = ("num_hidden_layers", "decoder_layers", "num_decoder_layers", "num_layers")
 
 
@@ -85,18 +85,15 @@ class HiddenStates:
         with_positions = [True, False] if padding_side == "left" and self._takes_positions else [False]
         ways = {partial(self._states, positions=positions): positions for positions in with_positions}
         alone = partial(self._states, positions=False)
-        try:
-            self.sharing, way = find_sharing(
-                alone,
-                list(ways),
-                rows.tokens(longest),
-                [rows.tokens(row) for row in shorter[[0, len(shorter) // 2]]] if len(shorter) else [],
-                pad=pad,
-                padding_side=padding_side,
-                experts=self._experts,
-            )
-        except ValueError as error:
-            raise ValueError(f"{type(self._base).__name__}: {error}") from error
+        self.sharing, way = find_sharing(
+            alone,
+            list(ways),
+            rows.tokens(longest),
+            [rows.tokens(row) for row in shorter[[0, len(shorter) // 2]]] if len(shorter) else [],
+            pad=pad,
+            padding_side=padding_side,
+            experts=self._experts,
+        )
         self._shared = partial(self._run, positions=ways.get(way, False))
         if self.sharing is Sharing.NONE or (self.sharing is Sharing.EQUAL_LENGTHS and len(shorter)):
             logger.info(
@@ -134,7 +131,7 @@ class HiddenStates:
             said = " and ".join(f"{value} blocks ({key})" for key, value in blocks.items())
             raise ValueError(
                 f"{name} gives {len(states)} hidden states, but its config has {said or 'no number of blocks'}. Layers are "
-                f"the input of the first block and the output of each, one more than blocks, so it cannot be measured."
+                "the input of the first block and the output of each, one more than blocks, so it cannot be measured."
                 f"{' Its encoder can: kind encoder-decoder.' if self._has_decoder else ''}"
             )
         return output
