@@ -1,6 +1,6 @@
 # make demo   the default sweep, end to end
 # make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
-# make quick  unit tests but trainings, while you work: a minute and a half
+# make quick  unit tests but trainings and those marked slow, while you work: a minute or two
 # make test   unit and workflow tests, and the slowest 15 of them
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make fuzz   plans of 500 generated configs, by the real Snakemake
@@ -40,7 +40,7 @@ plan: $(VENV)/installed
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --durations 15 --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 quick: $(VENV)/installed
-	$(PYTEST) tests/unit --ignore tests/unit/training
+	$(PYTEST) tests/unit --ignore tests/unit/training -m "not slow"
 
 test: $(VENV)/installed
 	$(PYTEST)

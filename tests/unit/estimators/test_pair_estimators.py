@@ -159,6 +159,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_corrint_standard_error_has_the_size_of_the_spread(shape, one_thread):
     """Over 200 clouds: without its parts it is 1.4 times too large (square) or 0.7 times too small (two densities)."""

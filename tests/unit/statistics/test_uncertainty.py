@@ -9,6 +9,8 @@ from idsweep.estimators import registry as estimators
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import bootstrap_error, linear_error
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 
 
