@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+
 from pathlib import Path
 from typing import Any, Self
 
