@@ -6,16 +6,24 @@ MacKay & Ghahramani (2005), Comments on the former.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph
-from idsweep.statistics.uncertainty import bootstrap_error, linear_error
+from idsweep.neighbors.graph import NeighborGraph, growth
+from idsweep.statistics.uncertainty import member_error
 
-AVERAGES = ("mackay_ghahramani", "arithmetic", "median")
+_AVERAGE = {
+    "mackay_ghahramani": lambda values: 1 / np.mean(1 / values),
+    "arithmetic": np.mean,
+    "median": np.median,
+}
+AVERAGES = tuple(_AVERAGE)
+
+# Errors are alike if one is at most this many times the other.
+ALIKE = 1.2
 
 
 def local(
@@ -64,68 +72,101 @@ def global_(
     points share one dimension); "arithmetic", the mean of Levina & Bickel; "median". from_neighbors: the mean of
     those answers over k = from_neighbors … n_neighbors.
 
-    standard_error: from what each point adds to the answer through its own neighbours and as a neighbour of others
-    (`uncertainty.linear_error`); 1.1 to 1.4 times the true spread in simulations. The gamma law's d / sqrt(N (k - 1))
-    holds for neighbourhoods that share no points and is too small, by a factor of up to 1.5. For the median, the
-    bootstrap of the local values, which does not know that neighbourhoods overlap.
+    standard_error: see `_standard_error`; NaN for the median, which jumps where regions of the cloud differ. The gamma
+    law's d / sqrt(N (k - 1)) holds for neighbourhoods that share no points and is too small, by a factor of up to 1.5.
     Points without a local estimate are left out and counted in n_undefined.
     """
-    answers, influences = [], []
-    for k, values in _estimates(graph, n_neighbors, from_neighbors, unbiased):
-        defined = ~np.isnan(values)
-        known = values[defined]
-        if not len(known):
-            answers.append(np.nan)
-        elif average == "median":
-            answers.append(np.median(known))
-        elif average == "arithmetic":
-            answers.append(np.mean(known))
-            influences.append(values - answers[-1] + _effects(graph, values, values**2 / np.mean(defined), k))
-        else:
-            answers.append(1 / np.mean(1 / known))
-            own = answers[-1] - answers[-1] ** 2 / values
-            influences.append(
-                own + _effects(graph, values, np.where(defined, answers[-1] ** 2 / np.mean(defined), np.nan), k)
-            )
-    n_undefined = int(np.count_nonzero(~defined))
-    value = float(np.mean(answers))
-    if average == "median":
-        standard_error = bootstrap_error(lambda counts: _medians(known, counts[:, defined]), len(values), groups)
-    else:
-        standard_error = linear_error(np.mean(influences, axis=0), groups) if influences else np.nan
-    return Estimate(value, standard_error, len(values), n_undefined)
+    estimates = list(_estimates(graph, n_neighbors, from_neighbors, unbiased))
+    undefined = np.isnan(estimates[-1][1])
+    value = np.mean([_averaged(values, average) for _, values in estimates])
+    error = np.nan if average == "median" else _standard_error(estimates, graph, groups, average)
+    return Estimate(float(value), error, len(undefined), int(np.count_nonzero(undefined)))
 
 
-def member_effects(
+def mean_error(
     X: np.ndarray | None,
     graph: NeighborGraph,
     values: np.ndarray,
+    groups: np.ndarray | None,
     *,
     n_neighbors: int,
     from_neighbors: int | None,
     unbiased: bool,
-) -> np.ndarray:
-    """What each point adds, as a member of neighbourhoods, to the mean of the local values, times N; float64 (N,)."""
-    each = _estimates(graph, n_neighbors, from_neighbors, unbiased)
-    return np.mean([_effects(graph, values, values**2, k) for k, values in each], axis=0)
+) -> float:
+    """Standard error of the mean of the local values; see `_standard_error`."""
+    return _standard_error(_estimates(graph, n_neighbors, from_neighbors, unbiased), graph, groups, "arithmetic")
 
 
-def _effects(graph: NeighborGraph, values: np.ndarray, slopes: np.ndarray, k: int) -> np.ndarray:
-    """Sum over the neighbourhoods of each point of slope times (1 / value - log(T_k / T_j)) / (k - 1); float64 (N,)."""
+def _standard_error(
+    estimates: Iterable[tuple[int, np.ndarray]], graph: NeighborGraph, groups: np.ndarray | None, average: str
+) -> float:
+    """Standard error of an average of the local values, which estimates holds for each k.
+
+    From what each point adds through its own neighbours and as a neighbour of others (`uncertainty.member_error`): a
+    point among the k nearest of another brings the k-th distance in, by as much as distances grow with k just there.
+    How far around k that is measured: the number of points in a ball varies by about sqrt(k).
+
+    NaN where that cannot be known. The graph must hold k + 2 sqrt(k) neighbours. Measuring twice as far around k must
+    change the error by less than a fifth: it does not where the edges of clusters lie near the k-th neighbour. And
+    points of another group must come to a neighbourhood by fewer than sqrt(k) at a time: more of them move the k-th
+    neighbour farther than what is measured.
+    """
+    estimates = list(estimates)
+    first, last = estimates[0][0], estimates[-1][0]
+    members = graph.indices[:, :last]
+    if any(np.isnan(values).all() for _, values in estimates):
+        return np.nan
+    if last + 2 * _width(last) > graph.indices.shape[1] or first <= 2 * _width(first):
+        return np.nan
+    if groups is not None and _at_a_time(groups, members) > np.sqrt(last):
+        return np.nan
+    errors = []
+    for times in (1, 2):
+        of_all = [_influence(graph, *each, average, times, last) for each in estimates]
+        own, effects, pairs = (np.mean(parts, axis=0) for parts in zip(*of_all, strict=True))
+        errors.append(member_error(own, members, effects, pairs, groups))
+    near, far = errors
+    return near if near / ALIKE < far < near * ALIKE else np.nan
+
+
+def _at_a_time(groups: np.ndarray, members: np.ndarray) -> float:
+    """How many members of a neighbourhood are of one group, on average over the members of other groups than its own point's."""
+    labels = np.unique(groups, return_inverse=True)[1]
+    points, places = np.nonzero(labels[members] != labels[:, None])
+    numbers = np.unique(points * (labels.max() + 1) + labels[members[points, places]], return_counts=True)[1]
+    return float(numbers @ numbers / max(numbers.sum(), 1))
+
+
+def _averaged(values: np.ndarray, average: str) -> float:
+    known = values[~np.isnan(values)]
+    return float(_AVERAGE[average](known)) if len(known) else np.nan
+
+
+def _width(k: int) -> int:
+    """How far the number of points in a ball that holds k on average varies."""
+    return round(np.sqrt(k))
+
+
+def _influence(
+    graph: NeighborGraph, k: int, values: np.ndarray, average: str, times: int, columns: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each point adds to the average, what its members add through it, and the part of each pair, all times N.
+
+    float64 (N,), (N, columns), (N, columns); 0 from column k - 1 on.
+    """
     apart = ~np.isnan(values)
-    distances = graph.distances[apart, : k - 1]
-    logs = np.log(graph.distances[apart, k - 1 : k] / distances)
-    changes = slopes[apart, None] * (1 / values[apart, None] - logs) / (k - 1)
-    return np.bincount(graph.indices[apart, : k - 1].ravel(), changes.ravel(), minlength=len(values))
-
-
-def _medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Medians of resampled values (n,), drawn counts (B, n) times each; float64 (B,)."""
-    order = np.argsort(values)
-    reached = np.cumsum(counts[:, order], axis=1)
-    total = reached[:, -1:]
-    low, high = ((reached >= half).argmax(axis=1) for half in ((total + 1) // 2, total // 2 + 1))
-    return (values[order][low] + values[order][high]) / 2
+    mean = _averaged(values, average)
+    if average == "arithmetic":
+        own, slopes = values - mean, values**2
+    else:
+        own, slopes = mean - mean**2 / values, np.full(len(values), mean**2)
+    distances = graph.distances[apart, :k]
+    logs = np.log(distances[:, k - 1 :] / distances[:, : k - 1])
+    change = slopes[apart, None] / (k - 1) / apart.mean()
+    effects, pairs = np.zeros((2, len(values), columns))
+    effects[apart, : k - 1] = change * (growth(graph, k, times * _width(k))[apart, None] - logs)
+    pairs[apart, : k - 1] = change * (logs.mean(axis=1, keepdims=True) - logs)
+    return own, effects, pairs
 
 
 def _estimates(
@@ -160,7 +201,8 @@ ESTIMATOR = Estimator(
     name="mle",
     local=local,
     local_errors=local_errors,
-    member_effects=member_effects,
+    mean_error=mean_error,
     global_=global_,
+    beyond=lambda needed: 2 * _width(needed),
     check=_check,
 )
