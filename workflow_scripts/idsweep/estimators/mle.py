@@ -122,8 +122,12 @@ def _standard_error(
         return np.nan
     errors = []
     for times in (1, 2):
-        of_all = [_influence(graph, *each, average, times, last) for each in estimates]
-        own, effects, pairs = (np.mean(parts, axis=0) for parts in zip(*of_all, strict=True))
+        own, effects, pairs = np.zeros(len(members)), *np.zeros((2, *members.shape))
+        for k, values in estimates:
+            of_k = _influence(graph, k, values, average, times)
+            own += of_k[0] / len(estimates)
+            effects[:, : k - 1] += of_k[1] / len(estimates)
+            pairs[:, : k - 1] += of_k[2] / len(estimates)
         errors.append(member_error(own, members, effects, pairs, groups))
     near, far = errors
     return near if near / ALIKE < far < near * ALIKE else np.nan
@@ -148,11 +152,11 @@ def _width(k: int) -> int:
 
 
 def _influence(
-    graph: NeighborGraph, k: int, values: np.ndarray, average: str, times: int, columns: int
+    graph: NeighborGraph, k: int, values: np.ndarray, average: str, times: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What each point adds to the average, what its members add through it, and the part of each pair, all times N.
 
-    float64 (N,), (N, columns), (N, columns); 0 from column k - 1 on.
+    float64 (N,), (N, k - 1), (N, k - 1).
     """
     apart = ~np.isnan(values)
     mean = _averaged(values, average)
@@ -163,9 +167,9 @@ def _influence(
     distances = graph.distances[apart, :k]
     logs = np.log(distances[:, k - 1 :] / distances[:, : k - 1])
     change = slopes[apart, None] / (k - 1) / apart.mean()
-    effects, pairs = np.zeros((2, len(values), columns))
-    effects[apart, : k - 1] = change * (growth(graph, k, times * _width(k))[apart, None] - logs)
-    pairs[apart, : k - 1] = change * (logs.mean(axis=1, keepdims=True) - logs)
+    effects, pairs = np.zeros((2, len(values), k - 1))
+    effects[apart] = change * (growth(graph, k, times * _width(k))[apart, None] - logs)
+    pairs[apart] = change * (logs.mean(axis=1, keepdims=True) - logs)
     return own, effects, pairs
 
 

@@ -7,8 +7,9 @@ independent points.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
-from scipy import sparse
 
 SEED = 0
 # Contributions of a Gaussian cloud to its covariance are squares of normal values, whose kurtosis is 15; that of some
@@ -72,6 +73,8 @@ def member_error(
     variance, doi:10.1214/aos/1176345462; for groups Aronow, Samii & Assenova 2015, arXiv:1312.3398). At least the
     error of independent pairs is given.
     """
+    from scipy import sparse
+
     number = len(own)
     labels = np.arange(number) if groups is None else np.unique(groups, return_inverse=True)[1]
     outside = labels[members] != labels[:, None]
@@ -82,30 +85,31 @@ def member_error(
     return float(np.sqrt(max(interval_error(influence, groups) ** 2 - twice, twice)))
 
 
-def second_order_error(influence: np.ndarray, change: np.ndarray, groups: np.ndarray | None = None) -> float:
+def second_order_error(influence: np.ndarray, changes: Iterable[np.ndarray], groups: np.ndarray | None = None) -> float:
     """Standard error of a smooth statistic of the cloud, corrected for the sampling of its own derivative.
 
-    influence: float64 (N,), N times the derivative by the weight of each point. change: float64 (N,), the first-order
-    change of `influence` when each point's (or group's) weight grows or falls by all of itself at random (`random_signs`).
+    influence: float64 (N,), N times the derivative by the weight of each point. changes: one or more float64 (N,), the
+    first-order change of `influence` when each point's (or group's) weight grows or falls by all of itself at random
+    (`random_signs`).
 
     With Q the second derivatives, a sum over pairs of points varies by half of the sum of Q², while Q adds all of it to the
     squared influence (Efron & Stein 1981, doi:10.1214/aos/1176345462). The changes are Q times random signs, so that their
     squares have that sum as their mean, and half of it is taken off. NaN as in `interval_error`.
     """
-    second = linear_error(change, groups) ** 2 / 2
+    second = np.mean([linear_error(change, groups) ** 2 for change in changes]) / 2
     return float(np.sqrt(max(interval_error(influence, groups) ** 2 - second, second)))
 
 
-def random_signs(influence: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
-    """1 or -1 for each point, the same in a group, float64 (N,); drawn in the order of what points or groups add.
+def random_signs(influence: np.ndarray, draws: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """1 or -1 for each point, the same in a group, float64 (draws, N); drawn in the order of what points or groups add.
 
     They are the same at each call and do not depend on the order in which the points come.
     """
     labels = np.arange(len(influence)) if groups is None else np.unique(groups, return_inverse=True)[1]
     order = np.argsort(np.bincount(labels, influence))
-    signs = np.empty(len(order))
-    signs[order] = np.random.Generator(np.random.PCG64(SEED)).choice([-1.0, 1.0], len(order))
-    return signs[labels]
+    signs = np.empty((draws, len(order)))
+    signs[:, order] = np.random.Generator(np.random.PCG64(SEED)).choice([-1.0, 1.0], (draws, len(order)))
+    return signs[:, labels]
 
 
 def interval_error(influence: np.ndarray, groups: np.ndarray | None = None, members: np.ndarray | None = None) -> float:
