@@ -22,8 +22,7 @@ _AVERAGE = {
 }
 AVERAGES = tuple(_AVERAGE)
 
-# Errors are alike if one is at most this many times the other.
-ALIKE = 1.2
+CHANCE = 0.01
 
 
 def local(
@@ -106,31 +105,45 @@ def _standard_error(
     point among the k nearest of another brings the k-th distance in, by as much as distances grow with k just there.
     How far around k that is measured: the number of points in a ball varies by about sqrt(k).
 
-    NaN where that cannot be known. The graph must hold k + 2 sqrt(k) neighbours. Measuring twice as far around k must
-    change the error by less than a fifth: it does not where the edges of clusters lie near the k-th neighbour. And
-    points of another group must come to a neighbourhood by fewer than sqrt(k) at a time: more of them move the k-th
-    neighbour farther than what is measured.
+    NaN where that cannot be known: where the graph holds fewer than k + 2 sqrt(k) neighbours; where clusters end near
+    the k-th neighbour (`_clusters_end`), since they have a few points more in one sample and fewer in another, which moves
+    many values at once; and where the points of another group come to a neighbourhood by more than sqrt(k) at a time, so
+    that one more group moves the k-th neighbour farther than what is measured.
     """
     estimates = list(estimates)
     first, last = estimates[0][0], estimates[-1][0]
+    if first <= _width(first) or last + 2 * _width(last) > graph.indices.shape[1]:
+        return np.nan
     members = graph.indices[:, :last]
-    if any(np.isnan(values).all() for _, values in estimates):
+    if any(np.isnan(values).all() for _, values in estimates) or _clusters_end(graph, first, last):
         return np.nan
-    if last + 2 * _width(last) > graph.indices.shape[1] or first <= 2 * _width(first):
+    if groups is not None and _at_a_time(groups, members) > _width(last):
         return np.nan
-    if groups is not None and _at_a_time(groups, members) > np.sqrt(last):
-        return np.nan
-    errors = []
-    for times in (1, 2):
-        own, effects, pairs = np.zeros(len(members)), *np.zeros((2, *members.shape))
-        for k, values in estimates:
-            of_k = _influence(graph, k, values, average, times)
-            own += of_k[0] / len(estimates)
-            effects[:, : k - 1] += of_k[1] / len(estimates)
-            pairs[:, : k - 1] += of_k[2] / len(estimates)
-        errors.append(member_error(own, members, effects, pairs, groups))
-    near, far = errors
-    return near if near / ALIKE < far < near * ALIKE else np.nan
+    own, effects, pairs = np.zeros(len(members)), *np.zeros((2, *members.shape))
+    for k, values in estimates:
+        of_k = _influence(graph, k, values, average)
+        own += of_k[0] / len(estimates)
+        effects[:, : k - 1] += of_k[1] / len(estimates)
+        pairs[:, : k - 1] += of_k[2] / len(estimates)
+    return member_error(own, members, effects, pairs, groups)
+
+
+def _clusters_end(graph: NeighborGraph, first: int, last: int) -> bool:
+    """Whether any point has a gap in its distances within 2 sqrt(k) places of the k-th, for k from `first` to `last`.
+
+    In constant density, j times the j-th step of the log distances, over the mean log(T_k / T_j) of the k nearer ones,
+    is above x with probability (1 + x / (k - 1))^(1 - k), a ratio of exponential to gamma variables. A gap is a step that
+    comes up with probability 0.01 among all steps of all points.
+    """
+    inner = max(first - 2 * _width(first), first // 2)
+    outer = last + 2 * _width(last)
+    distances = graph.distances[graph.distances[:, 0] > 0, :outer]
+    if inner < 2 or not len(distances):
+        return False
+    mean = np.log(distances[:, inner - 1 : inner] / distances[:, : inner - 1]).mean(axis=1, keepdims=True)
+    steps = np.log(distances[:, inner:] / distances[:, inner - 1 : -1]) * np.arange(inner, outer)
+    largest = np.max(np.divide(steps, mean, out=np.full(steps.shape, np.inf), where=mean > 0))
+    return bool((1 - inner) * np.log1p(largest / (inner - 1)) < np.log(CHANCE / steps.size))
 
 
 def _at_a_time(groups: np.ndarray, members: np.ndarray) -> float:
@@ -152,7 +165,7 @@ def _width(k: int) -> int:
 
 
 def _influence(
-    graph: NeighborGraph, k: int, values: np.ndarray, average: str, times: int
+    graph: NeighborGraph, k: int, values: np.ndarray, average: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What each point adds to the average, what its members add through it, and the part of each pair, all times N.
 
@@ -168,7 +181,7 @@ def _influence(
     logs = np.log(distances[:, k - 1 :] / distances[:, : k - 1])
     change = slopes[apart, None] / (k - 1) / apart.mean()
     effects, pairs = np.zeros((2, len(values), k - 1))
-    effects[apart] = change * (growth(graph, k, times * _width(k))[apart, None] - logs)
+    effects[apart] = change * (growth(graph, k, _width(k))[apart, None] - logs)
     pairs[apart] = change * (logs.mean(axis=1, keepdims=True) - logs)
     return own, effects, pairs
 
