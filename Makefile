@@ -10,8 +10,9 @@
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
+# make coverage  how many intervals of standard errors hold what they should: docs/estimators.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-dag accuracy storage clean
+.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-dag accuracy coverage storage clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -107,6 +108,9 @@ bench-dag: $(VENV)/installed
 
 accuracy: $(VENV)/installed
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --write docs/estimators.md
+
+coverage: $(VENV)/installed
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --write docs/estimators.md
 
 storage: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.storage --write docs/files.md
