@@ -27,7 +27,7 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
     if kind not in ("causal", "masked"):
         return
     try:
-        ahead = sees_later_tokens(model)
+        logits, of_changed = _logits_before_a_change(model)
     except torch.OutOfMemoryError:
         raise
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -35,13 +35,13 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
             f"{folder}: {type(model).__name__} cannot be run on token ids alone, as a model of kind {kind} must be: {error}"
         ) from error
     named = ", ".join(model.config.architectures or ["no architecture"])
-    if kind == "causal" and ahead:
+    if kind == "causal" and not repeated(of_changed, logits, experts=has_experts(model.config)):
         raise ValueError(
             f"{folder}: {type(model).__name__} sees later tokens, so it does not predict the next one: it is no model of kind "
             f"causal. Its config.json names {named}. Use kind masked or encoder; a model that was trained to predict the next "
             "token needs `is_decoder: true` in its config.json, where its family has that key."
         )
-    if kind == "masked" and ahead is False and not has_blank_matrix(model):
+    if kind == "masked" and torch.equal(of_changed, logits) and not has_blank_matrix(model):
         raise ValueError(
             f"{folder}: {type(model).__name__} sees no later tokens, so it does not predict a masked one from all others: it is no "
             f"model of kind masked. Its config.json names {named}. Use kind causal or encoder; a masked model needs "
@@ -49,20 +49,20 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
         )
 
 
-@torch.no_grad()
-def sees_later_tokens(model: PreTrainedModel) -> bool | None:
-    """Whether the logits of a few tokens change when those behind them do; None where they are not finite.
+def sees_later_tokens(model: PreTrainedModel) -> bool:
+    """Whether the logits of a few tokens change when those behind them do. The model has a head and is in evaluation mode."""
+    logits, of_changed = _logits_before_a_change(model)
+    return not repeated(of_changed, logits, experts=has_experts(model.config))
 
-    model: with a head, in evaluation mode.
-    """
+
+@torch.no_grad()
+def _logits_before_a_change(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (tokens, vocabulary) of a few tokens, with some tokens behind them and with others."""
     ids, changed = _tried_ids(model)
     kept = ids.shape[1] // 2
-    logits, of_changed = (
+    return tuple(
         model(input_ids=tokens.to(model.device), **without_cache(model)).logits[0, :kept] for tokens in (ids, changed)
     )
-    if not (logits.isfinite().all() and of_changed.isfinite().all()):
-        return None
-    return not repeated(of_changed, logits, experts=has_experts(model.config))
 
 
 def _tried_ids(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
