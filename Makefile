@@ -1,6 +1,6 @@
 # make demo   the default sweep, end to end
 # make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
-# make quick  unit tests but trainings, while you work: a minute and a half
+# make quick  unit tests but trainings and those marked slow, while you work: a minute or two
 # make test   unit and workflow tests, and the slowest 15 of them
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make fuzz   plans of 500 generated configs, by the real Snakemake
@@ -10,8 +10,9 @@
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
+# make coverage  how many intervals of standard errors hold what they should: docs/estimators.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-dag accuracy storage clean
+.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-dag accuracy coverage storage clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -40,7 +41,7 @@ plan: $(VENV)/installed
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --durations 15 --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 quick: $(VENV)/installed
-	$(PYTEST) tests/unit --ignore tests/unit/training
+	$(PYTEST) tests/unit --ignore tests/unit/training -m "not slow"
 
 test: $(VENV)/installed
 	$(PYTEST)
@@ -107,6 +108,9 @@ bench-dag: $(VENV)/installed
 
 accuracy: $(VENV)/installed
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --write docs/estimators.md
+
+coverage: $(VENV)/installed
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --write docs/estimators.md
 
 storage: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.storage --write docs/files.md

@@ -1,4 +1,4 @@
-"""How near the estimates are to known dimensions and to other code, and standard errors to the spread they stand for.
+"""How near the estimates are to known dimensions and to other code, and textbook errors to the spread they stand for.
 
 python -m benchmarks.accuracy [--size tiny] [--write PAGE]; `make accuracy` writes docs/estimators.md, between its markers.
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from idsweep.estimators.registry import Estimate, estimate_global, estimate_local, estimate_mean, module_of
+from idsweep.estimators.registry import estimate_global, estimate_local, module_of
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.workflow import signature
@@ -252,7 +252,7 @@ def _source(function: Callable) -> str:
     return inspect.getsource(function)
 
 
-def _ours_is_made_by(estimator: str) -> dict[str, Any]:
+def made_by(estimator: str) -> dict[str, Any]:
     modules = (module_of(estimator), "idsweep.neighbors.search")
     return signature.code_of(signature.LIBRARY / "__init__.py", modules) | {"numpy": np.__version__}
 
@@ -274,8 +274,8 @@ def ours(results: Results, cloud: Cloud, measure: Measure) -> dict[str, Any]:
             value, sample = estimate_global(X, measure.estimator, graph, **measure.options).value, []
         return {"value": value, "sample": sample, "seconds": time.process_time() - start}
 
-    made_by = _ours_is_made_by(measure.estimator)
-    return results.of({"ours": measure.settings, "cloud": cloud.recipe, "by": made_by}, estimate)
+    by = made_by(measure.estimator)
+    return results.of({"ours": measure.settings, "cloud": cloud.recipe, "by": by}, estimate)
 
 
 def theirs(results: Results, cloud: Cloud, measure: Measure) -> dict[str, Any]:
@@ -412,7 +412,7 @@ def search_seconds(results: Results, size: Size) -> float:
     return min(results.of({"search": run, "cloud": cloud.recipe, "by": by}, search) for run in range(3))
 
 
-# Standard errors against the spread of the values
+# Textbook errors against the spread of the values
 
 
 def ball(rng: np.random.Generator, number: int, d: int) -> np.ndarray:
@@ -445,36 +445,16 @@ SPREAD_SHAPES: dict[str, tuple[str, Callable[[np.random.Generator, int], np.ndar
     "gaussian 20": ("Gaussian, d = 20", lambda rng, number: rng.standard_normal((number, 20))),
     "stretched": ("Gaussian, standard deviations 1 to 1/16, d = 5", lambda rng, number: stretched(rng, number)),
     "two": ("in a 2-cube or a 10-cube at even odds", lambda rng, number: two_cubes(rng, rng.random(number) < 0.5)),
-    "sequences": ("sequences of 10 points, d = 5, groups given", sequences),
-    "no groups": ("the same, groups not given", sequences),
+    "sequences": ("sequences of 10 points, d = 5", sequences),
 }
 MADE_BY = (ball, stretched, two_cubes, sequences)
 SPREAD_BATCH = 20
-LOCAL_SPREAD = 64
 
 
-def _mean(name: str) -> Callable[..., Estimate]:
-    return lambda X, graph, groups: estimate_mean(X, name, LOCAL_SPREAD, graph, groups)
-
-
-def _global(name: str, **options: Any) -> Callable[..., Estimate]:
-    return lambda X, graph, groups: estimate_global(X, name, graph, groups, **options)
-
-
-SPREAD: dict[str, tuple[str, Callable[..., Estimate]]] = {
-    "twonn linear": ("twonn", _global("twonn")),
-    "twonn mle": ("twonn", _global("twonn", method="mle")),
-    "twonn mle, none discarded": ("twonn", _global("twonn", method="mle", discard_fraction=0.0)),
-    "mle": ("mle", _global("mle", **K20)),
-    "gride n1=8": ("gride", _global("gride", n1=8)),
-    "corrint": ("corrint", _global("corrint")),
-    "participation ratio": ("participation_ratio", _global("participation_ratio")),
-    "effective rank": ("effective_rank", _global("effective_rank")),
-    "stable rank": ("stable_rank", _global("stable_rank")),
-    "local twonn": ("twonn", _mean("twonn")),
-    "local mle": ("mle", _mean("mle")),
-    "local lpca": ("lpca", _mean("lpca")),
-    "local participation ratio": ("participation_ratio", _mean("participation_ratio")),
+SPREAD: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "twonn mle, none discarded": ("twonn", {"method": "mle", "discard_fraction": 0.0}),
+    "mle": ("mle", K20),
+    "gride n1=8": ("gride", {"n1": 8}),
 }
 TEXTBOOK = {
     "twonn mle, none discarded": "d / √N",
@@ -484,14 +464,14 @@ TEXTBOOK = {
 
 
 def spread(results: Results, size: Size) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """shape -> measure -> values, errors and, for those of `TEXTBOOK`, textbook errors of all clouds."""
+    """shape -> measure -> values and textbook errors of all clouds."""
     n_clouds, number = size.spread
     found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for shape in SPREAD_SHAPES:
         parts = []
         for first in range(0, n_clouds, SPREAD_BATCH):
             seeds = range(first, min(first + SPREAD_BATCH, n_clouds))
-            _say(f"standard errors: {SPREAD_SHAPES[shape][0]}, clouds {seeds.start + 1} to {seeds.stop} of {n_clouds}")
+            _say(f"textbook errors: {SPREAD_SHAPES[shape][0]}, clouds {seeds.start + 1} to {seeds.stop} of {n_clouds}")
             parts.append(
                 {
                     label: results.of(
@@ -501,9 +481,8 @@ def spread(results: Results, size: Size) -> dict[str, dict[str, dict[str, np.nda
                                 _source(SPREAD_SHAPES[shape][1]),
                                 *map(_source, (*MADE_BY, _spread_of, _spread_cloud)),
                             ],
-                            "by": _ours_is_made_by(estimator),
-                            "local": LOCAL_SPREAD,
-                            "others": _others() if label in TEXTBOOK else {},
+                            "by": made_by(estimator),
+                            "others": _others(),
                         },
                         partial(_spread_of, shape, label, number, seeds),
                     )
@@ -519,26 +498,23 @@ def spread(results: Results, size: Size) -> dict[str, dict[str, dict[str, np.nda
 
 @lru_cache(2 * SPREAD_BATCH)
 def _spread_cloud(shape: str, number: int, seed: int) -> tuple[np.ndarray, NeighborGraph]:
-    drawn_as = "sequences" if shape == "no groups" else shape
-    X = SPREAD_SHAPES[shape][1](np.random.default_rng([seed, *drawn_as.encode()]), number)
-    return X, nearest_neighbors(X, LOCAL_SPREAD)
+    X = SPREAD_SHAPES[shape][1](np.random.default_rng([seed, *shape.encode()]), number)
+    return X, nearest_neighbors(X, K20["n_neighbors"])
 
 
 def _spread_of(shape: str, label: str, number: int, seeds: Sequence[int]) -> dict[str, list[float]]:
-    groups = np.arange(number) // 10 if shape == "sequences" else None
-    found: dict[str, list[float]] = {"values": [], "errors": []} | ({"textbook": []} if label in TEXTBOOK else {})
+    estimator, options = SPREAD[label]
+    found: dict[str, list[float]] = {"values": [], "textbook": []}
     for seed in seeds:
         X, graph = _spread_cloud(shape, number, seed)
-        estimate = SPREAD[label][1](X, graph, groups)
-        found["values"].append(estimate.value)
-        found["errors"].append(estimate.standard_error)
+        found["values"].append(estimate_global(X, estimator, graph, **options).value)
         if label == "gride n1=8":
             from skdim.id import GRIDE
 
             found["textbook"].append(float(GRIDE(n1=8).fit(X).error_))
-        elif label in TEXTBOOK:
+        else:
             independent = number if label != "mle" else number * (K20["n_neighbors"] - 1)
-            found["textbook"].append(estimate.value / math.sqrt(independent))
+            found["textbook"].append(found["values"][-1] / math.sqrt(independent))
     return found
 
 
@@ -548,7 +524,7 @@ LAYER_ESTIMATES = (
     {"name": "twonn", "estimator": "twonn", "scope": "global", "parameters": {}},
     {"name": "mle", "estimator": "mle", "scope": "global", "parameters": K20},
     {"name": "gride", "estimator": "gride", "scope": "global", "parameters": {"n1": 1, "n2": None}},
-    {"name": "local twonn", "estimator": "twonn", "scope": "local", "parameters": {"n_neighbors": LOCAL_SPREAD}},
+    {"name": "local twonn", "estimator": "twonn", "scope": "local", "parameters": {"n_neighbors": 64}},
 )
 LAYER_VARIANTS = {
     "twonn": ("data", "data/2", "data/4", "gaussian"),
@@ -576,7 +552,7 @@ def scales(size: Size) -> list[tuple[tuple[str, ...], list[Cloud]]]:
 
 def of_layers(results: Results, size: Size) -> list[tuple[tuple[str, ...], list[dict[str, Any]]]]:
     """For each kind of cloud and each seed: the value of each estimate and variant, and what is scale-stable."""
-    by = {each["name"]: _ours_is_made_by(each["estimator"]) for each in LAYER_ESTIMATES}
+    by = {each["name"]: made_by(each["estimator"]) for each in LAYER_ESTIMATES}
     by["layer"] = signature.code_of(
         signature.LIBRARY / "__init__.py", ("idsweep.estimators.layer", "idsweep.neighbors.variants")
     )
@@ -598,10 +574,10 @@ def _layer(cloud: Cloud) -> dict[str, Any]:
             variant.name,
             variant.rows.astype(np.int32),
             None,
-            nearest_neighbors(variant.vectors, LOCAL_SPREAD),
+            nearest_neighbors(variant.vectors, 64),
             variant.vectors,
         )
-        for variant in variants.of_cloud(points(cloud), halvings=2, nulls=("gaussian",), neighbors=LOCAL_SPREAD)
+        for variant in variants.of_cloud(points(cloud), halvings=2, nulls=("gaussian",), neighbors=64)
     ]
     rows = [row for row in estimation.estimate_layer(made, LAYER_ESTIMATES).to_pylist() if row["scope"] != "local"]
     values: dict[str, dict[str, float]] = {each["name"]: {} for each in LAYER_ESTIMATES}
@@ -633,7 +609,7 @@ def adapted(results: Results, size: Size) -> dict[str, dict[str, list[dict[str, 
             cloud = Cloud(kind, number, seed, options)
             for name in ADAPTED:
                 _say(f"estimators of scikit-dimension: {name}, {title}, seed {seed}")
-                depends_on = {"adapted": name, "cloud": cloud.recipe, "by": _ours_is_made_by(name)}
+                depends_on = {"adapted": name, "cloud": cloud.recipe, "by": made_by(name)}
                 found[name].setdefault(key, []).append(results.of(depends_on, partial(_adapted_of, name, cloud)))
     return found
 
@@ -681,9 +657,8 @@ def report(
     lines += ["", "### Table 6: one thing at a time", "", *value_table(("cloud", "d"), with_effect, MEASURES)]
     lines += ["", "### Table 7: scale and null", "", *scale_table(of_scales)]
     lines += ["", "### Table 8: textbook errors", "", *textbook_table(size, of_spread)]
-    lines += ["", "### Table 9: standard errors", "", *error_table(size, of_spread)]
-    lines += ["", "### Table 10: the estimators of scikit-dimension", "", *adapted_table(size, of_adapted)]
-    lines += ["", "### Table 11: cost", "", *cost_table(with_noise, searched)]
+    lines += ["", "### Table 9: the estimators of scikit-dimension", "", *adapted_table(size, of_adapted)]
+    lines += ["", "### Table 10: cost", "", *cost_table(with_noise, searched)]
     return lines
 
 
@@ -713,7 +688,7 @@ def compared_table(names: Sequence[str], rows: Sequence[Row], measures: Sequence
             f"{_mean_and_spread(row.values[m.label])} ({_number(_mean_of(row.others[m.label]))})" for m in measures
         ]
         body.append([*row.names, *cells, f"{max(row.differences[m.label] for m in measures):.0e}"])
-    return _table([*names, *(m.label for m in measures), "largest relative difference"], body, left=1)
+    return table([*names, *(m.label for m in measures), "largest relative difference"], body, left=1)
 
 
 def agreement_table(rows: Sequence[Row]) -> list[str]:
@@ -730,7 +705,7 @@ def agreement_table(rows: Sequence[Row]) -> list[str]:
         against = "numpy" if measure.theirs[0] == "numpy" else f"scikit-dimension {measure.theirs[0]}"
         number = f"{number} clouds, {SAMPLE} points each" if measure.local else f"{number} clouds"
         body.append([measure.label, against, number, f"{worst.differences[measure.label]:.1e}"])
-    lines += _table(["estimate", "against", "compared", "largest difference"], body, left=3)
+    lines += table(["estimate", "against", "compared", "largest difference"], body, left=3)
     for measure in MEASURES:
         rounded = [difference for row in rows for difference in row.rounded.get(measure.label, [])]
         if rounded:
@@ -750,14 +725,14 @@ def value_table(names: Sequence[str], rows: Sequence[Row], measures: Sequence[Me
         [*row.names, *(_mean_and_spread(row.values[m.label]) if m.label in row.values else "–" for m in measures)]
         for row in rows
     ]
-    return [*lines, *_table([*names, *(m.label for m in measures)], body, left=1)]
+    return [*lines, *table([*names, *(m.label for m in measures)], body, left=1)]
 
 
 def scale_table(found: Sequence[tuple[tuple[str, ...], Sequence[Mapping[str, Any]]]]) -> list[str]:
     lines = [
         f"Mean values on the variants of each cloud, as the workflow measures them, and in how many of the clouds "
         f"`scale_stable` is true (tolerance 0.1). mle: k = {K20['n_neighbors']}; local twonn: mean of local values at L = "
-        f"{LOCAL_SPREAD}.",
+        f"{64}.",
         "",
     ]
     body = []
@@ -773,7 +748,7 @@ def scale_table(found: Sequence[tuple[tuple[str, ...], Sequence[Mapping[str, Any
         for name, shown in LAYER_VARIANTS.items()
         for title in (*(f"{name} {'n1=1' if (name, v) == ('gride', 'data') else v}" for v in shown), "stable")
     ]
-    return [*lines, *_table(["cloud", "d", *header], body, left=1)]
+    return [*lines, *table(["cloud", "d", *header], body, left=1)]
 
 
 def textbook_table(size: Size, found: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> list[str]:
@@ -787,32 +762,9 @@ def textbook_table(size: Size, found: Mapping[str, Mapping[str, Mapping[str, np.
     header = ["clouds", *(f"{label}: {formula}" for label, formula in TEXTBOOK.items())]
     body = []
     for shape, of_shape in found.items():
-        if shape == "no groups":
-            continue
         ratios = [np.var(of_shape[m]["values"], ddof=1) / np.mean(of_shape[m]["textbook"] ** 2) for m in TEXTBOOK]
-        title = SPREAD_SHAPES[shape][0].removesuffix(", groups given")
-        body.append([title, *(f"{ratio:.2f} ({math.sqrt(ratio):.2f})" for ratio in ratios)])
-    return [*lines, *_table(header, body, left=1)]
-
-
-def error_table(size: Size, found: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> list[str]:
-    clouds, number = size.spread
-    lines = [
-        f"Root mean square of idsweep's standard errors divided by the standard deviation of the values, over {clouds} clouds of "
-        f"{number} points: 1 is right, less is too small. Sampling leaves ± {100 * math.sqrt(0.5 / (clouds - 1)):.0f} %. Local: means of "
-        f"local values at L = {LOCAL_SPREAD}. *constant*: all clouds have the same value. The sequences are 10 points 0.3 wide around each of {number // 10} "
-        "Gaussian centres.",
-        "",
-    ]
-    body = []
-    for shape, of_shape in found.items():
-        cells = []
-        for label in SPREAD:
-            deviation = np.std(of_shape[label]["values"], ddof=1)
-            ratio = np.sqrt(np.mean(of_shape[label]["errors"] ** 2)) / deviation if deviation > 0 else math.nan
-            cells.append("constant" if deviation == 0 else f"{ratio:.2f}")
-        body.append([SPREAD_SHAPES[shape][0], *cells])
-    return [*lines, *_table(["clouds", *SPREAD], body, left=1)]
+        body.append([SPREAD_SHAPES[shape][0], *(f"{ratio:.2f} ({math.sqrt(ratio):.2f})" for ratio in ratios)])
+    return [*lines, *table(header, body, left=1)]
 
 
 def adapted_table(size: Size, found: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> list[str]:
@@ -828,7 +780,7 @@ def adapted_table(size: Size, found: Mapping[str, Mapping[str, Sequence[Mapping[
         slowest = max(each["seconds"] for of_cloud in clouds.values() for each in of_cloud)
         body.append([name, *values, _seconds(slowest)])
     header = ["estimator", *(title for title, _ in ADAPTED_CLOUDS.values()), "CPU time"]
-    return [*lines, *_table(header, body, left=1)]
+    return [*lines, *table(header, body, left=1)]
 
 
 def cost_table(rows: Sequence[Row], searched: float) -> list[str]:
@@ -847,10 +799,10 @@ def cost_table(rows: Sequence[Row], searched: float) -> list[str]:
         ]
         for measure in MEASURES
     ]
-    return [*lines, *_table(["estimate", *(f"N = {row.names[1]}" for row in chosen)], body, left=1)]
+    return [*lines, *table(["estimate", *(f"N = {row.names[1]}" for row in chosen)], body, left=1)]
 
 
-def _table(header: Sequence[str], body: Sequence[Sequence[str]], left: int) -> list[str]:
+def table(header: Sequence[str], body: Sequence[Sequence[str]], left: int) -> list[str]:
     rule = ["---" if i < left else "---:" for i in range(len(header))]
     return [f"| {' | '.join(cells)} |" for cells in (header, rule, *body)]
 

@@ -75,6 +75,7 @@ SKDIM_NAMES = {"alpha_fo": "alphaFO", "alpha_fan": "alphaFan", "beta_fan": "beta
 SKDIM_NAMES |= {"alpha_ratio": "alphaRatio", "alpha_kn": "alphaKN", "version": "ver"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -127,6 +128,7 @@ def test_float32_input_is_within_a_thousandth(hidden_states):
     np.testing.assert_array_equal(estimate_local(X, "lpca", L), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADAPTED)
 def test_adapter_equals_scikit_dimension(name):
     X = skdim.datasets.hyperBall(n=120, d=3, random_state=0)

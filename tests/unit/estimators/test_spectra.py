@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from idsweep.estimators import estimate_global, estimate_local, spectra
+from idsweep.estimators import estimate_global, estimate_local, participation_ratio, spectra
 from idsweep.neighbors.search import nearest_neighbors
 
 TALL, WIDE = (60, 7), (20, 45)
@@ -26,6 +27,8 @@ FROM_SINGULAR_VALUES = {
 }
 NAMES = tuple(FROM_SINGULAR_VALUES)
 each_name = pytest.mark.parametrize("name", NAMES)
+# the stable rank has no standard error: the largest of eigenvalues that are alike is not smooth
+each_smooth_name = pytest.mark.parametrize("name", NAMES[:2])
 each_centering = pytest.mark.parametrize("center", [True, False])
 
 
@@ -65,7 +68,7 @@ def test_global_value_is_that_of_the_singular_values(name, center, dtype, shape,
     monkeypatch.setattr(spectra, "BATCH_BYTES", 1000)
     parts = estimate_global(X, name, center=center)
     assert parts.value == pytest.approx(whole.value, rel=1e-12)
-    assert parts.standard_error == pytest.approx(whole.standard_error, rel=1e-9)
+    assert parts.standard_error == pytest.approx(whole.standard_error, rel=1e-9, nan_ok=True)
 
 
 @pytest.mark.parametrize("shape", [TALL, WIDE])
@@ -111,7 +114,8 @@ def test_effective_rank_takes_the_rounding_of_zeros_for_zero(number, dtype):
     X = (flat @ np.linalg.qr(rng.standard_normal((200, 3)))[0].T).astype(dtype)
     found, expected = estimate_global(X, "effective_rank"), estimate_global(flat, "effective_rank")
     assert found.value == pytest.approx(expected.value, rel=1e-6)
-    assert found.standard_error == pytest.approx(expected.standard_error, rel=1e-6)
+    # the correction draws random signs, more often for few coordinates
+    assert found.standard_error == pytest.approx(expected.standard_error, rel=0.05)
     graph = nearest_neighbors(flat, 25)
     wanted = [oracle("effective_rank", flat[members], True) for members in graph.indices]
     np.testing.assert_allclose(estimate_local(X, "effective_rank", 25, graph), wanted, rtol=1e-6)
@@ -124,20 +128,21 @@ def test_effective_rank_takes_the_rounding_of_zeros_for_zero(number, dtype):
     st.floats(1e-3, 1e3),
     st.floats(-10, 10),
     st.sampled_from(NAMES),
+    st.booleans(),
 )
-def test_invariance(seed, shape, scale, shift, name):
+def test_invariance(seed, shape, scale, shift, name, grouped):
     """Under rotation, scaling and permutation; under translation if the mean is taken off. Standard errors too."""
     X = uneven(shape, seed)
     rng = np.random.default_rng(seed)
     rotation = np.linalg.qr(rng.standard_normal((shape[1], shape[1])))[0]
     order = rng.permutation(len(X))
-    groups = rng.integers(0, 8, len(X))
+    groups = rng.integers(0, 8, len(X)) if grouped else None
     for center in (True, False):
         moved = scale * X[order] @ rotation + (shift if center else 0.0)
         before = estimate_global(X, name, groups=groups, center=center)
-        after = estimate_global(moved, name, groups=groups[order], center=center)
+        after = estimate_global(moved, name, groups=groups[order] if grouped else None, center=center)
         assert after.value == pytest.approx(before.value, rel=1e-9)
-        assert after.standard_error == pytest.approx(before.standard_error, rel=1e-6)
+        assert after.standard_error == pytest.approx(before.standard_error, rel=1e-6, nan_ok=True)
         local = estimate_local(X, name, 15, center=center)
         np.testing.assert_allclose(estimate_local(moved, name, 15, center=center), local[order], rtol=1e-6)
 
@@ -172,20 +177,37 @@ def test_one_group_gives_no_standard_error(name, strict):
 @each_name
 @each_centering
 @pytest.mark.parametrize("shape", [TALL, WIDE])
-def test_standard_error_equals_that_of_finite_differences(name, center, shape):
-    """The derivative by the weight of each point, from weights a little above and below 1."""
+@pytest.mark.parametrize("even", [True, False])
+def test_influence_is_the_derivative_by_the_weight_of_a_point(name, center, shape, even):
+    """By finite differences, from weights a little above and below those given."""
     X = uneven(shape)
     step, n = 1e-4, len(X)
-    influence = np.empty(n)
+    weights = np.ones(n) if even else np.random.default_rng(1).uniform(0.5, 1.5, n)
+    expected = np.empty(n)
     for i in range(n):
-        above, below = (oracle(name, X, center, 1 + change * (np.arange(n) == i)) for change in (step, -step))
-        influence[i] = n * (above - below) / (2 * step)
-    found = estimate_global(X, name, center=center).standard_error
-    assert found == pytest.approx(np.std(influence, ddof=1) / np.sqrt(n), rel=1e-6)
-    groups = influence.argsort().argsort() // (n // 5)  # points that change the dimension alike
-    sums = np.bincount(groups, influence)
-    found = estimate_global(X, name, groups=groups, center=center).standard_error
-    assert found == pytest.approx(np.sqrt(5 * (sums**2).sum() / 4) / n, rel=1e-6)
+        above, below = (oracle(name, X, center, weights + change * (np.arange(n) == i)) for change in (step, -step))
+        expected[i] = n * (above - below) / (2 * step)
+    rule = importlib.import_module(f"idsweep.estimators.{name}")._measure
+    value, found = spectra._influence(X, rule, weights, center)
+    assert value == pytest.approx(oracle(name, X, center, weights), rel=1e-9)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+def test_standard_error_is_corrected_by_the_squares_of_second_derivatives():
+    """Those of the participation ratio of 300 points with one variance, by finite differences of the influence."""
+    X = np.random.default_rng(0).standard_normal((300, 3))
+    rule, n, step = participation_ratio._measure, len(X), 1e-4
+    influence = spectra._influence(X, rule, np.ones(n), True)[1]
+    second = np.empty((n, n))
+    for i in range(n):
+        above, below = (
+            spectra._influence(X, rule, 1 + change * (np.arange(n) == i), True)[1] for change in (step, -step)
+        )
+        second[i] = (above - below) / (2 * step)
+    first, twice = influence @ influence / n**2, (second**2).sum() / 2 / n**2
+    expected = np.sqrt(max(first - twice, twice))
+    assert twice > 0.3 * first
+    assert estimate_global(X, "participation_ratio").standard_error == pytest.approx(expected, rel=0.15)
 
 
 DEVIATIONS = np.sqrt([6, 3, 2, 1, 0.5, 0.25])
@@ -196,7 +218,7 @@ def gaussian(rng, number):
     return rng.standard_normal((number, 6)) * DEVIATIONS + MEAN
 
 
-@each_name
+@each_smooth_name
 @each_centering
 def test_standard_error_is_that_of_resampled_points(name, center):
     rng = np.random.default_rng(0)
@@ -206,16 +228,18 @@ def test_standard_error_is_that_of_resampled_points(name, center):
     assert found == pytest.approx(np.std(resampled, ddof=1), rel=0.2)
 
 
-@each_name
+@each_smooth_name
 @each_centering
 def test_standard_error_is_the_spread_over_clouds(name, center):
     rng = np.random.default_rng(1)
     found = [estimate_global(gaussian(rng, 400), name, center=center) for _ in range(200)]
     spread = np.std([estimate.value for estimate in found], ddof=1)
-    assert np.mean([estimate.standard_error for estimate in found]) == pytest.approx(spread, rel=0.15)
+    errors = [estimate.standard_error for estimate in found]
+    assert np.isfinite(errors).mean() > 0.8  # in others single points are too far out
+    assert np.nanmean(errors) == pytest.approx(spread, rel=0.15)
 
 
-@each_name
+@each_smooth_name
 @each_centering
 def test_standard_error_with_groups_is_the_spread_over_clouds(name, center):
     """40 groups of 10 nearly equal points: taken as independent, they seem to tell sqrt(10) times as much."""
@@ -230,5 +254,6 @@ def test_standard_error_with_groups_is_the_spread_over_clouds(name, center):
         grouped.append(found.standard_error)
         ungrouped.append(estimate_global(X, name, center=center).standard_error)
     spread = np.std(values, ddof=1)
-    assert np.mean(grouped) == pytest.approx(spread, rel=0.2)
-    assert np.mean(ungrouped) < 0.45 * spread
+    assert np.isfinite(grouped).mean() > 0.7
+    assert np.nanmean(grouped) == pytest.approx(spread, rel=0.2)
+    assert np.nanmean(ungrouped) < 0.45 * spread

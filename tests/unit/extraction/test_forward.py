@@ -285,6 +285,7 @@ extract(1300)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read from /proc")
 def test_memory_does_not_grow_with_the_points(tmp_path):
     done = subprocess.run(

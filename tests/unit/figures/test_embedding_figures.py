@@ -250,6 +250,7 @@ def mixed_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
     return tuple(pd.concat(pair, ignore_index=True) for pair in zip(*parts, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("representations", [["input_embeddings"], ["input_embeddings", "output_embeddings"]])
 def test_models_of_one_checkpoint_and_of_several_are_all_drawn(representations: list[str]) -> None:
     local, global_ = mixed_tables()
@@ -356,6 +357,7 @@ def test_more_columns_than_can_be_read_are_refused() -> None:
         redundancy.draw(local, global_, representations=[f"layer_{layer}" for layer in range(13)])
 
 
+@pytest.mark.slow
 def test_many_models_are_readable_and_those_beyond_30_are_named() -> None:
     generator = np.random.default_rng(0)
     many = {f"{name}-{kind}": size for name, size in SIZES.items() for kind in ("pile", "deduped", "cased")}
@@ -369,6 +371,7 @@ def test_many_models_are_readable_and_those_beyond_30_are_named() -> None:
     assert drawn.get_figheight() < 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [(None,), PYTHIA[::10]], ids=["sizes", "steps"])
 @pytest.mark.parametrize(("count", "scale"), [(1, "linear"), (3, "log"), (10, "linear")])
 def test_redundancy_is_readable(count: int, scale: str, steps: tuple) -> None:

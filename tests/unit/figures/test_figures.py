@@ -241,6 +241,7 @@ def test_too_many_panels_are_refused_with_the_options_that_help() -> None:
         draw_nulls(local, whole, estimators=["lpca"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 5, 33])
 def test_labels_neither_overlap_nor_leave_the_paper(layers: int) -> None:
     local, both = local_table(STEPS, layers), both_tables(layers)
@@ -257,6 +258,7 @@ def test_labels_neither_overlap_nor_leave_the_paper(layers: int) -> None:
     assert [layout_faults(figure) for figure in drawn] == [[]] * len(drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 33])
 def test_labels_of_154_checkpoints_neither_overlap_nor_leave_the_paper(layers: int) -> None:
     local = local_table(PYTHIA, layers)

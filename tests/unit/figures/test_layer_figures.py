@@ -359,6 +359,7 @@ def test_scales_are_medians_over_seeds_and_stable_if_each_is() -> None:
         np.testing.assert_allclose(drawn_ends, ends)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [draw_heatmap, draw_profiles, draw_violins])
 def test_models_without_room_are_named(draw: Callable[..., Figure]) -> None:
     local = local_table(GROKKING, [512] if draw is draw_violins else [0, 512], ["trained_on"], seeds=[1])
@@ -371,6 +372,7 @@ def test_models_without_room_are_named(draw: Callable[..., Figure]) -> None:
     assert layout_faults(drawn) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_layers", [SUITE, {"neox": 7}], ids=["suite", "one model"])
 def test_layouts_of_154_checkpoints_have_no_faults(n_layers: dict[str, int]) -> None:
     local = local_table(n_layers, PYTHIA)
@@ -383,6 +385,7 @@ def test_layouts_of_154_checkpoints_have_no_faults(n_layers: dict[str, int]) -> 
     assert [layout_faults(drawn) for drawn in figures] == [[]] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_layers", [SUITE, dict(list(GROKKING.items())[:4])], ids=["suite", "long names"])
 def test_layouts_of_several_seeds_have_no_faults(n_layers: dict[str, int]) -> None:
     local = local_table(n_layers, [0, 40_000], seeds=[1, 2, 3])

@@ -292,6 +292,7 @@ def test_other_variants_are_not_drawn() -> None:
     np.testing.assert_array_equal(lines(draw(both).axes[0])[0], lines(draw(local).axes[0])[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_layouts_of_all_settings_have_no_faults(scale: str) -> None:
     local = table(

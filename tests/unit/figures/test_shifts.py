@@ -282,6 +282,7 @@ def test_the_last_checkpoint_is_that_of_the_highest_step_though_another_has_none
     assert headings(draw(*frames)) == ["tuned (checkpoint-400) against roberta-base (main), layer 12"]
 
 
+@pytest.mark.slow
 def test_models_without_room_are_named() -> None:
     drawn = draw(*tables(["a", "b", "c"], NINE))
     assert [heading[0] for heading in headings(drawn)] == ["a", "b"]

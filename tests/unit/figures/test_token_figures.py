@@ -487,6 +487,7 @@ def test_embedding_matrices_alone_are_drawn_without_positions() -> None:
     assert not registry.needs("tokens")["texts"]
 
 
+@pytest.mark.slow
 def test_embedding_matrices_stand_below_the_layers_of_their_model() -> None:
     words = of_matrices(groups_table(("glove",)), ["input_embeddings"])
     texts = groups_table(("gpt2", "bert"), ("news", "films")).sort_values("model", ascending=False, kind="stable")
@@ -514,6 +515,7 @@ def test_groups_that_are_missing_or_undefined_are_left_out() -> None:
     assert "No groups of tokens to draw" in text.get_text()
 
 
+@pytest.mark.slow
 def test_layouts_of_tokens_have_no_faults() -> None:
     words = {"token_class": ["operand", "operator", "equals"], "part": BY["part"], "frequency": BY["frequency"]}
     two = groups_table(("roberta-base-finetuned-multiwoz", "gpt2"), ("news",), by=words)

@@ -310,6 +310,7 @@ def test_a_logarithmic_axis_has_no_place_for_step_0() -> None:
             assert {"peak", "published"} & set(legend_texts(drawn)) == (set() if first else {"peak", "published"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", ["linear", "log", "symlog"])
 def test_grokking_is_readable(steps: str) -> None:
     several = local_table(fractions=(0.3, 0.45), layers=(1, 2), datasets=("trained_on", "held_out"))
@@ -444,6 +445,7 @@ def test_the_bar_of_a_single_layer_has_the_colour_of_its_curve() -> None:
     assert colour[:3] == pytest.approx(drawn.axes[0].get_lines()[0].get_color()[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", ["symlog", "linear", "log"])
 @pytest.mark.parametrize(("layers", "seeds"), [(25, (None,)), (2, (0, 1, 2))])
 def test_dynamics_are_readable(steps: str, layers: int, seeds: tuple) -> None:

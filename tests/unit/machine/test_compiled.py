@@ -19,6 +19,7 @@ def twice(x):
 """
 
 
+@pytest.mark.slow
 def test_compiled_code_is_kept_where_neither_source_nor_home_can_be_written(tmp_path):
     """Two jobs at once compile and keep; a third one loads what they kept."""
     library = tmp_path / "idsweep"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from builders.model_folders import TINY, adapt, encoder_decoder, save_adapter, save_neox, tiny
 from idsweep.models.adapters import wrong_base
-from idsweep.models.checkpoints import load_model
+from idsweep.models.checkpoints import load_model, number_of_parameters
 from idsweep.models.folders import adapter_files
 from idsweep.models.tied import untie
 from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
@@ -284,10 +284,19 @@ def test_merged_is_what_peft_computes_unmerged(settings, tmp_path):
     assert (plain.logits - found.logits).abs().max() > 1e-2
 
 
+def test_matrices_that_no_adapter_changes_stay_tied(tmp_path):
+    base = save_tied(tmp_path / "base")
+    save_large_adapter(tmp_path / "adapter", base, target_modules=["q_proj"])
+    merged = load_model(base, kind="causal", adapter=tmp_path / "adapter")
+    assert merged.lm_head.weight is merged.model.embed_tokens.weight
+    assert merged.config.tie_word_embeddings
+    assert number_of_parameters(merged) == number_of_parameters(load_model(base, kind="causal"))
+
+
 def test_a_merge_that_changes_what_the_adapter_computes_is_refused(tmp_path, monkeypatch):
     base = save_tied(tmp_path / "base")
     save_large_adapter(tmp_path / "adapter", base, target_modules=["lm_head"])
-    monkeypatch.setattr("idsweep.models.tied.untie", lambda model: None)
+    monkeypatch.setattr("idsweep.models.tied.untie", lambda model: [])
     with pytest.raises(
         ValueError,
         match=r"with merged weights layer 0 differs by .* % from what it is with the adapter beside the weights",

@@ -201,6 +201,7 @@ def code_of_each(scripts: Path) -> dict[str, dict]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_what_fetches_and_what_merges_is_no_code_of_a_forward_pass(tmp_path):
     scripts = shutil.copytree(SCRIPTS, tmp_path / "workflow_scripts", ignore=shutil.ignore_patterns("__pycache__"))
     before = code_of_each(scripts)

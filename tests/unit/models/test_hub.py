@@ -40,6 +40,8 @@ for arguments in fetches:
         traceback.print_exc()
         print(error)
 """
+pytestmark = pytest.mark.slow
+
 WAITS = (0.01, 0.01, 0.01)
 WEIGHTS = bytes(range(256)) * 1000
 TOKEN = "hf_secretOfTheUser"

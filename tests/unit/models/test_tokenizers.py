@@ -253,3 +253,20 @@ def test_what_a_file_adds_around_a_text_is_added(tmp_path):
     )
     file.save(str(folder / "tokenizer.json"))
     assert load_tokenizer(folder)("the mill")["input_ids"] == file.encode("the mill").ids
+
+
+def test_what_a_class_adds_around_a_text_stays(tmp_path, caplog):
+    """With `add_bos_token` in its config, a tokenizer made of the file alone would add nothing."""
+    source = path_in_package(*MINILM)
+    for name in ("tokenizer.json", "vocab.txt"):
+        (tmp_path / name).write_bytes((source / name).read_bytes())
+    stated = {"tokenizer_class": "BertTokenizer", "add_bos_token": False}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(stated))
+    file = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    file.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    file.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.tokenize("café") == ["[UNK]"]
+    ids = tokenizer("café")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens([ids[0], ids[-1]]) == ["[CLS]", "[SEP]"]
+    assert "tokenizer.json is followed" in caplog.text

@@ -108,6 +108,7 @@ def test_neighbours_grow_with_the_square_of_points() -> None:
     assert 3 < grown < 4
 
 
+@pytest.mark.slow
 def test_the_disk_is_bounded_by_cores_and_by_checkpoint_disk() -> None:
     pythia = open_sweep("pythia")
     one, four = (plan(pythia, cores=cores, checkpoint_disk_gb=100) for cores in (1, 4))

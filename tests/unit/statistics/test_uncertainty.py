@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks import coverage as simulation
 from idsweep.estimators import estimate_global, estimate_local, estimate_mean
 from idsweep.estimators import registry as estimators
 from idsweep.neighbors.search import nearest_neighbors
-from idsweep.statistics.uncertainty import bootstrap_error, linear_error
+from idsweep.statistics.uncertainty import interval_error, linear_error, member_error
+
+pytestmark = pytest.mark.slow
 
 RNG = np.random.default_rng(0)
 
@@ -45,15 +48,39 @@ def test_two_kinds_of_dependence_are_added_and_what_is_in_both_taken_off():
     assert linear_error(values, groups, members) ** 2 == pytest.approx(parts[1] + parts[2] - parts[0], rel=1e-12)
 
 
-@pytest.mark.parametrize("groups", [None, np.repeat(np.arange(40), 5)], ids=["points", "groups"])
-def test_bootstrap_of_a_mean_tends_to_the_linear_error(groups):
-    values = RNG.standard_normal(200) + (0 if groups is None else np.repeat(RNG.standard_normal(40), 5))
-    found = bootstrap_error(lambda counts: counts @ values / counts.sum(axis=1), 200, groups, resamples=2000)
-    assert found == pytest.approx(linear_error(values, groups), rel=0.06)
-    assert bootstrap_error(lambda counts: counts @ values / counts.sum(axis=1), 200, groups) == bootstrap_error(
-        lambda counts: counts @ values / counts.sum(axis=1), 200, groups
-    )
-    assert np.isnan(bootstrap_error(lambda counts: counts @ values, 200, np.zeros(200, dtype=int)))
+def test_an_interval_needs_many_contributions():
+    """Ten groups or fewer, one large contribution, or tails as of Student's t with 3 degrees of freedom squared."""
+    values = RNG.standard_normal(300)
+    assert interval_error(values) == linear_error(values)
+    assert interval_error(values**2) == linear_error(values**2)
+    assert np.isnan(interval_error(np.append(values, 60.0)))
+    assert np.isnan(interval_error(RNG.standard_t(3, 3000) ** 2))
+    assert np.isfinite(interval_error(values, np.arange(300) // 6))
+    assert np.isnan(interval_error(values, np.arange(300) // 60))
+    assert interval_error(np.ones(30)) == 0
+    assert np.isnan(interval_error(np.ones(1)))
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["points", "groups"])
+def test_error_of_members_is_the_double_sum_over_points_less_the_pairs(grouped):
+    n, size = 60, 5
+    members = nearest_neighbors(RNG.random((n, 2)), size).indices
+    own, effects, pairs = RNG.standard_normal(n).cumsum(), *RNG.standard_normal((2, n, size))
+    groups = np.arange(n) // 2 if grouped else np.arange(n)
+    total, between = own - own.mean(), np.zeros((n, n))
+    for i in range(n):
+        for place, j in enumerate(members[i]):
+            if groups[i] != groups[j]:
+                total[j] += effects[i, place]
+                between[groups[i], groups[j]] += pairs[i, place]
+    total -= total.mean()
+    sums = np.bincount(groups, total)
+    number = len(sums)
+    # as `linear_error`: the variance of points and of groups each with its degrees of freedom, the larger of them
+    expected = max(total @ total * n / (n - 1), sums @ sums * number / (number - 1))
+    expected -= sum((between[g, h] + between[h, g]) ** 2 for g in range(n) for h in range(g))
+    found = member_error(own, members, effects, pairs, groups if grouped else None)
+    assert found == pytest.approx(np.sqrt(expected) / n, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -78,87 +105,6 @@ def test_twonn_s_influence_is_the_effect_of_resampling_its_ratios(options):
         spread.append(estimate_global(None, "twonn", resampled, **options).value)
     found = estimate_global(None, "twonn", graph, groups=groups, **options)
     assert found.standard_error == pytest.approx(np.std(spread), rel=0.15)
-
-
-@pytest.mark.parametrize("coordinates", [5, 90], ids=["fewer coordinates than members", "more"])
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("mle", {"from_neighbors": None, "unbiased": False}),
-        ("mle", {"from_neighbors": 8, "unbiased": False}),
-        ("participation_ratio", {"center": True}),
-        ("effective_rank", {"center": True}),
-        ("stable_rank", {"center": False}),
-    ],
-    ids=str,
-)
-def test_member_effects_are_derivatives_by_the_weight_of_a_member(name, options, coordinates):
-    n, size, step = 80, 40, 1e-6
-    X = RNG.standard_normal((n, coordinates)) * np.linspace(1, 0.2, coordinates)
-    graph = nearest_neighbors(X, size)
-    values = estimate_local(X, name, size, graph, **options)
-    effects = estimators.get(name).member_effects(X, graph, values, n_neighbors=size, **options)
-    weighted = likelihood if name == "mle" else spectral
-    for point in range(0, n, 7):
-        change = 0.0
-        for i in np.flatnonzero((graph.indices == point).any(axis=1)):
-            weights = 1 + step * (graph.indices[i] == point)
-            change += weighted(name, X, graph, i, weights, options) - weighted(
-                name, X, graph, i, np.ones(size), options
-            )
-        assert effects[point] == pytest.approx(change / step, rel=1e-3, abs=1e-3)
-
-
-def likelihood(_, X, graph, i, weights, options):
-    """Levina-Bickel at point i, its neighbours but the last (which sets the radius) weighted."""
-    distances, k = graph.distances[i], graph.distances.shape[1]
-    each = []
-    for last in range(options["from_neighbors"] or k, k + 1):
-        logs, w = np.log(distances[last - 1] / distances[: last - 1]), weights[: last - 1]
-        each.append(w.sum() / (w @ logs))
-    return np.mean(each)
-
-
-def spectral(name, X, graph, i, weights, options):
-    """A function of the eigenvalues of the weighted covariance of the neighbours of point i."""
-    members = X[graph.indices[i]]
-    mean = weights @ members / weights.sum() if options["center"] else 0
-    eigenvalues = np.maximum(np.linalg.eigvalsh(((members - mean).T * weights) @ (members - mean)), 0)
-    if name == "participation_ratio":
-        return eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
-    if name == "stable_rank":
-        return eigenvalues.sum() / eigenvalues.max()
-    roots = np.sqrt(eigenvalues[eigenvalues > 1e-12 * eigenvalues.max()])
-    return np.exp(-(roots / roots.sum() * np.log(roots / roots.sum())).sum())
-
-
-@pytest.mark.parametrize(
-    "options", [{"method": "linear", "discard_fraction": 0.1}, {"method": "mle", "discard_fraction": 0.0}]
-)
-def test_twonn_s_member_effects_are_the_effects_of_repeating_a_member(options):
-    """Its order statistics have no derivative: a ratio counted twice moves the mean by its effect, nearly."""
-    n, size = 150, 60
-    X = np.random.default_rng(0).standard_normal((n, 5))
-    graph = nearest_neighbors(X, size)
-    values = estimate_local(X, "twonn", size, graph, **options)
-    effects = estimators.get("twonn").member_effects(X, graph, values, n_neighbors=size, **options)
-    moved = np.zeros(n)
-    for i in range(n):
-        inside = nearest_neighbors(X[graph.indices[i]], 2).distances
-        logs = np.log(inside[:, 1] / inside[:, 0])
-        for place in range(size):
-            moved[graph.indices[i, place]] += fit(np.append(logs, logs[place]), **options) - values[i]
-    assert np.polyfit(effects, moved, 1)[0] == pytest.approx(1, abs=0.15)
-    assert np.corrcoef(effects, moved)[0, 1] > 0.98
-
-
-def fit(logs, method, discard_fraction):
-    n = len(logs)
-    kept = int(n * (1 - discard_fraction))
-    x = np.sort(logs)[:kept]
-    if method == "mle":
-        return (kept - 1) / (x.sum() + (n - kept) * x[-1])
-    return x @ -np.log1p(-np.arange(1, kept + 1) / n) / (x @ x)
 
 
 def ball(rng, number, dimension):
@@ -199,27 +145,51 @@ def test_intervals_cover_the_true_dimension(simulated, name, options):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "scope"),
+    ("options", "scope"),
     [
-        ("gride", {"n1": 4}, "global"),
-        ("mle", {"n_neighbors": 10}, "global"),
-        ("mle", {"n_neighbors": 10, "average": "arithmetic", "unbiased": True}, "global"),
-        ("twonn", {"method": "mle"}, "mean"),
-        ("mle", {}, "mean"),
-        ("participation_ratio", {}, "mean"),
+        ({"n_neighbors": 10}, "global"),
+        ({"n_neighbors": 10, "average": "arithmetic", "unbiased": True}, "global"),
+        ({"n_neighbors": 10}, "mean"),
+        ({"n_neighbors": 20}, "mean"),
     ],
     ids=str,
 )
-def test_intervals_of_biased_estimators_cover_what_they_estimate(simulated, name, options, scope):
-    """Intervals cover the mean over all clouds; they are allowed to be too wide by half, not too narrow."""
+def test_intervals_of_biased_estimators_cover_what_they_estimate(simulated, options, scope):
+    """Intervals cover the mean over all clouds; they are allowed to be too wide by half, not too narrow.
+
+    GRIDE at larger n1 and means of TwoNN and of the participation ratio were held to this as well. They have no standard
+    error any more, since their intervals held less than 90 % on clouds of tokens.
+    """
     _, clouds = simulated
     if scope == "global":
-        estimates = [estimate_global(X, name, graph, **options) for X, graph in clouds]
+        estimates = [estimate_global(X, "mle", graph, **options) for X, graph in clouds]
     else:
-        estimates = [estimate_mean(X, name, 30, graph, **options) for X, graph in clouds[:100]]
+        estimates = [estimate_mean(X, "mle", graph=graph, **options) for X, graph in clouds[:100]]
     values = np.array([estimate.value for estimate in estimates])
-    assert coverage(estimates, values.mean()) >= 0.9
-    assert 0.85 < np.mean([estimate.standard_error for estimate in estimates]) / values.std() < 1.7
+    errors = np.array([estimate.standard_error for estimate in estimates])
+    given = ~np.isnan(errors)
+    assert given.mean() > 0.8
+    assert np.mean(np.abs(values - values.mean())[given] <= 1.96 * errors[given]) >= 0.9
+    assert 0.85 < errors[given].mean() / values.std() < 1.7
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "scope"),
+    [
+        ("gride", {"n1": 2}, "global"),
+        ("mle", {"average": "median"}, "global"),
+        ("corrint", {}, "global"),
+        ("stable_rank", {}, "global"),
+        ("lpca", {}, "global"),
+        *((name, {"n_neighbors": 20}, "mean") for name in ("twonn", "lpca", "mom", "stable_rank")),
+        *((name, {"n_neighbors": 20}, "mean") for name in ("participation_ratio", "effective_rank")),
+    ],
+    ids=str,
+)
+def test_there_is_no_error_where_none_is_right(name, options, scope):
+    X = np.random.default_rng(0).standard_normal((100, 5))
+    estimate = (estimate_global if scope == "global" else estimate_mean)(X, name, **options)
+    assert np.isfinite(estimate.value) and np.isnan(estimate.standard_error)
 
 
 def test_sequences_widen_the_error_of_a_mean_as_they_should():
@@ -232,13 +202,30 @@ def test_sequences_widen_the_error_of_a_mean_as_they_should():
         for i in range(30):
             X[i, :, : rank[i]] = rng.standard_normal((20, rank[i]))
         X = (X + 10 * rng.standard_normal((30, 1, 8))).reshape(600, 8)
-        graph, groups = nearest_neighbors(X, 15), np.repeat(np.arange(30), 20)
+        graph, groups = nearest_neighbors(X, 30), np.repeat(np.arange(30), 20)
         for found, given in ((errors, groups), (naive, None)):
             estimate = estimate_mean(X, "mle", 15, graph, groups=given)
             found.append(estimate.standard_error)
         values.append(estimate.value)
     assert 0.8 < np.mean(errors) / np.std(values) < 1.3
     assert np.mean(naive) / np.std(values) < 0.5
+
+
+KINDS = ("roll", "torus", "noisy plane", "two", "student 3", "even", "zipf", "even sequences", "documents", "bunches")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_intervals_cover_or_are_null_on_clouds_of_many_kinds(kind):
+    """The mean over 60 clouds is in at least 88 % of the intervals that are given: 95 % less 2.5 deviations.
+
+    `make coverage` draws 200 clouds of more kinds for more estimates.
+    """
+    measures = [m for m in simulation.MEASURES if m.scope == "global" and m.estimator in ("twonn", "gride", "mle")]
+    measures += [m for m in simulation.MEASURES if m.estimator in ("participation_ratio", "effective_rank")]
+    for measure in measures:
+        estimates = [measure.of(*simulation.drawn(kind, draw)) for draw in range(60)]
+        found = simulation.coverage(*np.array([(each.value, each.standard_error) for each in estimates]).T)
+        assert found.given < 0.2 or found.held >= 0.88, f"{measure.label}: {simulation.cell(found)}"
 
 
 def test_local_errors_are_those_of_the_gamma_law():

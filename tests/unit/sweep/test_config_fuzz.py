@@ -76,6 +76,7 @@ def _names_a_key(complaint: str, given: dict[str, Any]) -> bool:
     return complaint.startswith(("(top level)", *SCHEMA["properties"], *(key for key in given if isinstance(key, str))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_generated_configurations(kind: str, digests: Digests) -> None:
     outcomes: Counter[bool] = Counter()

@@ -347,6 +347,7 @@ OF_HUB = {
 }
 
 
+@pytest.mark.slow
 def test_checks_know_figures_by_what_they_say_and_not_by_name(tmp_path: Path) -> None:
     """Every figure renamed, in a copy of the library, is checked as before."""
     several = [{"estimator": "twonn", "scope": "local", "n_neighbors": n, "name": f"twonn-{n}"} for n in (16, 32)]

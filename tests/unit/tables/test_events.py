@@ -245,6 +245,7 @@ def test_corners_stay_and_outliers_go_where_the_curve_is_smoothed_least() -> Non
 # ---- where they have none
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["gaussian", "student 5", "autocorrelated 0.3"])
 @pytest.mark.parametrize("number", [6, 11, 40, 154])
 def test_noise_has_events_in_at_most_one_curve_of_twenty(noise: str, number: int) -> None:
@@ -555,6 +556,7 @@ def test_percentages_and_too_few_samples_are_refused() -> None:
 # ---- what the page says
 
 
+@pytest.mark.slow
 def test_the_page_s_tables_are_those_that_the_command_prints(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     page = tmp_path / "events.md"
     page.write_text("before\n{}\nreplaced\n{}\nafter\n".format(*MARKERS), encoding="utf-8")

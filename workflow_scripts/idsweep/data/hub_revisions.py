@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 COMMIT = re.compile("[0-9a-f]{40}")
 WILDCARDS = re.compile(r"[*?\[{]")
+QUERY = re.compile(r"\?[^\s'\"]+")  # of an address
 MAIN = "main"  # where an entry names no revision
 
 
@@ -85,10 +86,10 @@ def explained(hub_id: str, revision: str | None) -> Iterator[None]:
     except errors.EntryNotFoundError:
         reason = "it lacks a file that is asked for. Mend 'file' of the dataset"
     except (errors.HTTPError, OSError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {QUERY.sub('', str(error))}"
     else:
         return
-    # Not `from error`: what the hub answers may hold signed addresses.
+    # Not `from error`: what the hub answers may hold signed addresses, which QUERY takes the signature from.
     raise ValueError(f"{at} cannot be read: {reason}.") from None
 
 
@@ -113,6 +114,6 @@ def _commit_in_cache(hub_id: str, revision: str | None) -> str:
     if ref.is_file():
         return ref.read_text(encoding="utf-8").strip()
     raise ValueError(
-        f"{hub_id}: which commit {f'the revision {revision!r}' if revision else 'its main branch'} is is not in the Hugging Face "
-        "cache, and HF_HUB_OFFLINE is set. Unset it, or set 'revision' to a commit."
+        f"{hub_id}: the Hugging Face cache does not know which commit the revision {revision or MAIN!r} is, and HF_HUB_OFFLINE is "
+        "set. Unset it, or set 'revision' to a commit."
     )

@@ -14,7 +14,6 @@ import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
 from idsweep.neighbors.graph import NeighborGraph, scale_of, unit_and_slope
-from idsweep.statistics.uncertainty import linear_error
 
 BLOCK = 512
 # Distances that differ by less are equal but for rounding, and a pair at distance r is not nearer than r.
@@ -36,86 +35,32 @@ def global_(
     beyond it only if its last neighbour is nearer than r2, and only such points are compared with all others: with
     k2 neighbours in the graph about half of them, fewer with more.
 
-    standard_error: to first order, from what each point, or group of points, adds to the counts, and from how it
-    moves r1 and r2; see `_error`. In simulations (100 to 1,500 points, also of uneven density or in groups) it is 1.0
-    to 1.3 times the true spread, and 1.0 to 1.6 times for samples of a trained model's hidden states.
+    No standard error: r1 and r2 are medians, which jump where half of the points lie in denser regions, or in regions of
+    another dimension, than the others; in mixtures of two dimensions and in clusters, errors that hold in clouds of one
+    dimension are less than half of the true ones.
     """
     distances, number = graph.distances, len(graph.distances)
     r1, r2 = np.median(distances[:, [k1 - 1, k2 - 1]], axis=0)
     undefined = Estimate(np.nan, np.nan, number, 0)
     if not 0 < r1 < r2 * NEARER:
         return undefined
-    radii = np.array([r1, np.sqrt(r1) * np.sqrt(r2), r2]) * NEARER
-    labels = np.arange(number) if groups is None else groups
-    near, together = _counts(X, graph, radii, labels)
-    low, middle, high = near.sum(axis=0)
+    low, high = _counts(X, graph, np.array([r1, r2]) * NEARER).sum(axis=0)
     if low == 0:
         return undefined
-    span = np.log(r2 / r1)
-    # how much steeper log C is in the upper half of the span, on log r, than in the lower half
-    bend = np.log(high / middle * (low / middle)) / (span / 2)
-    moves = sum(_move(graph, k, counts) for k, counts in ((k1, near[:, 0]), (k2, near[:, 2])))
-    error = _error(near[:, ::2], together[:, ::2], bend * moves, groups) / span
-    return Estimate(float(np.log(high / low) / span), float(error), number, 0)
+    return Estimate(float(np.log(high / low) / np.log(r2 / r1)), np.nan, number, 0)
 
 
-def _error(near: np.ndarray, together: np.ndarray, moved: np.ndarray, groups: np.ndarray | None) -> float:
-    """Standard error of log(C(r2) / C(r1)).
-
-    near: int (N, 2), each point's neighbours within r1 and r2; together: those of its own group. moved: float64
-    (N,), what each point adds by moving r1 and r2, times N.
-
-    With both radii held, the logarithm is to first order a sum over pairs. Two pairs depend on each other if they
-    share a point or a group: the squared sums of the pairs that touch each point count every such product once,
-    but the square of a pair twice, and it is taken off once (Aronow, Samii & Assenova 2015, Cluster-robust variance
-    estimation for dyadic data, arXiv:1312.3398). Without that the error is 1.4 times too large where density is even.
-    Holding the radii makes it too small where density is uneven, down to 0.5 times. At least the error of independent
-    pairs is given.
-    """
-    number = len(near)
-    first, second = 2 / near.sum(axis=0)  # what one pair weighs in log C(r1) and in log C(r2)
-    touching = near - together / 2  # pairs within a group touch it once, not from both ends
-    influence = number * (touching @ [-first, second]) + moved
-    within, beyond = np.diff((near - together).sum(axis=0) / 2, prepend=0)
-    pairs = within * (second - first) ** 2 + beyond * second**2
-    return float(np.sqrt(np.maximum(linear_error(influence, groups) ** 2 - pairs, pairs)))
-
-
-def _move(graph: NeighborGraph, k: int, counts: np.ndarray) -> np.ndarray:
-    """First-order change of log r by each point, times N, r the median of the distances to the k-th neighbour.
-
-    float64 (N,). counts: int (N,), each point's neighbours within r. A point moves the median by its own place
-    above or below it, and by bringing k neighbours within r to those that lack few of them (up to a third of k,
-    averaged).
-    """
-    width = max(1, k // 3)
-    lacking = np.flatnonzero((counts < k) & (counts >= k - width))
-    present = np.arange(graph.indices.shape[1]) < counts[lacking, None]
-    brought = np.bincount(graph.indices[lacking][present], minlength=len(counts)) / width
-    low, median, high = np.quantile(graph.distances[:, k - 1], [0.4, 0.5, 0.6])
-    return -((counts >= k) + brought) * (high - low) / (0.2 * median)
-
-
-def _counts(
-    X: np.ndarray, graph: NeighborGraph, radii: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How many others are nearer to each point than each radius, and how many of them have its label.
-
-    Two int64 (N, radii); the last radius is the largest.
-    """
-    same = labels[graph.indices] == labels[:, None]
+def _counts(X: np.ndarray, graph: NeighborGraph, radii: np.ndarray) -> np.ndarray:
+    """How many others are nearer to each point than each radius, the last of which is the largest; int64 (N, radii)."""
     inside = [graph.distances < radius for radius in radii]
     near = np.stack([part.sum(axis=1) for part in inside], axis=1)
-    together = np.stack([(part & same).sum(axis=1) for part in inside], axis=1)
     short = np.flatnonzero(inside[-1][:, -1])
     if len(short):
-        near[short], together[short] = _counts_among_all(X, short, radii, labels)
-    return near, together
+        near[short] = _counts_among_all(X, short, radii)
+    return near
 
 
-def _counts_among_all(
-    X: np.ndarray, points: np.ndarray, radii: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _counts_among_all(X: np.ndarray, points: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """`_counts` for some points, by inner products of the centred cloud in float64, exact where these leave it open."""
     from idsweep.machine.compiled import in_threads, one_blas_thread
     from idsweep.neighbors import kernels
@@ -125,7 +70,7 @@ def _counts_among_all(
     unit, slope = unit_and_slope(np.float64, X.shape[1])
     # three inner products, the centring and the exact distance, each in units of (|x| + |y|)² <= 2 (|x|² + |y|²)
     slack = 4 * slope + 16 * unit
-    near, together = np.zeros((2, len(points), len(radii)), dtype=np.int64)
+    near = np.zeros((len(points), len(radii)), dtype=np.int64)
 
     def centred(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         part = (part - mean) * scale
@@ -138,11 +83,11 @@ def _counts_among_all(
             for column0 in range(0, len(X), BLOCK):
                 columns, others = centred(X[column0 : column0 + BLOCK])
                 block = (column0, rows @ columns.T, own, others)
-                kernels.count_near(X, points, *block, scale, slack, radii, labels, row0, end, near, together)
+                kernels.count_near(X, points, *block, scale, slack, radii, row0, end, near)
 
     with one_blas_thread():
         in_threads(count, len(points))
-    return near, together
+    return near
 
 
 def _check(parameters: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
 from idsweep.neighbors.graph import NeighborGraph
-from idsweep.statistics.uncertainty import linear_error
+from idsweep.statistics.uncertainty import interval_error
 
 # a ratio farther above the median than this many times the distance from there to the 95th percentile is left out
 OUTLYING = 20
@@ -28,9 +28,10 @@ def global_(
     8); the root of the score is unbiased at n1 = 1, n2 = 2 since ln d counts N - 1 times: there it is the TwoNN of
     method "mle" without discarded ratios. Ratios above q50 + 20 (q95 - q50) are left out.
 
-    standard_error: from the score of each point, those of points counted as dependent whose n1 nearest neighbours they
-    share (`uncertainty.linear_error`); 0.9 to 1.5 times the true spread in simulated clouds of one dimension, several
-    times too wide at large n1 where regions of the cloud differ in dimension.
+    standard_error: from the score of each point, those of points that are each other's nearest neighbour counted as
+    dependent (`uncertainty.interval_error`). NaN for n1 above 1, where no way was found that is right: points whose
+    neighbours overlap are dependent, by how much hangs on the shape of the cloud, and clusters of about n2 points come
+    and go from sample to sample.
 
     Points with r_n1 = 0 or r_n1 = r_n2 have no ratio: they are left out and counted in n_undefined. The value is NaN
     if fewer than 2 ratios are left.
@@ -48,9 +49,11 @@ def global_(
     if len(x) < 2:
         return Estimate(np.nan, np.nan, len(logs), n_undefined)
     value = _root(x, n1, far)
+    if n1 > 1:
+        return Estimate(float(value), np.nan, len(logs), n_undefined)
     information = len(x) / value**2 + (far - n1 - 1) * np.sum((x / (2 * np.sinh(value * x / 2))) ** 2)
     scores = 1 / value - (far - 1) * logs + (far - n1 - 1) * logs / -np.expm1(-value * logs)
-    standard_error = linear_error(len(x) * scores / information, groups, graph.indices[:, :n1])
+    standard_error = interval_error(len(x) * scores / information, groups, graph.indices[:, :1])
     return Estimate(float(value), float(standard_error), len(logs), n_undefined)
 
 

@@ -6,16 +6,23 @@ MacKay & Ghahramani (2005), Comments on the former.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph
-from idsweep.statistics.uncertainty import bootstrap_error, linear_error
+from idsweep.neighbors.graph import NeighborGraph, growth
+from idsweep.statistics.uncertainty import member_error
 
-AVERAGES = ("mackay_ghahramani", "arithmetic", "median")
+_AVERAGE = {
+    "mackay_ghahramani": lambda values: 1 / np.mean(1 / values),
+    "arithmetic": np.mean,
+    "median": np.median,
+}
+AVERAGES = tuple(_AVERAGE)
+
+CHANCE = 0.01
 
 
 def local(
@@ -64,68 +71,119 @@ def global_(
     points share one dimension); "arithmetic", the mean of Levina & Bickel; "median". from_neighbors: the mean of
     those answers over k = from_neighbors … n_neighbors.
 
-    standard_error: from what each point adds to the answer through its own neighbours and as a neighbour of others
-    (`uncertainty.linear_error`); 1.1 to 1.4 times the true spread in simulations. The gamma law's d / sqrt(N (k - 1))
-    holds for neighbourhoods that share no points and is too small, by a factor of up to 1.5. For the median, the
-    bootstrap of the local values, which does not know that neighbourhoods overlap.
+    standard_error: see `_standard_error`; NaN for the median, which jumps where regions of the cloud differ. The gamma
+    law's d / sqrt(N (k - 1)) holds for neighbourhoods that share no points and is too small, by a factor of up to 1.5.
     Points without a local estimate are left out and counted in n_undefined.
     """
-    answers, influences = [], []
-    for k, values in _estimates(graph, n_neighbors, from_neighbors, unbiased):
-        defined = ~np.isnan(values)
-        known = values[defined]
-        if not len(known):
-            answers.append(np.nan)
-        elif average == "median":
-            answers.append(np.median(known))
-        elif average == "arithmetic":
-            answers.append(np.mean(known))
-            influences.append(values - answers[-1] + _effects(graph, values, values**2 / np.mean(defined), k))
-        else:
-            answers.append(1 / np.mean(1 / known))
-            own = answers[-1] - answers[-1] ** 2 / values
-            influences.append(
-                own + _effects(graph, values, np.where(defined, answers[-1] ** 2 / np.mean(defined), np.nan), k)
-            )
-    n_undefined = int(np.count_nonzero(~defined))
-    value = float(np.mean(answers))
-    if average == "median":
-        standard_error = bootstrap_error(lambda counts: _medians(known, counts[:, defined]), len(values), groups)
-    else:
-        standard_error = linear_error(np.mean(influences, axis=0), groups) if influences else np.nan
-    return Estimate(value, standard_error, len(values), n_undefined)
+    estimates = list(_estimates(graph, n_neighbors, from_neighbors, unbiased))
+    undefined = np.isnan(estimates[-1][1])
+    value = np.mean([_averaged(values, average) for _, values in estimates])
+    error = np.nan if average == "median" else _standard_error(estimates, graph, groups, average)
+    return Estimate(float(value), error, len(undefined), int(np.count_nonzero(undefined)))
 
 
-def member_effects(
+def mean_error(
     X: np.ndarray | None,
     graph: NeighborGraph,
     values: np.ndarray,
+    groups: np.ndarray | None,
     *,
     n_neighbors: int,
     from_neighbors: int | None,
     unbiased: bool,
-) -> np.ndarray:
-    """What each point adds, as a member of neighbourhoods, to the mean of the local values, times N; float64 (N,)."""
-    each = _estimates(graph, n_neighbors, from_neighbors, unbiased)
-    return np.mean([_effects(graph, values, values**2, k) for k, values in each], axis=0)
+) -> float:
+    """Standard error of the mean of the local values; see `_standard_error`."""
+    return _standard_error(_estimates(graph, n_neighbors, from_neighbors, unbiased), graph, groups, "arithmetic")
 
 
-def _effects(graph: NeighborGraph, values: np.ndarray, slopes: np.ndarray, k: int) -> np.ndarray:
-    """Sum over the neighbourhoods of each point of slope times (1 / value - log(T_k / T_j)) / (k - 1); float64 (N,)."""
+def _standard_error(
+    estimates: Iterable[tuple[int, np.ndarray]], graph: NeighborGraph, groups: np.ndarray | None, average: str
+) -> float:
+    """Standard error of an average of the local values, which estimates holds for each k.
+
+    From what each point adds through its own neighbours and as a neighbour of others (`uncertainty.member_error`): a
+    point among the k nearest of another brings the k-th distance in, by as much as distances grow with k just there.
+    How far around k that is measured: the number of points in a ball varies by about sqrt(k).
+
+    NaN where that cannot be known: where the graph holds fewer than k + 2 sqrt(k) neighbours; where clusters end near
+    the k-th neighbour (`_clusters_end`), since they have a few points more in one sample and fewer in another, which moves
+    many values at once; and where the points of another group come to a neighbourhood by more than sqrt(k) at a time, so
+    that one more group moves the k-th neighbour farther than what is measured.
+    """
+    estimates = list(estimates)
+    first, last = estimates[0][0], estimates[-1][0]
+    if first <= _width(first) or last + 2 * _width(last) > graph.indices.shape[1]:
+        return np.nan
+    members = graph.indices[:, :last]
+    if any(np.isnan(values).all() for _, values in estimates) or _clusters_end(graph, first, last):
+        return np.nan
+    if groups is not None and _at_a_time(groups, members) > _width(last):
+        return np.nan
+    own, effects, pairs = np.zeros(len(members)), *np.zeros((2, *members.shape))
+    for k, values in estimates:
+        of_k = _influence(graph, k, values, average)
+        own += of_k[0] / len(estimates)
+        effects[:, : k - 1] += of_k[1] / len(estimates)
+        pairs[:, : k - 1] += of_k[2] / len(estimates)
+    return member_error(own, members, effects, pairs, groups)
+
+
+def _clusters_end(graph: NeighborGraph, first: int, last: int) -> bool:
+    """Whether any point has a gap in its distances within 2 sqrt(k) places of the k-th, for k from `first` to `last`.
+
+    In constant density, j times the j-th step of the log distances, over the mean log(T_k / T_j) of the k nearer ones,
+    is above x with probability (1 + x / (k - 1))^(1 - k), a ratio of exponential to gamma variables. A gap is a step that
+    comes up with probability 0.01 among all steps of all points.
+    """
+    inner = max(first - 2 * _width(first), first // 2)
+    outer = last + 2 * _width(last)
+    distances = graph.distances[graph.distances[:, 0] > 0, :outer]
+    if inner < 2 or not len(distances):
+        return False
+    mean = np.log(distances[:, inner - 1 : inner] / distances[:, : inner - 1]).mean(axis=1, keepdims=True)
+    steps = np.log(distances[:, inner:] / distances[:, inner - 1 : -1]) * np.arange(inner, outer)
+    largest = np.max(np.divide(steps, mean, out=np.full(steps.shape, np.inf), where=mean > 0))
+    return bool((1 - inner) * np.log1p(largest / (inner - 1)) < np.log(CHANCE / steps.size))
+
+
+def _at_a_time(groups: np.ndarray, members: np.ndarray) -> float:
+    """How many members of a neighbourhood are of one group, on average over the members of other groups than its own point's."""
+    labels = np.unique(groups, return_inverse=True)[1]
+    points, places = np.nonzero(labels[members] != labels[:, None])
+    numbers = np.unique(points * (labels.max() + 1) + labels[members[points, places]], return_counts=True)[1]
+    return float(numbers @ numbers / max(numbers.sum(), 1))
+
+
+def _averaged(values: np.ndarray, average: str) -> float:
+    known = values[~np.isnan(values)]
+    return float(_AVERAGE[average](known)) if len(known) else np.nan
+
+
+def _width(k: int) -> int:
+    """How far the number of points in a ball that holds k on average varies."""
+    return round(np.sqrt(k))
+
+
+def _influence(
+    graph: NeighborGraph, k: int, values: np.ndarray, average: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each point adds to the average, what its members add through it, and the part of each pair, all times N.
+
+    float64 (N,), (N, k - 1), (N, k - 1).
+    """
     apart = ~np.isnan(values)
-    distances = graph.distances[apart, : k - 1]
-    logs = np.log(graph.distances[apart, k - 1 : k] / distances)
-    changes = slopes[apart, None] * (1 / values[apart, None] - logs) / (k - 1)
-    return np.bincount(graph.indices[apart, : k - 1].ravel(), changes.ravel(), minlength=len(values))
-
-
-def _medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Medians of resampled values (n,), drawn counts (B, n) times each; float64 (B,)."""
-    order = np.argsort(values)
-    reached = np.cumsum(counts[:, order], axis=1)
-    total = reached[:, -1:]
-    low, high = ((reached >= half).argmax(axis=1) for half in ((total + 1) // 2, total // 2 + 1))
-    return (values[order][low] + values[order][high]) / 2
+    mean = _averaged(values, average)
+    if average == "arithmetic":
+        own, slopes = values - mean, values**2
+    else:
+        own, slopes = mean - mean**2 / values, np.full(len(values), mean**2)
+    distances = graph.distances[apart, :k]
+    logs = np.log(distances[:, k - 1 :] / distances[:, : k - 1])
+    change = slopes[apart, None] / (k - 1) / apart.mean()
+    effects, pairs = np.zeros((2, len(values), k - 1))
+    effects[apart] = change * (growth(graph, k, _width(k))[apart, None] - logs)
+    pairs[apart] = change * (logs.mean(axis=1, keepdims=True) - logs)
+    return own, effects, pairs
 
 
 def _estimates(
@@ -160,7 +218,8 @@ ESTIMATOR = Estimator(
     name="mle",
     local=local,
     local_errors=local_errors,
-    member_effects=member_effects,
+    mean_error=mean_error,
     global_=global_,
+    beyond=lambda needed: 2 * _width(needed),
     check=_check,
 )

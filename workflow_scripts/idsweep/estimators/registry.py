@@ -18,7 +18,6 @@ import numpy as np
 
 from idsweep.neighbors.graph import NeighborGraph, check_cloud
 from idsweep.neighbors.search import nearest_neighbors
-from idsweep.statistics.uncertainty import linear_error
 
 ADAPTER = "scikit_dimension"
 
@@ -43,11 +42,10 @@ class Estimator:
 
     local: (X, graph, *, n_neighbors, ...) -> float64 (N,); global_: (X, graph, groups, *, ...) -> Estimate, with
     groups as in `uncertainty`; None where it offers no such scope. local_errors: (values, parameters) -> standard
-    error of each local value, where there is a closed form. member_effects: (X, graph, values, *, the parameters of local)
-    -> float64 (N,), N times the derivative of the mean of the local values by the weight that each point has as a
-    member of neighbourhoods; None where it is not known. mutual: whether values that come from the same pair of
-    nearest neighbours depend on each other beyond that. vectors: the scopes that need X; in others X may be None.
-    neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so.
+    error of each local value, where there is a closed form. mean_error: (X, graph, values, groups, *, the parameters of local)
+    -> standard error of the mean of the local values; None where no way is known that is right. vectors: the scopes that need X; in others X may be None.
+    neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so. beyond: neighbours
+    needed -> how many more a standard error looks at; without them it is NaN.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
     neighbours holds. defaults: scope -> {parameter: default}, if not those of the signatures.
     check: raises ValueError for values of the parameters that can never work, so that a configuration
@@ -58,10 +56,10 @@ class Estimator:
     local: Callable[..., np.ndarray] | None = None
     global_: Callable[..., Estimate] | None = None
     local_errors: Callable[[np.ndarray, Mapping[str, Any]], np.ndarray] | None = None
-    member_effects: Callable[..., np.ndarray] | None = None
-    mutual: bool = False
+    mean_error: Callable[..., float] | None = None
     vectors: frozenset[str] = frozenset()
     neighbors: Callable[[Mapping[str, Any]], int] = lambda parameters: 0
+    beyond: Callable[[int], int] = lambda needed: 0
     coarser: Callable[[Mapping[str, Any], int], Mapping[str, Mapping[str, Any]]] | None = None
     defaults: Mapping[str, Mapping[str, Any]] | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
@@ -182,11 +180,8 @@ def estimate_mean(
 ) -> Estimate:
     """Estimate the mean of the local intrinsic dimension, with its standard error.
 
-    The mean is over the points at which the local dimension is defined. The standard error knows that neighbourhoods
-    overlap. Where the estimator tells what a point adds as a member of neighbourhoods, that is counted with what it adds
-    as their centre (the infinitesimal jackknife). In simulations it is 0.9 to 1.5 times the true spread. Elsewhere values
-    of overlapping neighbourhoods count as dependent in proportion to the points that they share, which is too wide where
-    the dimension varies smoothly over the cloud.
+    The mean is over the points at which the local dimension is defined. A standard error is there for `mle`, where clusters
+    do not come in its way; for the means of others no way is known that is right on clouds of tokens (docs/estimators.md).
 
     Parameters
     ----------
@@ -199,8 +194,8 @@ def estimate_mean(
     Returns
     -------
     Estimate
-        `value`, NaN if it is undefined at every point; `standard_error`; `n_points`; and `n_undefined`, the points that
-        were left out.
+        `value`, NaN if it is undefined at every point; `standard_error`, NaN if none is known; `n_points`; and
+        `n_undefined`, the points that were left out.
 
     Raises
     ------
@@ -217,7 +212,7 @@ def estimate_mean(
     >>> from idsweep.estimators import estimate_mean
     >>> X = np.random.default_rng(0).random((1000, 2))
     >>> mean = estimate_mean(X, "mle", n_neighbors=50, groups=np.arange(1000) // 10)
-    >>> bool(1.5 < mean.value < 2.5), mean.standard_error > 0
+    >>> bool(1.5 < mean.value < 2.5), bool(mean.standard_error > 0)
     (True, True)
     >>> mean.n_points, mean.n_undefined
     (1000, 0)
@@ -243,12 +238,9 @@ def mean_of_local(
     number = int(np.count_nonzero(defined))
     value = float(values[defined].mean()) if number else np.nan
     groups = _checked_groups(groups, len(values))
-    if estimator.member_effects is None:
-        standard_error = linear_error(values, groups, graph.indices[:, : params["n_neighbors"]])
-    else:
-        effects = estimator.member_effects(X, graph, values, **params) * len(values) / max(number, 1)
-        pairs = graph.indices[:, :1] if estimator.mutual else None
-        standard_error = linear_error(values - value + effects, groups, pairs)
+    standard_error = np.nan
+    if estimator.mean_error is not None and number:
+        standard_error = estimator.mean_error(X, graph, values, groups, **params)
     return Estimate(value, standard_error, len(values), len(values) - number)
 
 
@@ -318,8 +310,10 @@ def _prepared(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, An
         X = check_cloud(X)
     elif scope in estimator.vectors or (needed and graph is None):
         raise ValueError(f"{name} ({scope}) needs the points X; None was given.")
-    if needed:
-        graph = _checked(graph, X, needed) if graph is not None else nearest_neighbors(X, needed)
+    if needed and graph is not None:
+        graph = _checked(graph, X, needed)
+    elif needed:
+        graph = nearest_neighbors(X, max(needed, min(needed + estimator.beyond(needed), len(X) - 1)))
     return function, X, graph
 
 

@@ -13,36 +13,31 @@ import numpy as np
 
 from idsweep.estimators.registry import Estimate, Estimator
 from idsweep.neighbors.graph import NeighborGraph
-from idsweep.neighbors.neighborhoods import gram_matrices
-from idsweep.statistics.uncertainty import linear_error
+from idsweep.statistics.uncertainty import random_signs, second_order_error
 
 BATCH_BYTES = 32 * 2**20
+SHIFT = 0.5  # of the weights of points; half of what drawing the points anew does, so that none loses all weight
+TERMS = 100  # random signs are drawn again where eigenvalues are few, so that the mean of squares is of many terms
 
 Rule = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
-def spectral_estimator(name: str, local: Callable[..., np.ndarray], rule: Rule) -> Estimator:
+def spectral_estimator(name: str, local: Callable[..., np.ndarray], rule: Rule, *, smooth: bool = True) -> Estimator:
     """An estimator of both scopes that is read off eigenvalues.
 
     local: (X, graph, *, n_neighbors, center) -> float64 (N,), the dimension of each point's neighbours. rule: as in
     `value_and_error`. Its global scope takes `center` (subtract the mean first) and is NaN where all points are equal, or all 0 with
-    center=False; its standard error is the infinitesimal jackknife's, over points or groups.
+    center=False. smooth: whether the rule has a second derivative everywhere; otherwise there is no standard error.
     """
-
-    def member_effects_of(
-        X: np.ndarray, graph: NeighborGraph, values: np.ndarray, *, n_neighbors: int, center: bool
-    ) -> np.ndarray:
-        return member_effects(X, graph.indices[:, :n_neighbors], rule, center=center)
 
     def global_(
         X: np.ndarray, graph: NeighborGraph | None, groups: np.ndarray | None = None, *, center: bool = True
     ) -> Estimate:
-        return Estimate(*value_and_error(X, groups, rule, center=center), len(X), 0)
+        return Estimate(*value_and_error(X, groups, rule, center=center, smooth=smooth), len(X), 0)
 
     return Estimator(
         name=name,
         local=local,
-        member_effects=member_effects_of,
         global_=global_,
         vectors=frozenset({"local", "global"}),
     )
@@ -54,6 +49,7 @@ def value_and_error(
     rule: Rule,
     *,
     center: bool,
+    smooth: bool = True,
 ) -> tuple[float, float]:
     """A spectral dimension of the cloud X, float (N, D), and its standard error; NaN, NaN if there is no variance.
 
@@ -62,71 +58,58 @@ def value_and_error(
     center: eigenvalues of the covariance; False: of the mean of x x^T over the points x as they are.
     groups: int (N,) or None, as in `uncertainty`.
 
-    The standard error is the infinitesimal jackknife's. More weight on a point x moves the covariance C towards
+    The standard error is the infinitesimal jackknife's, corrected to second order. More weight on a point x moves the covariance C towards
     (x - mean)(x - mean)^T (the mean moves as well, without effect to first order), hence the dimension by
-    (x - mean)^T W (x - mean) - tr(W C), W the derivative; tr(W C) = 0, as scale is of no effect.
+    (x - mean)^T W (x - mean) - tr(W C), W the derivative; tr(W C) = 0, as scale is of no effect. At a
+    maximum, where all directions have one variance, W is 0 but for sampling, which alone would make the error √2 times
+    too large. How much W changes by sampling is seen at points that are weighted at random; see
+    `uncertainty.second_order_error`.
     """
+    value, influence = _influence(X, rule, np.ones(len(X)), center)
+    if np.isnan(value):
+        return np.nan, np.nan
+    if not smooth:
+        return value, np.nan
+    signs = random_signs(influence, -(-TERMS // min(X.shape)), groups)
+    changes = ((_influence(X, rule, 1 + SHIFT * each, center)[1] - influence) / SHIFT for each in signs)
+    return value, second_order_error(influence, list(changes), groups)
+
+
+def _influence(X: np.ndarray, rule: Rule, weights: np.ndarray, center: bool) -> tuple[float, np.ndarray]:
+    """The dimension of weighted points, and N times its derivative by the weight of each, float64 (N,)."""
     number, dimension = X.shape
-    origin = _mean(X) if center else np.zeros(dimension)
+    origin = _mean(X, weights) if center else np.zeros(dimension)
     # through inner products where these are fewer; blocks of float64, since X may be a large float32 matrix
     if by_products := number < dimension:
         matrix = np.zeros((number, number))
         for columns in _parts(dimension, number):
             block = X[:, columns] - origin[columns]
             matrix += block @ block.T
+        roots = np.sqrt(weights)
+        matrix *= roots[:, None] * roots
     else:
         matrix = np.zeros((dimension, dimension))
         for rows in _parts(number, dimension):
             block = X[rows] - origin
-            matrix += block.T @ block
+            matrix += (block.T * weights[rows]) @ block
     total = np.trace(matrix)
     if not total > 0:
-        return np.nan, np.nan
+        return np.nan, np.full(number, np.nan)
     matrix /= total
     value, derivative = rule(matrix)
     if by_products:
-        influence = number * np.einsum("ij,ij->i", matrix, derivative)
-    else:
-        influence = np.empty(number)
-        for rows in _parts(number, dimension):
-            block = X[rows] - origin
-            influence[rows] = number / total * np.einsum("ij,ij->i", block @ derivative, block)
-    return float(value), linear_error(influence, groups)
+        return float(value), number * np.einsum("ij,ij->i", matrix, derivative) / weights
+    influence = np.empty(number)
+    for rows in _parts(number, dimension):
+        block = X[rows] - origin
+        influence[rows] = number / total * np.einsum("ij,ij->i", block @ derivative, block)
+    return float(value), influence
 
 
-def member_effects(X: np.ndarray, indices: np.ndarray, rule: Rule, *, center: bool) -> np.ndarray:
-    """What each point adds, as a member of neighbourhoods, to the mean of their spectral dimensions, times N.
-
-    X: float (N, D). indices: int (N, L), the neighbourhoods. rule: as in `value_and_error`. Returns float64 (N,).
-    """
-    from idsweep.machine.compiled import in_threads, one_blas_thread
-
-    effects = np.empty(indices.shape)
-
-    def measure(start: int, stop: int) -> None:
-        for part, grams in gram_matrices(X, indices[start:stop], center=center):
-            for i, gram in enumerate(grams, start + part.start):
-                total = np.trace(gram)
-                if not total > 0:
-                    effects[i] = 0
-                    continue
-                derivative = rule(gram / total)[1]
-                if len(gram) == indices.shape[1]:
-                    effects[i] = np.einsum("ij,ij->i", gram, derivative) / total
-                else:
-                    members = X[indices[i]].astype(np.float64)
-                    members -= members.mean(axis=0) if center else 0
-                    effects[i] = np.einsum("ij,ij->i", members @ derivative, members) / total
-
-    with one_blas_thread():
-        in_threads(measure, len(indices))
-    return np.bincount(indices.ravel(), effects.ravel(), minlength=len(X))
-
-
-def _mean(X: np.ndarray) -> np.ndarray:
-    """Mean of the points, float64 (D,): summed relative to the first, so that equal points have exactly no variance."""
+def _mean(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean of the points, float64 (D,): summed relative to the first, so that equal points have exactly no variance."""
     first = X[0].astype(np.float64)
-    return first + sum((X[rows] - first).sum(axis=0) for rows in _parts(*X.shape)) / len(X)
+    return first + sum(weights[rows] @ (X[rows] - first) for rows in _parts(*X.shape)) / weights.sum()
 
 
 def _parts(number: int, width: int) -> Iterator[slice]:

@@ -3,8 +3,8 @@
 Squared Frobenius norm over squared spectral norm of the (centred) matrix of the points, which is the sum of the
 eigenvalues over the largest of them: at most the rank, and little moved by small eigenvalues. Rudelson & Vershynin
 (2007), Sampling from large matrices: an approach through geometric functional analysis, doi:10.1145/1255443.1255449,
-where it is called numerical rank. The standard error of the global value is only approximate where the two largest
-eigenvalues differ by no more than chance, as their maximum is not smooth there.
+where it is called numerical rank. No standard error: the largest of several eigenvalues that differ by no more than
+chance is a maximum that is not smooth, and errors to first order are up to twice too large.
 """
 
 from __future__ import annotations
@@ -32,4 +32,4 @@ def _measure(matrix: np.ndarray) -> tuple[float, np.ndarray]:
     return 1 / largest, (np.eye(len(matrix)) - np.outer(leading, leading) / largest) / largest
 
 
-ESTIMATOR = spectral_estimator("stable_rank", local, _measure)
+ESTIMATOR = spectral_estimator("stable_rank", local, _measure, smooth=False)

@@ -73,7 +73,7 @@ def merge(
     import peft
     from peft import PeftConfig, PeftModel
 
-    from idsweep.models.tied import untie
+    from idsweep.models.tied import tie_equal, untie
 
     problem = f"The adapter {adapter} cannot be merged into the model {folder}"
     try:
@@ -119,8 +119,9 @@ def merge(
             )
         before = _probe(part, config)
         # Not before PEFT has put its modules in: some adapters of one of two tied matrices are meant for both.
-        untie(model)
+        untied = untie(model)
         merged = with_adapter.merge_and_unload()
+        tie_equal(merged, untied)
     except KeyError as error:  # of a module that the adapter replaces as a whole
         raise ValueError(f"{problem}: its weight {error} is absent.") from error
     except Exception as error:

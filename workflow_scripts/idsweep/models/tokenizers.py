@@ -25,7 +25,8 @@ PROBE = (
     "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u0661\u0662\u0663 "
     "\u0939\u093f\u0928\u094d\u0926\u0940 \u0e44\u0e17\u0e22 \u05e2\u05d1\u05e8\u05d9\u05ea e\u0301 \ufb01 \U0001f642\U0001f469\u200d\U0001f52c\u00a0end   "
 )
-# Keys of tokenizer_config.json that say what parts of tokenizer.json say as well: key -> part, its key, value.
+ROLES = ("bos_token", "eos_token", "sep_token", "cls_token", "pad_token", "mask_token")
+# Keys of tokenizer_config.json that say what parts of tokenizer.json say as well: key -> part, its key.
 STATED = {
     "add_prefix_space": ("ByteLevel", "add_prefix_space"),
     "do_lower_case": ("BertNormalizer", "lowercase"),
@@ -132,12 +133,15 @@ def _as_in_file(tokenizer: PreTrainedTokenizerBase, folder: Path, truncation_sid
     except Exception as error:
         raise ValueError(f"{folder}: no tokenizer can be made of its tokenizer.json: {error}") from error
     _take_roles(of_file, tokenizer)
-    roles = sorted(token for token in of_file.special_tokens_map.values() if isinstance(token, str))
-    built = _pieces(tokenizer, roles)
-    if _pieces(of_file, roles) == built:
+    inside = [token for role in ROLES if (token := getattr(of_file, role))]
+    try:
+        built = _pieces(tokenizer, inside)
+    except Exception as error:
+        raise ValueError(f"{folder}: the tokenizer ({type(tokenizer).__name__}) cannot cut a text: {error}") from error
+    if _pieces(of_file, inside) == built:
         return tokenizer
     _set_stated(of_file, folder)
-    if (filed := _pieces(of_file, roles)) == built:
+    if (filed := _pieces(of_file, inside)) == built:
         return tokenizer
     here = next(place for place, pair in enumerate(zip_longest(built, filed)) if pair[0] != pair[1])
     logger.warning(
@@ -151,19 +155,22 @@ def _as_in_file(tokenizer: PreTrainedTokenizerBase, folder: Path, truncation_sid
 
 
 def _take_roles(of_file: PreTrainedTokenizerBase, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Give a tokenizer made of tokenizer.json what it does not say: which tokens end, begin, pad …, and where they are added."""
+    """Give a tokenizer made of tokenizer.json what the class knows: which tokens end, begin, pad …, and where they are added.
+
+    Some classes add them by other files, as the code of a language.
+    """
     vocabulary = of_file.get_vocab()
     for role, token in tokenizer.special_tokens_map.items():
         if isinstance(token, str) and role not in of_file.special_tokens_map and token in vocabulary:
             setattr(of_file, role, token)
-    if tokenizer.is_fast and of_file.backend_tokenizer.post_processor is None:
+    if tokenizer.is_fast:
         of_file.backend_tokenizer.post_processor = tokenizer.backend_tokenizer.post_processor
 
 
-def _pieces(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str]) -> list[tuple[str, int]]:
-    """Pieces and ids of the probe, of special tokens within words, and of a short text with what is added around it."""
-    inside = " ".join(f"ab{token} c{token}" for token in roles)
-    ids = tokenizer(f"{PROBE}{inside}", add_special_tokens=False)["input_ids"] + tokenizer("One.")["input_ids"]
+def _pieces(tokenizer: PreTrainedTokenizerBase, inside: Sequence[str]) -> list[tuple[str, int]]:
+    """Pieces and ids of the probe, and of special tokens within words."""
+    text = PROBE + " ".join(f"ab{token} c{token}" for token in inside)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     return list(zip(tokenizer.convert_ids_to_tokens(ids), ids, strict=True))
 
 

@@ -70,3 +70,23 @@ def scale_of(X: np.ndarray, mean: np.ndarray) -> float:
     """A power of two that brings the coordinates of X - mean into [-1, 1], so that no square overflows."""
     largest = max(np.max(X.max(axis=0) - mean), np.max(mean - X.min(axis=0)))
     return 1.0 if largest == 0 else float(2.0 ** -np.ceil(np.log2(largest)))
+
+
+def growth(graph: NeighborGraph, k: int, width: int) -> np.ndarray:
+    """How fast the logarithm of the distance to the k-th neighbour grows with the logarithm of k, float64 (N,).
+
+    Between the (k - width)-th and the (k + width)-th neighbour, which the graph must hold, averaged over the k neighbours
+    of each point. 1 / d in constant density; NaN where all have duplicates at distance 0.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(graph.distances[:, k + width - 1] / graph.distances[:, k - width - 1])
+    logs[~np.isfinite(logs)] = np.nan
+    around = logs[graph.indices[:, :k]]
+    known = ~np.isnan(around)
+    mean = np.divide(
+        np.where(known, around, 0).sum(axis=1),
+        known.sum(axis=1),
+        out=np.full(len(around), np.nan),
+        where=known.any(axis=1),
+    )
+    return mean / np.sum(1 / np.arange(k - width, k + width))

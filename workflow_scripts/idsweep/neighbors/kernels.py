@@ -439,13 +439,13 @@ def count_leading(grams, share, error, start, counts):
 
 
 @compiled()
-def count_near(X, points, column0, products, own, others, scale, slack, radii, labels, start, stop, near, together):
+def count_near(X, points, column0, products, own, others, scale, slack, radii, start, stop, near):
     """Count, for each of points[start:stop], the other points of a block of columns that are nearer than each radius.
 
     products: float64 (stop - start, columns), inner products of the scaled cloud, row r - start for points[r] and
     columns from point column0; own, others: the squared lengths of the rows and of the columns. slack bounds the
     error of their squared distance in units of own + others: pairs that it leaves open are measured exactly. Adds
-    to near and together int64 (points, radii), the latter for pairs of one label.
+    to near, int64 (points, radii).
     """
     limits = (radii * scale) ** 2
     for r in range(start, stop):
@@ -455,14 +455,12 @@ def count_near(X, points, column0, products, own, others, scale, slack, radii, l
             error = slack * (own[r - start] + others[c]) + 1e-300
             if value > limits[-1] + error or column0 + c == point:
                 continue
-            same = labels[column0 + c] == labels[point]
             for s in range(radii.shape[0]):
                 if abs(value - limits[s]) > error:
                     nearer = value < limits[s]
                 else:
                     nearer = np.sqrt(squared_distance(X[point], X[column0 + c])) < radii[s]
                 near[r, s] += nearer
-                together[r, s] += nearer and same
 
 
 # Rows of the cloud that are measured together against each other point: they stay in the processor's cache.
