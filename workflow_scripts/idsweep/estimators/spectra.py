@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from idsweep.estimators.ranges import Flag, Whole
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph, center_and_scale, unit_of
 from idsweep.neighbors.neighborhoods import gram_matrices
 from idsweep.statistics.uncertainty import linear_error
 
@@ -45,6 +46,7 @@ def spectral_estimator(name: str, local: Callable[..., np.ndarray], rule: Rule) 
         member_effects=member_effects_of,
         global_=global_,
         vectors=frozenset({"local", "global"}),
+        ranges={"n_neighbors": Whole(2), "center": Flag()},
     )
 
 
@@ -68,16 +70,17 @@ def value_and_error(
     """
     number, dimension = X.shape
     origin = _mean(X) if center else np.zeros(dimension)
+    unit = center_and_scale(X)[1] if center else unit_of(float(np.abs(X).max()))
     # through inner products where these are fewer; blocks of float64, since X may be a large float32 matrix
     if by_products := number < dimension:
         matrix = np.zeros((number, number))
         for columns in _parts(dimension, number):
-            block = X[:, columns] - origin[columns]
+            block = (X[:, columns] - origin[columns]) * unit
             matrix += block @ block.T
     else:
         matrix = np.zeros((dimension, dimension))
         for rows in _parts(number, dimension):
-            block = X[rows] - origin
+            block = (X[rows] - origin) * unit
             matrix += block.T @ block
     total = np.trace(matrix)
     if not total > 0:
@@ -89,7 +92,7 @@ def value_and_error(
     else:
         influence = np.empty(number)
         for rows in _parts(number, dimension):
-            block = X[rows] - origin
+            block = (X[rows] - origin) * unit
             influence[rows] = number / total * np.einsum("ij,ij->i", block @ derivative, block)
     return float(value), linear_error(influence, groups)
 
@@ -104,8 +107,8 @@ def member_effects(X: np.ndarray, indices: np.ndarray, rule: Rule, *, center: bo
     effects = np.empty(indices.shape)
 
     def measure(start: int, stop: int) -> None:
-        for part, grams in gram_matrices(X, indices[start:stop], center=center):
-            for i, gram in enumerate(grams, start + part.start):
+        for part, grams, units in gram_matrices(X, indices[start:stop], center=center):
+            for i, (gram, unit) in enumerate(zip(grams, units, strict=True), start + part.start):
                 total = np.trace(gram)
                 if not total > 0:
                     effects[i] = 0
@@ -115,7 +118,7 @@ def member_effects(X: np.ndarray, indices: np.ndarray, rule: Rule, *, center: bo
                     effects[i] = np.einsum("ij,ij->i", gram, derivative) / total
                 else:
                     members = X[indices[i]].astype(np.float64)
-                    members -= members.mean(axis=0) if center else 0
+                    members = (members - (_mean(members) if center else 0)) * unit
                     effects[i] = np.einsum("ij,ij->i", members @ derivative, members) / total
 
     with one_blas_thread():
