@@ -55,17 +55,17 @@ def test_eigenvalues_equal_singular_values(dimension, center, monkeypatch):
     monkeypatch.setattr(neighborhoods, "BATCH_BYTES", 2**18)
     X = np.random.default_rng(0).standard_normal((80, dimension)) + 1e2
     indices = nearest_neighbors(X, 30).indices
-    found = eigenvalues_of(X, indices, center=center)
+    found, units = eigenvalues_of(X, indices, center=center)
     assert found.shape == (80, min(30, dimension))
-    for members, eigenvalues in zip(X[indices], found, strict=True):
-        members = members - members.mean(axis=0) * center
+    for members, eigenvalues, unit in zip(X[indices], found, units, strict=True):
+        members = (members - members.mean(axis=0) * center) * unit
         expected = np.linalg.svd(members, compute_uv=False) ** 2
         np.testing.assert_allclose(eigenvalues, expected, rtol=1e-9, atol=1e-12 * expected[0])
 
 
 def test_eigenvalues_of_equal_members_are_exactly_zero():
     X = np.full((10, 3), 0.1)
-    assert not eigenvalues_of(X, nearest_neighbors(X, 7).indices).any()
+    assert not eigenvalues_of(X, nearest_neighbors(X, 7).indices)[0].any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -76,7 +76,7 @@ def test_leading_directions_are_counted_as_eigenvalues(number, dimension, size, 
     indices = nearest_neighbors(X, size).indices
     for share in (0.001, 0.05, 0.5, 1.0):
         for center in (True, False):
-            values = eigenvalues_of(X, indices, center=center)
+            values, _ = eigenvalues_of(X, indices, center=center)
             expected = np.count_nonzero(values > share * values[:, :1], axis=1)
             np.testing.assert_array_equal(leading_directions(X, indices, share, center=center), expected)
 

@@ -21,6 +21,7 @@ from idsweep.config import lists as expansion
 from idsweep.config.runs import runs, wrong_seeds
 from idsweep.config.schema import with_registries
 from idsweep.estimators import registry as estimators
+from idsweep.estimators.ranges import Range
 from idsweep.figures import registry as figures
 
 # libyaml's, where PyYAML has it, reads the catalog ten times as fast
@@ -403,11 +404,17 @@ def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [item for items in config["estimator_sets"].values() for item in items]
 
 
-def _wrong_types(given: Mapping[str, Any], defaults: Mapping[str, Any], at: list[Any]) -> Iterator[str]:
-    """Complaints about parameters that are of another kind than their defaults; a default of None says nothing."""
-    for key in given.keys() & defaults.keys():
+def _wrong_values(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], ranges: Mapping[str, Range], at: list[Any]
+) -> Iterator[str]:
+    """Complaints about parameters outside their ranges, or without one of another kind than their defaults; a default of
+    None says nothing."""
+    for key in sorted(given.keys() & defaults.keys()):
         expected = _kind(defaults[key])
-        if expected is not None and _kind(given[key]) != expected:
+        if key in ranges:
+            if not ranges[key].holds(given[key]):
+                yield f"{key_path([*at, key])}: {_short(given[key])} is not allowed; expected {ranges[key]}"
+        elif expected is not None and _kind(given[key]) != expected:
             yield f"{key_path([*at, key])}: {_short(given[key])} is of the wrong type; expected {KINDS[expected]}"
 
 
@@ -444,15 +451,13 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
                     f"{key_path([*at, key])}: unknown parameter of {item['estimator']} ({item['scope']}); "
                     f"{choose(key, sorted(allowed))}"
                 )
-            wrong = [*_wrong_types(parameters(item), allowed, at)]
+            wrong = [*_wrong_values(parameters(item), allowed, estimator.ranges, at)]
             used = allowed | parameters(item)
-            if not unknown and estimator.check is not None:
+            if not unknown and not wrong and estimator.check is not None:
                 try:
                     estimator.check(used)
-                except ValueError as error:
+                except (ValueError, TypeError) as error:
                     wrong = [f"{key_path(at)}: {error}"]
-                except TypeError as error:  # Python's own words say less
-                    wrong = wrong or [f"{key_path(at)}: {error}"]
             if wrong:
                 complaints += wrong
                 continue

@@ -7,17 +7,18 @@ between the radii of scikit-dimension's CorrInt.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from idsweep.estimators.ranges import Whole
+from idsweep.estimators.ratios import TIED
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph, scale_of, unit_and_slope
+from idsweep.neighbors.graph import NeighborGraph, center_and_scale, unit_and_slope
 
 BLOCK = 512
-# Distances that differ by less are equal but for rounding, and a pair at distance r is not nearer than r.
-NEARER = 1 - 1e-12
+# A pair at distance r is not nearer than r.
+NEARER = 1 - TIED
 
 
 def global_(
@@ -65,8 +66,7 @@ def _counts_among_all(X: np.ndarray, points: np.ndarray, radii: np.ndarray) -> n
     from idsweep.machine.compiled import in_threads, one_blas_thread
     from idsweep.neighbors import kernels
 
-    mean = X.mean(axis=0, dtype=np.float64)
-    scale = scale_of(X, mean)
+    mean, scale = center_and_scale(X)
     unit, slope = unit_and_slope(np.float64, X.shape[1])
     # three inner products, the centring and the exact distance, each in units of (|x| + |y|)² <= 2 (|x|² + |y|²)
     slack = 4 * slope + 16 * unit
@@ -92,8 +92,8 @@ def _counts_among_all(X: np.ndarray, points: np.ndarray, radii: np.ndarray) -> n
 
 def _check(parameters: Mapping[str, Any]) -> None:
     k1, k2 = parameters["k1"], parameters["k2"]
-    if not all(isinstance(k, Integral) and not isinstance(k, bool) for k in (k1, k2)) or not 1 <= k1 < k2:
-        raise ValueError(f"k1 = {k1!r} and k2 = {k2!r} must be whole numbers with 1 <= k1 < k2.")
+    if k1 >= k2:
+        raise ValueError(f"k1 = {k1} must be below k2 = {k2}.")
 
 
 ESTIMATOR = Estimator(
@@ -101,5 +101,6 @@ ESTIMATOR = Estimator(
     global_=global_,
     vectors=frozenset({"global"}),
     neighbors=lambda parameters: parameters["k2"],
+    ranges={"k1": Whole(1), "k2": Whole(2)},
     check=_check,
 )

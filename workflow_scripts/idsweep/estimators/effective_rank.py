@@ -26,7 +26,7 @@ def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center:
     center: subtract their mean first. Singular values below 1e-6 of the largest are taken as zero. NaN where the
     points are all equal (all 0 with center=False).
     """
-    eigenvalues = eigenvalues_of(X, graph.indices[:, :n_neighbors], center=center)
+    eigenvalues, _ = eigenvalues_of(X, graph.indices[:, :n_neighbors], center=center)
     varied = eigenvalues[:, 0] > 0
     eigenvalues = eigenvalues[varied]
     roots = np.sqrt(np.where(eigenvalues > NEGLIGIBLE * eigenvalues[:, :1], eigenvalues, 0.0))

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from idsweep.estimators.ranges import Optional, Whole
+from idsweep.estimators.ratios import log_ratios
 from idsweep.estimators.registry import Estimate, Estimator
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.statistics.uncertainty import interval_error
@@ -40,10 +42,9 @@ def global_(
     larger n1 leave few independent ratios.
     """
     far = _farther({"n1": n1, "n2": n2})
-    near, distant = graph.distances[:, n1 - 1], graph.distances[:, far - 1]
-    apart = (near > 0) & (distant > near)
-    logs = np.log(np.divide(distant, near, out=np.full(len(near), np.nan), where=apart))
-    n_undefined = len(logs) - int(np.count_nonzero(apart))
+    logs = log_ratios(graph.distances[:, n1 - 1], graph.distances[:, far - 1])
+    logs[logs == 0] = np.nan
+    n_undefined = int(np.count_nonzero(np.isnan(logs)))
     logs = _without_outliers(logs)
     x = logs[~np.isnan(logs)]
     if len(x) < 2:
@@ -51,7 +52,8 @@ def global_(
     value = _root(x, n1, far)
     if n1 > 1:
         return Estimate(float(value), np.nan, len(logs), n_undefined)
-    information = len(x) / value**2 + (far - n1 - 1) * np.sum((x / (2 * np.sinh(value * x / 2))) ** 2)
+    with np.errstate(over="ignore"):
+        information = len(x) / value**2 + (far - n1 - 1) * np.sum((x / (2 * np.sinh(value * x / 2))) ** 2)
     scores = 1 / value - (far - 1) * logs + (far - n1 - 1) * logs / -np.expm1(-value * logs)
     standard_error = interval_error(len(x) * scores / information, groups, graph.indices[:, :1])
     return Estimate(float(value), float(standard_error), len(logs), n_undefined)
@@ -61,10 +63,12 @@ def _without_outliers(logs: np.ndarray) -> np.ndarray:
     """NaN for log ratios whose ratios lie far above the others."""
     if np.isnan(logs).all():
         return logs
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         ratios = np.exp(logs)
-    high, middle = np.nanpercentile(ratios, [95, 50])
-    return np.where(ratios < OUTLYING * (high - middle) + middle, logs, np.nan)
+        high, middle = np.nanpercentile(ratios, [95, 50])
+        limit = OUTLYING * (high - middle) + middle
+    # of ratios that are nearly all the same, as on a lattice, those at the limit are the usual ones
+    return np.where(ratios <= limit, logs, np.nan) if np.isfinite(limit) else logs
 
 
 def _root(x: np.ndarray, n1: int, n2: int) -> float:
@@ -89,11 +93,6 @@ def _farther(parameters: Mapping[str, Any]) -> int:
 
 def _check(parameters: Mapping[str, Any]) -> None:
     n1, n2 = parameters["n1"], parameters["n2"]
-    for name, number in (("n1", n1), ("n2", n1 if n2 is None else n2)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            raise ValueError(
-                f"{name} = {number!r} is not the rank of a neighbour; it must be a whole number of at least 1."
-            )
     if n2 is not None and n2 <= n1:
         raise ValueError(f"n2 = {n2} must be above n1 = {n1}.")
 
@@ -105,4 +104,11 @@ def _coarser(parameters: Mapping[str, Any], k: int) -> dict[str, dict[str, Any]]
     return {f"n1={n1 * factor}": {"n1": n1 * factor, "n2": n2 * factor} for factor in factors}
 
 
-ESTIMATOR = Estimator(name="gride", global_=global_, neighbors=_farther, coarser=_coarser, check=_check)
+ESTIMATOR = Estimator(
+    name="gride",
+    global_=global_,
+    neighbors=_farther,
+    coarser=_coarser,
+    ranges={"n1": Whole(1), "n2": Optional(Whole(2))},
+    check=_check,
+)

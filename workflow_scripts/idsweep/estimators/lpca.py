@@ -7,21 +7,31 @@ retention in principal component analysis. The signal-rank versions are describe
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from idsweep.estimators.ranges import SEED, Choice, Flag, Number, Optional, Whole
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph, unit_of
 from idsweep.neighbors.neighborhoods import eigenvalues_of, leading_directions
 
 # answered here, for all neighbourhoods at once, from the eigenvalues
-RULES = ("Fan", "ratio", "participation_ratio", "Kaiser", "broken_stick")
-# answered by scikit-dimension from the eigenvalues (of centred data), or from the data
-FROM_EIGENVALUES = ("MP", "GD", "KN", "Minka", "denoised")
-FROM_DATA = ("maxgap", "parallel", "scRMT")
-VERSIONS = ("FO", *RULES, *FROM_EIGENVALUES, *FROM_DATA)
+RULES = ("Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick")
+# answered by scikit-dimension from the eigenvalues, beside a model of noise that is in all directions
+BESIDE_NOISE = ("MP", "GD", "KN", "Minka", "denoised")
+# answered by scikit-dimension from the data, beside clouds of permuted coordinates
+BESIDE_PERMUTED = ("parallel", "scRMT")
+VERSIONS = ("FO", *RULES, *BESIDE_NOISE, *BESIDE_PERMUTED)
+NULLS = ("permute", "signflip")
+# levels of which scikit-dimension holds the quantiles
+LEVELS = (0.1, 0.05, 0.01, 0.005, 0.001)
+# Eigenvalues, and sums of them, that differ by less as a share of the largest are equal but for rounding.
+EQUAL = 1e-12
+# Below this share of the largest, an eigenvalue is read off singular values, which keep twice as many digits.
+COARSE = 1e-10
 
 
 def local(
@@ -45,13 +55,18 @@ def local(
 ) -> np.ndarray:
     """lPCA of each point's n_neighbors nearest other points, float64 (N,): scikit-dimension's lPCA().fit_pw.
 
-    version: scikit-dimension's `ver`; the other parameters are its own in snake case. Versions FO, Fan, ratio,
-    participation_ratio, Kaiser and broken_stick come from Gram matrices of the neighbourhoods; MP, GD, KN,
-    Minka and denoised from the same eigenvalues by scikit-dimension's rules; maxgap, parallel and scRMT
-    (and the former five with center=False) by scikit-dimension from the data, point by point and slowly.
+    version: scikit-dimension's `ver`; the other parameters are its own in snake case. Versions FO, Fan, maxgap, ratio,
+    participation_ratio, Kaiser and broken_stick come from Gram matrices of the neighbourhoods; MP, GD, KN, Minka and
+    denoised from the same eigenvalues by scikit-dimension's rules; parallel and scRMT by scikit-dimension from the
+    data, point by point and slowly.
     random_state: seed of parallel and scRMT (scikit-dimension draws anew each time by default).
 
-    NaN where all members of a neighbourhood are equal: there is no direction to count.
+    NaN where all members of a neighbourhood are equal: there is no direction to count. NaN also where a rule would
+    answer from rounding errors: Fan, where no variance is left above its noise (one eigenvalue has more than p_fan of
+    the whole, or all are equal); maxgap, where no gap stands out; MP, GD, KN and denoised without noise_var, and Minka,
+    where members lie in fewer directions than their number and the coordinates allow, so that there is no noise to
+    measure; parallel and scRMT, where fewer than 2 coordinates vary. maxgap looks at the min(L - 1, D) eigenvalues
+    that can differ from 0 (L with center=False): scikit-dimension looks at the rounding of the next one as well.
     """
     options = {name: value for name, value in locals().items() if name not in ("X", "graph", "n_neighbors")}
     return _estimates(X, graph.indices[:, :n_neighbors], **options)
@@ -84,66 +99,130 @@ def global_(
 
 def _estimates(X: np.ndarray, groups: np.ndarray, *, version: str, center: bool, **options: Any) -> np.ndarray:
     """One value for each group of rows of X; groups int (M, L)."""
-    if groups.shape[1] < 2 or X.shape[1] < 2:
+    size, dimension = groups.shape[1], X.shape[1]
+    if size < 2 or dimension < 2:
         raise ValueError(
-            f"PCA needs at least 2 points and 2 coordinates, not {groups.shape[1]} points and {X.shape[1]} coordinates."
+            f"PCA needs at least 2 points and 2 coordinates, not {size} points and {dimension} coordinates."
         )
     if version == "FO":
         counts = leading_directions(X, groups, options["alpha_fo"], center=center)
         return np.where(counts > 0, counts, np.nan)
-    if version in RULES:
-        eigenvalues = eigenvalues_of(X, groups, center=center)
-        varied = eigenvalues[:, 0] > 0
-        values = np.full(len(groups), np.nan)
-        values[varied] = _RULES[version](eigenvalues[varied], **options)
+    values = np.full(len(groups), np.nan)
+    if version in BESIDE_PERMUTED:
+        for i, group in enumerate(groups):
+            values[i] = _beside_permuted(X[group], version, center, options)
         return values
-    return _by_scikit_dimension(X, groups, version, center, options)
+    precise = version == "maxgap" or version in BESIDE_NOISE
+    eigenvalues, units = _spectra(X, groups, center, precise)
+    varied = eigenvalues[:, 0] > 0
+    if version in RULES:
+        # how many can differ from 0
+        possible = min(size - center, dimension)
+        values[varied] = _RULES[version](eigenvalues[varied], possible=possible, **options)
+    else:
+        noise = options["noise_var"]
+        for i in np.flatnonzero(varied):
+            # the neighbourhood's coordinates are multiplied by its unit
+            in_units = noise if noise is None else noise * units[i] ** 2
+            values[i] = _beside_noise(eigenvalues[i], size, dimension, version, center, in_units, options["alpha_kn"])
+    return values
 
 
-def _by_scikit_dimension(
-    X: np.ndarray, groups: np.ndarray, version: str, center: bool, options: dict[str, Any]
-) -> np.ndarray:
+def _spectra(X: np.ndarray, groups: np.ndarray, center: bool, precise: bool) -> tuple[np.ndarray, np.ndarray]:
+    """`eigenvalues_of`, those that are 0 but for rounding exactly 0; precise: small ones to 1e-30 of the largest."""
+    values, units = eigenvalues_of(X, groups, center=center)
+    size, dimension = groups.shape[1], X.shape[1]
+    possible = min(size - center, dimension)
+    values[:, possible:] = 0
+    if precise:
+        for i in np.flatnonzero(values[:, possible - 1] < COARSE * values[:, 0]):
+            members = X[groups[i]].astype(np.float64)
+            members -= members[0] if center else 0
+            members = (members - (members.mean(axis=0) if center else 0)) * units[i]
+            singular = np.linalg.svd(members, compute_uv=False)[:possible]
+            resolved = max(size, dimension) * np.finfo(np.float64).eps * singular[0]
+            values[i, :possible] = np.where(singular > resolved, singular, 0.0) ** 2
+    return values, units
+
+
+def _beside_noise(
+    eigenvalues: np.ndarray,
+    size: int,
+    dimension: int,
+    version: str,
+    center: bool,
+    noise_var: float | None,
+    alpha_kn: float,
+) -> float:
+    """scikit-dimension's answer of the eigenvalues of one scatter matrix; NaN without noise, where it would measure it."""
     from skdim.id import lPCA
 
-    names = {"noise_var": "noise_var", "alpha_kn": "alphaKN", "n_permutations": "n_permutations"}
-    names |= {"quantile": "quantile", "null": "null", "random_state": "random_state"}
-    settings = {"ver": version, "center": center} | {theirs: options[ours] for ours, theirs in names.items()}
-    size, dimension = groups.shape[1], X.shape[1]
-    values = np.full(len(groups), np.nan)
+    possible = min(size - center, dimension)
+    # it takes what is below for zeros
+    negligible = max(size, dimension) * np.finfo(np.float64).eps * eigenvalues[0]
+    if (version == "Minka" or noise_var is None) and (possible < 2 or eigenvalues[possible - 1] <= negligible):
+        return np.nan
+    degrees = size - center
+    # it takes the degrees of freedom for one fewer than the points, but Minka's rule counts the points
+    n_samples = size if version == "Minka" else degrees + 1
+    rule = lPCA(ver=version, fit_explained_variance=True, n_samples=n_samples, noise_var=noise_var, alphaKN=alpha_kn)
+    variances = np.pad(eigenvalues / degrees, (0, dimension - len(eigenvalues)))
     with np.errstate(all="ignore"):  # it divides neighbouring eigenvalues, which may be 0
-        if version in FROM_DATA or not center:
-            rule = lPCA(**settings)
-            for i, group in enumerate(groups):
-                members = X[group].astype(np.float64)
-                if (members != members[0]).any():
-                    values[i] = rule.fit(members).dimension_
-            return values
-        rule = lPCA(**settings, fit_explained_variance=True, n_samples=size)
-        for i, eigenvalues in enumerate(eigenvalues_of(X, groups) / (size - 1)):
-            if eigenvalues[0] > 0:
-                values[i] = rule.fit(np.pad(eigenvalues, (0, dimension - len(eigenvalues)))).dimension_
-    return values
+        return float(rule.fit(variances).dimension_)
+
+
+def _beside_permuted(members: np.ndarray, version: str, center: bool, options: Mapping[str, Any]) -> float:
+    """scikit-dimension's answer of one group of points (L, D); NaN where permuting coordinates changes nothing."""
+    from skdim.id import lPCA
+
+    members = members.astype(np.float64)
+    varying = (members != members[0]).any(axis=0)
+    if np.count_nonzero(varying) < 2:
+        return np.nan
+    # relative to the first, so that constant coordinates are exact zeros, and in units that no square overflows
+    members -= members[0] if center else 0
+    members *= unit_of(np.abs(members).max())
+    names = ("n_permutations", "quantile", "null", "random_state")
+    rule = lPCA(ver=version, center=center, **{name: options[name] for name in names})
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of means of nothing, where the bulk of scRMT is empty
+        value = float(rule.fit(members).dimension_)
+    return value if np.isfinite(getattr(rule, "threshold_", 0.0)) else np.nan
 
 
 def _fan(eigenvalues: np.ndarray, *, alpha_fan: float, beta_fan: float, p_fan: float, **_: Any) -> np.ndarray:
     """First place with a gap above alpha_fan or a variance share above beta_fan, after subtracting the noise.
 
-    The noise is the mean of the eigenvalues from the place where the share exceeds p_fan.
+    The noise is the mean of the eigenvalues from the place where the share exceeds p_fan. NaN where all is noise.
     """
     places = np.arange(eigenvalues.shape[1])
-    shares = np.cumsum(eigenvalues, axis=1) / eigenvalues.sum(axis=1, keepdims=True)
+    totals = eigenvalues.sum(axis=1, keepdims=True)
+    shares = np.cumsum(eigenvalues, axis=1) / totals
     rest = places >= np.argmax(shares > p_fan, axis=1)[:, None]
     noise = (eigenvalues * rest).sum(axis=1, keepdims=True) / rest.sum(axis=1, keepdims=True)
     signal = eigenvalues - noise
+    left = signal.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        stops = np.cumsum(signal, axis=1) / signal.sum(axis=1, keepdims=True) > beta_fan
+        stops = np.cumsum(signal, axis=1) / left > beta_fan
         stops[:, :-1] |= signal[:, :-1] / signal[:, 1:] > alpha_fan
+    stops &= left > EQUAL * len(places) * totals
     return np.where(stops.any(axis=1), 1.0 + np.argmax(stops, axis=1), np.nan)
+
+
+def _maxgap(eigenvalues: np.ndarray, *, possible: int, **_: Any) -> np.ndarray:
+    """Place of the largest ratio of neighbouring eigenvalues, the first of equal ones; NaN if all are equal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gaps = np.nan_to_num(eigenvalues[:, : possible - 1] / eigenvalues[:, 1:possible], nan=0.0, posinf=np.inf)
+    if not gaps.shape[1]:
+        return np.full(len(gaps), np.nan)
+    largest = gaps.max(axis=1, keepdims=True)
+    first = np.argmax(gaps >= largest * (1 - EQUAL), axis=1)
+    return np.where(largest[:, 0] > 1 + EQUAL, 1.0 + first, np.nan)
 
 
 def _ratio(eigenvalues: np.ndarray, *, alpha_ratio: float, **_: Any) -> np.ndarray:
     totals = np.cumsum(eigenvalues, axis=1)
-    return 1 + np.count_nonzero(totals / totals[:, -1:] < alpha_ratio, axis=1)
+    return 1 + np.count_nonzero(totals / totals[:, -1:] < alpha_ratio * (1 - EQUAL), axis=1)
 
 
 def _participation_ratio(eigenvalues: np.ndarray, **_: Any) -> np.ndarray:
@@ -151,7 +230,7 @@ def _participation_ratio(eigenvalues: np.ndarray, **_: Any) -> np.ndarray:
 
 
 def _kaiser(eigenvalues: np.ndarray, **_: Any) -> np.ndarray:
-    return np.count_nonzero(eigenvalues > eigenvalues.mean(axis=1, keepdims=True), axis=1)
+    return np.count_nonzero(eigenvalues > eigenvalues.mean(axis=1, keepdims=True) * (1 + EQUAL), axis=1)
 
 
 def _broken_stick(eigenvalues: np.ndarray, **_: Any) -> np.ndarray:
@@ -163,6 +242,7 @@ def _broken_stick(eigenvalues: np.ndarray, **_: Any) -> np.ndarray:
 
 _RULES = {
     "Fan": _fan,
+    "maxgap": _maxgap,
     "ratio": _ratio,
     "participation_ratio": _participation_ratio,
     "Kaiser": _kaiser,
@@ -170,9 +250,27 @@ _RULES = {
 }
 
 
-def _check(parameters: Mapping[str, Any]) -> None:
-    if (version := parameters["version"]) not in VERSIONS:
-        raise ValueError(f"version = {version!r} is not known; it must be one of {', '.join(VERSIONS)}.")
-
-
-ESTIMATOR = Estimator(name="lpca", local=local, global_=global_, vectors=frozenset({"local", "global"}), check=_check)
+ESTIMATOR = Estimator(
+    name="lpca",
+    local=local,
+    global_=global_,
+    vectors=frozenset({"local", "global"}),
+    ranges={
+        "n_neighbors": Whole(2),
+        "version": Choice(VERSIONS),
+        "center": Flag(),
+        # rounding moves eigenvalues by less than that share of the largest
+        "alpha_fo": Number(least=EQUAL, below=1),
+        # neighbouring eigenvalues never have a ratio below 1
+        "alpha_fan": Number(above=1),
+        "beta_fan": Number(above=0, below=1),
+        "p_fan": Number(above=0, below=1),
+        "alpha_ratio": Number(above=0, below=1),
+        "noise_var": Optional(Number(above=0)),
+        "alpha_kn": Choice(LEVELS),
+        "n_permutations": Whole(1),
+        "quantile": Number(above=0, most=1),
+        "null": Choice(NULLS),
+        "random_state": SEED,
+    },
+)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from idsweep.estimators.ranges import Choice, Flag, Optional, Whole
+from idsweep.estimators.ratios import log_ratios
 from idsweep.estimators.registry import Estimate, Estimator
 from idsweep.neighbors.graph import NeighborGraph, growth
 from idsweep.statistics.uncertainty import member_error
@@ -189,29 +191,24 @@ def _influence(
 def _estimates(
     graph: NeighborGraph, n_neighbors: int, from_neighbors: int | None, unbiased: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The local estimates at each number of neighbours k asked for: k, float64 (N,)."""
+    """The local estimates at each number of neighbours k asked for: k, float64 (N,).
+
+    The sum over j < k of log(T_k / T_j) is that of j log(T_{j+1} / T_j): no large logarithms are subtracted.
+    """
     distances = graph.distances[:, :n_neighbors]
-    defined = distances[:, 0] > 0
-    with np.errstate(divide="ignore"):
-        logs = np.where(defined[:, None], np.log(distances), 0.0)
-    sums = np.cumsum(logs, axis=1) if from_neighbors else None
+    sums = np.cumsum(np.arange(1, n_neighbors) * log_ratios(distances[:, :-1], distances[:, 1:]), axis=1)
     for k in range(from_neighbors or n_neighbors, n_neighbors + 1):
-        before = sums[:, k - 2] if from_neighbors else logs[:, : k - 1].sum(axis=1)
-        total = (k - 1) * logs[:, k - 1] - before
-        apart = defined & (distances[:, 0] < distances[:, k - 1]) & (total > 0)
-        yield k, np.divide(k - 2 if unbiased else k - 1, total, out=np.full(len(total), np.nan), where=apart)
+        total = sums[:, k - 2]
+        yield k, np.divide(k - 2 if unbiased else k - 1, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
-    least = 3 if parameters["unbiased"] else 2
     last, first = parameters["n_neighbors"], parameters["from_neighbors"]
-    for name, k in (("n_neighbors", last), ("from_neighbors", last if first is None else first)):
-        if k < least:
-            raise ValueError(f"{name} = {k} is too small; at least {least} distances are needed.")
+    if parameters["unbiased"] and min(last, last if first is None else first) < 3:
+        name = "n_neighbors" if first is None else "from_neighbors"
+        raise ValueError(f"{name} = {parameters[name]} is too small; at least 3 distances are needed if unbiased.")
     if first is not None and first > last:
         raise ValueError(f"from_neighbors = {first} is above n_neighbors = {last}; it must be the smaller of the two.")
-    if (average := parameters.get("average", AVERAGES[0])) not in AVERAGES:
-        raise ValueError(f"average = {average!r} is not known; it must be one of {', '.join(AVERAGES)}.")
 
 
 ESTIMATOR = Estimator(
@@ -221,5 +218,11 @@ ESTIMATOR = Estimator(
     mean_error=mean_error,
     global_=global_,
     beyond=lambda needed: 2 * _width(needed),
+    ranges={
+        "n_neighbors": Whole(2),
+        "from_neighbors": Optional(Whole(2)),
+        "average": Choice(AVERAGES),
+        "unbiased": Flag(),
+    },
     check=_check,
 )

@@ -25,7 +25,7 @@ def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center:
     values = np.empty(len(X))
 
     def measure(start: int, stop: int) -> None:
-        for part, gram in gram_matrices(X, indices[start:stop], center=center):
+        for part, gram, _ in gram_matrices(X, indices[start:stop], center=center):
             sums = np.trace(gram, axis1=1, axis2=2)
             squares = np.einsum("bij,bij->b", gram, gram)
             ratios = np.divide(sums**2, squares, out=np.full(len(sums), np.nan), where=squares > 0)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from idsweep.estimators.ranges import SEED, Choice, Number, Whole
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph, unit_of
 
 RANGE_TYPES = ("fraction", "num")
 
@@ -61,56 +61,61 @@ def global_(
             f"lead to sizes that grow, from at least 2 to at most {number}."
         )
     sizes = np.repeat(np.ceil(np.linspace(low, high, nsteps)).astype(int), subsamples)
-    totals = _tree_lengths(X, sizes, alpha, random_state)
+    logs = _log_tree_lengths(X, sizes, alpha, random_state)
     value = np.nan
-    if (totals > 0).all() and np.isfinite(totals).all():
-        x, y = np.log(sizes), np.log(totals)
+    if np.isfinite(logs).all():
+        x = np.log(sizes)
         x -= x.mean()
-        slope = x @ y / (x @ x)
+        slope = x @ logs / (x @ x)
         value = alpha / (1 - slope) if slope < 1 else np.nan
     return Estimate(float(value), np.nan, number, 0)
 
 
-def _tree_lengths(X: np.ndarray, sizes: np.ndarray, alpha: float, seed: int) -> np.ndarray:
-    """E of a random subsample of each size, float64 (sizes,)."""
+def _log_tree_lengths(X: np.ndarray, sizes: np.ndarray, alpha: float, seed: int) -> np.ndarray:
+    """log E of a random subsample of each size, float64 (sizes,); -inf where its points are all the same."""
     from idsweep.machine.compiled import in_threads
     from idsweep.neighbors import kernels
 
     number = len(X)
+    # lengths of tiny clouds, which float64 would round, in larger units
+    X = X * max(1.0, unit_of(float(np.ptp(X, axis=0).max()))) if X.dtype == np.float64 else X
     distances = np.zeros((number, number))
     in_threads(lambda start, stop: kernels.measure_all(X, start, stop, distances), number)
     generator = np.random.RandomState(seed)  # as scikit-dimension draws
     drawn = [generator.choice(number, size=size, replace=False).astype(np.int32) for size in sizes]
     # every thread gets small and large ones
     order = np.random.Generator(np.random.PCG64(0)).permutation(len(sizes))
-    totals = np.empty(len(sizes))
+    logs = np.empty(len(sizes))
 
     def measure(start: int, stop: int) -> None:
         for i in order[start:stop]:
-            totals[i] = kernels.tree_length(distances, drawn[i], float(alpha))
+            logs[i] = kernels.log_tree_length(distances, drawn[i], float(alpha))
 
     in_threads(measure, len(sizes))
-    return totals
+    return logs
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
-    if not parameters["alpha"] > 0:
-        raise ValueError(f"alpha = {parameters['alpha']} must be above 0.")
-    for name, least in (("nsteps", 2), ("subsamples", 1), ("random_state", 0)):
-        if not _whole(parameters[name]) or parameters[name] < least:
-            raise ValueError(f"{name} = {parameters[name]!r} must be a whole number of at least {least}.")
-    if (range_type := parameters["range_type"]) not in RANGE_TYPES:
-        raise ValueError(f"range_type = {range_type!r} is not known; it must be one of {', '.join(RANGE_TYPES)}.")
-    low, high = parameters["n_range_min"], parameters["n_range_max"]
+    low, high, range_type = (parameters[key] for key in ("n_range_min", "n_range_max", "range_type"))
     given = f"n_range_min = {low} and n_range_max = {high}"
-    if range_type == "fraction" and not 0 < low < high <= 1:
+    if range_type == "fraction" and not low < high <= 1:
         raise ValueError(f"{given} must be fractions of the points with 0 < n_range_min < n_range_max <= 1.")
-    if range_type == "num" and not (_whole(low) and _whole(high) and 2 <= low < high):
+    if range_type == "num" and not (Whole(2).holds(low) and Whole(2).holds(high) and low < high):
         raise ValueError(f"{given} must be numbers of points with 2 <= n_range_min < n_range_max.")
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-ESTIMATOR = Estimator(name="persistent_homology", global_=global_, vectors=frozenset({"global"}), check=_check)
+ESTIMATOR = Estimator(
+    name="persistent_homology",
+    global_=global_,
+    vectors=frozenset({"global"}),
+    ranges={
+        "alpha": Number(above=0),
+        "n_range_min": Number(above=0),
+        "n_range_max": Number(above=0),
+        "range_type": Choice(RANGE_TYPES),
+        "nsteps": Whole(2),
+        "subsamples": Whole(1),
+        "random_state": SEED,
+    },
+    check=_check,
+)

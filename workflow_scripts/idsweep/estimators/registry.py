@@ -9,14 +9,15 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from idsweep.neighbors.graph import NeighborGraph, check_cloud
+from idsweep.estimators.ranges import Range
+from idsweep.neighbors.graph import NeighborGraph, check_cloud, check_distances
 from idsweep.neighbors.search import nearest_neighbors
 
 ADAPTER = "scikit_dimension"
@@ -48,8 +49,8 @@ class Estimator:
     needed -> how many more a standard error looks at; without them it is NaN.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
     neighbours holds. defaults: scope -> {parameter: default}, if not those of the signatures.
-    check: raises ValueError for values of the parameters that can never work, so that a configuration
-    is refused before anything runs.
+    ranges: parameter -> the values that it may have, in every scope that has it; check: raises ValueError for values that
+    are each allowed and cannot go together. Both are asked before anything runs, of a configuration too.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Estimator:
     beyond: Callable[[int], int] = lambda needed: 0
     coarser: Callable[[Mapping[str, Any], int], Mapping[str, Mapping[str, Any]]] | None = None
     defaults: Mapping[str, Mapping[str, Any]] | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     check: Callable[[Mapping[str, Any]], None] | None = None
 
     @property
@@ -303,6 +305,9 @@ def _prepared(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, An
             f"{', '.join(sorted(allowed)) or 'none'}."
         )
     used = {**allowed, **params}
+    for key, value in params.items():
+        if key in estimator.ranges and not estimator.ranges[key].holds(value):
+            raise ValueError(f"{key} = {value!r} is not allowed; it must be {estimator.ranges[key]}.")
     if estimator.check is not None:
         estimator.check(used)
     needed = estimator.neighbors_needed(used)
@@ -332,6 +337,11 @@ def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
         raise ValueError(
             f"the graph's indices {indices.shape} and distances {distances.shape} must be matrices of one shape (N, k)."
         )
+    if indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= len(indices):
+        raise ValueError(f"the graph's indices must be whole numbers from 0 to N - 1 = {len(indices) - 1}.")
+    if not np.isfinite(distances).all() or (distances[:, 0] < 0).any() or (np.diff(distances, axis=1) < 0).any():
+        raise ValueError("the graph's distances must be finite, not negative, and rise along each row.")
+    check_distances(distances)
     if X is not None and len(indices) != len(X):
         raise ValueError(f"the graph has {len(indices)} points, but X has {len(X)}; give the graph of these points.")
     if indices.shape[1] < needed:

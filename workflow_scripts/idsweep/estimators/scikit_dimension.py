@@ -7,14 +7,18 @@ there names its source. The table below spares the import of skdim until an esti
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from idsweep.estimators.ranges import SEED, Choice, Flag, Number, Optional, Range, Rising, Whole
+from idsweep.estimators.ratios import TIED, log_ratios
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph, lengths, unit_of
+from idsweep.neighbors.search import nearest_neighbors
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +40,88 @@ POINT_CLASSES: dict[str, tuple[str, dict[str, Any], int]] = {
     "mom": ("MOM", {}, 100),
     "tle": ("TLE", {"epsilon": 1e-4}, 20),
 }
+RANGES: dict[str, dict[str, Range]] = {
+    # DANCo adds up binomials of k with alternating signs: beyond 30 of them rounding is all that is left
+    "danco": {
+        "k": Whole(2, 30),
+        "D": Optional(Whole(1)),
+        "ver": Choice(("DANCo", "DANCoFit", "MIND_MLi", "MIND_MLk")),
+        "fractal": Flag(),
+        "random_state": SEED,
+    },
+    "fishers": {
+        "conditional_number": Number(above=1),
+        "project_on_sphere": Choice((0, 1, False, True)),
+        "alphas": Optional(Rising(Number(above=0, below=1))),
+        "limit_maxdim": Flag(),
+    },
+    "knn": {
+        "k": Optional(Whole(1)),
+        "ps": Optional(Rising(Whole(2))),
+        "M": Whole(1),
+        "gamma": Number(above=0),
+        "random_state": SEED,
+    },
+    "mind_ml": {"k": Whole(1), "D": Whole(1), "ver": Choice(("MLk", "MLi"))},
+    "ess": {"ver": Choice(("a", "b")), "d": Whole(1, 17), "random_state": SEED},
+    "mada": {},
+    "mom": {},
+    "tle": {"epsilon": Number(above=0, below=1)},
+}
 NEIGHBORHOOD = 100
+# tle subtracts squares of distances from that of the farthest one: those that are nearer to it than this, as a share, are
+# taken as equal to it, where the difference would be rounding.
+FARTHEST = 1e-8
+# Its search in DANCo squares distances out of inner products: it tells apart what is not smaller than this beside the cloud.
+RESOLVED = 1e-5
+
+
+def _check_danco(parameters: Mapping[str, Any]) -> None:
+    _check_neighborhood(parameters)
+    if parameters["fractal"] and parameters["ver"].startswith("DANCo") and (parameters["D"] or 4) < 4:
+        raise ValueError(
+            f"D = {parameters['D']} dimensions are too few for a curve through them; give 4 or fractal: false."
+        )
+
+
+def _check_neighborhood(parameters: Mapping[str, Any]) -> None:
+    k, n_neighbors = parameters["k"], parameters.get("n_neighbors")
+    if n_neighbors is not None and n_neighbors < k + 2:
+        raise ValueError(
+            f"n_neighbors = {n_neighbors} must be at least k + 2 = {k + 2}: each member needs its k + 1 nearest fellows."
+        )
+
+
+def _check_ess(parameters: Mapping[str, Any]) -> None:
+    if parameters["ver"] == "b" and parameters["d"] != 1:
+        raise ValueError(f"d = {parameters['d']} is not supported with ver 'b'; it must be 1.")
+    if parameters["n_neighbors"] < parameters["d"] + 2:
+        raise ValueError(f"n_neighbors = {parameters['n_neighbors']} must be at least d + 2 = {parameters['d'] + 2}.")
+
+
+def _check_knn(parameters: Mapping[str, Any]) -> None:
+    k, sizes = parameters["k"] or 2, parameters["ps"]
+    if sizes is not None and min(sizes) <= k:
+        raise ValueError(f"ps = {list(sizes)} must be sizes of samples above k = {k}.")
+
+
+CHECKS = {"danco": _check_danco, "ess": _check_ess, "knn": _check_knn, "mind_ml": _check_neighborhood}
 
 
 def _class(name: str) -> Callable[..., Any]:
     from skdim import id as classes
 
     return getattr(classes, name)
+
+
+def _in_units(X: np.ndarray) -> np.ndarray:
+    """The points relative to their mean, float64, times a power of two that brings them near 1.
+
+    No estimator here changes by that, but squares overflow no more and offsets take no digits.
+    """
+    X = X.astype(np.float64) - X[0]
+    X -= X.mean(axis=0)
+    return X * unit_of(np.abs(X).max())
 
 
 def _of_cloud(
@@ -54,8 +133,8 @@ def _of_cloud(
     **parameters: Any,
 ) -> Estimate:
     """fit() on the whole cloud; NaN if it gives no finite number."""
-    fitted = _class(class_name)(**{**defaults, **parameters}).fit(X)
-    return Estimate(_finite(fitted.dimension_), np.nan, len(X), 0)
+    value, n_undefined = _value(class_name, {**defaults, **parameters}, X)
+    return Estimate(value, np.nan, len(X), n_undefined)
 
 
 def _of_neighborhoods(
@@ -67,12 +146,11 @@ def _of_neighborhoods(
     refuses all, its ValueError is raised.
     """
     n_neighbors = parameters.pop("n_neighbors", NEIGHBORHOOD)
-    estimator = _class(class_name)(**{**defaults, **parameters})
     values = np.full(len(X), np.nan)
     refusals = []
     for i, members in enumerate(graph.indices[:, :n_neighbors]):
         try:
-            values[i] = _finite(estimator.fit(X[members]).dimension_)
+            values[i] = _value(class_name, {**defaults, **parameters}, X[members])[0]
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             refusals.append(error)
     if len(refusals) == len(X):
@@ -80,6 +158,78 @@ def _of_neighborhoods(
     if refusals:
         log.warning("%s refused %d of %d neighbourhoods, first: %s", class_name, len(refusals), len(X), refusals[0])
     return values
+
+
+def _value(class_name: str, parameters: Mapping[str, Any], X: np.ndarray) -> tuple[float, int]:
+    """The class's value of a cloud, NaN if it has none, and how many of the points are left out of it."""
+    if (X[0] == X).all():
+        return np.nan, len(X)
+    X = _in_units(X)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = {"DANCo": _danco, "MiND_ML": _mind_ml, "FisherS": _fishers, "KNN": _knn}[class_name]
+        value, n_undefined = fit(_class(class_name)(**parameters), X)
+    value = float(value)
+    return value if np.isfinite(value) else np.nan, n_undefined
+
+
+def _enough(X: np.ndarray, k: int) -> None:
+    if k + 1 >= len(X):
+        raise ValueError(f"k = {k} needs the {k + 1} nearest neighbours, which {len(X)} points do not have; lower k.")
+
+
+def _danco(danco: Any, X: np.ndarray) -> tuple[float, int]:
+    """NaN where points have duplicates, whose angles are undefined."""
+    _enough(X, danco.k)
+    nearest = nearest_neighbors(X, 1).distances[:, 0]
+    if not nearest.all():
+        return np.nan, int(np.count_nonzero(nearest == 0))
+    if nearest.min() < RESOLVED * lengths(X).max():
+        raise ValueError(
+            "DANCo of scikit-dimension cannot tell apart points that are 100,000 times nearer to each other than the cloud is "
+            "wide; leave the far points or the near duplicates out, or take another estimator."
+        )
+    return danco.fit(X).dimension_, 0
+
+
+def _mind_ml(mind: Any, X: np.ndarray) -> tuple[float, int]:
+    """Its likelihood of the ratios of exact distances; points with a duplicate, or equally far neighbours, have none."""
+    _enough(X, mind.k)
+    distances = nearest_neighbors(X, mind.k + 1).distances
+    logs = log_ratios(distances[:, 0], distances[:, -1])
+    ratios = np.exp(-logs[logs > 0])
+    n_undefined = len(X) - len(ratios)
+    if not len(ratios):
+        return np.nan, n_undefined
+    whole = mind._MiND_MLi(ratios)
+    return whole if mind.ver == "MLi" else mind._MiND_MLk(ratios, whole), n_undefined
+
+
+def _fishers(fishers: Any, X: np.ndarray) -> tuple[float, int]:
+    """Points at the centre have no direction: they are left out, and the rest is centred anew."""
+    if fishers.alphas is not None:
+        fishers.alphas = np.atleast_2d(fishers.alphas)
+    number, left_out = len(X), True
+    while left_out:
+        sizes = lengths(X)
+        kept = (sizes > TIED * sizes.max()) | (not fishers.project_on_sphere)
+        if kept.all():
+            value = fishers.fit(X).dimension_
+            # those that differ from the centre in directions alone that its PCA left out
+            kept = ~np.isnan(fishers.Xp_).any(axis=1)
+        left_out = not kept.all()
+        if np.count_nonzero(kept) < 2:
+            return np.nan, number
+        X = _in_units(X[kept]) if left_out else X
+    return value, number - len(X)
+
+
+def _knn(knn: Any, X: np.ndarray) -> tuple[float, int]:
+    """NaN where the samples drawn have no length, which all dimensions explain without a residual."""
+    if knn.ps is not None:
+        knn.ps = np.asarray(knn.ps)
+    knn.fit(X)
+    return knn.dimension_ if knn.residual_ > 0 else np.nan, 0
 
 
 def _pointwise(
@@ -92,13 +242,52 @@ def _pointwise(
 ) -> np.ndarray:
     """The pointwise values of fit() with the shared graph's neighbours; NaN where they are not finite."""
     n_neighbors = parameters.pop("n_neighbors", k)
-    known = (graph.distances[:, :n_neighbors], graph.indices[:, :n_neighbors])
+    distances, indices = graph.distances[:, :n_neighbors], graph.indices[:, :n_neighbors]
     with np.errstate(all="ignore"):
-        fitted = _class(class_name)(**{**defaults, **parameters}).fit(
-            X, precomputed_knn_arrays=known, n_neighbors=n_neighbors
-        )
-    values = np.asarray(fitted.dimension_pw_, dtype=np.float64)
+        of_points = {"ESS": _ess, "MADA": _mada, "MOM": _mom, "TLE": _tle}[class_name]
+        values = of_points(X, distances, indices, **{**defaults, **parameters})
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def _mom(X: np.ndarray, distances: np.ndarray, indices: np.ndarray, **_: Any) -> np.ndarray:
+    """m / (w - m), m the mean and w the largest of the distances; NaN where all are equal."""
+    gaps = ((distances[:, -1:] - distances) / distances[:, -1:]).mean(axis=1)
+    return np.where(gaps > TIED, (1 - gaps) / gaps, np.nan)
+
+
+def _mada(X: np.ndarray, distances: np.ndarray, indices: np.ndarray, **_: Any) -> np.ndarray:
+    """log 2 / log(r_n / r_m), m half of n; NaN for a point with a duplicate, and where both are equal."""
+    logs = log_ratios(distances[:, distances.shape[1] // 2 - 1], distances[:, -1])
+    return np.where((distances[:, 0] > 0) & (logs > 0), np.log(2) / logs, np.nan)
+
+
+def _tle(X: np.ndarray, distances: np.ndarray, indices: np.ndarray, **parameters: Any) -> np.ndarray:
+    """Its answer for each neighbourhood in units of the largest distance; NaN where it says 0, as all are equal."""
+    tle = _class("TLE")(**parameters)
+    values = np.full(len(X), np.nan)
+    for i in np.flatnonzero(distances[:, -1] > 0):
+        unit = unit_of(distances[i, -1])
+        to_members = distances[i] * unit
+        to_members[to_members > to_members[-1] * (1 - FARTHEST)] = to_members[-1]
+        members = (X[indices[i]].astype(np.float64) - X[i]) * unit
+        values[i] = tle._idtle(members, to_members[None])
+    return np.where(values > 0, values, np.nan)
+
+
+def _ess(X: np.ndarray, distances: np.ndarray, indices: np.ndarray, **parameters: Any) -> np.ndarray:
+    """Its answer for each neighbourhood; NaN where all members are equal."""
+    ess = _class("ESS")(**parameters)
+    if X.shape[1] <= ess.d:
+        raise ValueError(f"d = {ess.d} needs more coordinates than the {X.shape[1]} there are; lower d.")
+    ess.random_state_ = np.random.default_rng(ess.random_state)
+    values = np.full(len(X), np.nan)
+    for i, members in enumerate(X[group] for group in indices):
+        if (members != members[0]).any():
+            values[i], skewness = ess._essLocalDimEst(_in_units(members))
+            # on a line, where rounding may lead beyond the value of one dimension
+            if ess.ver == "b" and skewness > 1 - TIED:
+                values[i] = 1.0
+    return values
 
 
 def _of_points(
@@ -113,17 +302,10 @@ def _of_points(
     **parameters: Any,
 ) -> Estimate:
     """Mean or median (`comb`) of the pointwise values that are defined."""
-    if comb not in ("mean", "median"):
-        raise ValueError(f"comb = {comb!r} is not known; it must be mean or median.")
     values = _pointwise(class_name, defaults, k, X, graph, **parameters)
     defined = values[~np.isnan(values)]
     value = float(getattr(np, comb)(defined)) if len(defined) else np.nan
     return Estimate(value, np.nan, len(values), len(values) - len(defined))
-
-
-def _finite(value: Any) -> float:
-    value = float(value)
-    return value if np.isfinite(value) else np.nan
 
 
 def _estimators() -> Iterator[Estimator]:
@@ -135,6 +317,8 @@ def _estimators() -> Iterator[Estimator]:
             global_=partial(_of_cloud, class_name, defaults),
             vectors=both,
             defaults={"local": {"n_neighbors": NEIGHBORHOOD, **defaults}, "global": defaults},
+            ranges={"n_neighbors": Whole(3), **RANGES[name]},
+            check=CHECKS.get(name),
         )
     for name, (class_name, defaults, k) in POINT_CLASSES.items():
         local = {"n_neighbors": k, **defaults}
@@ -144,6 +328,8 @@ def _estimators() -> Iterator[Estimator]:
             global_=partial(_of_points, class_name, defaults, k),
             vectors=both,
             defaults={"local": local, "global": {**local, "comb": "mean"}},
+            ranges={"n_neighbors": Whole(2), "comb": Choice(("mean", "median")), **RANGES[name]},
+            check=CHECKS.get(name),
         )
 
 

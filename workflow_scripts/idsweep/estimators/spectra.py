@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from idsweep.estimators.ranges import Flag, Whole
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.graph import NeighborGraph, center_and_scale, unit_of
 from idsweep.statistics.uncertainty import random_signs, second_order_error
 
 BATCH_BYTES = 32 * 2**20
@@ -40,6 +41,7 @@ def spectral_estimator(name: str, local: Callable[..., np.ndarray], rule: Rule, 
         local=local,
         global_=global_,
         vectors=frozenset({"local", "global"}),
+        ranges={"n_neighbors": Whole(2), "center": Flag()},
     )
 
 
@@ -79,18 +81,19 @@ def _influence(X: np.ndarray, rule: Rule, weights: np.ndarray, center: bool) -> 
     """The dimension of weighted points, and N times its derivative by the weight of each, float64 (N,)."""
     number, dimension = X.shape
     origin = _mean(X, weights) if center else np.zeros(dimension)
+    unit = center_and_scale(X)[1] if center else unit_of(float(np.abs(X).max()))
     # through inner products where these are fewer; blocks of float64, since X may be a large float32 matrix
     if by_products := number < dimension:
         matrix = np.zeros((number, number))
         for columns in _parts(dimension, number):
-            block = X[:, columns] - origin[columns]
+            block = (X[:, columns] - origin[columns]) * unit
             matrix += block @ block.T
         roots = np.sqrt(weights)
         matrix *= roots[:, None] * roots
     else:
         matrix = np.zeros((dimension, dimension))
         for rows in _parts(number, dimension):
-            block = X[rows] - origin
+            block = (X[rows] - origin) * unit
             matrix += (block.T * weights[rows]) @ block
     total = np.trace(matrix)
     if not total > 0:
@@ -101,7 +104,7 @@ def _influence(X: np.ndarray, rule: Rule, weights: np.ndarray, center: bool) -> 
         return float(value), number * np.einsum("ij,ij->i", matrix, derivative) / weights
     influence = np.empty(number)
     for rows in _parts(number, dimension):
-        block = X[rows] - origin
+        block = (X[rows] - origin) * unit
         influence[rows] = number / total * np.einsum("ij,ij->i", block @ derivative, block)
     return float(value), influence
 

@@ -21,7 +21,7 @@ def local(X: np.ndarray, graph: NeighborGraph, *, n_neighbors: int = 64, center:
 
     center: subtract their mean first. NaN where they are all equal (all 0 with center=False).
     """
-    eigenvalues = eigenvalues_of(X, graph.indices[:, :n_neighbors], center=center)
+    eigenvalues, _ = eigenvalues_of(X, graph.indices[:, :n_neighbors], center=center)
     largest = eigenvalues[:, 0]
     return np.divide(eigenvalues.sum(axis=1), largest, out=np.full(len(largest), np.nan), where=largest > 0)
 

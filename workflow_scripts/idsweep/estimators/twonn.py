@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from idsweep.estimators.ranges import Choice, Number, Whole
+from idsweep.estimators.ratios import log_ratios
 from idsweep.estimators.registry import Estimate, Estimator
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.neighborhoods import nearest_two_within
@@ -39,7 +41,7 @@ def local(
     values = np.empty(len(first))
 
     def measure(start: int, stop: int) -> None:
-        values[start:stop] = _dimensions(_log_ratios(first[start:stop], second[start:stop]), method, discard_fraction)
+        values[start:stop] = _dimensions(log_ratios(first[start:stop], second[start:stop]), method, discard_fraction)
 
     in_threads(measure, len(values))
     return values
@@ -67,7 +69,7 @@ def global_(
     Points with r1 = 0 have no mu: they are left out and counted in n_undefined. The value is NaN if
     fewer than 2 ratios are kept or all of them are 1.
     """
-    logs = _log_ratios(graph.distances[:, 0], graph.distances[:, 1])[None, :]
+    logs = log_ratios(graph.distances[:, 0], graph.distances[:, 1])[None, :]
     values = _dimensions(logs, method, discard_fraction)
     influence = _influence(logs, values, method, discard_fraction)[0]
     standard_error = interval_error(influence, groups, graph.indices[:, :1])
@@ -76,21 +78,16 @@ def global_(
 
 def _check(parameters: Mapping[str, Any]) -> None:
     method, discard_fraction = parameters["method"], parameters["discard_fraction"]
-    if method not in METHODS:
-        raise ValueError(f"method = {method!r} is not known; it must be one of {', '.join(METHODS)}.")
-    if not 0 <= discard_fraction < 1:
-        raise ValueError(f"discard_fraction = {discard_fraction} must be at least 0 and below 1.")
     if method == "linear" and 1 - discard_fraction == 1:
         raise ValueError(
-            "discard_fraction = 0 leaves method 'linear' with a point at infinity (F = 1); give a positive "
+            f"discard_fraction = {discard_fraction} leaves method 'linear' with a point at infinity (F = 1); give a positive "
             "fraction or method='mle'."
         )
-
-
-def _log_ratios(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratios = second / first
-    return np.log(np.where(np.isfinite(ratios), ratios, np.nan))
+    if (n := parameters.get("n_neighbors")) is not None and int(n * (1 - discard_fraction)) < 2:
+        raise ValueError(
+            f"n_neighbors = {n} and discard_fraction = {discard_fraction} leave fewer than 2 ratios; raise the first or lower "
+            "the second."
+        )
 
 
 def _dimensions(logs: np.ndarray, method: str, discard_fraction: float) -> np.ndarray:
@@ -167,5 +164,10 @@ ESTIMATOR = Estimator(
     global_=global_,
     vectors=frozenset({"local"}),
     neighbors=lambda parameters: 2,
+    ranges={
+        "n_neighbors": Whole(3),
+        "method": Choice(METHODS),
+        "discard_fraction": Number(least=0, below=1),
+    },
     check=_check,
 )

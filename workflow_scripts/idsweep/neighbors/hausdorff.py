@@ -7,7 +7,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from idsweep.neighbors.graph import BLOCK, DENSE_BYTES, KEPT_BYTES, check_cloud, scale_of, unit_and_slope
+from idsweep.neighbors.graph import (
+    BLOCK,
+    DENSE_BYTES,
+    KEPT_BYTES,
+    center_and_scale,
+    check_cloud,
+    lengths,
+    unit_and_slope,
+)
 
 FEW = 16
 DIFFERENCES = 2**21
@@ -35,8 +43,7 @@ def hausdorff_distance(A: np.ndarray, B: np.ndarray, device: str = "cpu") -> flo
             f"A has {A.shape[1]} coordinates and B has {B.shape[1]}: distances need clouds in the same space; "
             "give two of the same layer of the same model."
         )
-    mean = (A.mean(axis=0, dtype=np.float64) + B.mean(axis=0, dtype=np.float64)) / 2
-    scale = min(scale_of(A, mean), scale_of(B, mean))
+    mean, scale = center_and_scale(A, B)
     if device == "cpu":
         of_A, of_B = _guesses(A, B, mean, scale)
     else:
@@ -158,13 +165,12 @@ def _to_nearest(A: np.ndarray, rows: np.ndarray, B: np.ndarray, mean: np.ndarray
 
 def _distances(A: np.ndarray, rows: np.ndarray, B: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Distances of pairs of a point of A and one of B, from differences in float64: float64 (pairs,)."""
-    squares = np.empty(len(rows))
+    found = np.empty(len(rows))
     step = max(1, DIFFERENCES // A.shape[1])
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        difference = A[rows[part]].astype(np.float64) - B[others[part]]
-        squares[part] = np.einsum("ij,ij->i", difference, difference)
-    return np.sqrt(squares)
+        found[part] = lengths(A[rows[part]].astype(np.float64) - B[others[part]])
+    return found
 
 
 def _halves(X: np.ndarray) -> np.ndarray:

@@ -6,10 +6,14 @@ not a change of a function that is called from another file.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from idsweep.machine.compiled import compiled
 
+# As in `graph`; written again, since the cache would not notice a change there.
+LEAST_SQUARE = 2.0**-960
 # Comparisons looked at together when hits are rare: eight bytes, read as one word.
 WORD = 8
 # Values of a row that tell where its smallest ones begin.
@@ -27,6 +31,28 @@ def squared_distance(x, y):
         difference = np.float64(x[c]) - np.float64(y[c])
         total += difference * difference
     return total
+
+
+@compiled()
+def distance(x, y):
+    """Euclidean distance of two rows in float64, from the differences of their values.
+
+    Where squares overflow or vanish, differences are measured in units of a power of two near the largest of them.
+    """
+    total = squared_distance(x, y)
+    if LEAST_SQUARE <= total < np.inf:
+        return np.sqrt(total)
+    largest = 0.0
+    for c in range(x.shape[0]):
+        largest = max(largest, abs(np.float64(x[c]) - np.float64(y[c])))
+    if largest == 0:
+        return 0.0
+    exponent = math.frexp(largest)[1]
+    total = 0.0
+    for c in range(x.shape[0]):
+        difference = math.ldexp(np.float64(x[c]) - np.float64(y[c]), -exponent)
+        total += difference * difference
+    return math.ldexp(np.sqrt(total), exponent)
 
 
 @compiled()
@@ -206,7 +232,7 @@ def rank(X, points, scale, norms, unit, slope, k, values, ids, counts, threshold
                 reach = largest_value(farthest * scale, norms[point], unit, slope)
             if values[r, c] <= reach:
                 ids[r, near] = ids[r, c]
-                exact[near] = np.sqrt(squared_distance(X[point], X[ids[r, c]]))
+                exact[near] = distance(X[point], X[ids[r, c]])
                 farthest = max(farthest, exact[near])
                 near += 1
         if thresholds[r] < np.inf and not reach < thresholds[r]:
@@ -262,24 +288,25 @@ def nearest_two_within(X, indices, distances, n_neighbors, first, second, start,
                     fellow = indices[i, b]
                     # a prefix of the coordinates is enough to see that a fellow is too far away
                     head = min(64, dimension)
-                    if np.sqrt(squared_distance(X[member, :head], X[fellow, :head])) > second_nearest * (1 + 1e-12):
+                    if distance(X[member, :head], X[fellow, :head]) > second_nearest * (1 + 1e-12):
                         continue
-                    distance = np.sqrt(squared_distance(X[member], X[fellow]))
-                    if distance < nearest:
+                    apart = distance(X[member], X[fellow])
+                    if apart < nearest:
                         second_nearest = nearest
-                        nearest = distance
-                    elif distance < second_nearest:
-                        second_nearest = distance
+                        nearest = apart
+                    elif apart < second_nearest:
+                        second_nearest = apart
             first[i, a] = nearest
             second[i, a] = second_nearest
 
 
 @compiled(fastmath={"reassoc", "contract"})
-def gather(X, indices, center, to_unit, start, stop, members):
+def gather(X, indices, center, start, stop, members, units):
     """Copy the rows X[indices[i]] of groups start…stop into members[i - start], (groups, rows, D).
 
-    center: relative to the group's mean. to_unit: divided by the mean size of the group's coordinates, so that
-    squares can neither overflow nor vanish in float32. Rows of `members` beyond the group's size become 0.
+    center: relative to the group's mean. They are multiplied by a power of two, units[i - start], that brings the mean
+    size of the group's coordinates near 1, so that squares can neither overflow nor vanish, in float32 either. Rows of
+    `members` beyond the group's size become 0.
     """
     size = indices.shape[1]
     dimension = X.shape[1]
@@ -297,15 +324,15 @@ def gather(X, indices, center, to_unit, start, stop, members):
                     mean[c] += np.float64(row[c]) - origin[c]
             for c in range(dimension):
                 mean[c] /= size
+        total = 0.0
+        for a in range(size):
+            row = X[indices[i, a]]
+            for c in range(dimension):
+                total += abs(np.float64(row[c]) - origin[c] - mean[c])
         factor = 1.0
-        if to_unit:
-            total = 0.0
-            for a in range(size):
-                row = X[indices[i, a]]
-                for c in range(dimension):
-                    total += abs(np.float64(row[c]) - origin[c] - mean[c])
-            if total > 0:
-                factor = size * dimension / total
+        if total > 0:
+            factor = math.ldexp(1.0, min(1000, -math.frexp(total / (size * dimension))[1]))
+        units[i - start] = factor
         for a in range(size):
             row = X[indices[i, a]]
             target = group[a]
@@ -459,7 +486,7 @@ def count_near(X, points, column0, products, own, others, scale, slack, radii, s
                 if abs(value - limits[s]) > error:
                     nearer = value < limits[s]
                 else:
-                    nearer = np.sqrt(squared_distance(X[point], X[column0 + c])) < radii[s]
+                    nearer = distance(X[point], X[column0 + c]) < radii[s]
                 near[r, s] += nearer
 
 
@@ -481,22 +508,22 @@ def measure_all(X, start, stop, distances):
             j = (low + step) % number
             for i in range(low, high):
                 if 1 <= (j - i) % number <= half:
-                    distance = np.sqrt(squared_distance(X[i], X[j]))
-                    distances[i, j] = distance
-                    distances[j, i] = distance
+                    distances[i, j] = distances[j, i] = distance(X[i], X[j])
 
 
 @compiled()
-def tree_length(distances, members, power):
-    """Sum of the edges, each to the power `power`, of the minimum spanning tree of some points (Prim 1957).
+def log_tree_length(distances, members, power):
+    """Logarithm of the sum of the edges, each to the power `power`, of the minimum spanning tree of some points (Prim 1957).
 
-    distances: float64 (N, N). members: int (n,), the points, n >= 1.
+    distances: float64 (N, N). members: int (n,), the points, n >= 1. -inf if all edges are 0.
     """
-    left = members.shape[0] - 1
+    number = members.shape[0] - 1
+    left = number
     current = members[left]
     waiting = members[:left].copy()
     nearest = np.full(left, np.inf)
-    total = 0.0
+    edges = np.empty(left)
+    longest = 0.0
     while left > 0:
         row = distances[current]
         least, place = np.inf, 0
@@ -504,9 +531,16 @@ def tree_length(distances, members, power):
             nearest[a] = min(nearest[a], row[waiting[a]])
             if nearest[a] < least:
                 least, place = nearest[a], a
-        total += least**power
         left -= 1
+        edges[left] = least
+        longest = max(longest, least)
         current = waiting[place]
         waiting[place] = waiting[left]
         nearest[place] = nearest[left]
-    return total
+    if longest == 0:
+        return -np.inf
+    # in units of the longest edge, so that no power overflows, and none vanishes that counts
+    total = 0.0
+    for a in range(number):
+        total += (edges[a] / longest) ** power
+    return power * np.log(longest) + np.log(total)

@@ -60,7 +60,7 @@ def leading_directions(X: np.ndarray, indices: np.ndarray, share: float, *, cent
         found = np.empty(len(groups), dtype=np.int64)
 
         def count(start: int, stop: int, dtype=dtype, error=error, groups=groups, found=found) -> None:
-            for part, gram in _gram_matrices(X, groups[start:stop], center, dtype, for_counting=True):
+            for part, gram, _ in _gram_matrices(X, groups[start:stop], center, dtype, filled=True):
                 kernels.count_leading(gram, share, error, start + part.start, found)
 
         with one_blas_thread():
@@ -69,57 +69,65 @@ def leading_directions(X: np.ndarray, indices: np.ndarray, share: float, *, cent
         unsure = unsure[found < 0]
         if not len(unsure):
             return counts
-    values = eigenvalues_of(X, indices[unsure], center=center)
+    values, _ = eigenvalues_of(X, indices[unsure], center=center)
     counts[unsure] = np.count_nonzero(values > share * values[:, :1], axis=1)
     return counts
 
 
-def gram_matrices(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> Iterator[tuple[slice, np.ndarray]]:
-    """Gram matrices of the neighbourhoods, batch by batch: (points of the batch, float64 (batch, m, m)).
+def gram_matrices(
+    X: np.ndarray, indices: np.ndarray, *, center: bool = True
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Gram matrices of the neighbourhoods, batch by batch: points of the batch, float64 (batch, m, m), units (batch,).
 
     X: float (N, D). indices: int (N, L). m = min(L, D): inner products of the L members, or D × D sums over
     the members where that is smaller; the nonzero eigenvalues are the same. center: subtract each
-    neighbourhood's mean first. A batch takes a few MiB, however many points there are.
+    neighbourhood's mean first. The members are multiplied by a power of two, the neighbourhood's unit, that brings
+    their coordinates near 1: their squares neither overflow nor vanish, and what is read off does not change.
+    A batch takes a few MiB, however many points there are.
     """
     return _gram_matrices(X, indices, center, np.float64)
 
 
 def _gram_matrices(
-    X: np.ndarray, indices: np.ndarray, center: bool, dtype: type, for_counting: bool = False
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """As `gram_matrices`; for counting, of members scaled to unit size, with m filled up to a multiple of LANES."""
+    X: np.ndarray, indices: np.ndarray, center: bool, dtype: type, filled: bool = False
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """As `gram_matrices`, in a type of choice, and with m filled up with zeros to a multiple of LANES."""
     from idsweep.neighbors import kernels
 
     size, dimension = indices.shape[1], X.shape[1]
     by_members = size <= dimension
     rows, columns = size, dimension
-    if for_counting:
+    if filled:
         lanes = kernels.LANES
         rows, columns = (-(-rows // lanes) * lanes, columns) if by_members else (rows, -(-columns // lanes) * lanes)
     batch = min(len(indices), max(1, BATCH_BYTES // (np.dtype(dtype).itemsize * rows * (columns + min(rows, columns)))))
     members = np.zeros((batch, rows, columns), dtype=dtype)
+    units = np.empty(batch)
     for start in range(0, len(indices), batch):
         part = slice(start, min(start + batch, len(indices)))
-        kernels.gather(X, indices, center, for_counting, part.start, part.stop, members[:, :, :dimension])
+        kernels.gather(X, indices, center, part.start, part.stop, members[:, :, :dimension], units)
         group = members[: part.stop - part.start]
         turned = group.transpose(0, 2, 1)
-        yield part, np.matmul(group, turned) if by_members else np.matmul(turned, group)
+        products = np.matmul(group, turned) if by_members else np.matmul(turned, group)
+        yield part, products, units[: len(products)].copy()
 
 
-def eigenvalues_of(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> np.ndarray:
-    """Eigenvalues of the neighbourhoods' scatter matrices, float64 (N, min(L, D)), in decreasing order.
+def eigenvalues_of(X: np.ndarray, indices: np.ndarray, *, center: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues of the neighbourhoods' scatter matrices, float64 (N, min(L, D)), in decreasing order, and units (N,).
 
-    They are the squared singular values of the (centred) L × D matrix of the members, computed from
-    Gram matrices: exact to about 1e-15 of the largest one.
+    They are the squared singular values of the (centred) L × D matrix of the members times the unit of the
+    neighbourhood, a power of two (see `gram_matrices`). Computed from Gram matrices: exact to about 1e-15 of the
+    largest one.
     """
     from idsweep.machine.compiled import in_threads, one_blas_thread
 
-    values = np.empty((len(indices), min(indices.shape[1], X.shape[1])))
+    values, units = np.empty((len(indices), min(indices.shape[1], X.shape[1]))), np.empty(len(indices))
 
     def solve(start: int, stop: int) -> None:
-        for part, gram in gram_matrices(X, indices[start:stop], center=center):
+        for part, gram, of_part in gram_matrices(X, indices[start:stop], center=center):
             values[start:stop][part] = np.linalg.eigvalsh(gram)[:, ::-1]
+            units[start:stop][part] = of_part
 
     with one_blas_thread():
         in_threads(solve, len(indices))
-    return np.maximum(values, 0.0, out=values)
+    return np.maximum(values, 0.0, out=values), units

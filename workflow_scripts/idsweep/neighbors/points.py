@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idsweep.neighbors.graph import check_cloud
+from idsweep.neighbors.graph import check_cloud, lengths, unit_of
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +72,14 @@ def prepare_points(
         kept[_first_occurrences(cloud)] = True
         rows, cloud = _keep(rows, cloud, kept, "duplicates")
     if normalize == "unit":
-        cloud = _divide(cloud, np.linalg.norm(cloud.astype(np.float64), axis=1, keepdims=True))
+        cloud = _divide(cloud, lengths(cloud.astype(np.float64))[:, None])
     if center or normalize == "standardize":
         cloud = (cloud - cloud.mean(axis=0, dtype=np.float64)).astype(cloud.dtype)
     if normalize == "standardize":
         constant = (cloud == cloud[0]).all(axis=0)
-        cloud = _divide(cloud, np.where(constant, 1.0, cloud.std(axis=0, dtype=np.float64)))
+        units = np.array([unit_of(size) for size in np.abs(cloud.astype(np.float64)).max(axis=0)])
+        in_units = cloud * units
+        cloud = _divide(in_units, np.where(constant, 1.0, in_units.std(axis=0))).astype(cloud.dtype)
         cloud[:, constant] = 0
     if noise:
         generator = np.random.Generator(np.random.PCG64(noise_seed))

@@ -15,8 +15,9 @@ from idsweep.neighbors.graph import (
     KEPT_BYTES,
     NeighborGraph,
     candidates_kept,
+    center_and_scale,
     check_cloud,
-    scale_of,
+    check_distances,
     unit_and_slope,
 )
 
@@ -58,7 +59,8 @@ def nearest_neighbors(
     Raises
     ------
     ValueError
-        If X is not a finite numeric matrix, k is not in 1 … N-1, or `dtype` is not known.
+        If X is not a finite numeric matrix, k is not in 1 … N-1, `dtype` is not known, or distances are too small for
+        float64 to hold with all their digits.
 
     Notes
     -----
@@ -84,11 +86,14 @@ def nearest_neighbors(
             f"k = {k} neighbours cannot be found among N = {len(X)} points, since a point is not its own "
             f"neighbour; lower k to at most {len(X) - 1} or give more points."
         )
-    if device != "cpu":
+    if device == "cpu":
+        graph = _search(X, int(k), dtype)
+    else:
         from idsweep.neighbors import search_torch
 
-        return NeighborGraph(*search_torch.search(X, int(k), device, dtype, memory_share))
-    return _search(X, int(k), dtype)
+        graph = NeighborGraph(*search_torch.search(X, int(k), device, dtype, memory_share))
+    check_distances(graph.distances)
+    return graph
 
 
 def _search(X: np.ndarray, k: int, dtype: str) -> NeighborGraph:
@@ -96,8 +101,7 @@ def _search(X: np.ndarray, k: int, dtype: str) -> NeighborGraph:
     from idsweep.neighbors import kernels
 
     number, dimension = X.shape
-    mean = X.mean(axis=0, dtype=np.float64)
-    scale = scale_of(X, mean)
+    mean, scale = center_and_scale(X)
 
     def centred(start: int, stop: int) -> np.ndarray:
         return ((X[start:stop] - mean) * scale).astype(np.float32)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from idsweep.neighbors.graph import candidates_kept, scale_of, unit_and_slope
+from idsweep.neighbors.graph import LEAST_SQUARE, candidates_kept, center_and_scale, lengths, unit_and_slope
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,7 @@ def _search(
     cloud: torch.Tensor, k: int, X: np.ndarray, dtype: str, memory_share: float
 ) -> tuple[np.ndarray, np.ndarray]:
     number, dimension = cloud.shape
-    mean = X.mean(axis=0, dtype=np.float64)
-    scale = scale_of(X, mean)
+    mean, scale = center_and_scale(X)
     mean = torch.from_numpy(mean).to(cloud.device)
     budget = _budget(cloud.device, memory_share)
     height = int(np.clip(budget // (8 * 4 * dimension), 16, number))
@@ -114,7 +113,12 @@ def _exact(cloud: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, budget: i
     for start in range(0, len(flat), step):
         part = slice(start, start + step)
         difference = cloud[owners[part]].double() - cloud[ids.reshape(-1)[part]].double()
-        flat[part] = difference.square().sum(1).sqrt()
+        squares = difference.square().sum(1)
+        flat[part] = squares.sqrt()
+        odd = torch.nonzero((squares < LEAST_SQUARE) | (squares == torch.inf))[:, 0]
+        odd = odd[difference[odd].any(1)]
+        if len(odd):
+            flat[start + odd] = torch.from_numpy(lengths(difference[odd].cpu().numpy())).to(flat.device)
     return flat.view(ids.shape)
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idsweep.neighbors.graph import center_and_scale, unit_of
+
 log = logging.getLogger(__name__)
 
 DATA = "data"
@@ -40,7 +42,15 @@ def of_cloud(
               loses what ties them to each other.
 
     seed: of numpy's Generator(PCG64([seed, …])), one stream for each variant, so that none changes another.
+
+    Raises ValueError for a null that is not known, and numbers that are negative or no whole ones.
     """
+    for key, value, least in (("halvings", halvings, 0), ("seed", seed, 0), ("neighbors", neighbors, 1)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{key} = {value!r} must be a whole number of at least {least}.")
+    for name in nulls:
+        if name not in NULLS:
+            raise ValueError(f"there is no null {name!r}; the nulls are {', '.join(NULLS)}.")
     yield Variant(DATA, np.arange(len(vectors)), vectors)
     rows = np.arange(len(vectors))
     for power in range(1, halvings + 1):
@@ -67,16 +77,22 @@ def _generator(*seed: int) -> np.random.Generator:
 
 def _gaussian(vectors: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     number, dimension = vectors.shape
-    mean = vectors.mean(axis=0, dtype=np.float64)
+    mean, _ = center_and_scale(vectors)
     centred = vectors - mean
     if number <= dimension:
         # random sums of the points themselves have their covariance, however low its rank
-        sample = generator.standard_normal((number, number)) @ centred / np.sqrt(number - 1)
+        sample = generator.standard_normal((number, number)) @ centred / np.sqrt(max(number - 1, 1))
     else:
-        covariance = centred.T @ centred / (number - 1)
+        # correlations: a large coordinate takes no digits from a small one, and no square overflows or vanishes
+        units = np.array([unit_of(size) for size in np.abs(centred).max(axis=0)])
+        centred *= units
+        lengths = np.sqrt(np.einsum("ij,ij->j", centred, centred))
+        centred /= np.where(lengths > 0, lengths, 1.0)
+        correlation = centred.T @ centred
         # constant and dependent coordinates leave it singular; this moves it by less than rounding does in float32
-        covariance[np.diag_indices(dimension)] += 1e-12 * np.trace(covariance) / dimension + np.finfo(float).tiny
-        sample = generator.standard_normal((number, dimension)) @ np.linalg.cholesky(covariance).T
+        correlation[np.diag_indices(dimension)] += np.where(lengths > 0, 1e-12, 1.0)
+        sample = generator.standard_normal((number, dimension)) @ np.linalg.cholesky(correlation).T
+        sample *= lengths / units / np.sqrt(number - 1)
     return (sample + mean).astype(vectors.dtype)
 
 
