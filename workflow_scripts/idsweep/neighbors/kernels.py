@@ -48,11 +48,11 @@ def distance(x, y):
     if largest == 0:
         return 0.0
     exponent = math.frexp(largest)[1]
-    total = 0.0
+    differences = np.empty(x.shape[0], dtype=np.float64)
     for c in range(x.shape[0]):
-        difference = math.ldexp(np.float64(x[c]) - np.float64(y[c]), -exponent)
-        total += difference * difference
-    return math.ldexp(np.sqrt(total), exponent)
+        differences[c] = math.ldexp(np.float64(x[c]) - np.float64(y[c]), -exponent)
+    # added up in the same order as without a unit
+    return math.ldexp(np.sqrt(squared_distance(differences, np.zeros_like(differences))), exponent)
 
 
 @compiled()
