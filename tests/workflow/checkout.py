@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-
 from pathlib import Path
 from typing import Any, Self
 

@@ -168,9 +168,7 @@ def _beside_noise(
     degrees = size - center
     # it takes the degrees of freedom for one fewer than the points, but Minka's rule counts the points
     n_samples = size if version == "Minka" else degrees + 1
-    rule = lPCA(
-        ver=version, fit_explained_variance=True, n_samples=n_samples, noise_var=noise_var, alphaKN=alpha_kn
-    )
+    rule = lPCA(ver=version, fit_explained_variance=True, n_samples=n_samples, noise_var=noise_var, alphaKN=alpha_kn)
     variances = np.pad(eigenvalues / degrees, (0, dimension - len(eigenvalues)))
     with np.errstate(all="ignore"):  # it divides neighbouring eigenvalues, which may be 0
         return float(rule.fit(variances).dimension_)
@@ -233,9 +231,7 @@ def _parallel(
     return np.nan if open_.any() else float(number)
 
 
-def _fan(
-    eigenvalues: np.ndarray, *, alpha_fan: float, beta_fan: float, p_fan: float, **_: Any
-) -> np.ndarray:
+def _fan(eigenvalues: np.ndarray, *, alpha_fan: float, beta_fan: float, p_fan: float, **_: Any) -> np.ndarray:
     """First place with a gap above alpha_fan or a variance share above beta_fan, after subtracting the noise.
 
     The noise is the mean of the eigenvalues from the place where the share exceeds p_fan. NaN where all is noise.
