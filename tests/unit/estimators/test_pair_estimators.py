@@ -202,8 +202,9 @@ def test_trees_equal_those_of_scipy(power):
     distances = cdist(*[normal(80, 3)] * 2)
     members = np.random.default_rng(0).permutation(80)[:50].astype(np.int32)
     edges = minimum_spanning_tree(distances[np.ix_(members, members)]).data
-    assert kernels.log_tree_length(distances, members, power) == pytest.approx(np.log(np.sum(edges**power)), rel=1e-12)
-    assert kernels.log_tree_length(distances, members[:1], power) == -np.inf
+    found = kernels.log_tree_length(distances, members, power, 4.0)
+    assert found == pytest.approx(np.log(np.sum((4 * edges) ** power)), rel=1e-12)
+    assert kernels.log_tree_length(distances, members[:1], power, 4.0) == -np.inf
 
 
 @pytest.mark.parametrize(("name", "options"), [("corrint", {}), ("persistent_homology", FEW)])

@@ -48,20 +48,20 @@ class Number:
     def __str__(self) -> str:
         bounds = {"above": self.above, "at least": self.least, "below": self.below, "at most": self.most}
         given = [f"{name} {bound:g}" for name, bound in bounds.items() if isfinite(bound)]
-        return " ".join(["a number", " and ".join(given)]).strip()
+        return " ".join(["a number", *[" and ".join(given)] * bool(given)])
 
 
 @dataclass(frozen=True)
 class Choice:
     """One of some values."""
 
-    of: tuple[Any, ...]
+    values: tuple[Any, ...]
 
     def holds(self, value: Any) -> bool:
-        return any(type(value) is type(one) and value == one for one in self.of)
+        return any(type(value) is type(one) and value == one for one in self.values)
 
     def __str__(self) -> str:
-        return "one of " + ", ".join(map(str, self.of))
+        return "one of " + ", ".join(map(str, self.values))
 
 
 @dataclass(frozen=True)

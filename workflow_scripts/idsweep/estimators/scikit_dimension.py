@@ -17,7 +17,7 @@ import numpy as np
 from idsweep.estimators.ranges import SEED, Choice, Flag, Number, Optional, Range, Rising, Whole
 from idsweep.estimators.ratios import TIED, log_ratios
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph, lengths, unit_of
+from idsweep.neighbors.graph import NeighborGraph, center_and_scale, lengths, unit_of
 from idsweep.neighbors.search import nearest_neighbors
 
 log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def _danco(danco: Any, X: np.ndarray) -> tuple[float, int]:
     undefined = ~(log_ratios(distances[:, 0], distances[:, -1]) > 0)
     if undefined.any():
         return np.nan, int(np.count_nonzero(undefined))
-    if distances[:, 0].min() < RESOLVED * lengths(X - X.mean(axis=0, dtype=np.float64)).max():
+    if distances[:, 0].min() < RESOLVED * lengths(X - center_and_scale(X)[0]).max():
         raise ValueError(
             "DANCo of scikit-dimension cannot tell apart points that are 100,000 times nearer to each other than the cloud is "
             "wide; leave the far points or the near duplicates out, or take another estimator."

@@ -512,10 +512,11 @@ def measure_all(X, start, stop, distances):
 
 
 @compiled()
-def log_tree_length(distances, members, power):
+def log_tree_length(distances, members, power, unit):
     """Logarithm of the sum of the edges, each to the power `power`, of the minimum spanning tree of some points (Prim 1957).
 
-    distances: float64 (N, N). members: int (n,), the points, n >= 1. -inf if all edges are 0.
+    distances: float64 (N, N). members: int (n,), the points, n >= 1. unit: a power of two that distances are multiplied
+    by, to bring them near 1, where logarithms have most digits. -inf if all edges are 0.
     """
     number = members.shape[0] - 1
     left = number
@@ -543,4 +544,4 @@ def log_tree_length(distances, members, power):
     total = 0.0
     for a in range(number):
         total += (edges[a] / longest) ** power
-    return power * np.log(longest) + np.log(total)
+    return power * np.log(longest * unit) + np.log(total)
