@@ -45,7 +45,7 @@ def flat():
 
 
 def test_rows_and_columns(flat):
-    X, groups, table = flat
+    X, _, table = flat
     assert table.columns.tolist() == ESTIMATES.names
     local = table[table["scope"] == "local"]
     sizes = {"data": 1200, "data/2": 600, "data/4": 300, "data/8": 150, "gaussian": 1200}
@@ -58,8 +58,7 @@ def test_rows_and_columns(flat):
     np.testing.assert_array_equal(of_data["point"], 10 * np.arange(1200))
     assert local.loc[local["variant"] == "gaussian", "point"].isna().all()
     mean = table[(table["scope"] == "mean") & (table["variant"] == "data")].iloc[0]
-    expected = estimate_mean(X, "mle", 12, graph, groups)
-    assert (mean["value"], mean["standard_error"]) == (expected.value, expected.standard_error)
+    assert mean["value"] == estimate_mean(X, "mle", 12, graph).value and np.isnan(mean["standard_error"])
     assert mean["n_neighbors"] == 12 and mean["n_points"] == 1200
     assert mean["scale"] == pytest.approx(graph.distances[:, 11].mean())
 

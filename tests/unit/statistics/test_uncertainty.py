@@ -9,6 +9,7 @@ from idsweep.estimators import estimate_global, estimate_local, estimate_mean
 from idsweep.estimators import registry as estimators
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import interval_error, linear_error, member_error
+from scipy.stats import norm
 
 pytestmark = pytest.mark.slow
 
@@ -49,21 +50,22 @@ def test_two_kinds_of_dependence_are_added_and_what_is_in_both_taken_off():
 
 
 def test_an_interval_needs_many_contributions():
-    """Ten groups or fewer, one large contribution, or tails as of Student's t with 3 degrees of freedom squared."""
+    """Not 30 groups or fewer, one large contribution, or tails as of Student's t with 3 degrees of freedom squared."""
     values = RNG.standard_normal(300)
     assert interval_error(values) == linear_error(values)
-    assert interval_error(values**2) == linear_error(values**2)
+    squares = norm.ppf((np.arange(300) + 0.5) / 300) ** 2
+    assert interval_error(squares) == linear_error(squares)
     assert np.isnan(interval_error(np.append(values, 60.0)))
     assert np.isnan(interval_error(RNG.standard_t(3, 3000) ** 2))
     assert np.isfinite(interval_error(values, np.arange(300) // 6))
-    assert np.isnan(interval_error(values, np.arange(300) // 60))
+    assert np.isnan(interval_error(values, np.arange(300) // 10))
     assert interval_error(np.ones(30)) == 0
     assert np.isnan(interval_error(np.ones(1)))
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["points", "groups"])
 def test_error_of_members_is_the_double_sum_over_points_less_the_pairs(grouped):
-    n, size = 60, 5
+    n, size = 200, 5
     members = nearest_neighbors(RNG.random((n, 2)), size).indices
     own, effects, pairs = RNG.standard_normal(n).cumsum(), *RNG.standard_normal((2, n, size))
     groups = np.arange(n) // 2 if grouped else np.arange(n)
@@ -144,33 +146,17 @@ def test_intervals_cover_the_true_dimension(simulated, name, options):
     assert 0.9 <= coverage([estimate_global(X, name, graph, **options) for X, graph in clouds], dimension) <= 0.99
 
 
-@pytest.mark.parametrize(
-    ("options", "scope"),
-    [
-        ({"n_neighbors": 10}, "global"),
-        ({"n_neighbors": 10, "average": "arithmetic", "unbiased": True}, "global"),
-        ({"n_neighbors": 10}, "mean"),
-        ({"n_neighbors": 20}, "mean"),
-    ],
-    ids=str,
-)
-def test_intervals_of_biased_estimators_cover_what_they_estimate(simulated, options, scope):
-    """Intervals cover the mean over all clouds; they are allowed to be too wide by half, not too narrow.
+@pytest.mark.parametrize("options", [{"n_neighbors": 8}, {"n_neighbors": 16}], ids=str)
+def test_intervals_of_mle_cover_what_it_estimates(simulated, options):
+    """Intervals cover the mean over all clouds, of which they may be null in one of ten.
 
-    GRIDE at larger n1 and means of TwoNN and of the participation ratio were held to this as well. They have no standard
-    error any more, since their intervals held less than 90 % on clouds of tokens.
+    GRIDE at larger n1, other averages of `mle` and means of local values were held to this as well. They have no standard
+    error any more, since their intervals held less than 90 % on clouds of tokens or with heavy tails.
     """
     _, clouds = simulated
-    if scope == "global":
-        estimates = [estimate_global(X, "mle", graph, **options) for X, graph in clouds]
-    else:
-        estimates = [estimate_mean(X, "mle", graph=graph, **options) for X, graph in clouds[:100]]
-    values = np.array([estimate.value for estimate in estimates])
-    errors = np.array([estimate.standard_error for estimate in estimates])
-    given = ~np.isnan(errors)
-    assert given.mean() > 0.8
-    assert np.mean(np.abs(values - values.mean())[given] <= 1.96 * errors[given]) >= 0.9
-    assert 0.85 < errors[given].mean() / values.std() < 1.7
+    estimates = [estimate_global(X, "mle", graph, **options) for X, graph in clouds]
+    found = simulation.coverage(*np.array([(each.value, each.standard_error) for each in estimates]).T)
+    assert found.given > 0.9 and found.held >= 0.9 and 0.85 < found.ratio < 1.3
 
 
 @pytest.mark.parametrize(
@@ -178,10 +164,12 @@ def test_intervals_of_biased_estimators_cover_what_they_estimate(simulated, opti
     [
         ("gride", {"n1": 2}, "global"),
         ("mle", {"average": "median"}, "global"),
+        ("mle", {"average": "arithmetic"}, "global"),
+        ("mle", {"n_neighbors": 7}, "global"),
         ("corrint", {}, "global"),
         ("stable_rank", {}, "global"),
         ("lpca", {}, "global"),
-        *((name, {"n_neighbors": 20}, "mean") for name in ("twonn", "lpca", "mom", "stable_rank")),
+        *((name, {"n_neighbors": 20}, "mean") for name in ("twonn", "mle", "lpca", "mom", "stable_rank")),
         *((name, {"n_neighbors": 20}, "mean") for name in ("participation_ratio", "effective_rank")),
     ],
     ids=str,
@@ -192,40 +180,43 @@ def test_there_is_no_error_where_none_is_right(name, options, scope):
     assert np.isfinite(estimate.value) and np.isnan(estimate.standard_error)
 
 
-def test_sequences_widen_the_error_of_a_mean_as_they_should():
+def test_sequences_widen_the_error_as_they_should():
     """Tokens of one sequence lie together, and sequences differ in dimension: the error is that of sequences."""
     values, errors, naive = [], [], []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        rank = rng.integers(1, 7, 30)
-        X = np.zeros((30, 20, 8))
-        for i in range(30):
+        rank = rng.integers(1, 7, 60)
+        X = np.zeros((60, 20, 8))
+        for i in range(60):
             X[i, :, : rank[i]] = rng.standard_normal((20, rank[i]))
-        X = (X + 10 * rng.standard_normal((30, 1, 8))).reshape(600, 8)
-        graph, groups = nearest_neighbors(X, 30), np.repeat(np.arange(30), 20)
+        X = (X + 10 * rng.standard_normal((60, 1, 8))).reshape(1200, 8)
+        graph, groups = nearest_neighbors(X, 2), np.repeat(np.arange(60), 20)
         for found, given in ((errors, groups), (naive, None)):
-            estimate = estimate_mean(X, "mle", 15, graph, groups=given)
+            estimate = estimate_global(X, "twonn", graph, groups=given)
             found.append(estimate.standard_error)
         values.append(estimate.value)
-    assert 0.8 < np.mean(errors) / np.std(values) < 1.3
-    assert np.mean(naive) / np.std(values) < 0.5
+    assert 0.8 < np.nanmean(errors) / np.std(values) < 1.3
+    assert np.nanmean(naive) / np.std(values) < 0.7
 
 
-KINDS = ("roll", "torus", "noisy plane", "two", "student 3", "even", "zipf", "even sequences", "documents", "bunches")
+KINDS = ("roll", "torus", "noisy plane", "two", "student 3", "even", "zipf", "even sequences", "bunches")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_intervals_cover_or_are_null_on_clouds_of_many_kinds(kind):
-    """The mean over 60 clouds is in at least 88 % of the intervals that are given: 95 % less 2.5 deviations.
+    """The mean over 40 clouds is in at least 85 % of the intervals that are given: 95 % less 3 deviations.
 
-    `make coverage` draws 200 clouds of more kinds for more estimates.
+    `make coverage` draws 200 clouds of more kinds.
     """
-    measures = [m for m in simulation.MEASURES if m.scope == "global" and m.estimator in ("twonn", "gride", "mle")]
-    measures += [m for m in simulation.MEASURES if m.estimator in ("participation_ratio", "effective_rank")]
-    for measure in measures:
-        estimates = [measure.of(*simulation.drawn(kind, draw)) for draw in range(60)]
-        found = simulation.coverage(*np.array([(each.value, each.standard_error) for each in estimates]).T)
-        assert found.given < 0.2 or found.held >= 0.88, f"{measure.label}: {simulation.cell(found)}"
+    found = {measure.label: [] for measure in simulation.MEASURES}
+    for draw in range(40):
+        cloud = simulation.drawn(kind, draw)
+        for measure in simulation.MEASURES:
+            estimate = measure.of(*cloud)
+            found[measure.label].append((estimate.value, estimate.standard_error))
+    for label, estimates in found.items():
+        of_measure = simulation.coverage(*np.array(estimates).T)
+        assert of_measure.given < 0.2 or of_measure.held >= 0.85, f"{label}: {simulation.cell(of_measure)}"
 
 
 def test_local_errors_are_those_of_the_gamma_law():
@@ -250,6 +241,6 @@ def test_undefined_points_take_no_part_in_a_mean():
     estimate = estimate_mean(X, "mle", 10)
     local = estimate_local(X, "mle", 10)
     assert (estimate.n_points, estimate.n_undefined) == (100, 2)
-    assert estimate.value == pytest.approx(local[2:].mean()) and np.isfinite(estimate.standard_error)
+    assert estimate.value == pytest.approx(local[2:].mean())
     nothing = estimate_mean(np.ones((20, 3)), "mle", 5)
     assert np.isnan(nothing.value) and np.isnan(nothing.standard_error) and nothing.n_undefined == 20

@@ -104,7 +104,7 @@ def _rows(cloud: Cloud, asked_estimate: Mapping[str, Any]) -> Iterator[_Row]:
                 yield _Row(scope="global", estimate=estimate, **row)
             else:
                 values = estimators.estimate_local(cloud.vectors, estimator.name, graph=cloud.graph, **used)
-                mean = estimators.mean_of_local(estimator.name, cloud.vectors, cloud.graph, values, cloud.groups, used)
+                mean = estimators.mean_of_local(values)
                 local = {"values": values, "errors": estimator.errors_of(values, used)}
                 local["points"] = None if is_null(cloud.variant) else cloud.ids
                 yield _Row(scope="mean", estimate=mean, **row, **local)

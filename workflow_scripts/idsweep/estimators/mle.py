@@ -6,7 +6,7 @@ MacKay & Ghahramani (2005), Comments on the former.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,7 @@ from idsweep.estimators.registry import Estimate, Estimator
 from idsweep.neighbors.graph import NeighborGraph, growth
 from idsweep.statistics.uncertainty import member_error
 
-_AVERAGE = {
-    "mackay_ghahramani": lambda values: 1 / np.mean(1 / values),
-    "arithmetic": np.mean,
-    "median": np.median,
-}
-AVERAGES = tuple(_AVERAGE)
+AVERAGES = ("mackay_ghahramani", "arithmetic", "median")
 
 CHANCE = 0.01
 
@@ -73,48 +68,44 @@ def global_(
     points share one dimension); "arithmetic", the mean of Levina & Bickel; "median". from_neighbors: the mean of
     those answers over k = from_neighbors … n_neighbors.
 
-    standard_error: see `_standard_error`; NaN for the median, which jumps where regions of the cloud differ. The gamma
-    law's d / sqrt(N (k - 1)) holds for neighbourhoods that share no points and is too small, by a factor of up to 1.5.
+    standard_error: of "mackay_ghahramani", see `_standard_error`; NaN for the others, which depend on single points with
+    large values or jump where regions of the cloud differ. The gamma law's d / sqrt(N (k - 1)) holds for neighbourhoods
+    that share no points and is too small, by a factor of up to 1.5.
     Points without a local estimate are left out and counted in n_undefined.
     """
     estimates = list(_estimates(graph, n_neighbors, from_neighbors, unbiased))
     undefined = np.isnan(estimates[-1][1])
     value = np.mean([_averaged(values, average) for _, values in estimates])
-    error = np.nan if average == "median" else _standard_error(estimates, graph, groups, average)
+    error = _standard_error(estimates, graph, groups) if average == "mackay_ghahramani" else np.nan
     return Estimate(float(value), error, len(undefined), int(np.count_nonzero(undefined)))
 
 
-def mean_error(
-    X: np.ndarray | None,
-    graph: NeighborGraph,
-    values: np.ndarray,
-    groups: np.ndarray | None,
-    *,
-    n_neighbors: int,
-    from_neighbors: int | None,
-    unbiased: bool,
-) -> float:
-    """Standard error of the mean of the local values; see `_standard_error`."""
-    return _standard_error(_estimates(graph, n_neighbors, from_neighbors, unbiased), graph, groups, "arithmetic")
+def _averaged(values: np.ndarray, average: str) -> float:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return np.nan
+    if average == "mackay_ghahramani":
+        return float(1 / np.mean(1 / known))
+    return float(np.mean(known) if average == "arithmetic" else np.median(known))
 
 
 def _standard_error(
-    estimates: Iterable[tuple[int, np.ndarray]], graph: NeighborGraph, groups: np.ndarray | None, average: str
+    estimates: Sequence[tuple[int, np.ndarray]], graph: NeighborGraph, groups: np.ndarray | None
 ) -> float:
-    """Standard error of an average of the local values, which estimates holds for each k.
+    """Standard error of the mean over k of 1 / mean(1 / values), for estimates (k, values).
 
     From what each point adds through its own neighbours and as a neighbour of others (`uncertainty.member_error`): a
     point among the k nearest of another brings the k-th distance in, by as much as distances grow with k just there.
     How far around k that is measured: the number of points in a ball varies by about sqrt(k).
 
-    NaN where that cannot be known: where the graph holds fewer than k + 2 sqrt(k) neighbours; where clusters end near
-    the k-th neighbour (`_clusters_end`), since they have a few points more in one sample and fewer in another, which moves
-    many values at once; and where the points of another group come to a neighbourhood by more than sqrt(k) at a time, so
-    that one more group moves the k-th neighbour farther than what is measured.
+    NaN where that cannot be known: where the graph holds fewer than k + 2 sqrt(k) neighbours, or fewer than 2 of them are
+    nearer than that before k; where clusters end near the k-th neighbour (`_clusters_end`), since they have a few
+    points more in one sample and fewer in another, which moves many values at once; and where the points of a group
+    come to a neighbourhood by more than sqrt(k) at a time, so that one more group moves the k-th neighbour farther than
+    what is measured.
     """
-    estimates = list(estimates)
     first, last = estimates[0][0], estimates[-1][0]
-    if first <= _width(first) or last + 2 * _width(last) > graph.indices.shape[1]:
+    if first - 2 * _width(first) < 2 or last + 2 * _width(last) > graph.indices.shape[1]:
         return np.nan
     members = graph.indices[:, :last]
     if any(np.isnan(values).all() for _, values in estimates) or _clusters_end(graph, first, last):
@@ -123,11 +114,16 @@ def _standard_error(
         return np.nan
     own, effects, pairs = np.zeros(len(members)), *np.zeros((2, *members.shape))
     for k, values in estimates:
-        of_k = _influence(graph, k, values, average)
+        of_k = _influence(graph, k, values)
         own += of_k[0] / len(estimates)
         effects[:, : k - 1] += of_k[1] / len(estimates)
         pairs[:, : k - 1] += of_k[2] / len(estimates)
     return member_error(own, members, effects, pairs, groups)
+
+
+def _width(k: int) -> int:
+    """How far the number of points in a ball that holds k on average varies."""
+    return round(np.sqrt(k))
 
 
 def _clusters_end(graph: NeighborGraph, first: int, last: int) -> bool:
@@ -137,11 +133,8 @@ def _clusters_end(graph: NeighborGraph, first: int, last: int) -> bool:
     is above x with probability (1 + x / (k - 1))^(1 - k), a ratio of exponential to gamma variables. A gap is a step that
     comes up with probability 0.01 among all steps of all points.
     """
-    inner = max(first - 2 * _width(first), first // 2)
-    outer = last + 2 * _width(last)
+    inner, outer = first - 2 * _width(first), last + 2 * _width(last)
     distances = graph.distances[graph.distances[:, 0] > 0, :outer]
-    if inner < 2 or not len(distances):
-        return False
     mean = np.log(distances[:, inner - 1 : inner] / distances[:, : inner - 1]).mean(axis=1, keepdims=True)
     steps = np.log(distances[:, inner:] / distances[:, inner - 1 : -1]) * np.arange(inner, outer)
     largest = np.max(np.divide(steps, mean, out=np.full(steps.shape, np.inf), where=mean > 0))
@@ -149,43 +142,27 @@ def _clusters_end(graph: NeighborGraph, first: int, last: int) -> bool:
 
 
 def _at_a_time(groups: np.ndarray, members: np.ndarray) -> float:
-    """How many members of a neighbourhood are of one group, on average over the members of other groups than its own point's."""
+    """How many members of a neighbourhood are of the same group as one of them, on average over the members."""
     labels = np.unique(groups, return_inverse=True)[1]
-    points, places = np.nonzero(labels[members] != labels[:, None])
-    numbers = np.unique(points * (labels.max() + 1) + labels[members[points, places]], return_counts=True)[1]
-    return float(numbers @ numbers / max(numbers.sum(), 1))
+    places = np.arange(len(members))[:, None] * (labels.max() + 1) + labels[members]
+    numbers = np.unique(places, return_counts=True)[1]
+    return float(numbers @ numbers / numbers.sum())
 
 
-def _averaged(values: np.ndarray, average: str) -> float:
-    known = values[~np.isnan(values)]
-    return float(_AVERAGE[average](known)) if len(known) else np.nan
-
-
-def _width(k: int) -> int:
-    """How far the number of points in a ball that holds k on average varies."""
-    return round(np.sqrt(k))
-
-
-def _influence(
-    graph: NeighborGraph, k: int, values: np.ndarray, average: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each point adds to the average, what its members add through it, and the part of each pair, all times N.
+def _influence(graph: NeighborGraph, k: int, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each point adds to 1 / mean(1 / values), what members add through its value, and the part of each pair, times N.
 
     float64 (N,), (N, k - 1), (N, k - 1).
     """
     apart = ~np.isnan(values)
-    mean = _averaged(values, average)
-    if average == "arithmetic":
-        own, slopes = values - mean, values**2
-    else:
-        own, slopes = mean - mean**2 / values, np.full(len(values), mean**2)
+    mean = _averaged(values, "mackay_ghahramani")
     distances = graph.distances[apart, :k]
     logs = np.log(distances[:, k - 1 :] / distances[:, : k - 1])
-    change = slopes[apart, None] / (k - 1) / apart.mean()
+    change = mean**2 / (k - 1) / apart.mean()
     effects, pairs = np.zeros((2, len(values), k - 1))
     effects[apart] = change * (growth(graph, k, _width(k))[apart, None] - logs)
     pairs[apart] = change * (logs.mean(axis=1, keepdims=True) - logs)
-    return own, effects, pairs
+    return mean - mean**2 / values, effects, pairs
 
 
 def _estimates(
@@ -215,7 +192,6 @@ ESTIMATOR = Estimator(
     name="mle",
     local=local,
     local_errors=local_errors,
-    mean_error=mean_error,
     global_=global_,
     beyond=lambda needed: 2 * _width(needed),
     ranges={

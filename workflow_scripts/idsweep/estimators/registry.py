@@ -43,8 +43,7 @@ class Estimator:
 
     local: (X, graph, *, n_neighbors, ...) -> float64 (N,); global_: (X, graph, groups, *, ...) -> Estimate, with
     groups as in `uncertainty`; None where it offers no such scope. local_errors: (values, parameters) -> standard
-    error of each local value, where there is a closed form. mean_error: (X, graph, values, groups, *, the parameters of local)
-    -> standard error of the mean of the local values; None where no way is known that is right. vectors: the scopes that need X; in others X may be None.
+    error of each local value, where there is a closed form. vectors: the scopes that need X; in others X may be None.
     neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so. beyond: neighbours
     needed -> how many more a standard error looks at; without them it is NaN.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
@@ -57,7 +56,6 @@ class Estimator:
     local: Callable[..., np.ndarray] | None = None
     global_: Callable[..., Estimate] | None = None
     local_errors: Callable[[np.ndarray, Mapping[str, Any]], np.ndarray] | None = None
-    mean_error: Callable[..., float] | None = None
     vectors: frozenset[str] = frozenset()
     neighbors: Callable[[Mapping[str, Any]], int] = lambda parameters: 0
     beyond: Callable[[int], int] = lambda needed: 0
@@ -177,73 +175,49 @@ def estimate_mean(
     name: str,
     n_neighbors: int | None = None,
     graph: NeighborGraph | tuple[np.ndarray, np.ndarray] | None = None,
-    groups: np.ndarray | None = None,
     **params: Any,
 ) -> Estimate:
-    """Estimate the mean of the local intrinsic dimension, with its standard error.
+    """Estimate the mean of the local intrinsic dimension.
 
-    The mean is over the points at which the local dimension is defined. A standard error is there for `mle`, where clusters
-    do not come in its way; for the means of others no way is known that is right on clouds of tokens (docs/estimators.md).
+    The mean is over the points at which the local dimension is defined. It has no standard error: no way is known that is
+    right on clouds of tokens, as docs/estimators.md says.
 
     Parameters
     ----------
     X, name, n_neighbors, graph, **params
         As for `estimate_local`.
-    groups : array (N,) of int, optional
-        The sequence (or other group) of each point. Points with the same number depend on each other, which widens the
-        standard error. None takes all points as independent.
 
     Returns
     -------
     Estimate
-        `value`, NaN if it is undefined at every point; `standard_error`, NaN if none is known; `n_points`; and
-        `n_undefined`, the points that were left out.
+        `value`, NaN if it is undefined at every point; `standard_error`, NaN; `n_points`; and `n_undefined`, the points
+        that were left out.
 
     Raises
     ------
     ValueError
-        As `estimate_local`, and if `groups` does not have one number for each point.
+        As `estimate_local`.
 
     References
     ----------
-    docs/estimators.md names the paper and the equation of each estimator, and of the standard errors.
+    docs/estimators.md names the paper and the equation of each estimator.
 
     Examples
     --------
     >>> import numpy as np
     >>> from idsweep.estimators import estimate_mean
     >>> X = np.random.default_rng(0).random((1000, 2))
-    >>> mean = estimate_mean(X, "mle", n_neighbors=50, groups=np.arange(1000) // 10)
-    >>> bool(1.5 < mean.value < 2.5), bool(mean.standard_error > 0)
-    (True, True)
-    >>> mean.n_points, mean.n_undefined
-    (1000, 0)
+    >>> mean = estimate_mean(X, "mle", n_neighbors=50)
+    >>> bool(1.5 < mean.value < 2.5), mean.n_points, mean.n_undefined
+    (True, 1000, 0)
     """
-    if n_neighbors is not None:
-        params["n_neighbors"] = n_neighbors
-    function, X, graph = _prepared(X, name, "local", graph, params)
-    return mean_of_local(name, X, graph, function(X, graph, **params), groups, params)
+    return mean_of_local(estimate_local(X, name, n_neighbors, graph, **params))
 
 
-def mean_of_local(
-    name: str,
-    X: np.ndarray | None,
-    graph: NeighborGraph,
-    values: np.ndarray,
-    groups: np.ndarray | None,
-    params: Mapping[str, Any],
-) -> Estimate:
-    """`estimate_mean` of local values that are there already, float64 (N,), made with `params`."""
-    estimator = get(name)
-    params = estimator.parameters("local") | dict(params)
-    defined = ~np.isnan(values)
-    number = int(np.count_nonzero(defined))
-    value = float(values[defined].mean()) if number else np.nan
-    groups = _checked_groups(groups, len(values))
-    standard_error = np.nan
-    if estimator.mean_error is not None and number:
-        standard_error = estimator.mean_error(X, graph, values, groups, **params)
-    return Estimate(value, standard_error, len(values), len(values) - number)
+def mean_of_local(values: np.ndarray) -> Estimate:
+    """The mean of local values, float64 (N,), that are defined."""
+    known = values[~np.isnan(values)]
+    return Estimate(float(known.mean()) if len(known) else np.nan, np.nan, len(values), len(values) - len(known))
 
 
 def estimate_global(

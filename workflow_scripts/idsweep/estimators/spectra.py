@@ -18,7 +18,6 @@ from idsweep.statistics.uncertainty import random_signs, second_order_error
 
 BATCH_BYTES = 32 * 2**20
 SHIFT = 0.5  # of the weights of points; half of what drawing the points anew does, so that none loses all weight
-TERMS = 100  # random signs are drawn again where eigenvalues are few, so that the mean of squares is of many terms
 
 Rule = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -72,9 +71,9 @@ def value_and_error(
         return np.nan, np.nan
     if not smooth:
         return value, np.nan
-    signs = random_signs(influence, -(-TERMS // min(X.shape)), groups)
-    changes = ((_influence(X, rule, 1 + SHIFT * each, center)[1] - influence) / SHIFT for each in signs)
-    return value, second_order_error(influence, list(changes), groups)
+    signs = random_signs(influence, 2, groups)
+    changes = [(_influence(X, rule, 1 + SHIFT * each, center)[1] - influence) / SHIFT for each in signs]
+    return value, second_order_error(influence, np.stack(changes), signs, groups)
 
 
 def _influence(X: np.ndarray, rule: Rule, weights: np.ndarray, center: bool) -> tuple[float, np.ndarray]:

@@ -71,7 +71,7 @@ def global_(
     """
     logs = log_ratios(graph.distances[:, 0], graph.distances[:, 1])[None, :]
     values = _dimensions(logs, method, discard_fraction)
-    influence = _influence(logs, values, method, discard_fraction)[0]
+    influence = _influence(logs[0], values[0], method, discard_fraction)
     standard_error = interval_error(influence, groups, graph.indices[:, :1])
     return Estimate(float(values[0]), standard_error, logs.size, int(np.isnan(logs).sum()))
 
@@ -104,34 +104,35 @@ def _dimensions(logs: np.ndarray, method: str, discard_fraction: float) -> np.nd
     return values
 
 
-def _influence(logs: np.ndarray, values: np.ndarray, method: str, discard_fraction: float) -> np.ndarray:
-    """n times the derivative of each row's dimension by the weight of each ratio, float64 (M, n); NaN as in logs.
+def _influence(logs: np.ndarray, value: float, method: str, discard_fraction: float) -> np.ndarray:
+    """n times the derivative of the dimension by the weight of each of the log ratios, float64 (N,); NaN as in logs.
 
     The linear fit is a ratio of two sums over order statistics, which change by the weight of a ratio y by the
     integral of (F(x) - [y <= x]) times their own weight up to the largest ratio kept (Huber & Ronchetti 2009,
-    Robust statistics, eq. 3.49).
+    Robust statistics, eq. 3.49). So does the largest ratio kept, by (F - [y <= x]) over the density there, which is
+    counted in the ratios that lie about as many places around it as chance moves it.
     """
-    order = np.argsort(logs, axis=1)
-    ordered = np.take_along_axis(logs, order, axis=1)
     influence = np.full(logs.shape, np.nan)
-    for rows, n, k in _rows_by_size(logs, discard_fraction):
-        rows = rows[~np.isnan(values[rows])]
-        x, value = ordered[rows, :n], values[rows, None]
-        if method == "mle":
-            limit = x[:, k - 1 : k]
-            change = n * value**2 / k * ((np.arange(n) < k) / value - np.minimum(x, limit))
-        else:
-            gaps = np.diff(x[:, :k], axis=1)
-            share = np.arange(1, k) / n
-            weights = (_heights(n, k)[:-1] - 2 * value * x[:, : k - 1]) * gaps
-            # sum over j of weights_j (share_j - [i <= j]); nothing lies above the largest ratio kept
-            change = np.zeros((len(rows), n))
-            change[:, : k - 1] = -np.cumsum(weights[:, ::-1], axis=1)[:, ::-1]
-            change += (weights * share).sum(axis=1, keepdims=True)
-            change *= n / np.einsum("ij,ij->i", x[:, :k], x[:, :k])[:, None]
-        placed = np.full((len(rows), logs.shape[1]), np.nan)
-        np.put_along_axis(placed, order[rows, :n], change, axis=1)
-        influence[rows] = placed
+    places = np.argsort(logs)
+    n = int(np.count_nonzero(~np.isnan(logs)))
+    k = int(n * (1 - discard_fraction))
+    if np.isnan(value):
+        return influence
+    places, x = places[:n], logs[places[:n]]
+    if method == "mle":
+        width = int(np.ceil(np.sqrt(k * (n - k) / n)))
+        low, high = max(k - width, 1), min(k + width, n)
+        spacing = (x[high - 1] - x[low - 1]) / (high - low) if high > low else 0.0
+        change = value**2 * n / k * ((np.arange(n) < k) * spacing * (n - k) - np.minimum(x, x[k - 1]))
+        change -= change.mean()
+    else:
+        weights = (_heights(n, k)[:-1] - 2 * value * x[: k - 1]) * np.diff(x[:k])
+        # sum over j of weights_j (share_j - [i <= j]); nothing lies above the largest ratio kept
+        change = np.zeros(n)
+        change[: k - 1] = -np.cumsum(weights[::-1])[::-1]
+        change += weights @ np.arange(1, k) / n
+        change *= n / (x[:k] @ x[:k])
+    influence[places] = change
     return influence
 
 

@@ -7,16 +7,14 @@ independent points.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 SEED = 0
 # Contributions of a Gaussian cloud to its covariance are squares of normal values, whose kurtosis is 15; that of some
-# hundred of them reaches 25 by chance.
-HEAVIEST = 25
-# Student's t of so many degrees of freedom is within ± 1.96 in 92 % of cases.
-LEAST_FREEDOM = 10
+# hundred of them reaches 20 by chance.
+HEAVIEST = 20
+# Student's t of so many degrees of freedom is within ± 1.96 in 94 % of cases.
+LEAST_FREEDOM = 30
 
 
 def linear_error(influence: np.ndarray, groups: np.ndarray | None = None, members: np.ndarray | None = None) -> float:
@@ -85,19 +83,27 @@ def member_error(
     return float(np.sqrt(max(interval_error(influence, groups) ** 2 - twice, twice)))
 
 
-def second_order_error(influence: np.ndarray, changes: Iterable[np.ndarray], groups: np.ndarray | None = None) -> float:
+def second_order_error(
+    influence: np.ndarray, changes: np.ndarray, signs: np.ndarray, groups: np.ndarray | None = None
+) -> float:
     """Standard error of a smooth statistic of the cloud, corrected for the sampling of its own derivative.
 
-    influence: float64 (N,), N times the derivative by the weight of each point. changes: one or more float64 (N,), the
-    first-order change of `influence` when each point's (or group's) weight grows or falls by all of itself at random
-    (`random_signs`).
+    influence: float64 (N,), N times the derivative by the weight of each point. signs: float64 (draws, N), at least 2 draws
+    of `random_signs`. changes: float64 (draws, N), the first-order change of `influence` when the weight of each point
+    grows by its sign. groups: int (N,) or None.
 
-    With Q the second derivatives, a sum over pairs of points varies by half of the sum of Q², while Q adds all of it to the
-    squared influence (Efron & Stein 1981, doi:10.1214/aos/1176345462). The changes are Q times random signs, so that their
-    squares have that sum as their mean, and half of it is taken off. NaN as in `interval_error`.
+    With Q the second derivatives by the weights of points (or groups), pairs add half of the sum of Q² off the diagonal to
+    the variance, and all of it to the squared influence (Efron & Stein 1981, doi:10.1214/aos/1176345462). Half is taken
+    off. The changes are Q times the signs: their squares have the sum of all Q² as their mean, and products of two draws,
+    each times its signs, that of the diagonal. NaN as in `interval_error`.
     """
-    second = np.mean([linear_error(change, groups) ** 2 for change in changes]) / 2
-    return float(np.sqrt(max(interval_error(influence, groups) ** 2 - second, second)))
+    labels = np.arange(len(influence)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sums = np.stack([np.bincount(labels, change - change.mean()) for change in changes])
+    first = np.unique(labels, return_index=True)[1]
+    alone, draws = sums * signs[:, first], len(sums)
+    diagonal = np.sum(alone.sum(axis=0) ** 2 - (alone**2).sum(axis=0)) / (draws * (draws - 1))
+    pairs = max(np.sum(sums**2) / draws - diagonal, 0.0) / 2 / len(influence) ** 2
+    return float(np.sqrt(max(interval_error(influence, groups) ** 2 - pairs, pairs)))
 
 
 def random_signs(influence: np.ndarray, draws: int, groups: np.ndarray | None = None) -> np.ndarray:
@@ -116,9 +122,9 @@ def interval_error(influence: np.ndarray, groups: np.ndarray | None = None, memb
     """`linear_error`, but NaN where 1.96 of it would be no interval of 95 %: where the variance rests on few contributions.
 
     It does if the contributions of points (or groups) have heavier tails than those of a Gaussian cloud to its
-    covariance: their kurtosis is above 25. Student's t with 3 degrees of freedom has infinite variance of the contributions to
-    its covariance, and what a sample shows of it says nothing. It also does if the variance has fewer than 10 degrees of
-    freedom, 2 n / (kurtosis - 1) for n points or groups (Satterthwaite 1946, doi:10.2307/3002019).
+    covariance: their kurtosis is above 20. Student's t with 3 degrees of freedom has infinite variance of the contributions to
+    its covariance, and what a sample shows of it says nothing. It also does if the variance has fewer than 30 degrees of
+    freedom: n - 1 or 2 n / (kurtosis - 1) for n points or groups (Satterthwaite 1946, doi:10.2307/3002019).
     """
     defined = ~np.isnan(influence)
     if np.count_nonzero(defined) < 2:
@@ -126,9 +132,8 @@ def interval_error(influence: np.ndarray, groups: np.ndarray | None = None, memb
     sums = influence[defined] - influence[defined].mean()
     if groups is not None:
         sums = np.bincount(np.unique(groups[defined], return_inverse=True)[1], sums)
-    squares = sums @ sums
-    if squares > 0:
-        kurtosis = len(sums) * np.sum((sums / np.sqrt(squares)) ** 4)
-        if kurtosis > HEAVIEST or 2 * len(sums) < LEAST_FREEDOM * (kurtosis - 1):
-            return np.nan
+    number, squares = len(sums), sums @ sums
+    kurtosis = number * np.sum((sums / np.sqrt(squares)) ** 4) if squares > 0 else 1.0
+    if kurtosis > HEAVIEST or min(number - 1, 2 * number / max(kurtosis - 1, 1e-9)) < LEAST_FREEDOM:
+        return np.nan
     return linear_error(influence, groups, members)
