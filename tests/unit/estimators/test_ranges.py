@@ -145,7 +145,7 @@ def test_what_makes_no_sense_together_is_refused(name, scope, options, message):
 
 def test_lists_of_rising_values_are_checked():
     for value in ([0.5, 0.5], [0.5, 1.0], [0.9, 0.6], [0.5]):
-        with pytest.raises(ValueError, match="alphas = .* a list of rising values, each a number above 0 and below 1"):
+        with pytest.raises(ValueError, match=r"alphas = .* a list of rising values, each a number above 0 and below 1"):
             estimate_global(X, "fishers", alphas=value)
     for value in (np.array([0.6, 0.7]), [0.6, 0.7]):
         assert estimate_global(X, "fishers", alphas=value).n_points == 60
