@@ -1,6 +1,6 @@
 """Rows of files, as they stand in them: no value is guessed to be of another type, and none is left out.
 
-Each reader takes what `opened` gives (Parquet: a path or an open binary file) and the columns that are needed, and yields
+Each reader takes what `decoding.opened` gives (Parquet: a path or an open binary file) and the columns that are needed, and yields
 batches of rows, column -> values. All of them stream: one batch is in memory at a time.
 """
 
@@ -138,8 +138,7 @@ def _elements(file: IO[str], decoder: json.JSONDecoder, name: str) -> Iterator[A
     text, place, number, step = "", 0, 0, CHARACTERS_AT_ONCE
     while True:
         place = SPACE.match(text, place).end()
-        ends = text[place : place + 1] == "]"
-        if ends:
+        if text[place : place + 1] == "]":
             break
         try:
             if number and text[place : place + 1] != ",":
