@@ -25,7 +25,12 @@ from transformers import (
 )
 
 # Where the tests make adapters.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:(Model (has|with) .tie_word_embeddings|Setting .save_embedding_layers|Unexpected keyword)"
+    ),
+]
 
 
 @pytest.fixture

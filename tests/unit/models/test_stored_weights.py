@@ -196,6 +196,18 @@ def test_codes_without_what_decodes_them_are_refused(dtype, top, scale, quantiza
         load_model(tmp_path, kind="causal")
 
 
+def test_codes_of_experts_are_refused_though_their_names_have_no_place(tmp_path):
+    torch.manual_seed(0)
+    sizes = LLAMA | {"num_local_experts": 2}
+    transformers.MixtralForCausalLM(transformers.MixtralConfig(**sizes)).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    codes = {name: value.to(torch.float8_e4m3fn) for name, value in weights.items() if ".experts." in name}
+    assert codes
+    save_file(weights | codes, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"quantised weights, as .*experts.* of dtype F8_E4M3, {len(codes)} in all"):
+        load_model(tmp_path, kind="causal")
+
+
 def test_codes_that_transformers_decodes_give_the_weights(tmp_path):
     expected = save_llama(tmp_path)
     quantise(tmp_path, torch.float8_e4m3fn, 448, "weight_scale_inv", blocks=True)

@@ -111,6 +111,7 @@ def load_model(
     with quiet_transformers():
         skeleton = _skeleton(folder, kind, trust_remote_code)
         dtype = _automatic_dtype(skeleton) if dtype == "auto" else dtype
+        skeleton.config.dtype = getattr(torch, dtype)  # on which attention depends
         options = {}
         if attention is not None:
             _check_attention(skeleton, attention, dtype, device)

@@ -21,6 +21,7 @@ from idsweep.models.folders import MODEL_WEIGHTS, read_config, why_unreadable
 logger = logging.getLogger(__name__)
 
 FLOATS = ("F64", "F32", "F16", "BF16")
+COUNTS = ("BOOL", "I16", "I32", "I64", "U16", "U32", "U64", "bool", "int16", "int32", "int64")  # of positions, masks
 _NAMES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 # Ends of the names of scales and zero points of quantised weights, as exporters and libraries write them.
@@ -254,11 +255,7 @@ def _check_decoded(folder: str | Path, places: _Places, stored: Mapping[str, Sto
     quantization = read_config(folder).get("quantization_config")
     if quantization and AutoHfQuantizer.supports_quant_method(quantization):
         return
-    coded = [
-        tensor
-        for name, tensor in stored.items()
-        if (place := places.of(name)) and tensor.dtype not in FLOATS and places.tensors[place].is_floating_point()
-    ]
+    coded = [tensor for name, tensor in stored.items() if _is_code(name, tensor, places)]
     if coded:
         said = "does not say how to decode them"
         if quantization:
@@ -268,6 +265,13 @@ def _check_decoded(folder: str | Path, places: _Places, stored: Mapping[str, Sto
             f"config.json {said}: read as they are they would be off by their scales. Take the model in float32, "
             "bfloat16 or float16, or a config.json whose quantization_config transformers knows."
         )
+
+
+def _is_code(name: str, tensor: StoredTensor, places: _Places) -> bool:
+    if (place := places.of(name)) is not None:
+        return tensor.dtype not in FLOATS and places.tensors[place].is_floating_point()
+    # Weights that transformers puts together from several, as of experts, have no place by name.
+    return tensor.dtype not in FLOATS + COUNTS and len(tensor.shape) > 1 and not tensor.is_mask
 
 
 def _why_harmless(name: str, tensor: StoredTensor | None, model: Any, part: Any, places: _Places) -> str | None:
@@ -330,6 +334,4 @@ def _told(
     prefix = ""
     if bodies and not any(map(places.has, starts)):
         prefix = f" If they are a head of your own, write `prefix: {bodies[0]}`, which leaves them out."
-    return (
-        f"{message} Check that config.json is this model's (number of layers, model_type) and that `kind` is.{prefix}"
-    )
+    return f"{message} Check that config.json is this model's (number of layers, model_type), and `kind`.{prefix}"

@@ -25,9 +25,10 @@ LONGEST = 400  # characters on the screen; the log has all
 ABOUT_LATER = (FutureWarning, DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 # Patterns of warnings that concern no number -> why.
 HARMLESS = {
-    r"deprecated|will be removed": "it is about a later version",
+    r"is deprecated|will be removed": "it is about a later version",
     r"Token indices sequence length is longer": "texts are cut to `max_length`, and longer ones refused, where they are run",
     r"fast path is not available|falling back to (the )?(sequential|naive|eager|torch)": "it is about speed",
+    r"with a model not initialized on GPU": "it is moved there once it is loaded",
     r"pin_memory|use_cache=True|gradient checkpointing": "it is about memory and speed",
     r"loss_type=": "no loss of transformers is used",
     r"generation (flags|config)|GenerationConfig|GenerationMixin": "nothing is generated",
