@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a scale that is no number": (
         {"estimator_sets__quick": [{"estimator": "gride", "scope": "global", "n1": "one"}]},
-        ["estimator_sets.quick[0]: n1 = 'one'", "whole number"],
+        ["estimator_sets.quick[0].n1: 'one' is not allowed; expected a whole number of at least 1"],
     ),
     "an estimator without that scope": (
         {"estimator_sets__quick": [{"estimator": "corrint", "scope": "local"}]},
@@ -141,7 +141,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "value that an estimator cannot take": (
         {"estimator_sets__quick": [TWONN | {"discard_fraction": 2}]},
-        ["estimator_sets.quick[0]: discard_fraction = 2 must be at least 0 and below 1"],
+        ["estimator_sets.quick[0].discard_fraction: 2 is not allowed; expected a number at least 0 and below 1"],
     ),
     "sequences longer than the model takes": (
         {"tokens__max_length": 100},

@@ -137,7 +137,12 @@ def test_search_in_float64_is_reached_and_needed(monkeypatch):
     expected_indices, _ = brute_force(X, 10)
     np.testing.assert_array_equal(nearest_neighbors(X, 10).indices, expected_indices)
     searched = []
-    monkeypatch.setattr(cpu_search, "_search_in_float64", lambda X, k, points, *rest: searched.extend(points))
+    search = cpu_search._search_in_float64
+    monkeypatch.setattr(
+        cpu_search,
+        "_search_in_float64",
+        lambda X, k, points, *rest: (searched.extend(points), search(X, k, points, *rest)),
+    )
     nearest_neighbors(X, 10)
     assert set(range(300)) <= set(searched)
 

@@ -22,12 +22,14 @@ from idsweep.neighbors.neighborhoods import eigenvalues_of, leading_directions
 RULES = ("Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick")
 # answered by scikit-dimension from the eigenvalues, beside a model of noise that is in all directions
 BESIDE_NOISE = ("MP", "GD", "KN", "Minka", "denoised")
-# answered by scikit-dimension from the data, beside clouds of permuted coordinates
+# answered point by point from the data, beside clouds of permuted coordinates
 BESIDE_PERMUTED = ("parallel", "scRMT")
 VERSIONS = ("FO", *RULES, *BESIDE_NOISE, *BESIDE_PERMUTED)
 NULLS = ("permute", "signflip")
 # levels of which scikit-dimension holds the quantiles
 LEVELS = (0.1, 0.05, 0.01, 0.005, 0.001)
+# the parameters of version parallel
+PARALLEL = ("n_permutations", "quantile", "null", "random_state")
 # Eigenvalues, and sums of them, that differ by less as a share of the largest are equal but for rounding.
 EQUAL = 1e-12
 # Below this share of the largest, an eigenvalue is read off singular values, which keep twice as many digits.
@@ -57,15 +59,16 @@ def local(
 
     version: scikit-dimension's `ver`; the other parameters are its own in snake case. Versions FO, Fan, maxgap, ratio,
     participation_ratio, Kaiser and broken_stick come from Gram matrices of the neighbourhoods; MP, GD, KN, Minka and
-    denoised from the same eigenvalues by scikit-dimension's rules; parallel and scRMT by scikit-dimension from the
-    data, point by point and slowly.
+    denoised from the same eigenvalues by scikit-dimension's rules; parallel and scRMT from the data, point by point and
+    slowly.
     random_state: seed of parallel and scRMT (scikit-dimension draws anew each time by default).
 
     NaN where all members of a neighbourhood are equal: there is no direction to count. NaN also where a rule would
     answer from rounding errors: Fan, where no variance is left above its noise (one eigenvalue has more than p_fan of
     the whole, or all are equal); maxgap, where no gap stands out; MP, GD, KN and denoised without noise_var, and Minka,
     where members lie in fewer directions than their number and the coordinates allow, so that there is no noise to
-    measure; parallel and scRMT, where fewer than 2 coordinates vary. maxgap looks at the min(L - 1, D) eigenvalues
+    measure; parallel, where permuting changes an eigenvalue by rounding alone; scRMT, where nothing is left between
+    its edges. maxgap looks at the min(L - 1, D) eigenvalues
     that can differ from 0 (L with center=False): scikit-dimension looks at the rounding of the next one as well.
     """
     options = {name: value for name, value in locals().items() if name not in ("X", "graph", "n_neighbors")}
@@ -165,36 +168,70 @@ def _beside_noise(
     degrees = size - center
     # it takes the degrees of freedom for one fewer than the points, but Minka's rule counts the points
     n_samples = size if version == "Minka" else degrees + 1
-    rule = lPCA(
-        ver=version, fit_explained_variance=True, n_samples=n_samples, noise_var=noise_var, alphaKN=alpha_kn
-    )
+    rule = lPCA(ver=version, fit_explained_variance=True, n_samples=n_samples, noise_var=noise_var, alphaKN=alpha_kn)
     variances = np.pad(eigenvalues / degrees, (0, dimension - len(eigenvalues)))
     with np.errstate(all="ignore"):  # it divides neighbouring eigenvalues, which may be 0
         return float(rule.fit(variances).dimension_)
 
 
 def _beside_permuted(members: np.ndarray, version: str, center: bool, options: Mapping[str, Any]) -> float:
-    """scikit-dimension's answer of one group of points (L, D); NaN where permuting coordinates changes nothing."""
-    from skdim.id import lPCA
-
+    """The answer of one group of points (L, D) by comparison with clouds of permuted coordinates; NaN where it has none."""
     members = members.astype(np.float64)
-    varying = (members != members[0]).any(axis=0)
-    if np.count_nonzero(varying) < 2:
+    if (members == members[0]).all() and (center or not members.any()):
         return np.nan
     # relative to the first, so that constant coordinates are exact zeros, and in units that no square overflows
     members -= members[0] if center else 0
     members *= unit_of(np.abs(members).max())
-    names = ("n_permutations", "quantile", "null", "random_state")
-    rule = lPCA(ver=version, center=center, **{name: options[name] for name in names})
+    if version == "scRMT":
+        return _sc_rmt(members, options["random_state"])
+    return _parallel(members, center, **{name: options[name] for name in PARALLEL})
+
+
+def _sc_rmt(members: np.ndarray, seed: int) -> float:
+    """scikit-dimension's answer; NaN where no eigenvalues are left between its edges."""
+    from skdim.id import lPCA
+
+    if np.count_nonzero((members != members[0]).any(axis=0)) < 2:
+        return np.nan
+    rule = lPCA(ver="scRMT", random_state=seed)
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of means of nothing, where the bulk of scRMT is empty
-        value = float(rule.fit(members).dimension_)
-    return value if np.isfinite(getattr(rule, "threshold_", 0.0)) else np.nan
+        warnings.simplefilter("ignore")  # of means of nothing
+        value = float(rule.fit(members - members[0]).dimension_)
+    return value if np.isfinite(rule.threshold_) else np.nan
 
 
-def _fan(
-    eigenvalues: np.ndarray, *, alpha_fan: float, beta_fan: float, p_fan: float, **_: Any
-) -> np.ndarray:
+def _parallel(
+    members: np.ndarray, center: bool, *, n_permutations: int, quantile: float, null: str, random_state: int
+) -> float:
+    """Leading eigenvalues above a quantile of those of permuted clouds, drawn as scikit-dimension does.
+
+    NaN where one of them equals its quantile but for rounding: where coordinates do not vary, or one has all variance,
+    permuting them changes nothing.
+    """
+
+    def spectrum(X: np.ndarray) -> np.ndarray:
+        return np.linalg.svd(X - X.mean(axis=0) if center else X, compute_uv=False) ** 2
+
+    generator = np.random.RandomState(random_state)
+    if null == "signflip" and center:
+        members = members - members.mean(axis=0)
+    found = spectrum(members)
+    drawn = np.empty((n_permutations, len(found)))
+    for draw in drawn:
+        random = generator.rand(*members.shape)
+        if null == "permute":
+            draw[:] = spectrum(np.take_along_axis(members, np.argsort(random, axis=0), axis=0))
+        else:
+            draw[:] = spectrum(members * np.where(random < 0.5, -1.0, 1.0))
+    limits = np.quantile(drawn, quantile, axis=0)
+    above = found > limits
+    number = len(found) if above.all() else int(np.argmin(above))
+    looked_at = slice(0, number + 1)
+    open_ = np.abs(found - limits)[looked_at] <= EQUAL * found[0]
+    return np.nan if open_.any() else float(number)
+
+
+def _fan(eigenvalues: np.ndarray, *, alpha_fan: float, beta_fan: float, p_fan: float, **_: Any) -> np.ndarray:
     """First place with a gap above alpha_fan or a variance share above beta_fan, after subtracting the noise.
 
     The noise is the mean of the eigenvalues from the place where the share exceeds p_fan. NaN where all is noise.

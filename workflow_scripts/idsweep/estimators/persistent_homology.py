@@ -72,7 +72,7 @@ def global_(
 
 
 def _log_tree_lengths(X: np.ndarray, sizes: np.ndarray, alpha: float, seed: int) -> np.ndarray:
-    """log E of a random subsample of each size, float64 (sizes,); -inf where its points are all the same."""
+    """log E of a random subsample of each size, float64 (sizes,), but for a constant; -inf where its points are all the same."""
     from idsweep.machine.compiled import in_threads
     from idsweep.neighbors import kernels
 
@@ -81,6 +81,7 @@ def _log_tree_lengths(X: np.ndarray, sizes: np.ndarray, alpha: float, seed: int)
     X = X * max(1.0, unit_of(float(np.ptp(X, axis=0).max()))) if X.dtype == np.float64 else X
     distances = np.zeros((number, number))
     in_threads(lambda start, stop: kernels.measure_all(X, start, stop, distances), number)
+    unit = unit_of(float(distances.max()))
     generator = np.random.RandomState(seed)  # as scikit-dimension draws
     drawn = [generator.choice(number, size=size, replace=False).astype(np.int32) for size in sizes]
     # every thread gets small and large ones
@@ -89,7 +90,7 @@ def _log_tree_lengths(X: np.ndarray, sizes: np.ndarray, alpha: float, seed: int)
 
     def measure(start: int, stop: int) -> None:
         for i in order[start:stop]:
-            logs[i] = kernels.log_tree_length(distances, drawn[i], float(alpha))
+            logs[i] = kernels.log_tree_length(distances, drawn[i], float(alpha), unit)
 
     in_threads(measure, len(sizes))
     return logs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, Protocol
@@ -47,20 +48,20 @@ class Number:
     def __str__(self) -> str:
         bounds = {"above": self.above, "at least": self.least, "below": self.below, "at most": self.most}
         given = [f"{name} {bound:g}" for name, bound in bounds.items() if isfinite(bound)]
-        return " ".join(["a number", " and ".join(given)]).strip()
+        return " ".join(["a number", *[" and ".join(given)] * bool(given)])
 
 
 @dataclass(frozen=True)
 class Choice:
     """One of some values."""
 
-    of: tuple[Any, ...]
+    values: tuple[Any, ...]
 
     def holds(self, value: Any) -> bool:
-        return any(type(value) is type(one) and value == one for one in self.of)
+        return any(type(value) is type(one) and value == one for one in self.values)
 
     def __str__(self) -> str:
-        return "one of " + ", ".join(map(str, self.of))
+        return "one of " + ", ".join(map(str, self.values))
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Rising:
             value = value.tolist() if hasattr(value, "tolist") else None
         if not isinstance(value, Sequence) or len(value) < 2 or not all(self.each.holds(one) for one in value):
             return False
-        return all(first < second for first, second in zip(value, value[1:], strict=False))
+        return all(first < second for first, second in pairwise(value))
 
     def __str__(self) -> str:
         return f"a list of rising values, each {self.each}"

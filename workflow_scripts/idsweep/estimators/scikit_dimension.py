@@ -17,7 +17,7 @@ import numpy as np
 from idsweep.estimators.ranges import SEED, Choice, Flag, Number, Optional, Range, Rising, Whole
 from idsweep.estimators.ratios import TIED, log_ratios
 from idsweep.estimators.registry import Estimate, Estimator
-from idsweep.neighbors.graph import NeighborGraph, lengths, unit_of
+from idsweep.neighbors.graph import NeighborGraph, center_and_scale, lengths, unit_of
 from idsweep.neighbors.search import nearest_neighbors
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,9 @@ RESOLVED = 1e-5
 def _check_danco(parameters: Mapping[str, Any]) -> None:
     _check_neighborhood(parameters)
     if parameters["fractal"] and parameters["ver"].startswith("DANCo") and (parameters["D"] or 4) < 4:
-        raise ValueError(f"D = {parameters['D']} dimensions are too few for a curve through them; give 4 or fractal: false.")
+        raise ValueError(
+            f"D = {parameters['D']} dimensions are too few for a curve through them; give 4 or fractal: false."
+        )
 
 
 def _check_neighborhood(parameters: Mapping[str, Any]) -> None:
@@ -160,9 +162,8 @@ def _of_neighborhoods(
 
 def _value(class_name: str, parameters: Mapping[str, Any], X: np.ndarray) -> tuple[float, int]:
     """The class's value of a cloud, NaN if it has none, and how many of the points are left out of it."""
-    if (X == X[0]).all():
+    if (X[0] == X).all():
         return np.nan, len(X)
-    X = _in_units(X)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit = {"DANCo": _danco, "MiND_ML": _mind_ml, "FisherS": _fishers, "KNN": _knn}[class_name]
@@ -177,17 +178,19 @@ def _enough(X: np.ndarray, k: int) -> None:
 
 
 def _danco(danco: Any, X: np.ndarray) -> tuple[float, int]:
-    """NaN where points have duplicates, whose angles are undefined."""
+    """NaN where points have duplicates, whose angles are undefined, or neighbours that are all equally far."""
     _enough(X, danco.k)
-    nearest = nearest_neighbors(X, 1).distances[:, 0]
-    if not nearest.all():
-        return np.nan, int(np.count_nonzero(nearest == 0))
-    if nearest.min() < RESOLVED * lengths(X).max():
+    distances = nearest_neighbors(X, danco.k + 1).distances
+    undefined = ~(log_ratios(distances[:, 0], distances[:, -1]) > 0)
+    if undefined.any():
+        return np.nan, int(np.count_nonzero(undefined))
+    if distances[:, 0].min() < RESOLVED * lengths(X - center_and_scale(X)[0]).max():
         raise ValueError(
             "DANCo of scikit-dimension cannot tell apart points that are 100,000 times nearer to each other than the cloud is "
             "wide; leave the far points or the near duplicates out, or take another estimator."
         )
-    return danco.fit(X).dimension_, 0
+    danco._warned = True  # it prints
+    return danco.fit(_in_units(X)).dimension_, 0
 
 
 def _mind_ml(mind: Any, X: np.ndarray) -> tuple[float, int]:
@@ -208,6 +211,7 @@ def _fishers(fishers: Any, X: np.ndarray) -> tuple[float, int]:
     if fishers.alphas is not None:
         fishers.alphas = np.atleast_2d(fishers.alphas)
     number, left_out = len(X), True
+    X = _in_units(X)
     while left_out:
         sizes = lengths(X)
         kept = (sizes > TIED * sizes.max()) | (not fishers.project_on_sphere)
@@ -226,7 +230,7 @@ def _knn(knn: Any, X: np.ndarray) -> tuple[float, int]:
     """NaN where the samples drawn have no length, which all dimensions explain without a residual."""
     if knn.ps is not None:
         knn.ps = np.asarray(knn.ps)
-    knn.fit(X)
+    knn.fit(_in_units(X))
     return knn.dimension_ if knn.residual_ > 0 else np.nan, 0
 
 
@@ -277,6 +281,7 @@ def _ess(X: np.ndarray, distances: np.ndarray, indices: np.ndarray, **parameters
     ess = _class("ESS")(**parameters)
     if X.shape[1] <= ess.d:
         raise ValueError(f"d = {ess.d} needs more coordinates than the {X.shape[1]} there are; lower d.")
+    ess._warned = True  # it prints
     ess.random_state_ = np.random.default_rng(ess.random_state)
     values = np.full(len(X), np.nan)
     for i, members in enumerate(X[group] for group in indices):

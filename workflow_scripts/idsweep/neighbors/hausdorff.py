@@ -7,7 +7,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from idsweep.neighbors.graph import BLOCK, DENSE_BYTES, KEPT_BYTES, center_and_scale, check_cloud, lengths, unit_and_slope
+from idsweep.neighbors.graph import (
+    BLOCK,
+    DENSE_BYTES,
+    KEPT_BYTES,
+    center_and_scale,
+    check_cloud,
+    lengths,
+    unit_and_slope,
+)
 
 FEW = 16
 DIFFERENCES = 2**21

@@ -48,11 +48,11 @@ def distance(x, y):
     if largest == 0:
         return 0.0
     exponent = math.frexp(largest)[1]
-    total = 0.0
+    differences = np.empty(x.shape[0], dtype=np.float64)
     for c in range(x.shape[0]):
-        difference = math.ldexp(np.float64(x[c]) - np.float64(y[c]), -exponent)
-        total += difference * difference
-    return math.ldexp(np.sqrt(total), exponent)
+        differences[c] = math.ldexp(np.float64(x[c]) - np.float64(y[c]), -exponent)
+    # added up in the same order as without a unit
+    return math.ldexp(np.sqrt(squared_distance(differences, np.zeros_like(differences))), exponent)
 
 
 @compiled()
@@ -514,10 +514,11 @@ def measure_all(X, start, stop, distances):
 
 
 @compiled()
-def log_tree_length(distances, members, power):
+def log_tree_length(distances, members, power, unit):
     """Logarithm of the sum of the edges, each to the power `power`, of the minimum spanning tree of some points (Prim 1957).
 
-    distances: float64 (N, N). members: int (n,), the points, n >= 1. -inf if all edges are 0.
+    distances: float64 (N, N). members: int (n,), the points, n >= 1. unit: a power of two that distances are multiplied
+    by, to bring them near 1, where logarithms have most digits. -inf if all edges are 0.
     """
     number = members.shape[0] - 1
     left = number
@@ -545,4 +546,4 @@ def log_tree_length(distances, members, power):
     total = 0.0
     for a in range(number):
         total += (edges[a] / longest) ** power
-    return power * np.log(longest) + np.log(total)
+    return power * np.log(longest * unit) + np.log(total)
