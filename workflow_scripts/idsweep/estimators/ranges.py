@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, Protocol
@@ -86,7 +86,7 @@ class Rising:
             value = value.tolist() if hasattr(value, "tolist") else None
         if not isinstance(value, Sequence) or len(value) < 2 or not all(self.each.holds(one) for one in value):
             return False
-        return all(first < second for first, second in itertools.pairwise(value))
+        return all(first < second for first, second in pairwise(value))
 
     def __str__(self) -> str:
         return f"a list of rising values, each {self.each}"
