@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -32,7 +31,7 @@ resource_scopes:
 
 from idsweep.workflow import preflight
 from idsweep.workflow.library_warnings import describe_warnings
-from idsweep.workflow.run import describe_failures, describe_results, plan_passes, set_environment
+from idsweep.workflow.run import describe_failures, describe_results, name_of_run, plan_passes, set_environment
 
 set_environment(LIBRARY)
 preflight.refuse([preflight.not_writable(".snakemake")])
@@ -69,11 +68,11 @@ onsuccess:
     print(describe_results([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
     if SWEEP.missing:
         print(left_out(SWEEP), file=sys.stderr)
-    if warned := describe_warnings(f"{RESULTS}/logs", os.environ["IDSWEEP_RUN"]):
+    if warned := describe_warnings(f"{RESULTS}/logs", name_of_run()):
         print(warned, file=sys.stderr)
 
 
 onerror:
     # At exit, since Snakemake itself still has a few lines to say.
-    warned = describe_warnings(f"{RESULTS}/logs", os.environ["IDSWEEP_RUN"])
+    warned = describe_warnings(f"{RESULTS}/logs", name_of_run())
     atexit.register(print, "\n".join(filter(None, [warned, describe_failures(log)])), file=sys.stderr)

@@ -196,11 +196,10 @@ MEASURES = (
     Measure("twonn", {"method": "mle"}),
     Measure("twonn", {"method": "mle", "discard_fraction": 0.0}),
     Measure("gride"),
-    Measure("mle", {"n_neighbors": 8}),
-    Measure("mle", {"n_neighbors": 10}),
+    Measure("mle", {"n_neighbors": 16}),
     Measure("mle", {"n_neighbors": 20}),
     Measure("mle", {"n_neighbors": 60}),
-    Measure("mle", {"n_neighbors": 20, "from_neighbors": 10}),
+    Measure("mle", {"n_neighbors": 20, "from_neighbors": 16}),
     Measure("participation_ratio"),
     Measure("effective_rank"),
 )

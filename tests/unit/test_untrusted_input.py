@@ -271,7 +271,7 @@ HUB = {"hub": "a/b", "kind": "causal", "layers": 2}
         ({"reference": "x" * 300}, "reference: 'xxx"),
         ({"models": {"minilm": {"metrics": {"f1": "~nobody_here/x.csv"}}}}, "models.minilm.metrics.f1: '~nobody_here/x.csv' cannot be read"),
         ({"models": {"minilm": {"metrics": {"f1": "x" * 300}}}}, "models.minilm.metrics.f1: "),
-        ({"estimator_sets": {"a": [ESTIMATES[0] | {"discard_fraction": "x"}]}}, "estimator_sets.a[0].discard_fraction: 'x' is of the wrong type; expected a number"),
+        ({"estimator_sets": {"a": [ESTIMATES[0] | {"discard_fraction": "x"}]}}, "estimator_sets.a[0].discard_fraction: 'x' is not allowed; expected a number"),
     ],
 )  # fmt: skip
 def test_what_could_not_be_stored_or_told_apart_is_refused(change: dict[str, Any], told: str) -> None:

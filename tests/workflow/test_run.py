@@ -116,11 +116,11 @@ def test_standard_errors_know_the_sequences(finished: Project) -> None:
     graph_file = finished.results / "neighbors/minilm/final/lee_news/points.parquet"
     points, *graph = read_neighbors(graph_file, 6)
     sequences = read_table(finished.results / "tokens/minilm/lee_news.parquet")["sequence"].to_numpy()
-    expected = estimate_global(None, "mle", graph, sequences[points], n_neighbors=12)
+    expected = estimate_global(None, "twonn", graph, sequences[points])
     table = pd.read_parquet(finished.results / "tables/global.parquet")
-    row = table.query("estimator == 'mle' and model == 'minilm' and layer == 6 and variant == 'data'").iloc[0]
+    row = table.query("estimator == 'twonn' and model == 'minilm' and layer == 6 and variant == 'data'").iloc[0]
     assert (row["value"], row["standard_error"]) == (expected.value, expected.standard_error)
-    assert expected.standard_error != estimate_global(None, "mle", graph, n_neighbors=12).standard_error
+    assert expected.standard_error != estimate_global(None, "twonn", graph).standard_error
 
 
 def test_the_same_tokens_at_every_checkpoint(finished: Project) -> None:
@@ -145,7 +145,7 @@ def test_tables_hold_one_row_per_estimate(finished: Project) -> None:
     assert not local.duplicated(keys).any()
     assert local["variant"].drop_duplicates().tolist() == ["data", "data/2", "data/4", "gaussian"]
     assert len(local) == 2 * (2 + 2 * 3) * 4
-    assert (local["standard_error"] > 0).all()
+    assert local["standard_error"].isna().all()  # no way is known that is right on clouds of tokens
     steps = local.groupby("checkpoint")["step"].first()
     assert steps["step4"] == 4
     assert pd.isna(steps["final"])

@@ -98,14 +98,14 @@ def _standard_error(
     point among the k nearest of another brings the k-th distance in, by as much as distances grow with k just there.
     How far around k that is measured: the number of points in a ball varies by about sqrt(k).
 
-    NaN where that cannot be known: where the graph holds fewer than k + 2 sqrt(k) neighbours, or fewer than 2 of them are
-    nearer than that before k; where clusters end near the k-th neighbour (`_clusters_end`), since they have a few
+    NaN where that cannot be known: for k below 16, where 2 sqrt(k) is more than half of k; where the graph holds fewer
+    than k + 2 sqrt(k) neighbours; where clusters end near the k-th neighbour (`_clusters_end`), since they have a few
     points more in one sample and fewer in another, which moves many values at once; and where the points of a group
     come to a neighbourhood by more than sqrt(k) at a time, so that one more group moves the k-th neighbour farther than
     what is measured.
     """
     first, last = estimates[0][0], estimates[-1][0]
-    if first - 2 * _width(first) < 2 or last + 2 * _width(last) > graph.indices.shape[1]:
+    if first < 4 * _width(first) or last + 2 * _width(last) > graph.indices.shape[1]:
         return np.nan
     members = graph.indices[:, :last]
     if any(np.isnan(values).all() for _, values in estimates) or _clusters_end(graph, first, last):

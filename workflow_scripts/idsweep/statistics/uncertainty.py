@@ -13,8 +13,10 @@ SEED = 0
 # Contributions of a Gaussian cloud to its covariance are squares of normal values, whose kurtosis is 15; that of some
 # hundred of them reaches 20 by chance.
 HEAVIEST = 20
-# Student's t of so many degrees of freedom is within ± 1.96 in 94 % of cases.
-LEAST_FREEDOM = 30
+# Student's t of so many degrees of freedom is within ± 1.96 in 92 % of cases.
+LEAST_FREEDOM = 10
+# With fewer groups, derivatives are too far from what they are on average.
+LEAST_GROUPS = 30
 
 
 def linear_error(influence: np.ndarray, groups: np.ndarray | None = None, members: np.ndarray | None = None) -> float:
@@ -123,8 +125,9 @@ def interval_error(influence: np.ndarray, groups: np.ndarray | None = None, memb
 
     It does if the contributions of points (or groups) have heavier tails than those of a Gaussian cloud to its
     covariance: their kurtosis is above 20. Student's t with 3 degrees of freedom has infinite variance of the contributions to
-    its covariance, and what a sample shows of it says nothing. It also does if the variance has fewer than 30 degrees of
-    freedom: n - 1 or 2 n / (kurtosis - 1) for n points or groups (Satterthwaite 1946, doi:10.2307/3002019).
+    its covariance, and what a sample shows of it says nothing. It also does if there are fewer than 30 points or groups,
+    or if the variance has fewer than 10 degrees of freedom: 2 n / (kurtosis - 1) for n points or groups (Satterthwaite
+    1946, doi:10.2307/3002019).
     """
     defined = ~np.isnan(influence)
     if np.count_nonzero(defined) < 2:
@@ -134,6 +137,6 @@ def interval_error(influence: np.ndarray, groups: np.ndarray | None = None, memb
         sums = np.bincount(np.unique(groups[defined], return_inverse=True)[1], sums)
     number, squares = len(sums), sums @ sums
     kurtosis = number * np.sum((sums / np.sqrt(squares)) ** 4) if squares > 0 else 1.0
-    if kurtosis > HEAVIEST or min(number - 1, 2 * number / max(kurtosis - 1, 1e-9)) < LEAST_FREEDOM:
+    if number < LEAST_GROUPS or kurtosis > HEAVIEST or 2 * number < LEAST_FREEDOM * (kurtosis - 1):
         return np.nan
     return linear_error(influence, groups, members)

@@ -38,6 +38,11 @@ def set_environment(library: Path) -> None:
     os.environ.setdefault("IDSWEEP_COMMAND", shlex.join(["snakemake", *sys.argv[1:]]))
 
 
+def name_of_run() -> str:
+    """What tells this run from others, once its environment is set."""
+    return os.environ["IDSWEEP_RUN"]
+
+
 def plan_passes(dag: Any, graph: JobGraph, root: Path, most: int | None) -> None:
     """Tell the jobs of each checkpoint which passes this run is going to make, so that they share loads and imports.
 
@@ -52,7 +57,7 @@ def plan_passes(dag: Any, graph: JobGraph, root: Path, most: int | None) -> None
             tokens = graph.output("extract_embeddings", "tokens", **names)
             needed = (names["model"], *sorted({*read} - {read.tokens, read.sequences}))
             folder = Path(given.passes)
-            fresh = Plan(os.environ["IDSWEEP_RUN"], most, given.weights, given.adapter, {}, folder.name)
+            fresh = Plan(name_of_run(), most, given.weights, given.adapter, {}, folder.name)
             planned.setdefault(needed, {}).setdefault(folder, fresh).passes[names["dataset"]] = {
                 "settings": graph.settings("extract_embeddings", **names),
                 "signature": graph.signature("extract_embeddings", **names),
