@@ -46,10 +46,11 @@ def _only_new_objects_may_be_garbage() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """Scripts of the workflow, run within a test, set up the logging of a whole process."""
-    level = logging.root.level
+    """Scripts of the workflow and transformers' Trainer, run within a test, set up the logging of a whole process."""
+    levels = {name: logging.getLogger(name).level for name in (None, "transformers")}
     yield
-    logging.root.setLevel(level)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     logging.captureWarnings(False)
     for logger in (logging.root, logging.getLogger("idsweep")):
         for handler in [handler for handler in logger.handlers if type(handler) is logging.StreamHandler]:
