@@ -163,6 +163,7 @@ def test_intervals_of_mle_cover_what_it_estimates(simulated, options):
     ("name", "options", "scope"),
     [
         ("gride", {"n1": 2}, "global"),
+        ("gride", {"n2": 3}, "global"),
         ("mle", {"average": "median"}, "global"),
         ("mle", {"average": "arithmetic"}, "global"),
         ("mle", {"n_neighbors": 15}, "global"),
@@ -209,6 +210,8 @@ def test_mle_s_error_is_null_where_clusters_or_clumps_come_in_its_way():
     assert np.isnan(errors["even"][20]) and np.isnan(errors["bunches"][20])
     X, graph, groups = simulation.drawn("gaussian 5", 0)
     assert estimate_global(X, "mle").standard_error == errors["gaussian 5"][20]
+    unbiased, biased = (estimate_global(X, "mle", graph, unbiased=given) for given in (True, False))
+    assert unbiased.standard_error / biased.standard_error == pytest.approx(18 / 19)
     short = nearest_neighbors(X, 27)  # 20 + 2 * 4 are needed
     assert np.isnan(estimate_global(X, "mle", short).standard_error)
     doubled = np.concatenate([X, X[:5]])
