@@ -273,7 +273,7 @@ def cell(found: Coverage) -> str:
 
 
 def report(found: Mapping[str, Mapping[str, Coverage]], draws: int) -> list[str]:
-    """Lines of Markdown: a row for each estimate, a column for each kind of cloud."""
+    """Lines of Markdown: a row for each kind of cloud, a column for each estimate."""
     lines = [
         f"Of {draws} clouds of {NUMBER} points: the percentage of intervals, value ± 1.96 standard errors, that hold the "
         "mean of the values; in brackets the root mean square of the standard errors over the standard deviation of the "
@@ -281,8 +281,8 @@ def report(found: Mapping[str, Mapping[str, Coverage]], draws: int) -> list[str]
         f"Sampling leaves ± {100 * np.sqrt(0.95 * 0.05 / draws):.1f} in the percentages. The graphs hold {NEIGHBORS} neighbours.",
         "",
     ]
-    header = ["estimate", *(KINDS[kind].title for kind in found)]
-    body = [[measure.label, *(cell(of_kind[measure.label]) for of_kind in found.values())] for measure in MEASURES]
+    header = ["clouds", *(measure.label for measure in MEASURES)]
+    body = [[KINDS[kind].title, *(cell(of_kind[m.label]) for m in MEASURES)] for kind, of_kind in found.items()]
     return [*lines, *table(header, body, left=1)]
 
 

@@ -165,6 +165,7 @@ def test_intervals_of_mle_cover_what_it_estimates(simulated, options):
     ("name", "options", "scope"),
     [
         ("gride", {"n1": 2}, "global"),
+        ("gride", {"n2": 3}, "global"),
         ("mle", {"average": "median"}, "global"),
         ("mle", {"average": "arithmetic"}, "global"),
         ("mle", {"n_neighbors": 15}, "global"),
@@ -199,6 +200,25 @@ def test_sequences_widen_the_error_as_they_should():
         values.append(estimate.value)
     assert 0.8 < np.nanmean(errors) / np.std(values) < 1.3
     assert np.nanmean(naive) / np.std(values) < 0.7
+
+
+def test_mle_s_error_is_null_where_clusters_or_clumps_come_in_its_way():
+    """600 points of 30 types have about 20 neighbours of their own; sequences of 10 lie near each other."""
+    errors = {}
+    for kind in ("gaussian 5", "even", "bunches"):
+        X, graph, groups = simulation.drawn(kind, 0)
+        errors[kind] = {k: estimate_global(X, "mle", graph, groups, n_neighbors=k).standard_error for k in (20, 60)}
+    assert np.isfinite(errors["gaussian 5"][20]) and np.isfinite(errors["gaussian 5"][60])
+    assert np.isnan(errors["even"][20]) and np.isnan(errors["bunches"][20])
+    X, graph, groups = simulation.drawn("gaussian 5", 0)
+    assert estimate_global(X, "mle").standard_error == errors["gaussian 5"][20]
+    unbiased, biased = (estimate_global(X, "mle", graph, unbiased=given) for given in (True, False))
+    assert unbiased.standard_error / biased.standard_error == pytest.approx(18 / 19)
+    short = nearest_neighbors(X, 27)  # 20 + 2 * 4 are needed
+    assert np.isnan(estimate_global(X, "mle", short).standard_error)
+    doubled = np.concatenate([X, X[:5]])
+    found = estimate_global(doubled, "mle")
+    assert found.n_undefined == 10 and found.standard_error == pytest.approx(errors["gaussian 5"][20], rel=0.1)
 
 
 KINDS = ("roll", "torus", "noisy plane", "two", "student 3", "even", "zipf", "even sequences", "bunches")

@@ -31,9 +31,9 @@ def global_(
     method "mle" without discarded ratios. Ratios above q50 + 20 (q95 - q50) are left out.
 
     standard_error: from the score of each point, those of points that are each other's nearest neighbour counted as
-    dependent (`uncertainty.interval_error`). NaN for n1 above 1, where no way was found that is right: points whose
-    neighbours overlap are dependent, by how much hangs on the shape of the cloud, and clusters of about n2 points come
-    and go from sample to sample.
+    dependent (`uncertainty.interval_error`). NaN but at n1 = 1, n2 = 2: for larger ones no way was found that is right.
+    Points whose neighbours overlap are dependent, by how much hangs on the shape of the cloud, and clusters of about n2
+    points come and go from sample to sample.
 
     Points with r_n1 = 0 or r_n1 = r_n2 have no ratio: they are left out and counted in n_undefined. The value is NaN
     if fewer than 2 ratios are left.
@@ -50,7 +50,7 @@ def global_(
     if len(x) < 2:
         return Estimate(np.nan, np.nan, len(logs), n_undefined)
     value = _root(x, n1, far)
-    if n1 > 1:
+    if (n1, far) != (1, 2):
         return Estimate(float(value), np.nan, len(logs), n_undefined)
     with np.errstate(over="ignore"):
         information = len(x) / value**2 + (far - n1 - 1) * np.sum((x / (2 * np.sinh(value * x / 2))) ** 2)

@@ -19,6 +19,7 @@ from idsweep.statistics.uncertainty import member_error
 
 AVERAGES = ("mackay_ghahramani", "arithmetic", "median")
 
+# a gap between neighbours is a step that constant density would give to any point of a cloud this often
 CHANCE = 0.01
 
 
@@ -158,11 +159,14 @@ def _influence(graph: NeighborGraph, k: int, values: np.ndarray) -> tuple[np.nda
     mean = _averaged(values, "mackay_ghahramani")
     distances = graph.distances[apart, :k]
     logs = np.log(distances[:, k - 1 :] / distances[:, : k - 1])
-    change = mean**2 / (k - 1) / apart.mean()
+    # value times mean log: 1, or (k - 2) / (k - 1) if unbiased
+    times = np.median(values[apart] * logs.mean(axis=1))
+    change = mean**2 / (k - 1) / times / apart.mean()
+    own = np.where(apart, mean - mean**2 / values, 0) / apart.mean()
     effects, pairs = np.zeros((2, len(values), k - 1))
     effects[apart] = change * (growth(graph, k, _width(k))[apart, None] - logs)
     pairs[apart] = change * (logs.mean(axis=1, keepdims=True) - logs)
-    return mean - mean**2 / values, effects, pairs
+    return own, effects, pairs
 
 
 def _estimates(

@@ -59,12 +59,12 @@ def value_and_error(
     center: eigenvalues of the covariance; False: of the mean of x x^T over the points x as they are.
     groups: int (N,) or None, as in `uncertainty`.
 
-    The standard error is the infinitesimal jackknife's, corrected to second order. More weight on a point x moves the covariance C towards
-    (x - mean)(x - mean)^T (the mean moves as well, without effect to first order), hence the dimension by
-    (x - mean)^T W (x - mean) - tr(W C), W the derivative; tr(W C) = 0, as scale is of no effect. At a
-    maximum, where all directions have one variance, W is 0 but for sampling, which alone would make the error √2 times
-    too large. How much W changes by sampling is seen at points that are weighted at random; see
-    `uncertainty.second_order_error`.
+    The standard error is the infinitesimal jackknife's, corrected to second order. More weight on a point x moves the
+    covariance C towards (x - mean)(x - mean)^T (the mean moves as well, without effect to first order), hence the
+    dimension by (x - mean)^T W (x - mean) - tr(W C), W the derivative; tr(W C) = 0, as scale is of no effect. At a
+    maximum, where all directions have one variance, W is 0 but for sampling, and that alone would make the error √2
+    times too large. How much W changes by sampling is seen at points that are weighted at random; see
+    `uncertainty.second_order_error`. smooth: False for rules without a second derivative; the error is NaN.
     """
     value, influence = _influence(X, rule, np.ones(len(X)), center)
     if np.isnan(value):

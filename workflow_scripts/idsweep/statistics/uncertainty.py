@@ -62,7 +62,7 @@ def member_error(
 ) -> float:
     """Standard error of a statistic of neighbourhoods, from what each point adds as their centre and as their member.
 
-    own: float64 (N,), N times what each point adds by the value of its own neighbourhood; NaN where it takes no part.
+    own: float64 (N,), N times what each point adds by the value of its own neighbourhood; 0 where that is undefined.
     members: int (N, L), the neighbourhood of each point. effects: float64 (N, L), N times what a member adds by changing
     that value; 0 where it is undefined. pairs: float64 (N, L), the part of `own` that comes from a point and a member,
     of mean 0 over the members. groups: int (N,) or None: a member counts in values of other groups only, since a
@@ -71,17 +71,19 @@ def member_error(
     The contributions of a point are added up, as in the infinitesimal jackknife. What a pair of points adds is in those
     of both, so that its square is counted twice; it is taken off once (Efron & Stein 1981, The jackknife estimate of
     variance, doi:10.1214/aos/1176345462; for groups Aronow, Samii & Assenova 2015, arXiv:1312.3398). At least the
-    error of independent pairs is given.
+    error of independent pairs is given. NaN as in `interval_error`, or where an effect is not finite.
     """
     from scipy import sparse
 
+    if not np.isfinite(effects).all():
+        return np.nan
     number = len(own)
     labels = np.arange(number) if groups is None else np.unique(groups, return_inverse=True)[1]
     outside = labels[members] != labels[:, None]
     influence = own + np.bincount(members[outside], effects[outside], minlength=number)
     places = np.repeat(labels, outside.sum(axis=1)), labels[members[outside]]
     between = sparse.coo_array((pairs[outside], places), shape=(labels.max() + 1,) * 2).tocsr()
-    twice = (between + between.T).power(2).sum() / 2 / np.count_nonzero(~np.isnan(own)) ** 2
+    twice = (between + between.T).power(2).sum() / 2 / number**2
     return float(np.sqrt(max(interval_error(influence, groups) ** 2 - twice, twice)))
 
 
