@@ -35,7 +35,7 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
             f"{folder}: {type(model).__name__} cannot be run on token ids alone, as a model of kind {kind} must be: {error}"
         ) from error
     named = ", ".join(model.config.architectures or ["no architecture"])
-    if kind == "causal" and not repeated(of_changed, logits, experts=has_experts(model.config)):
+    if kind == "causal" and _has_moved(model, logits, of_changed):
         raise ValueError(
             f"{folder}: {type(model).__name__} sees later tokens, so it does not predict the next one: it is no model of kind "
             f"causal. Its config.json names {named}. Use kind masked or encoder; a model that was trained to predict the next "
@@ -51,7 +51,10 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
 
 def sees_later_tokens(model: PreTrainedModel) -> bool:
     """Whether the logits of a few tokens change when those behind them do. The model has a head and is in evaluation mode."""
-    logits, of_changed = _logits_before_a_change(model)
+    return _has_moved(model, *_logits_before_a_change(model))
+
+
+def _has_moved(model: PreTrainedModel, logits: torch.Tensor, of_changed: torch.Tensor) -> bool:
     return not repeated(of_changed, logits, experts=has_experts(model.config))
 
 
