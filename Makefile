@@ -1,6 +1,6 @@
 # make demo   the default sweep, end to end
 # make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
-# make quick  unit tests but trainings and those marked slow, while you work: a minute or two
+# make quick  unit tests but trainings and those marked slow, while you work: a few minutes
 # make test   unit and workflow tests, and the slowest 15 of them
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make fuzz   plans of 500 generated configs, by the real Snakemake
