@@ -47,10 +47,10 @@ def _only_new_objects_may_be_garbage() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """Scripts of the workflow and transformers' Trainer, run within a test, set up the logging of a whole process."""
-    levels = {name: logging.getLogger(name).level for name in (None, "transformers")}
+    level = logging.root.level
+    logging.getLogger("transformers").setLevel(logging.WARNING)  # fixtures of wider scope train, too
     yield
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    logging.root.setLevel(level)
     logging.captureWarnings(False)
     for logger in (logging.root, logging.getLogger("idsweep")):
         for handler in [handler for handler in logger.handlers if type(handler) is logging.StreamHandler]:
