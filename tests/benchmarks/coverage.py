@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from idsweep.estimators.registry import Estimate, estimate_global
+from idsweep.estimators.registry import Estimate, estimate_global, estimate_mean
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.search import nearest_neighbors
 
@@ -178,23 +178,30 @@ MADE_WITH = (vocabulary,)
 
 @dataclass(frozen=True)
 class Measure:
-    """A global estimate with a standard error."""
+    """An estimate with a standard error: a global one, or the mean of local ones."""
 
     estimator: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    scope: str = "global"
 
     @property
     def label(self) -> str:
-        return " ".join([self.estimator.replace("_", " "), *(f"{key}={value}" for key, value in self.options.items())])
+        words = ["mean of local"] if self.scope == "mean" else []
+        words += [self.estimator.replace("_", " "), *(f"{key}={value}" for key, value in self.options.items())]
+        return " ".join(words)
 
     def of(self, X: np.ndarray, graph: NeighborGraph, groups: np.ndarray | None) -> Estimate:
-        return estimate_global(X, self.estimator, graph, groups, **self.options)
+        estimate = estimate_global if self.scope == "global" else estimate_mean
+        return estimate(X, self.estimator, graph=graph, groups=groups, **self.options)
 
 
 MEASURES = (
     Measure("twonn"),
     Measure("twonn", {"method": "mle"}),
     Measure("twonn", {"method": "mle", "discard_fraction": 0.0}),
+    Measure("twonn", {"n_neighbors": 20}, "mean"),
+    Measure("twonn", {"n_neighbors": 64}, "mean"),
+    Measure("twonn", {"n_neighbors": 64, "method": "mle"}, "mean"),
     Measure("gride"),
     Measure("mle", {"n_neighbors": 16}),
     Measure("mle", {"n_neighbors": 20}),
@@ -225,7 +232,7 @@ def simulated(results: Results, kind: str, measure: Measure, draws: int) -> np.n
     depends_on = {
         "cloud": [kind, dict(recipe.options), NUMBER, NEIGHBORS],
         "drawn": [inspect.getsource(recipe.draw), *map(inspect.getsource, MADE_WITH)],
-        "measure": [measure.estimator, dict(measure.options)],
+        "measure": [measure.estimator, dict(measure.options), measure.scope],
         "by": made_by(measure.estimator),
     }
     batches = range(0, draws, BATCH)

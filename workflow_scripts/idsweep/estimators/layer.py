@@ -103,8 +103,9 @@ def _rows(cloud: Cloud, asked_estimate: Mapping[str, Any]) -> Iterator[_Row]:
                 )
                 yield _Row(scope="global", estimate=estimate, **row)
             else:
-                values = estimators.estimate_local(cloud.vectors, estimator.name, graph=cloud.graph, **used)
-                mean = estimators.mean_of_local(values)
+                values, mean = estimators.estimate_local_and_mean(
+                    cloud.vectors, estimator.name, graph=cloud.graph, groups=cloud.groups, **used
+                )
                 local = {"values": values, "errors": estimator.errors_of(values, used)}
                 local["points"] = None if is_null(cloud.variant) else cloud.ids
                 yield _Row(scope="mean", estimate=mean, **row, **local)

@@ -19,6 +19,7 @@ import numpy as np
 from idsweep.estimators.ranges import Range
 from idsweep.neighbors.graph import NeighborGraph, check_cloud, check_distances
 from idsweep.neighbors.search import nearest_neighbors
+from idsweep.statistics.uncertainty import mean_error
 
 ADAPTER = "scikit_dimension"
 
@@ -43,7 +44,9 @@ class Estimator:
 
     local: (X, graph, *, n_neighbors, ...) -> float64 (N,); global_: (X, graph, groups, *, ...) -> Estimate, with
     groups as in `uncertainty`; None where it offers no such scope. local_errors: (values, parameters) -> standard
-    error of each local value, where there is a closed form. vectors: the scopes that need X; in others X may be None.
+    error of each local value, where there is a closed form. local_with_parts: as local -> the values, and float64 (N, L),
+    what each member of a neighbourhood adds to its value by chance, as in `uncertainty.mean_error`; None where nothing is
+    known that is right. vectors: the scopes that need X; in others X may be None.
     neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so. beyond: neighbours
     needed -> how many more a standard error looks at; without them it is NaN.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
@@ -56,6 +59,7 @@ class Estimator:
     local: Callable[..., np.ndarray] | None = None
     global_: Callable[..., Estimate] | None = None
     local_errors: Callable[[np.ndarray, Mapping[str, Any]], np.ndarray] | None = None
+    local_with_parts: Callable[..., tuple[np.ndarray, np.ndarray]] | None = None
     vectors: frozenset[str] = frozenset()
     neighbors: Callable[[Mapping[str, Any]], int] = lambda parameters: 0
     beyond: Callable[[int], int] = lambda needed: 0
@@ -175,28 +179,32 @@ def estimate_mean(
     name: str,
     n_neighbors: int | None = None,
     graph: NeighborGraph | tuple[np.ndarray, np.ndarray] | None = None,
+    groups: np.ndarray | None = None,
     **params: Any,
 ) -> Estimate:
-    """Estimate the mean of the local intrinsic dimension.
+    """Estimate the mean of the local intrinsic dimension, with its standard error where there is one.
 
-    The mean is over the points at which the local dimension is defined. It has no standard error: no way is known that is
-    right on clouds of tokens, as docs/estimators.md says.
+    The mean is over the points at which the local dimension is defined. `twonn` has a standard error; for the means of other
+    estimators no way is known that is right on clouds of tokens, as docs/estimators.md says.
 
     Parameters
     ----------
     X, name, n_neighbors, graph, **params
         As for `estimate_local`.
+    groups : array (N,) of int, optional
+        The sequence (or other group) of each point. Points with the same number depend on each other, which widens the
+        standard error. None takes all points as independent.
 
     Returns
     -------
     Estimate
-        `value`, NaN if it is undefined at every point; `standard_error`, NaN; `n_points`; and `n_undefined`, the points
-        that were left out.
+        `value`, NaN if it is undefined at every point; `standard_error`, NaN if none is known; `n_points`; and
+        `n_undefined`, the points that were left out.
 
     Raises
     ------
     ValueError
-        As `estimate_local`.
+        As `estimate_local`, and if `groups` does not have one number for each point.
 
     References
     ----------
@@ -207,17 +215,37 @@ def estimate_mean(
     >>> import numpy as np
     >>> from idsweep.estimators import estimate_mean
     >>> X = np.random.default_rng(0).random((1000, 2))
-    >>> mean = estimate_mean(X, "mle", n_neighbors=50)
-    >>> bool(1.5 < mean.value < 2.5), mean.n_points, mean.n_undefined
-    (True, 1000, 0)
+    >>> mean = estimate_mean(X, "twonn", n_neighbors=50, groups=np.arange(1000) // 10)
+    >>> bool(1.5 < mean.value < 2.5), bool(0.01 < mean.standard_error < 0.1)
+    (True, True)
+    >>> mean.n_points, mean.n_undefined
+    (1000, 0)
     """
-    return mean_of_local(estimate_local(X, name, n_neighbors, graph, **params))
+    return estimate_local_and_mean(X, name, n_neighbors, graph, groups, **params)[1]
 
 
-def mean_of_local(values: np.ndarray) -> Estimate:
-    """The mean of local values, float64 (N,), that are defined."""
+def estimate_local_and_mean(
+    X: np.ndarray | None,
+    name: str,
+    n_neighbors: int | None = None,
+    graph: NeighborGraph | tuple[np.ndarray, np.ndarray] | None = None,
+    groups: np.ndarray | None = None,
+    **params: Any,
+) -> tuple[np.ndarray, Estimate]:
+    """`estimate_local` and `estimate_mean` in one, float64 (N,) and an Estimate; arguments and errors as there."""
+    if n_neighbors is not None:
+        params["n_neighbors"] = n_neighbors
+    estimator = get(name)
+    function, X, graph = _prepared(X, name, "local", graph, params)
+    if estimator.local_with_parts is None:
+        values, error = function(X, graph, **params), np.nan
+    else:
+        values, parts = estimator.local_with_parts(X, graph, **params)
+        members = graph.indices[:, : parts.shape[1]]
+        error = mean_error(values, members, parts, _checked_groups(groups, len(values)))
     known = values[~np.isnan(values)]
-    return Estimate(float(known.mean()) if len(known) else np.nan, np.nan, len(values), len(values) - len(known))
+    value = float(known.mean()) if len(known) else np.nan
+    return values, Estimate(value, error, len(values), len(values) - len(known))
 
 
 def estimate_global(

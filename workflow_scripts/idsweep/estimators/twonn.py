@@ -6,7 +6,9 @@ neighborhood information, doi:10.1038/s41598-017-11873-y.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from idsweep.neighbors.neighborhoods import nearest_two_within
 from idsweep.statistics.uncertainty import interval_error
 
 METHODS = ("linear", "mle")
+SEED = 0
 
 
 def local(
@@ -35,16 +38,58 @@ def local(
     searched among themselves: scikit-dimension's TwoNN().fit_pw. NaN where fewer than 2 ratios are left,
     where scikit-dimension raises, and where all kept ratios are 1, where it gives 0 or infinity.
     """
+    return _measured(X, graph, n_neighbors, lambda logs: _dimensions(logs, method, discard_fraction))
+
+
+def local_with_parts(
+    X: np.ndarray,
+    graph: NeighborGraph,
+    *,
+    n_neighbors: int = 64,
+    method: str = "linear",
+    discard_fraction: float = 0.1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`local`, and what each neighbour adds to the value by chance, float64 (N, n_neighbors): see `uncertainty.mean_error`.
+
+    A neighbour adds its influence, times what makes the variance right for so few ratios (`_spread`).
+    """
+
+    def measure(logs: np.ndarray) -> np.ndarray:
+        values = _dimensions(logs, method, discard_fraction)
+        return np.column_stack([values, _influences(logs, values, method, discard_fraction)])
+
+    measured = _measured(X, graph, n_neighbors, measure)
+    factor = _spread(n_neighbors, method, discard_fraction) / n_neighbors
+    return measured[:, 0], np.nan_to_num(measured[:, 1:]) * factor
+
+
+def _measured(
+    X: np.ndarray, graph: NeighborGraph, n_neighbors: int, measure: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """What `measure` says of the log ratios of each neighbourhood, float64 (rows, n_neighbors), computed in threads."""
     from idsweep.machine.compiled import in_threads
 
     first, second = nearest_two_within(X, graph.indices, graph.distances, n_neighbors)
-    values = np.empty(len(first))
+    found = []
 
-    def measure(start: int, stop: int) -> None:
-        values[start:stop] = _dimensions(log_ratios(first[start:stop], second[start:stop]), method, discard_fraction)
+    def measure_rows(start: int, stop: int) -> None:
+        found.append((start, measure(log_ratios(first[start:stop], second[start:stop]))))
 
-    in_threads(measure, len(values))
-    return values
+    in_threads(measure_rows, len(first))
+    return np.concatenate([rows for _, rows in sorted(found, key=itemgetter(0))])
+
+
+@cache
+def _spread(n: int, method: str, discard_fraction: float) -> float:
+    """Standard deviation of the dimension from n independent ratios, over the root mean square that their influence gives.
+
+    The same in every dimension. It falls to 1 as n grows: 1.45 at 20 and 1.10 at 64 ratios for the linear fit. From 4,000
+    samples that are the same at each call.
+    """
+    logs = np.random.Generator(np.random.PCG64(SEED)).exponential(size=(4000, n))
+    values = _dimensions(logs, method, discard_fraction)
+    influences = _influences(logs, values, method, discard_fraction) / n
+    return float(np.sqrt(values.var() / np.mean(np.sum(influences**2, axis=1))))
 
 
 def global_(
@@ -71,7 +116,7 @@ def global_(
     """
     logs = log_ratios(graph.distances[:, 0], graph.distances[:, 1])[None, :]
     values = _dimensions(logs, method, discard_fraction)
-    influence = _influence(logs[0], values[0], method, discard_fraction)
+    influence = _influences(logs, values, method, discard_fraction)[0]
     standard_error = interval_error(influence, groups, graph.indices[:, :1])
     return Estimate(float(values[0]), standard_error, logs.size, int(np.isnan(logs).sum()))
 
@@ -104,36 +149,35 @@ def _dimensions(logs: np.ndarray, method: str, discard_fraction: float) -> np.nd
     return values
 
 
-def _influence(logs: np.ndarray, value: float, method: str, discard_fraction: float) -> np.ndarray:
-    """n times the derivative of the dimension by the weight of each of the log ratios, float64 (N,); NaN as in logs.
+def _influences(logs: np.ndarray, values: np.ndarray, method: str, discard_fraction: float) -> np.ndarray:
+    """n times the derivative of a row's dimension by the weight of each of its log ratios, float64 (M, n); NaN as in logs.
 
     The linear fit is a ratio of two sums over order statistics, which change by the weight of a ratio y by the
     integral of (F(x) - [y <= x]) times their own weight up to the largest ratio kept (Huber & Ronchetti 2009,
     Robust statistics, eq. 3.49). So does the largest ratio kept, by (F - [y <= x]) over the density there, which is
     counted in the ratios that lie about as many places around it as chance moves it.
     """
-    influence = np.full(logs.shape, np.nan)
-    places = np.argsort(logs)
-    n = int(np.count_nonzero(~np.isnan(logs)))
-    k = int(n * (1 - discard_fraction))
-    if np.isnan(value):
-        return influence
-    places, x = places[:n], logs[places[:n]]
-    if method == "mle":
-        width = int(np.ceil(np.sqrt(k * (n - k) / n)))
-        low, high = max(k - width, 1), min(k + width, n)
-        spacing = (x[high - 1] - x[low - 1]) / (high - low) if high > low else 0.0
-        change = value**2 * n / k * ((np.arange(n) < k) * spacing * (n - k) - np.minimum(x, x[k - 1]))
-        change -= change.mean()
-    else:
-        weights = (_heights(n, k)[:-1] - 2 * value * x[: k - 1]) * np.diff(x[:k])
-        # sum over j of weights_j (share_j - [i <= j]); nothing lies above the largest ratio kept
-        change = np.zeros(n)
-        change[: k - 1] = -np.cumsum(weights[::-1])[::-1]
-        change += weights @ np.arange(1, k) / n
-        change *= n / (x[:k] @ x[:k])
-    influence[places] = change
-    return influence
+    influences = np.full(logs.shape, np.nan)
+    order = np.argsort(logs, axis=1)  # NaN last
+    for rows, n, k in _rows_by_size(logs, discard_fraction):
+        rows = rows[~np.isnan(values[rows])]
+        places, value = order[rows, :n], values[rows, None]
+        x = np.take_along_axis(logs[rows], places, axis=1)
+        if method == "mle":
+            width = int(np.ceil(np.sqrt(k * (n - k) / n)))
+            low, high = max(k - width, 1), min(k + width, n)
+            spacing = (x[:, high - 1 : high] - x[:, low - 1 : low]) / (high - low) if high > low else 0.0
+            change = value**2 * n / k * ((np.arange(n) < k) * spacing * (n - k) - np.minimum(x, x[:, k - 1 : k]))
+            change -= change.mean(axis=1, keepdims=True)
+        else:
+            weights = (_heights(n, k)[:-1] - 2 * value * x[:, : k - 1]) * np.diff(x[:, :k])
+            # sum over j of weights_j (share_j - [i <= j]); nothing lies above the largest ratio kept
+            change = np.zeros(x.shape)
+            change[:, : k - 1] = -np.cumsum(weights[:, ::-1], axis=1)[:, ::-1]
+            change += (weights @ np.arange(1, k))[:, None] / n
+            change *= n / np.einsum("ij,ij->i", x[:, :k], x[:, :k])[:, None]
+        influences[rows[:, None], places] = change
+    return influences
 
 
 def _rows_by_size(logs: np.ndarray, discard_fraction: float) -> Iterator[tuple[np.ndarray, int, int]]:
@@ -161,6 +205,7 @@ def _local_errors(values: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarr
 ESTIMATOR = Estimator(
     name="twonn",
     local=local,
+    local_with_parts=local_with_parts,
     local_errors=_local_errors,
     global_=global_,
     vectors=frozenset({"local"}),

@@ -123,22 +123,58 @@ def random_signs(influence: np.ndarray, draws: int, groups: np.ndarray | None = 
 
 
 def interval_error(influence: np.ndarray, groups: np.ndarray | None = None, members: np.ndarray | None = None) -> float:
-    """`linear_error`, but NaN where 1.96 of it would be no interval of 95 %: where the variance rests on few contributions.
+    """`linear_error`, but NaN where 1.96 of it would be no interval of 95 %, see `rests_on_few`."""
+    return np.nan if rests_on_few(influence, groups) else linear_error(influence, groups, members)
 
-    It does if the contributions of points (or groups) have heavier tails than those of a Gaussian cloud to its
-    covariance: their kurtosis is above 20. Student's t with 3 degrees of freedom has infinite variance of the contributions to
-    its covariance, and what a sample shows of it says nothing. It also does if there are fewer than 30 points or groups,
-    or if the variance has fewer than 10 degrees of freedom: 2 n / (kurtosis - 1) for n points or groups (Satterthwaite
-    1946, doi:10.2307/3002019).
+
+def rests_on_few(influence: np.ndarray, groups: np.ndarray | None = None) -> bool:
+    """Whether the variance that contributions of points (or groups) show rests on few of them.
+
+    It does if they have heavier tails than those of a Gaussian cloud to its covariance: a kurtosis above 20. Student's t
+    with 3 degrees of freedom has infinite variance of the contributions to its covariance, and what a sample shows of it
+    says nothing. It also does if there are fewer than 30 points or groups, or if the variance has fewer than 10 degrees of
+    freedom: 2 n / (kurtosis - 1) for n points or groups (Satterthwaite 1946, doi:10.2307/3002019).
     """
     defined = ~np.isnan(influence)
-    if np.count_nonzero(defined) < 2:
-        return np.nan
+    if np.count_nonzero(defined) < LEAST_GROUPS:
+        return True
     sums = influence[defined] - influence[defined].mean()
     if groups is not None:
         sums = np.bincount(np.unique(groups[defined], return_inverse=True)[1], sums)
     number, squares = len(sums), sums @ sums
     kurtosis = number * np.sum((sums / np.sqrt(squares)) ** 4) if squares > 0 else 1.0
-    if number < LEAST_GROUPS or kurtosis > HEAVIEST or 2 * number < LEAST_FREEDOM * (kurtosis - 1):
+    return bool(number < LEAST_GROUPS or kurtosis > HEAVIEST or 2 * number < LEAST_FREEDOM * (kurtosis - 1))
+
+
+def mean_error(values: np.ndarray, members: np.ndarray, parts: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """Standard error of the mean of local values, each measured in a neighbourhood that shares points with others.
+
+    values: float64 (N,), NaN where undefined. members: int (N, L), the neighbourhood of each point, the nearest first.
+    parts: float64 (N, L), what each member adds to the value by chance; those of a value add up to 0, and their squares to
+    its variance in a cloud of one dimension. groups: int (N,) or None.
+
+    Chance: a point has a part in every neighbourhood that it is a member of, and its coming pushes the outermost member
+    out of each, whose part is the mean of the outermost eighth. What a point adds so is added up, and points that are
+    nearest to each other count as dependent. The cloud: values differ between its regions as well, and another sample has
+    other points in each. Their variance is that of the values less what chance adds to it. Both are taken to be independent
+    of each other. NaN as in `interval_error`.
+    """
+    from scipy import sparse
+
+    defined = ~np.isnan(values)
+    number = int(np.count_nonzero(defined))
+    if not number:
         return np.nan
-    return linear_error(influence, groups, members)
+    own = np.where(defined, values - values[defined].mean(), 0.0)
+    parts = np.where(defined[:, None], parts, 0.0)
+    labels = np.arange(len(own)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    pushed_out = parts[:, -max(1, parts.shape[1] // 8) :].mean(axis=1, keepdims=True)
+    added = np.bincount(members.ravel(), (parts - pushed_out).ravel(), minlength=len(own))
+    if rests_on_few(own + added, groups):
+        return np.nan
+    places = np.repeat(labels, members.shape[1]), members.ravel()
+    in_values = sparse.coo_array((parts.ravel(), places), shape=(labels.max() + 1, len(own))).tocsr().power(2).sum()
+    sums = np.bincount(labels, own)
+    between = max(sums @ sums * len(sums) / (len(sums) - 1) - in_values, 0.0)
+    chance = linear_error(added, groups, members[:, :1]) * len(own)
+    return float(np.sqrt(between + chance**2)) / number
