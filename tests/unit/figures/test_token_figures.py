@@ -113,7 +113,7 @@ def groups_table(
     rows = [
         identity(model, dataset)
         | {"by": kind, "label": label, "place": place, "n": int(rng.integers(5, 5000)), "mean": middle + 0.3}
-        | {"standard_error": 0.1, "q25": middle - 2, "median": middle, "q75": middle + 2.5}
+        | {"q25": middle - 2, "median": middle, "q75": middle + 2.5}
         for model in models
         for dataset in datasets
         for kind, labels in (by | {"token": [f"Ġword{place}" for place in range(tokens)]}).items()

@@ -12,7 +12,6 @@ from idsweep.data.pieces import PARTS, context, parts, scheme_of
 from idsweep.files.columns import MEAN_POSITION
 from idsweep.files.parquet import to_numpy
 from idsweep.statistics.resampling import COEFFICIENTS, SAMPLES, correlation_interval, mean_interval
-from idsweep.statistics.uncertainty import linear_error
 from idsweep.tables.collect import local_values
 
 
@@ -50,7 +49,7 @@ TOKEN_GROUPS = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("place", pa.int32(), nullable=False),
         pa.field("n", pa.int32(), nullable=False),
-        *_floats("mean", "standard_error", "q25", "median", "q75"),
+        *_floats("mean", "q25", "median", "q75"),
     ]
 )
 LEAST_OF_TOKEN = 5  # values of a token that has a row of its own
@@ -177,13 +176,12 @@ def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> 
         part         special, word_start, continuation (see `parts`)
         token_class  where the dataset has classes; tokens without one are left out
     `place` orders the groups of one kind from 0 on: tokens by decreasing number, classes by name. n counts the defined
-    values; the standard error of their mean is clustered by sequence (uncertainty.linear_error), NaN for one sequence.
-    Points that are means over sequences are in no group but of classes.
+    values. Their mean has no standard error: values of neighbouring tokens are measured in common neighbourhoods, so that
+    few of them are independent. Points that are means over sequences are in no group but of classes.
 
     Raises ValueError if an estimate is of no token.
     """
     groupings = list(_groupings(tokens))
-    of_sequence = to_numpy(tokens["sequence"])
     rows = []
     for name, (points, values) in _local_values(estimates, tokens).items():
         defined = ~np.isnan(values)
@@ -199,7 +197,7 @@ def token_groups(estimates: pa.Table, tokens: pa.Table, *, number: int = 50) -> 
             for place, code in enumerate(shown.tolist()):
                 here = of_value == code
                 row = {"estimator": name, "by": by, "label": labels[code], "place": place, "n": int(counted[code])}
-                rows.append(row | _summary(values[here], of_sequence[points[here]]))
+                rows.append(row | _summary(values[here]))
     return pa.Table.from_pylist(rows, schema=TOKEN_GROUPS)
 
 
@@ -233,10 +231,9 @@ def _by_power_of_two(values: np.ndarray) -> tuple[list[str], np.ndarray]:
     return ["0", *(str(low) if low == high else f"{low}-{high}" for low, high in ranges)], codes
 
 
-def _summary(values: np.ndarray, sequences: np.ndarray) -> dict[str, float]:
+def _summary(values: np.ndarray) -> dict[str, float]:
     q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
-    error = linear_error(values, sequences)
-    return {"mean": float(values.mean()), "standard_error": error, "q25": q25, "median": median, "q75": q75}
+    return {"mean": float(values.mean()), "q25": q25, "median": median, "q75": q75}
 
 
 # ---- tables
