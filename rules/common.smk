@@ -5,6 +5,7 @@ import math
 import sys
 from pathlib import Path
 
+from idsweep.config.command_line import typed
 from idsweep.config.load import ConfigError, load
 from idsweep.figures import registry as figure_registry
 from idsweep.files.representations import VOCABULARY
@@ -19,7 +20,8 @@ from idsweep.workflow.paths import MADE_BY, outputs
 from idsweep.workflow.places import Places
 
 try:
-    SWEEP = expand_sweep(load(config, Path(workflow.basedir) / "config"))
+    given = typed(config, workflow.config_settings.config_args or ())
+    SWEEP = expand_sweep(load(given, Path(workflow.basedir) / "config"))
     GRAPH = JobGraph(SWEEP)
     if SWEEP.config["partial"]:
         SWEEP = measured_part(SWEEP, GRAPH)

@@ -52,6 +52,14 @@ def test_the_padding_side_changes_nothing(model_type):
     assert_close(found, extract(model, points, sequences, batch_tokens=200)[0])
 
 
+@pytest.mark.parametrize("pad", [None, -1, VOCABULARY])
+def test_a_padding_token_that_the_model_does_not_embed_is_none(pad):
+    model, (points, sequences) = tiny("llama"), tables()
+    expected, _ = plain_loop(model, points, sequences)
+    model.config.pad_token_id = pad
+    assert_close(extract(model, points, sequences)[0], expected)
+
+
 def test_there_are_two_sides_to_pad_on():
     with pytest.raises(ValueError, match="'middle' is neither 'right' nor 'left'"):
         extract(tiny("bart"), *tables(), padding_side="middle")

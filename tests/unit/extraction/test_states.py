@@ -10,6 +10,7 @@ import transformers
 from builders.tiny_models import LONGEST, VOCABULARY, assert_close, extract, plain_loop, tables, tiny
 from idsweep.models.attention import choose_anew
 from transformers import AutoConfig, AutoModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 
@@ -111,6 +112,31 @@ def test_a_family_that_gives_all_layers_or_none_gives_those_that_are_asked_for()
     points, sequences = tables(5, longest=8)
     found, _ = extract(model, points, sequences, layers=[1])
     assert_close(found, plain_loop(model, points, sequences, layers=[1])[0])
+
+
+class WithoutAttention(transformers.BertModel):
+    """Looks at each token alone, with all of its weights."""
+
+    def __init__(self, config: transformers.BertConfig) -> None:
+        super().__init__(config)
+        self.encoder.layer = torch.nn.ModuleList(torch.nn.Linear(32, 32) for _ in range(3))
+
+    def forward(self, input_ids, **_):
+        states = [self.embeddings(input_ids)]
+        for layer in self.encoder.layer:
+            states.append(torch.tanh(layer(states[-1])))
+        return BaseModelOutputWithPooling(states[-1], self.pooler(states[-1]), tuple(states))
+
+
+def test_attention_that_does_not_work_is_told_from_none():
+    points, sequences = tables()
+    model = WithoutAttention(transformers.BertConfig(vocab_size=VOCABULARY, **SHAPE)).eval()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    assert_close(extract(model, points, sequences)[0], plain_loop(model, points, sequences)[0])
+    assert all(map(torch.equal, before, model.parameters()))
+    model = made("mra", **SHAPE)
+    with pytest.raises(ValueError, match=r"MraModel gives .*, and its weights encoder\.layer\.0\S*\.weight change nothing: its"):
+        extract(model, points, sequences)
 
 
 def test_a_last_layer_before_the_final_norm_is_told(caplog):

@@ -166,10 +166,17 @@ YEARS = [
 ]
 
 
-def filed(folder: Path, *, tokenizer_class: str, model_type: str | None, **stated) -> Path:
-    """A folder whose tokenizer.json cuts numbers into digits before byte-level BPE, and whose config names a class."""
+def filed(
+    folder: Path, *, tokenizer_class: str, model_type: str | None, digits_merged: bool = True, **stated
+) -> Path:
+    """A folder whose tokenizer.json cuts numbers into digits before byte-level BPE, and whose config names a class.
+
+    digits_merged: whether its vocabulary has numbers nevertheless, so that a class that does not cut them shows it.
+    """
     file = Tokenizer(models.BPE())
-    file.pre_tokenizer = plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    cut = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), plain])
+    file.pre_tokenizer = plain if digits_merged else cut
     file.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=420,
@@ -178,7 +185,7 @@ def filed(folder: Path, *, tokenizer_class: str, model_type: str | None, **state
         show_progress=False,
     )
     file.train_from_iterator(YEARS, trainer)
-    file.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), plain])
+    file.pre_tokenizer = cut
     folder.mkdir(parents=True)
     file.save(str(folder / "tokenizer.json"))
     named = {"tokenizer_class": tokenizer_class, "bos_token": "<|endoftext|>"} | stated
@@ -192,8 +199,11 @@ def filed(folder: Path, *, tokenizer_class: str, model_type: str | None, **state
     "tokenizer_class", ["GPT2Tokenizer", "LlamaTokenizer", "RobertaTokenizer", "PreTrainedTokenizerFast"]
 )
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", None])
-def test_texts_are_cut_as_tokenizer_json_says(tmp_path, caplog, tokenizer_class, model_type):
-    folder = filed(tmp_path / "filed", tokenizer_class=tokenizer_class, model_type=model_type)
+@pytest.mark.parametrize("digits_merged", [True, False])
+def test_texts_are_cut_as_tokenizer_json_says(tmp_path, caplog, tokenizer_class, model_type, digits_merged):
+    folder = filed(
+        tmp_path / "filed", tokenizer_class=tokenizer_class, model_type=model_type, digits_merged=digits_merged
+    )
     with caplog.at_level(logging.WARNING, logger="idsweep.models.tokenizers"):
         tokenizer = load_tokenizer(folder, truncation_side="left")
     text = "in 1987 the mill ground 345 sacks\n\n12 more   7"

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -97,10 +98,9 @@ def extract_hidden_states(
         raise ValueError("masked: the tokenizer has no mask token; use a model of kind masked, or masked: false.")
     rows = rows_to_run(points, sequences, mask_token if masked else None)
     base = getattr(model, "base_model", model)
-    config = base.config.get_text_config()
     _check_inputs(rows, model, base)
     recorder = LossRecorder(model, base, rows) if losses else None
-    pad = config.pad_token_id if isinstance(getattr(config, "pad_token_id", None), int) else 0
+    pad = _padding(base)
     states = HiddenStates(base, layers, device, rows)
     if device == "cpu":
         batch_tokens = min(batch_tokens, CPU_TOKENS, max(1, STATES_BYTES // states.bytes_per_token))
@@ -131,6 +131,12 @@ def extract_hidden_states(
             done = batch.rows.stop
             progress.report(done)
     return recorder.result() if recorder else None
+
+
+def _padding(base: torch.nn.Module) -> int:
+    """The token id to pad with: the config's, unless the model does not embed it (-1 of Llama's first conversions)."""
+    id, known = getattr(base.config.get_text_config(), "pad_token_id", None), known_tokens(base)
+    return id if isinstance(id, int) and id in range(known or sys.maxsize) else 0
 
 
 class _Buffer:

@@ -137,17 +137,41 @@ class HiddenStates:
         return output
 
     def _check_attention(self, tokens: np.ndarray, states: Sequence[torch.Tensor]) -> None:
-        """Raises ValueError if no token's last state depends on the tokens at both ends, as where MRA lacks its kernels."""
+        """Raises ValueError if the attention does not work, as where MRA lacks its kernels.
+
+        No token's last state then depends on the tokens at both ends, and some weights do nothing. A model without attention
+        uses all of its weights.
+        """
         changed = tokens.copy()
         changed[:, [0, -1]] = changed[:, [-1, 0]]
         if tokens.shape[1] < 3 or len(states) == 1 or (changed == tokens).all() or has_blank_matrix(self._base):
             return
         last = self._tried(changed).hidden_states[-1]
-        if torch.equal(last[:, 1:-1], states[-1][:, 1:-1]):
+        if torch.equal(last[:, 1:-1], states[-1][:, 1:-1]) and (idle := self._idle_matrix(tokens)):
             raise ValueError(
-                f"{type(self._base).__name__} gives each token the same last state whatever stands before and behind it: its "
-                "attention does not work here. It may need kernels that are not installed, or a GPU."
+                f"{type(self._base).__name__} gives each token the same last state whatever stands before and behind it, and its "
+                f"weights {idle} change nothing: its attention does not work here. It may need kernels that are not installed, or "
+                "a GPU."
             )
+
+    def _idle_matrix(self, tokens: np.ndarray) -> str | None:
+        """The name of a matrix of weights that changes nothing of what the model gives for some tokens; None if there is none."""
+
+        def given() -> list[torch.Tensor]:
+            output = self._tried(tokens)
+            return [*output.hidden_states, *(part for part in output.to_tuple() if isinstance(part, torch.Tensor))]
+
+        before = given()
+        for name, matrix in self._base.named_parameters():
+            if matrix.ndim == 2:
+                weights = matrix.detach().clone()
+                with torch.no_grad():
+                    matrix.zero_()
+                    after = given()
+                    matrix.copy_(weights)
+                if all(map(torch.equal, before, after)):
+                    return name
+        return None
 
     def _check_shapes(self, states: Sequence[torch.Tensor], tokens: tuple[int, ...]) -> None:
         shapes = [tuple(states[layer].shape) for layer in self.layers]

@@ -114,7 +114,8 @@ def read_architecture(folder: str | Path) -> Architecture:
     if config.get("model_type") in RELATIVE_POSITIONS:
         positions = None
     elif positions is not None and config.get("model_type") in PADDED_POSITIONS:
-        positions -= config.get("pad_token_id", 1) + 1
+        pad = config.get("pad_token_id", 1)
+        positions -= (pad if isinstance(pad, int) else 1) + 1
     found = {"number of layers": LAYER_KEYS, "width": WIDTH_KEYS}
     for what, keys in found.items():
         if _first_number(config, keys) is None:

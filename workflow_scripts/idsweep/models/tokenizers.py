@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import chain, product, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 TRUNCATION_SIDES = ("right", "left")
 
 # What tokenizers differ in: digits, white space, line breaks, case, accents, punctuation, contractions and scripts.
-PROBE = (
+TEXT = (
     "In 1987 it cost 12345.678, 90% more\u2014  isn't it?\n\n\tThe  MILL's na\u00efve fa\u00e7ade\r\n def f(x): return x**2  # __init__\n"
     " \u041c\u043e\u0441\u043a\u0432\u0430, \u0391\u03b8\u03ae\u03bd\u03b1; "
     "\u5317\u4eac\u6b22\u8fce\u4f60\u3002\u3053\u3093\u306b\u3061\u306f \ud55c\uad6d\uc5b4 "
     "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u0661\u0662\u0663 "
     "\u0939\u093f\u0928\u094d\u0926\u0940 \u0e44\u0e17\u0e22 \u05e2\u05d1\u05e8\u05d9\u05ea e\u0301 \ufb01 \U0001f642\U0001f469\u200d\U0001f52c\u00a0end   "
 )
-ROLES = ("bos_token", "eos_token", "sep_token", "cls_token", "pad_token", "mask_token")
+# Where one is cut depends on what stands around it: white space before digits, say. So each of them stands between any two.
+KINDS = (" ", "  ", "\n", "\n\n", "\r\n", "\t", "\u00a0", "a", "The", "1", "2345", ".", "--", "'s", "_", "<")
+KINDS += ("\u00e9", "e\u0301", "\u5317", "\U0001f642")
+PROBE = TEXT + "".join(chain.from_iterable(product(KINDS, repeat=3)))
 # Keys of tokenizer_config.json that say what parts of tokenizer.json say as well: key -> part, its key.
 STATED = {
     "add_prefix_space": ("ByteLevel", "add_prefix_space"),
@@ -133,7 +136,7 @@ def _as_in_file(tokenizer: PreTrainedTokenizerBase, folder: Path, truncation_sid
     except Exception as error:
         raise ValueError(f"{folder}: no tokenizer can be made of its tokenizer.json: {error}") from error
     _take_roles(of_file, tokenizer)
-    inside = [token for role in ROLES if (token := getattr(of_file, role))]
+    inside = [str(token) for token in of_file.added_tokens_decoder.values()]
     try:
         built = _pieces(tokenizer, inside)
     except Exception as error:
@@ -168,9 +171,9 @@ def _take_roles(of_file: PreTrainedTokenizerBase, tokenizer: PreTrainedTokenizer
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, inside: Sequence[str]) -> list[tuple[str, int]]:
-    """Pieces and ids of the probe, and of special tokens within words."""
-    text = PROBE + " ".join(f"ab{token} c{token}" for token in inside)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    """Pieces and ids of the probe, and of added tokens within words and around white space."""
+    text = PROBE + "".join(f"ab{token} c{token}d {token}\n" for token in inside)
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return list(zip(tokenizer.convert_ids_to_tokens(ids), ids, strict=True))
 
 
