@@ -10,7 +10,8 @@ from idsweep.figures import registry as figure_registry
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
-from idsweep.workflow import preflight
+from idsweep.sweep.texts import check_texts
+from idsweep.workflow import kept, preflight
 from idsweep.workflow import report as sweep_report
 from idsweep.training import kinds as trainings
 from idsweep.workflow.job_graph import JobGraph
@@ -21,9 +22,12 @@ from idsweep.workflow.places import Places
 try:
     SWEEP = expand_sweep(load(config, Path(workflow.basedir) / "config"))
     GRAPH = JobGraph(SWEEP)
+    kept.put_back_of_killed(Path("results", SWEEP.name))
     if SWEEP.config["partial"]:
         SWEEP = measured_part(SWEEP, GRAPH)
         GRAPH = JobGraph(SWEEP)
+    else:
+        check_texts(SWEEP)
 except ConfigError as error:
     sys.exit(str(error))
 PLACES = Places(SWEEP, GRAPH)
@@ -186,7 +190,6 @@ def complaints():
     yield preflight.from_the_future(jobs)
     if workflow.touch:
         return
-    yield from preflight.unreadable_texts(jobs, GRAPH)
     here = [job for job in jobs if workflow.is_local(job.rule)]
     if COMPUTE["device"] == "cuda" and preflight.asks_for_a_gpu(workflow, here):
         yield preflight.no_gpu()
