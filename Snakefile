@@ -29,7 +29,7 @@ resource_scopes:
     serial="local",
 
 
-from idsweep.workflow import preflight
+from idsweep.workflow import kept, preflight
 from idsweep.workflow.library_warnings import describe_warnings
 from idsweep.workflow.run import describe_failures, describe_results, name_of_run, plan_passes, set_environment
 
@@ -60,10 +60,13 @@ rule figures:
 
 onstart:
     preflight.refuse(complaints())
+    if not workflow.touch:
+        kept.keep(workflow.dag.needrun_jobs(), workflow.persistence, Path(RESULTS))
     plan_passes(workflow.dag, GRAPH, Path(RESULTS, "passes"), None if SWEEP.config["keep_embeddings"] else CORES)
 
 
 onsuccess:
+    kept.forget(Path(RESULTS))
     shutil.rmtree(f"{RESULTS}/passes", ignore_errors=True)
     print(describe_results([*FIGURE_FILES, *TABLE_FILES, REPORT]), file=sys.stderr)
     if SWEEP.missing:
@@ -73,6 +76,7 @@ onsuccess:
 
 
 onerror:
+    back = kept.put_back(workflow.persistence, Path(RESULTS))
     # At exit, since Snakemake itself still has a few lines to say.
     warned = describe_warnings(f"{RESULTS}/logs", name_of_run())
-    atexit.register(print, "\n".join(filter(None, [warned, describe_failures(log)])), file=sys.stderr)
+    atexit.register(print, "\n".join(filter(None, [warned, describe_failures(log, put_back=len(back))])), file=sys.stderr)

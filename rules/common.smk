@@ -11,7 +11,8 @@ from idsweep.figures import registry as figure_registry
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
-from idsweep.workflow import preflight
+from idsweep.sweep.texts import check_texts
+from idsweep.workflow import kept, preflight
 from idsweep.workflow import report as sweep_report
 from idsweep.training import kinds as trainings
 from idsweep.workflow.job_graph import JobGraph
@@ -23,9 +24,12 @@ try:
     given = typed(config, workflow.config_settings.config_args or ())
     SWEEP = expand_sweep(load(given, Path(workflow.basedir) / "config"))
     GRAPH = JobGraph(SWEEP)
+    kept.put_back_of_killed(Path("results", SWEEP.name))
     if SWEEP.config["partial"]:
         SWEEP = measured_part(SWEEP, GRAPH)
         GRAPH = JobGraph(SWEEP)
+    else:
+        check_texts(SWEEP)
 except ConfigError as error:
     sys.exit(str(error))
 PLACES = Places(SWEEP, GRAPH)
@@ -188,7 +192,6 @@ def complaints():
     yield preflight.from_the_future(jobs)
     if workflow.touch:
         return
-    yield from preflight.unreadable_texts(jobs, GRAPH)
     here = [job for job in jobs if workflow.is_local(job.rule)]
     if COMPUTE["device"] == "cuda" and preflight.asks_for_a_gpu(workflow, here):
         yield preflight.no_gpu()

@@ -95,3 +95,19 @@ def test_killed_while_a_file_is_written(finished: Project, project: Project, kil
     assert [path.name for path in (project.folder / EMBEDDINGS).parent.iterdir()] == ["lee_news.parquet"]
     made, expected = (place.folder / EMBEDDINGS for place in (project, finished))
     assert representations(made) == representations(expected)
+
+
+def test_what_was_to_be_made_anew_is_there_after_a_kill(project: Project) -> None:
+    """Finished tokens are deleted before their job begins; with the earlier code they are current again."""
+    script, line = "workflow_scripts/idsweep/data/tokens.py", "def sample_tokens("
+    project.edit(script, line, f"__import__('time').sleep(60)\n\n\n{line}")
+    tokens = project.results / "tokens/minilm/lee_news.parquet"
+    run = start(project)
+    wait_until(lambda: not tokens.exists(), run)
+    kill(run, alone=False)
+    assert not tokens.exists()
+    assert project.snakemake("--unlock").returncode == 0
+    project.edit(script, f"__import__('time').sleep(60)\n\n\n{line}", line)
+    assert project.stale() == {}
+    assert tokens.exists()
+    assert not list(project.results.rglob(".*kept*"))

@@ -229,6 +229,27 @@ def test_a_failed_rerun_hides_nothing(project: Project) -> None:
         "workflow_scripts/idsweep/machine/devices.py", 'raise ValueError("no power")\n    if device', "if device"
     )
     assert project.stale() == EXTRACTED
+    # The jobs that failed have what they were to make anew; taken back, the old tokens alone are gone: these were made anew.
+    project.configure(tokens__seed=0)
+    assert project.stale() == SAMPLED
+
+
+def test_a_failed_rerun_takes_nothing_with_it(project: Project) -> None:
+    """Tokens and a training that fail to be made anew: with the earlier code all is current again."""
+    edits = [
+        ("data/tokens.py", "def sample_tokens(", "tokens"),
+        ("training/language_model.py", "def train_language_model(", "training"),
+    ]
+    for file, place, what in edits:
+        project.edit(f"workflow_scripts/idsweep/{file}", place, f"raise ValueError('no {what}')\n\n\n{place}")
+    failed = project.snakemake()
+    assert failed.returncode != 0
+    assert "of earlier runs, which these jobs were to make anew, are there again" in failed.stdout
+    assert {"sample_tokens", "train_language_model"} <= project.stale().keys()
+    for file, place, what in edits:
+        project.edit(f"workflow_scripts/idsweep/{file}", f"raise ValueError('no {what}')\n\n\n{place}", place)
+    assert project.stale() == {}
+    assert not list(project.results.rglob(".*kept*"))
 
 
 def test_embeddings_that_were_deleted_after_use_stay_deleted(project: Project) -> None:

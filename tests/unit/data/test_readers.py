@@ -354,9 +354,14 @@ def test_the_first_rows_tell_what_is_wrong_with_a_dataset(tmp_path, loader):
     check_beginning(good | {"own_splits": {"train": 0.5, "test": 0.5}})
     check_beginning({"loader": "hub", "hub": "someone/something"})
     check_beginning({"loader": "equations", "task": "addition", "modulus": 7})
-    if loader in ("csv", "parquet"):
-        with pytest.raises(ValueError, match="no column 'body'"):
-            check_beginning(good | {"column": "body"})
+    with pytest.raises(ValueError, match="no column 'body'"):
+        check_beginning(good | {"column": "body"})
+    with pytest.raises(ValueError, match="body"):
+        check_beginning(good | {"template": "{body}: {label}"})
+    with pytest.raises(ValueError, match="no text is left.* looked for in 'text'"):
+        check_beginning(good | {"where": {"label": "b"}})
+    late = written(tmp_path, loader, [{"text": "", "label": "a"}] * 2500 + [{"text": "late", "label": "a"}])
+    check_beginning(late)
     unlabelled = written(tmp_path, loader, [{"text": "one", "label": None}, {"text": "two", "label": "a"}])
     check_beginning(unlabelled | {"label_column": "label"})
     with pytest.raises(ValueError, match="row 1: the text 'one' has no label"):

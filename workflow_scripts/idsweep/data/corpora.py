@@ -149,10 +149,7 @@ def read_corpus(
             texts_read = list(texts)
             chosen = [texts_read[i] for i in choose_sequences(len(texts_read), number, seed).tolist()]
     if not chosen:
-        raise ValueError(
-            f"{source}: no text is left. Each is empty, emptied by 'remove' or left out by 'where', "
-            "'own_splits' or 'drop_prefixes'."
-        )
+        raise ValueError(_no_text(source, spec))
     if number is not None and len(chosen) < number:
         logger.warning("%d sequences were asked for; the corpus has %d: all are used.", number, len(chosen))
     if commit is not None:
@@ -169,7 +166,7 @@ def read_corpus(
 
 
 def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
-    """Read the first rows of a dataset of local files, quick as it is. Raises ValueError as `read_corpus` does.
+    """Read the first rows of a dataset of local files, up to those that hold a text. Raises ValueError as `read_corpus` does.
 
     What comes from the hub, is made or prepared is left alone. labels: read their labels too.
     """
@@ -179,10 +176,29 @@ def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
     path = corpus_file(spec)
     left_out = ("own_splits", *(() if labels else LABEL_KEYS))  # own splits need the number of all rows
     spec = {key: value for key, value in spec.items() if key not in left_out}
+    found = 0
     with loader.rows(spec, path, str(path)) as rows:
-        first = rows._replace(batches=islice(rows.batches, 1))
+
+        def first_batches() -> Iterator[Mapping[str, list]]:
+            for batch in rows.batches:
+                yield batch
+                if found:
+                    return
+
+        first = rows._replace(batches=first_batches())
         for _ in _clean(_texts(first, spec, str(path)), spec, str(path)):
-            pass
+            found += 1
+    if not found:
+        raise ValueError(_no_text(str(path), spec))
+
+
+def _no_text(source: str, spec: Mapping[str, Any]) -> str:
+    """What to say of a dataset of which nothing is left."""
+    columns = " and ".join(map(repr, needed_columns(spec)))
+    return (
+        f"{source}: no text is left. Each is empty, emptied by 'remove' or left out by 'where', 'own_splits' or "
+        f"'drop_prefixes'. It was looked for in {columns}."
+    )
 
 
 def load_sequences(spec: Mapping[str, Any], file: str | Path | None = None) -> list[str]:

@@ -16,6 +16,7 @@ from idsweep.files.packages import path_in_package
 SPLIT = "train"  # where an entry says none
 RELEASES = ("multiwoz", "sgd", "emowoz")
 RELEASE_SPLITS = ("train", "validation", "test")
+RELEASE_COLUMNS = ("text", "split", "dialogue", "turn", "speaker", "emotion")  # of `dialogues.utterances`
 PLACE_KEYS = ("package", "file", "path")
 SOURCE_KEYS = (
     *PLACE_KEYS,
@@ -216,6 +217,8 @@ def _check_release(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"own_splits: a release has its own splits: {', '.join(RELEASE_SPLITS)}.")
     if wanted_split(spec) not in RELEASE_SPLITS:
         raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(RELEASE_SPLITS)}.")
+    if unknown := sorted(set(needed_columns(spec)) - set(RELEASE_COLUMNS)):
+        raise ValueError(f"A release has no column {unknown[0]!r}; its columns are {', '.join(RELEASE_COLUMNS)}.")
 
 
 def _check_own_splits(spec: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ def whole_or_nothing(path: str | Path) -> Iterator[Path]:
     because the disk is full.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{_owner()}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{this_process()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _delete_abandoned(path)
@@ -45,7 +45,7 @@ def whole_or_nothing(path: str | Path) -> Iterator[Path]:
             raise DiskFull(_told(path, unfinished)) from error
         raise
     finally:
-        _delete(unfinished)
+        delete(unfinished)
 
 
 def move(source: Path, target: str | Path) -> None:
@@ -61,7 +61,8 @@ def move(source: Path, target: str | Path) -> None:
         source.unlink()
 
 
-def _owner() -> str:
+def this_process() -> str:
+    """This process among those of all machines."""
     return f"{platform.node()}-{os.getpid()}"
 
 
@@ -70,18 +71,24 @@ def _delete_abandoned(path: Path) -> None:
     for left in path.parent.iterdir():
         owner = left.name[len(start) : -len(end)]
         if left.name.startswith(start) and left.name.endswith(end) and _is_abandoned(left, owner):
-            _delete(left)
+            delete(left)
 
 
 def _is_abandoned(left: Path, owner: str) -> bool:
     """Whether nobody writes to it any more: its process is gone or, on another machine, has long been silent."""
-    host, _, process = owner.rpartition("-")
     try:
-        if host == platform.node() and process.isdigit():
-            return int(process) == os.getpid() or not is_running(int(process))
-        return time.time() - left.stat().st_mtime > SILENCE
+        gone = is_gone(owner)
+        return time.time() - left.stat().st_mtime > SILENCE if gone is None else gone
     except FileNotFoundError:
         return False
+
+
+def is_gone(owner: str) -> bool | None:
+    """Whether a process of the past, as `this_process` told of it, has ended; None if it was on another machine."""
+    host, _, process = owner.rpartition("-")
+    if host != platform.node() or not process.isdigit():
+        return None
+    return int(process) == os.getpid() or not is_running(int(process))
 
 
 def is_running(process: int) -> bool:
@@ -99,7 +106,8 @@ def is_running(process: int) -> bool:
     return state != "Z"
 
 
-def _delete(path: Path) -> None:
+def delete(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -13,6 +13,7 @@ from idsweep.planning.plan import corrected, plan
 from idsweep.planning.profiles import bounds
 from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
+from idsweep.sweep.texts import check_texts
 
 CONFIG = Path(__file__).parents[3] / "config"
 RESULTS = Path("results")
@@ -49,4 +50,6 @@ def open_sweep(sweep: str) -> Sweep:
         raise ValueError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(given, dict):
         raise ValueError(f"{file} holds no mapping of keys.")
-    return expand(load(given, CONFIG))
+    sweep = expand(load(given, CONFIG))
+    check_texts(sweep)
+    return sweep

@@ -12,12 +12,11 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idsweep.files.atomic import NO_ROOM, free
-from idsweep.training import kinds
 
 if TYPE_CHECKING:
     from idsweep.workflow.job_graph import JobGraph
@@ -71,23 +70,6 @@ def from_the_hub(jobs: Iterable[Any], graph: JobGraph) -> tuple[list[tuple[str, 
             read = graph.corpora(job.rule.name, **dict(job.wildcards.items()))
             datasets += [corpus.entry["hub"] for corpus in read if corpus.remote]
     return models, datasets
-
-
-def unreadable_texts(jobs: Iterable[Any], graph: JobGraph) -> Iterator[str]:
-    """A complaint for each dataset of local files that some jobs of Snakemake's plan read, if its first rows cannot be read."""
-    from idsweep.data.corpora import check_beginning
-
-    read: dict[str, tuple[Any, bool]] = {}
-    for job in jobs:
-        training = kinds.by_rule().get(job.rule.name)
-        for corpus in graph.corpora(job.rule.name, **dict(job.wildcards.items())):
-            labelled = training is not None and training.reads_labels
-            read[corpus.name] = (corpus, labelled or read.get(corpus.name, (None, False))[1])
-    for name, (corpus, labelled) in sorted(read.items()):
-        try:
-            check_beginning(corpus.entry, labelled)
-        except ValueError as error:
-            yield f"datasets: {name}: {error}"
 
 
 def no_hub(models: Sequence[tuple[str, str]], datasets: Sequence[str]) -> str | None:

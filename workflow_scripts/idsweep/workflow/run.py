@@ -78,10 +78,11 @@ def plan_passes(dag: Any, graph: JobGraph, root: Path, most: int | None) -> None
                 write_plan(folder, plan._replace(following=name))
 
 
-def describe_failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
+def describe_failures(snakemake_logs: Iterable[str], most: int = 5, put_back: int = 0) -> str:
     """The logs of the jobs that failed in a run, each with its reason, for the last lines on the screen.
 
-    snakemake_logs: the files that Snakemake itself logs the run to.
+    snakemake_logs: the files that Snakemake itself logs the run to. put_back: how many files of earlier runs jobs failed to
+    make anew; see `kept`.
     """
     text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs)
     failed = _failed(text)
@@ -89,6 +90,11 @@ def describe_failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     if len(failed) > most:
         lines.append(f"  … and {len(failed) - most} more")
     head = f"{len(failed)} job(s) failed; what is done is kept; run the same command again to go on:"
+    if put_back:
+        lines.append(
+            f"{put_back} file(s) of earlier runs, which these jobs were to make anew, are there again: with the earlier "
+            "settings they are current."
+        )
     lines.append(
         "For tables and figures of what is measured, with the names of what is missing, add --config partial=True."
     )

@@ -21,7 +21,7 @@ from typing import Any
 from idsweep.files import parquet
 from idsweep.files.atomic import FULL
 from idsweep.version import __version__
-from idsweep.workflow import memory
+from idsweep.workflow import kept, memory
 from idsweep.workflow.library_warnings import keeping, subject_of
 
 REASON = "error: "
@@ -108,6 +108,7 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
                     snakemake.threads,
                     reads,
                 )
+            kept.let_go(snakemake.output)
         except Exception as error:
             traceback.print_exc(file=log)
             reason = f"{REASON}{_told(error, snakemake)}"
