@@ -49,7 +49,7 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     with EmbeddingsWriter(folder / "embeddings.parquet", lambda: {"n_parameters": PARAMETERS}) as writer:
         writer.write(points, {LAYER: X})
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
-    graph = JobGraph(expand(load(config, PROJECT / "config")), Digests(folder / "digests.json"))
+    graph = JobGraph(expand(load(config, PROJECT / "config")), Digests(folder / "digests.jsonl"))
     cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news", "cloud": "points"}
     for rule, names in (
         ("find_neighbors", cloud),

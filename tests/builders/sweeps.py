@@ -84,4 +84,4 @@ def complaints_of_entry(*given: Any, **keys: Any) -> list[str]:
 
 def graph_of(sweep: Sweep, folder: Path) -> JobGraph:
     """The sweep's jobs with their signatures; folder: where digests of files are remembered."""
-    return JobGraph(sweep, Digests(folder / "digests.json"))
+    return JobGraph(sweep, Digests(folder / "digests.jsonl"))

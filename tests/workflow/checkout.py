@@ -133,7 +133,7 @@ SIGNATURE = f"""{COMPLAINT}
 import json
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.signature import Digests
-jobs = JobGraph(sweep, Digests(Path("digests.json")))
+jobs = JobGraph(sweep, Digests(Path("digests.jsonl")))
 print(jobs.signature(sys.argv[2], **json.loads(sys.argv[3])))
 """
 

@@ -25,7 +25,7 @@ EXAMPLES = 250  # of each kind
 
 @pytest.fixture(scope="module")
 def digests(tmp_path_factory: pytest.TempPathFactory) -> Digests:
-    return Digests(tmp_path_factory.mktemp("digests") / "digests.json")
+    return Digests(tmp_path_factory.mktemp("digests") / "digests.jsonl")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,7 @@ def test_upstream_counts() -> None:
 
 
 def test_content_of_files_decides_not_their_times(tmp_path: Path) -> None:
-    path, memory = tmp_path / "words.txt", tmp_path / "memory" / "digests.json"
+    path, memory = tmp_path / "words.txt", tmp_path / "memory" / "digests.jsonl"
     path.write_text("one")
     first = Digests(memory).of([path])
     os.utime(path, (1, 1))
@@ -175,11 +176,72 @@ def test_content_of_files_decides_not_their_times(tmp_path: Path) -> None:
     assert Digests(memory).of([path]) != first
 
 
-def test_a_damaged_memory_of_digests_is_made_anew(tmp_path: Path) -> None:
-    path, memory = tmp_path / "words.txt", tmp_path / "digests.json"
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock by which all files were written long enough ago."""
+    monkeypatch.setattr(signature, "TICK", -60.0)
+
+
+def test_other_content_of_the_same_size_and_time_is_seen(tmp_path: Path, later: None) -> None:
+    path, new, memory = tmp_path / "weights", tmp_path / "new", tmp_path / "digests.jsonl"
+    path.write_text("one")
+    first = Digests(memory).one(path)
+    new.write_text("two")
+    shutil.copystat(path, new)
+    shutil.copy2(new, path)  # in place: the same inode
+    copied = Digests(memory).one(path)
+    assert copied != first
+    new.write_text("six")
+    shutil.copystat(path, new)
+    new.rename(path)  # another inode
+    assert Digests(memory).one(path) not in (first, copied)
+
+
+def test_a_link_to_other_content_is_seen(tmp_path: Path, later: None) -> None:
+    memory, link = tmp_path / "digests.jsonl", tmp_path / "link"
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (1, 1))
+    link.symlink_to("one")
+    first = Digests(memory).one(link)
+    link.unlink()
+    link.symlink_to("two")
+    assert Digests(memory).one(link) != first
+
+
+def test_digests_are_remembered_but_not_of_files_that_have_just_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, memory = tmp_path / "words.txt", tmp_path / "digests.jsonl"
+    path.write_text("one")
+    first = Digests(memory).one(path)
+    assert not memory.exists()
+    monkeypatch.setattr(signature, "TICK", -60.0)
+    assert Digests(memory).one(path) == first
+    monkeypatch.setattr(signature.hashlib, "file_digest", None)
+    assert Digests(memory).one(path) == first
+
+
+def test_each_digest_is_written_once_and_old_ones_are_dropped(
+    tmp_path: Path, later: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signature, "SPARE_LINES", 2)
+    files, memory = [tmp_path / f"{i}.txt" for i in range(3)], tmp_path / "digests.jsonl"
+    lines = []
+    for round_ in range(4):
+        for path in files:
+            path.write_text(str(round_))
+        Digests(memory).of(files)
+        lines.append(len(memory.read_text().splitlines()))
+    assert lines == [3, 6, 9, 6]
+
+
+@pytest.mark.parametrize("damaged", ["{", "[1, 2, 3]\n[[1], 2, 3]\nnull\n7", "\0\xff"])
+def test_a_damaged_memory_of_digests_is_made_anew(tmp_path: Path, later: None, damaged: str) -> None:
+    path, memory = tmp_path / "words.txt", tmp_path / "digests.jsonl"
     path.write_text("one")
     first = Digests(memory).of([path])
-    memory.write_text("{")
+    memory.write_text(damaged)
     assert Digests(memory).of([path]) == first
 
 

@@ -18,14 +18,20 @@ import importlib.metadata
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from idsweep.files.atomic import whole_or_nothing
+
 LIBRARY = Path(__file__).parents[1]
 SCRIPTS = LIBRARY.parent
-MEMORY = Path(".snakemake/idsweep/digests.json")  # of digests, below the folder in which the workflow runs
+MEMORY = Path(".snakemake/idsweep/digests.jsonl")  # of digests, below the folder in which the workflow runs
+
+SPARE_LINES = 1000  # of digests that are no longer true, beside as many as there are files
+TICK = 2.0  # seconds within which a file can change twice and keep its times: file systems of some servers count whole ones
 
 # Modules that cannot change a number: whole files, waiting for room, logging, progress, provenance, the version, the choice of a device.
 NEUTRAL = {
@@ -234,18 +240,18 @@ def _version(distribution: str) -> str:
 
 
 class Digests:
-    """sha256 of input files, remembered by path, size and modification time in a small JSON file.
+    """sha256 of input files, remembered in a file of lines as long as the system's record of a file stays the same.
 
-    Contents decide, not times: a touched file or a fresh installation of the same data changes
-    nothing, an edit that keeps an old time is still seen through the size or the exact time.
+    Contents decide, not times: a touched file or a fresh installation of the same data changes nothing. The record is
+    size, modification time, inode and change time. A program can set the first two at will; the change time only the
+    system sets. Of a file that changed a moment ago nothing is written down, since clocks of file systems tick slowly.
     """
 
     def __init__(self, memory: Path = MEMORY) -> None:
         self._memory = memory
-        try:
-            self._known = json.loads(memory.read_text())
-        except (FileNotFoundError, ValueError):
-            self._known = {}
+        self._known, lines = _remembered(memory)
+        if lines > 2 * len(self._known) + SPARE_LINES:
+            self._write_anew()
 
     def of(self, files: Iterable[Path]) -> dict[str, str]:
         """File name -> sha256 of its contents, for files of different names."""
@@ -253,17 +259,52 @@ class Digests:
 
     def one(self, path: Path) -> str:
         """sha256 of one file's contents."""
-        path = path.resolve()
-        state = path.stat()
-        key = f"{path}:{state.st_size}:{state.st_mtime_ns}"
-        if key not in self._known:
-            with path.open("rb") as file:
-                self._known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-            self._remember()
-        return self._known[key]
+        name = os.path.realpath(path)
+        known = self._known.get(name)
+        if known is not None and known[0] == _record(os.stat(name)):
+            return known[1]
+        now = time.time()
+        with open(name, "rb") as file:
+            before = os.fstat(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            after = os.fstat(file.fileno())
+        if _record(before) == _record(after):
+            self._known[name] = (_record(after), digest)
+            if after.st_ctime < now - TICK:
+                self._remember(name)
+        return digest
 
-    def _remember(self) -> None:
+    def _remember(self, name: str) -> None:
+        """Add a line: writing all of them for each file would take the square of their number."""
         self._memory.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._memory.with_name(f"{self._memory.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(self._known, indent=0, sort_keys=True))
-        unfinished.replace(self._memory)
+        with self._memory.open("a", encoding="utf-8") as file:
+            file.write(_line(name, *self._known[name]))
+
+    def _write_anew(self) -> None:
+        with whole_or_nothing(self._memory) as unfinished:
+            unfinished.write_text("".join(_line(name, *known) for name, known in self._known.items()), encoding="utf-8")
+
+
+def _record(status: os.stat_result) -> list[int]:
+    return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
+
+
+def _line(name: str, record: list[int], digest: str) -> str:
+    return json.dumps([name, record, digest]) + "\n"
+
+
+def _remembered(memory: Path) -> tuple[dict[str, tuple[list[int], str]], int]:
+    """File -> its record and digest, and how many lines tell them; a line that a killed process left half is passed over."""
+    known: dict[str, tuple[list[int], str]] = {}
+    try:
+        lines = memory.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return known, 0
+    for line in lines:
+        try:
+            name, record, digest = json.loads(line)
+        except (ValueError, TypeError):
+            continue
+        if isinstance(name, str):
+            known[name] = (record, digest)
+    return known, len(lines)
