@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -20,28 +21,31 @@ import threadpoolctl
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
 log = logging.getLogger(__name__)
 
 
 def compiled(**options: Any) -> Callable[[Callable], Callable]:
     """Compile a function at its first call, release the GIL in it, and keep the machine code on disk.
 
-    numba keeps it beside the source, or in the user's cache folder where the source is read-only.
-    Where neither can be written, a folder of the user below the system's temporary one is taken.
+    numba loads what it kept by pickle, which can run any code. So it is kept beside the source, if that folder is as safe as
+    the source's own, or else in a folder that is the user's alone (`private_folder`). Where there is neither, each process
+    compiles anew.
     options: passed on to numba.njit.
     """
     compile_ = numba.njit(nogil=True, **options)
 
     def decorate(function: Callable) -> Callable:
         dispatcher = compile_(function)
-        try:
+        if not numba.config.CACHE_DIR and _is_safe_beside(Path(function.__code__.co_filename)):
             dispatcher._cache = _Kept(dispatcher)
-        except RuntimeError as error:
-            if "no locator available" not in str(error):
-                raise
-            numba.config.CACHE_DIR = str(Path(tempfile.gettempdir()) / f"idsweep-numba-{_user()}")
-            log.debug("compiled code is kept in %s", numba.config.CACHE_DIR)
-            dispatcher._cache = _Kept(dispatcher)
+        elif (folder := private_folder()) is not None:
+            given, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+            try:
+                dispatcher._cache = _Kept(dispatcher)
+            finally:
+                numba.config.CACHE_DIR = given
         return dispatcher
 
     return decorate
@@ -101,6 +105,26 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(inner)
 
 
+@cache
+def private_folder() -> Path | None:
+    """A folder for compiled code that nobody else can write to or read: below the user's cache folder, or NUMBA_CACHE_DIR.
+
+    None, with a warning, if it cannot be made, belongs to someone else, is open to others, or lies in a folder in which others
+    could put one of theirs in its place.
+    """
+    try:
+        folder = _cache_folder() / "idsweep-numba"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError) as error:  # RuntimeError: of a user without a home
+        log.warning("Compiled code is not kept, so each job compiles anew: no folder can be made for it (%s).", error)
+        return None
+    if (wrong := _open_to_others(folder)) is not None:
+        log.warning("Compiled code is not kept, so each job compiles anew: %s.", wrong)
+        return None
+    return folder
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Keep matrix products to the thread that asks for them, so that `in_threads` alone divides the work.
@@ -130,8 +154,39 @@ def available_threads() -> int:
     return min(usable, int(number)) if number.isdigit() and int(number) > 0 else usable
 
 
-def _user() -> str:
+def _cache_folder() -> Path:
+    if numba.config.CACHE_DIR:
+        return Path(numba.config.CACHE_DIR).absolute()
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+
+
+def _is_safe_beside(source: Path) -> bool:
+    """Whether numba can write beside the source, and nobody can who could not write the source itself."""
+    folder = source.parent / "__pycache__"
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid()) if hasattr(os, "getuid") else "user"
+        folder.mkdir(exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        kept, beside = folder.stat(), source.parent.stat()
+    except OSError:
+        return False
+    if not hasattr(os, "geteuid"):
+        return True
+    more_open = kept.st_mode & ~beside.st_mode & OTHERS_WRITE
+    return kept.st_uid in (os.geteuid(), beside.st_uid) and not more_open
+
+
+def _open_to_others(folder: Path) -> str | None:
+    """What is wrong about a folder that is to be the user's alone; None if nothing is."""
+    if not hasattr(os, "geteuid"):  # Windows has other rights, and no cache folder that users share
+        return None
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        return f"{folder} belongs to someone else, or is a link"
+    if found.st_mode & 0o077:
+        return f"{folder} is open to others; delete it, and it is made anew"
+    for parent in folder.resolve().parents:
+        mode = parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return f"anyone can write to {parent}, in which {folder.name} lies"
+    return None

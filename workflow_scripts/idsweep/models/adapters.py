@@ -6,8 +6,9 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from idsweep.models.adapter_bounds import check_adapter
 from idsweep.models.folders import ADAPTER_CONFIG, read_config, why_unreadable
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ logger = logging.getLogger(__name__)
 
 def base_of(adapter: str | Path) -> str | None:
     """The name that an adapter gives the model that it was trained on: an id on the hub, a path, or none."""
-    config = json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    return config.get("base_model_name_or_path")
+    return _said(adapter).get("base_model_name_or_path")
 
 
 def wrong_base(named: str | None, base: str) -> str | None:
@@ -65,7 +65,7 @@ def merge(
     base_name: the model's id on the hub. Where it is not known, the name in the model's config.json is compared with the
         adapter's, and a difference only warned of.
 
-    Raises ValueError if the adapter cannot be read, needs a newer PEFT, was trained on another model (`wrong_base`), does not
+    Raises ValueError if the adapter cannot be read, asks for what is not done (`adapter_bounds`), needs a newer PEFT, was trained on another model (`wrong_base`), does not
     fit, changes no weights, or if the merged model is not the same.
     """
     import warnings
@@ -76,6 +76,10 @@ def merge(
     from idsweep.models.tied import tie_equal, untie
 
     problem = f"The adapter {adapter} cannot be merged into the model {folder}"
+    try:
+        check_adapter(_said(adapter), [name for name, _ in [*model.named_modules(), *model.named_parameters()]])
+    except ValueError as error:
+        raise ValueError(f"{problem}: {error}.") from error
     try:
         config = PeftConfig.from_pretrained(str(adapter), local_files_only=True)
     except Exception as error:
@@ -134,10 +138,13 @@ def merge(
     return merged
 
 
+def _said(adapter: str | Path) -> dict[str, Any]:
+    return json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+
+
 def _unknown_settings(adapter: str | Path, config: PeftConfig) -> list[str]:
     """Keys of adapter_config.json that say something and that the installed PEFT does not know."""
-    said = json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    return sorted(key for key, value in said.items() if value and not hasattr(config, key))
+    return sorted(key for key, value in _said(adapter).items() if value and not hasattr(config, key))
 
 
 def _probe(part: torch.nn.Module, config: PeftConfig) -> dict[str, torch.Tensor]:

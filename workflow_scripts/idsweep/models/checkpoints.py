@@ -15,6 +15,7 @@ from idsweep.models.folders import (
     ADAPTER_WEIGHTS,
     CONFIG,
     adapter_files,
+    check_code,
     names_own_code,
     read_architecture,
     read_config,
@@ -37,6 +38,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 # From here on `dtype: auto` is bfloat16.
 MANY_PARAMETERS = 10**9
+# Up to here weights are looked for one by one; some stored ones become several of the model, as queries, keys and values.
+FEW_WEIGHTS, MOST_OF_ONE = 2000, 4
 
 
 def load_model(
@@ -79,7 +82,7 @@ def load_model(
     has another number of layers, if some of the weights that this kind of model needs are not there (they would be
     random), if some that are there have no place in it or are codes of a quantisation (`stored_weights`), if its code
     computes tables that cannot be had again (`computed_tables`), if the adapter does not fit or cannot be merged, if the
-    attention is not to be had, if the model needs code of its own that it may not run, or if a causal one sees later
+    attention is not to be had, if the model needs code of its own, or from the hub, that it may not run, or if a causal one sees later
     tokens (a masked one none).
     """
     for key, value, known in (
@@ -90,6 +93,8 @@ def load_model(
         if value not in known and not (key == "attention" and value is None):
             raise ValueError(f"{key}: {value!r} is not known; choose one of {', '.join(known)}.")
     files = weight_files(folder)
+    if not trust_remote_code:
+        check_code(folder)
     if (Path(folder) / ADAPTER_CONFIG).exists():
         raise ValueError(
             f"{folder} holds a model and an adapter. Move {ADAPTER_CONFIG} and {' or '.join(ADAPTER_WEIGHTS)} "
@@ -119,6 +124,7 @@ def load_model(
         if prefix is not None:
             options["state_dict"] = _weights_under(prefix, files, folder)
         stored = stored_tensors(files, prefix)
+        _check_number(folder, skeleton, len(stored))
         try:
             model, loading = type(skeleton).from_pretrained(
                 folder if prefix is None else None,
@@ -162,6 +168,16 @@ def _wanted_part(model: PreTrainedModel, kind: str) -> torch.nn.Module:
     if not hasattr(encoder, "config"):  # FSMT's
         encoder.config = model.config
     return encoder
+
+
+def _check_number(folder: str | Path, skeleton: PreTrainedModel, stored: int) -> None:
+    """Raise ValueError if a model has many more weights than the files: to initialise the rest would take long, for nothing."""
+    wanted = sum(1 for _ in skeleton.parameters())
+    if wanted > FEW_WEIGHTS + MOST_OF_ONE * stored:
+        raise ValueError(
+            f"{folder} holds {stored} weights, and its config.json asks for {wanted}. Check that it is this model's (number "
+            "of layers)."
+        )
 
 
 def _check_nothing_missing(

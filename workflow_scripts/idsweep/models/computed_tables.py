@@ -12,9 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.modules import module
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+MOST_PARAMETERS = 500_000  # mixtures with hundreds of experts in each block have a tenth of that
+LARGEST_TABLES = 2**34  # bytes
 
 
 @contextmanager
@@ -22,12 +26,42 @@ def without_weights(seed: int) -> Iterator[None]:
     """Models that are made here take no memory for their parameters; all else in their `__init__` runs for real.
 
     seed: of the random numbers that `__init__` may draw. The generator is left as it was.
+
+    Raises ValueError once a model has more parameters (`MOST_PARAMETERS` matrices and vectors) or larger tables
+    (`LARGEST_TABLES` bytes) than any that is published.
     """
     from accelerate import init_empty_weights
 
-    with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False):
+    with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False), _bounded():
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    parameters = size = 0
+
+    def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> None:
+        nonlocal parameters
+        parameters += 1
+        if parameters > MOST_PARAMETERS:
+            raise ValueError(f"its config.json asks for more than {MOST_PARAMETERS:,} matrices and vectors of weights")
+
+    def weigh(module: torch.nn.Module, name: str, buffer: torch.Tensor | None) -> None:
+        nonlocal size
+        size += 0 if buffer is None or buffer.is_meta else buffer.nbytes
+        if size > LARGEST_TABLES:
+            raise ValueError(f"its config.json asks for tables of more than {LARGEST_TABLES / 2**30:.0f} GB, as {name}")
+
+    hooks = [
+        module.register_module_parameter_registration_hook(count),
+        module.register_module_buffer_registration_hook(weigh),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def restore_tables(
@@ -69,8 +103,8 @@ def _tables(model: PreTrainedModel, unsaved: set[str]) -> dict[str, Any]:
     """Name -> buffers that are not saved, and tensors (or lists, tuples and mappings with some) that modules hold as attributes."""
     found: dict[str, Any] = dict(model.named_non_persistent_buffers(remove_duplicate=False))
     found |= {name: tensor for name, tensor in model.named_buffers(remove_duplicate=False) if name in unsaved}
-    for path, module in model.named_modules():
-        for name, value in vars(module).items():
+    for path, part in model.named_modules():
+        for name, value in vars(part).items():
             if not name.startswith("_") and any(True for _ in _tensors(value)):
                 found[f"{path}.{name}".lstrip(".")] = value
     return found

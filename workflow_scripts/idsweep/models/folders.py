@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from idsweep.models.config_bounds import check_implementations, check_numbers
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 MODEL_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -29,6 +32,20 @@ AGAIN = (
     "Fetch or copy the model again; if it was trained by this workflow, delete the folder `checkpoints` that holds it and "
     "run snakemake again."
 )
+# Endings of weights that other programs read.
+FOREIGN = {
+    ".gguf": "weights for llama.cpp",
+    ".ggml": "weights for llama.cpp",
+    ".onnx": "a graph for ONNX Runtime",
+    ".h5": "weights for TensorFlow",
+    ".msgpack": "weights for Flax",
+    ".ot": "weights for Rust",
+    ".tflite": "a graph for TensorFlow Lite",
+    ".mlmodel": "a model for Core ML",
+    ".pth": "a checkpoint of a project's own form",
+    ".ckpt": "a checkpoint of a project's own form",
+    ".npz": "arrays of numpy",
+}
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.")
 
 # The names that tokenizers of transformers 5.23 read; those of SentencePiece and tiktoken vary.
@@ -94,13 +111,20 @@ class Architecture(NamedTuple):
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """A model's config.json. Raises ValueError if it is absent or unreadable."""
+    """A model's config.json. Raises ValueError if it is absent or unreadable, or holds numbers that no model has."""
     if (Path(folder) / ADAPTER_CONFIG).is_file() and not (Path(folder) / CONFIG).is_file():
         raise ValueError(
             f"{folder} holds an adapter and no model. Give its entry in the catalog `base: NAME`, where NAME is "
             "the entry of the model that it was trained on."
         )
-    return _read_json(folder, CONFIG, "a model")
+    config = _read_json(folder, CONFIG, "a model")
+    check_numbers(config, Path(folder) / CONFIG)
+    return config
+
+
+def check_code(folder: str | Path) -> None:
+    """Raise ValueError if the config.json of a model whose code is not trusted asks for code from the hub."""
+    check_implementations(read_config(folder), Path(folder) / CONFIG)
 
 
 def read_architecture(folder: str | Path) -> Architecture:
@@ -135,6 +159,8 @@ def weight_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
     read_config(folder)
     for pattern in (SAFETENSORS, PICKLES):
         files = sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name))
+        for path in files:
+            _check_regular(path)
         indices = [path for path in files if path.name.endswith(".index.json")]
         weights = [path for path in files if path not in indices]
         if weights or indices:
@@ -143,8 +169,7 @@ def weight_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
                 _check_whole(path)
             return weights
     raise ValueError(
-        f"{folder} holds no weights: neither model*.safetensors nor pytorch_model*.bin. "
-        "Fetch the model again, or, if it is being trained, wait until the checkpoint is written."
+        f"{folder} holds no weights: neither model*.safetensors nor pytorch_model*.bin. {_instead(folder)}"
     )
 
 
@@ -155,9 +180,10 @@ def adapter_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
     """
     folder = Path(folder)
     _read_json(folder, ADAPTER_CONFIG, "an adapter")
-    weights = next((path for name in ADAPTER_WEIGHTS if (path := folder / name).is_file()), None)
+    weights = next((path for name in ADAPTER_WEIGHTS if os.path.lexists(path := folder / name)), None)
     if weights is None:
         raise ValueError(f"{folder} holds no weights of an adapter: neither {' nor '.join(ADAPTER_WEIGHTS)}.")
+    _check_regular(weights)
     if whole:
         _check_whole(weights)
     return [folder / ADAPTER_CONFIG, weights]
@@ -210,8 +236,8 @@ def tokenizer_identity(folder: str | Path) -> dict[str, Any]:
 def names_own_code(path: str | Path) -> bool:
     """Whether a config.json or tokenizer_config.json can be read and names code that its folder or another brings."""
     try:
-        return "auto_map" in json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        return Path(path).is_file() and "auto_map" in json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 
@@ -269,17 +295,36 @@ def _read_json(folder: str | Path, name: str, what: str) -> dict[str, Any]:
     path = Path(folder) / name
     if not Path(folder).is_dir():
         raise ValueError(f"There is no {what.split()[-1]} folder {str(folder)!r}.")
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ValueError(
             f"{folder} is not {what} folder: it has no {name}. If it is being trained, it may not be written yet."
         )
+    _check_regular(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not readable JSON: it holds no mapping.")
     return content
+
+
+def _check_regular(path: Path) -> None:
+    """Raise ValueError for what is no file that can be read to its end: a pipe, a device, a folder, a link to nothing."""
+    if not path.is_file():
+        found = "leads nowhere" if not path.exists() else "is a folder" if path.is_dir() else "is a pipe, a socket or a device"
+        raise ValueError(f"{path} is not a file: it {found}. Put the file itself there.")
+
+
+def _instead(folder: Path) -> str:
+    """What to do about a folder without weights, by what it holds instead."""
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in FOREIGN)
+    if not others:
+        return "Fetch the model again, or, if it is being trained, wait until the checkpoint is written."
+    return (
+        f"It has {others[0]}, {FOREIGN[Path(others[0]).suffix]}, which is not read here. Take the model as it was published "
+        "for transformers, or convert it."
+    )
 
 
 def _is_whole(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from idsweep.config.load import ConfigError, choose
 from idsweep.config.runs import Run, runs
 from idsweep.files.packages import path_in_package
 from idsweep.files.representations import EMBEDDING_MATRICES, Combination
-from idsweep.models.folders import adapter_files, model_files, read_architecture, tokenizer_files
+from idsweep.models.folders import adapter_files, check_code, model_files, read_architecture, tokenizer_files
 from idsweep.sweep.entry_checks import (
     check,
     check_lengths,
@@ -315,6 +315,8 @@ def _shape(
         for folder in folders:
             # One that is not whole fails in its own job, beside others; alone it is told at once.
             files(folder, whole=len(folders) == 1)
+            if not (base or entry["trust_remote_code"]):
+                check_code(folder)
         if base:
             return base[0].depth, base[0].positions
         shape = read_architecture(folders[0])
