@@ -96,6 +96,7 @@ def tables(sequences: int = 15, longest: int = LONGEST, seed: int = 0, mean: boo
         "special": [False for _ in places],
         "token_class": [None for _ in places],
         "count": [None for _ in places],
+        "drawn": range(len(places)),
     }
     held = [{"sequence": 7 * s, "text": "", "input_ids": row} for s, row in enumerate(ids)]
     points = pa.Table.from_pydict({name: columns[name] for name in POINTS.names}, schema=POINTS)

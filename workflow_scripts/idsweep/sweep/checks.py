@@ -201,6 +201,8 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
         yield "tokens.select: a mean over a sequence has no token to mask; set extraction.masked to false, or choose another selection"
     if tokens["select"] != "classes" and "classes" in tokens:
         yield "tokens.classes: this key is only for `select: classes`; remove it, or set `select: classes`"
+    if tokens["select"] != "all" and "without" in tokens:
+        yield "tokens.without: this key is only for `select: all`; remove it, or set `select: all`"
     if tokens["select"] == "classes":
         if not tokens.get("classes"):
             yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"
