@@ -15,7 +15,7 @@ from idsweep.files.packages import path_in_package
 
 SPLIT = "train"  # where an entry says none
 RELEASES = ("multiwoz", "sgd", "emowoz")
-RELEASE_SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  # of releases, and those that the library `datasets` makes of one
 RELEASE_COLUMNS = ("text", "split", "dialogue", "turn", "speaker", "emotion")  # of `dialogues.utterances`
 PLACE_KEYS = ("package", "file", "path")
 SOURCE_KEYS = (
@@ -214,9 +214,9 @@ def _check_release(spec: Mapping[str, Any]) -> None:
     if spec["loader"] != "parquet" or "hub" in spec or "package" in spec:
         raise ValueError("release: it is made into Parquet, so it takes the loader 'parquet' and a 'url' or 'path'.")
     if "own_splits" in spec:
-        raise ValueError(f"own_splits: a release has its own splits: {', '.join(RELEASE_SPLITS)}.")
-    if wanted_split(spec) not in RELEASE_SPLITS:
-        raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(RELEASE_SPLITS)}.")
+        raise ValueError(f"own_splits: a release has its own splits: {', '.join(SPLITS)}.")
+    if wanted_split(spec) not in SPLITS:
+        raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(SPLITS)}.")
     if unknown := sorted(set(needed_columns(spec)) - set(RELEASE_COLUMNS)):
         raise ValueError(f"A release has no column {unknown[0]!r}; its columns are {', '.join(RELEASE_COLUMNS)}.")
 
@@ -229,11 +229,23 @@ def _check_own_splits(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"own_splits: the proportions {proportions} must be positive and sum to 1.")
     if wanted_split(spec) not in proportions:
         raise ValueError(f"split: {wanted_split(spec)!r} is none of own_splits: {', '.join(proportions)}.")
+    if splits_cleaned(spec):
+        if spec.get("streaming"):
+            raise ValueError("own_splits: by: datasets needs all texts at once; it cannot be used with streaming.")
+        if "train" not in proportions or set(proportions) - set(SPLITS) or len(proportions) == 1:
+            raise ValueError(
+                f"own_splits: by: datasets makes train and validation, test or both, not {', '.join(proportions)}."
+            )
 
 
 def shares(spec: Mapping[str, Any]) -> dict[str, float]:
     """The proportions by name, sorted, so that the order in which they were written does not matter."""
-    return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of")}
+    return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of", "by")}
+
+
+def splits_cleaned(spec: Mapping[str, Any]) -> bool:
+    """Whether the entry's own splits are made of cleaned texts by the library `datasets`, not of rows."""
+    return spec.get("own_splits", {}).get("by") == "datasets"
 
 
 def wanted_split(spec: Mapping[str, Any]) -> str:
