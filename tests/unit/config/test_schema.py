@@ -13,6 +13,7 @@ import pytest
 import yaml
 from builders.project import CONFIG, SCRIPTS
 from idsweep.config.schema import REGISTRIES, with_registries
+from idsweep.drawing.bands import BANDS
 from idsweep.estimators.registry import Estimator
 from idsweep.models.checkpoints import AUTO_CLASSES
 
@@ -34,6 +35,7 @@ ENUMS: dict[str, Any] = {
     "estimator_sets.<name>[].scope": Estimator("all", local=len, global_=len).scopes,
     "$defs.layers[]": "idsweep.files.representations:EMBEDDING_MATRICES",
     "$defs.figure.against": "idsweep.figures.redundancy:AGAINST",
+    "$defs.figure.band": (True, False, *BANDS),
     "$defs.figure.scale": "idsweep.drawing.style:SCALES",
     "$defs.figure.steps": "idsweep.drawing.over_training:STEPS",
     "$defs.models.<name>.kind": (*AUTO_CLASSES, "static"),
