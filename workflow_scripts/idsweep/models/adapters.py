@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from idsweep.models.folders import ADAPTER_CONFIG, read_config, why_unreadable
+from idsweep.models.folders import ADAPTER_CONFIG, read_adapter_config, read_config, why_unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -21,9 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def base_of(adapter: str | Path) -> str | None:
-    """The name that an adapter gives the model that it was trained on: an id on the hub, a path, or none."""
-    config = json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    return config.get("base_model_name_or_path")
+    """The name that an adapter gives the model that it was trained on: an id on the hub, a path, or none.
+
+    Raises ValueError if its config cannot be read.
+    """
+    named = read_adapter_config(adapter).get("base_model_name_or_path")
+    return named if isinstance(named, str) else None
 
 
 def wrong_base(named: str | None, base: str) -> str | None:
@@ -136,7 +138,7 @@ def merge(
 
 def _unknown_settings(adapter: str | Path, config: PeftConfig) -> list[str]:
     """Keys of adapter_config.json that say something and that the installed PEFT does not know."""
-    said = json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    said = read_adapter_config(adapter)
     return sorted(key for key, value in said.items() if value and not hasattr(config, key))
 
 
