@@ -38,13 +38,25 @@ preflight.refuse([preflight.not_writable(".snakemake")])
 
 
 include: "rules/common.smk"
-include: "rules/fetch.smk"
-include: "rules/train.smk"
-include: "rules/extract.smk"
-include: "rules/neighbors.smk"
-include: "rules/estimate.smk"
+
+
+if not SWEEP.config[
+    "partial"
+]:  # what is not measured is left out, so nothing is to be measured, whatever Snakemake knows
+
+    include: "rules/fetch.smk"
+    include: "rules/train.smk"
+    include: "rules/extract.smk"
+    include: "rules/neighbors.smk"
+    include: "rules/estimate.smk"
+
+
 include: "rules/collect.smk"
 include: "rules/figures.smk"
+
+
+if workflow.is_main_process and (known := foreseen(SWEEP)):
+    print(known, file=sys.stderr)
 
 
 rule all:

@@ -5,20 +5,24 @@ import math
 import sys
 from pathlib import Path
 
+from snakemake.io import IOFile
+
 from idsweep.config.command_line import typed
 from idsweep.config.load import ConfigError, load
 from idsweep.figures import registry as figure_registry
 from idsweep.files.representations import VOCABULARY
+from idsweep.sweep.checks import foreseen
 from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.texts import check_texts
-from idsweep.workflow import kept, preflight
+from idsweep.workflow import kept, places, preflight
 from idsweep.workflow import report as sweep_report
 from idsweep.training import kinds as trainings
-from idsweep.workflow.job_graph import JobGraph
+from idsweep.workflow.job_graph import JobGraph, script_of
 from idsweep.workflow.partial import left_out, measured_part
+from idsweep.workflow.records import Unrecorded
 from idsweep.workflow.paths import MADE_BY, outputs
-from idsweep.workflow.places import Places
+from idsweep.workflow.patterns import one_of
 
 try:
     given = typed(config, workflow.config_settings.config_args or ())
@@ -32,7 +36,7 @@ try:
         check_texts(SWEEP)
 except ConfigError as error:
     sys.exit(str(error))
-PLACES = Places(SWEEP, GRAPH)
+UNRECORDED = Unrecorded(GRAPH)
 COMPUTE = SWEEP.config["compute"]
 
 # A sweep is one run of the workflow; its name is no wildcard, so that Snakemake tells the stages apart by how paths begin.
@@ -42,11 +46,6 @@ RESULTS = f"results/{SWEEP.name}"
 pathvars:
     logs=f"{RESULTS}/logs",
     benchmarks=f"{RESULTS}/benchmarks",
-
-
-def one_of(names):
-    """Regular expression of exactly these names; one that matches nothing if there are none."""
-    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def made_by(rule, candidates):
@@ -70,8 +69,20 @@ wildcard_constraints:
 
 
 def inputs_of(rule):
-    """Name -> path or paths that a job reads."""
-    return lambda wildcards: GRAPH.inputs(rule, **dict(wildcards.items()))
+    """Name -> path or paths that a job reads. Of what Snakemake has no record, it hears here that it is to be made again."""
+
+    def inputs(wildcards):
+        names = dict(wildcards.items())
+        if workflow.is_main_process:
+            workflow.dag.forcefiles.update(UNRECORDED.stale(rule, tuple(sorted(names.items())), is_recorded))
+        return GRAPH.inputs(rule, **names)
+
+    return inputs
+
+
+def is_recorded(path):
+    """Whether Snakemake knows what a file was made with."""
+    return workflow.persistence.metadata(IOFile(path)) is not None
 
 
 def outputs_of(rule):
@@ -94,9 +105,22 @@ def signature_of(rule):
     return lambda wildcards: GRAPH.signature(rule, **dict(wildcards.items()))
 
 
-def place(name):
-    """Where something lies that a script reads beside its inputs."""
-    return lambda wildcards: getattr(PLACES, name)(**dict(wildcards.items()))
+def places_of(rule):
+    """Name -> where something lies that a script reads beside its inputs; resources hold no mappings and lists, so these are JSON."""
+
+    def place_of(name):
+        def place(wildcards):
+            found = GRAPH.read(rule, **dict(wildcards.items()))[name]
+            return found if isinstance(found, str) else json.dumps(found)
+
+        return place
+
+    return {name: place_of(name) for name in places.READ[script_of(rule)]}
+
+
+def beside(name):
+    """Something else that a script is given, on which no number hangs."""
+    return lambda wildcards: getattr(GRAPH.places, name)(**dict(wildcards.items()))
 
 
 def kept_if_asked(rule, output):
@@ -192,6 +216,7 @@ def complaints():
     yield preflight.from_the_future(jobs)
     if workflow.touch:
         return
+    yield preflight.no_cluster(workflow)
     here = [job for job in jobs if workflow.is_local(job.rule)]
     if COMPUTE["device"] == "cuda" and preflight.asks_for_a_gpu(workflow, here):
         yield preflight.no_gpu()

@@ -27,27 +27,3 @@ rule estimate_dimensions:
         "{wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}, {wildcards.layers}"
     script:
         "../workflow_scripts/estimate_dimensions.py"
-
-
-rule describe_tokens:
-    input:
-        unpack(inputs_of("describe_tokens")),
-    output:
-        **outputs_of("describe_tokens"),
-    log:
-        "<logs>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.log",
-    benchmark:
-        "<benchmarks>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
-    conda:
-        "../envs/estimation.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("describe_tokens"),
-        signature=signature_of("describe_tokens"),
-    message:
-        "tokens, {wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}"
-    script:
-        "../workflow_scripts/describe_tokens.py"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from idsweep.config.keys import page
+from idsweep.files.packages import in_project
 from idsweep.files.parquet import provenance
 from idsweep.files.vectors import describe
 from idsweep.version import __version__
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(plan_page(given.sweep, given.profile, given.cores, given.measured), end="")
             return 0
         if given.command == "keys":
-            print(page(given.schema), end="")
+            print(page(in_project(given.schema)), end="")
             return 0
         print(describe(given.file))
         print(json.dumps(provenance(given.file), indent=2, ensure_ascii=False))

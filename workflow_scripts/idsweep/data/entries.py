@@ -76,8 +76,11 @@ def corpus_files(spec: Mapping[str, Any]) -> list[Path]:
     Not meant for releases, whose texts come from the Parquet made of them. Raises ValueError as `corpus_file` does.
     """
     path = corpus_file(spec)
-    if path is None:
-        return []
+    return [] if path is None else files_at(path, spec)
+
+
+def files_at(path: Path, spec: Mapping[str, Any]) -> list[Path]:
+    """The files that an entry's loader reads at the place of its dataset, sorted."""
     pattern = loaders.get(spec["loader"]).pattern
     return files_below(path, pattern) if pattern else [path]
 

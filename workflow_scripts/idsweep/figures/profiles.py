@@ -95,8 +95,9 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> 
     labels = {group: group if same else group + of_group for group, of_group in last.items()}
     longest = max(map(len, labels.values()))
     width = style.COLUMN_WIDTH if across == 1 and len(groups) <= 6 else style.TEXT_WIDTH
-    in_a_row = max(1, min(4, len(groups) + 1, int(width / (0.45 + LEGEND_LETTER * longest))))
-    lines = -(-(len(groups) + 1) // in_a_row)
+    named = [Line2D([], [], color=style.GREY, **PEAK, label="peak"), *bands.handles(rows["band"])]
+    in_a_row = max(1, min(4, len(groups) + len(named), int(width / (0.45 + LEGEND_LETTER * longest))))
+    lines = -(-(len(groups) + len(named)) // in_a_row)
     drawn = style.figure(width, PANEL_HEIGHT * down + LEGEND_LINE * lines + 0.3)
     grid = drawn.add_gridspec(down, across)
     first = None
@@ -119,8 +120,7 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> 
     undefined = style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip()
     style.below(drawn, "Relative depth (layer / deepest layer measured)", undefined, *notes, style.not_drawn(left_out))
     handles = [Line2D([], [], **look, label=labels[group]) for group, look in looks.items()]
-    handles += [Line2D([], [], color=style.GREY, **PEAK, label="peak"), *bands.handles(rows["band"])]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=in_a_row)
+    drawn.legend(handles=[*handles, *named], loc="outside upper center", ncols=in_a_row)
     return drawn
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from idsweep.config.load import load
+from idsweep.files.packages import PROJECT, in_project
 from idsweep.planning.measured import factors, usage
 from idsweep.planning.page import page
 from idsweep.planning.plan import corrected, plan
@@ -15,7 +16,7 @@ from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 from idsweep.sweep.texts import check_texts
 
-CONFIG = Path(__file__).parents[3] / "config"
+CONFIG = PROJECT / "config"
 RESULTS = Path("results")
 
 
@@ -27,7 +28,7 @@ def plan_page(sweep: str, profile: Path, cores: int | None = None, measured: str
 
     Raises ValueError for a file or profile that is not there, and ConfigError for a wrong configuration.
     """
-    given = bounds(profile)
+    given = bounds(in_project(profile))
     the_plan = plan(open_sweep(sweep), cores=cores or given.cores, checkpoint_disk_gb=given.checkpoint_disk_gb)
     if measured is not None:
         other = plan(open_sweep(measured))
@@ -39,10 +40,11 @@ def plan_page(sweep: str, profile: Path, cores: int | None = None, measured: str
 
 def open_sweep(sweep: str) -> Sweep:
     """The sweep of a file, or of a name in config/experiments. Raises ValueError if there is none, or it is wrong."""
-    places = (Path(sweep), CONFIG / "experiments" / f"{sweep}.yaml")
+    experiments = CONFIG / "experiments"
+    places = (Path(sweep), experiments / f"{sweep}.yaml", in_project(Path(sweep)))
     file = next((place for place in places if place.is_file()), None)
     if file is None:
-        names = ", ".join(sorted(path.stem for path in places[1].parent.glob("*.yaml")))
+        names = ", ".join(sorted(path.stem for path in experiments.glob("*.yaml")))
         raise ValueError(f"There is no file {sweep!r}, and no experiment of that name; the experiments are {names}.")
     try:
         given = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ def page(plan: Plan, used: Mapping[str, Usage] | None = None) -> str:
     on_gpu = plan.device != "cpu"
     lines = [f"{plan.name}: {plan.number + 1:,} jobs", "", *_table(plan, used or {}, on_gpu), ""]
     lines += [f"{what:<9} {said}" for what, said in _totals(plan, on_gpu)]
-    return "\n".join([*lines, "", *_small_print(plan, on_gpu)]) + "\n"
+    return "\n".join([*lines, "", *_small_print(plan, on_gpu), *(["", plan.foreseen] if plan.foreseen else [])]) + "\n"
 
 
 def _table(plan: Plan, used: Mapping[str, Usage], on_gpu: bool) -> Iterator[str]:

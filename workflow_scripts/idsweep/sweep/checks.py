@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from idsweep.config.load import LONGEST_NAME, choose
+from idsweep.config.load import LONGEST_NAME, MOST_SHOWN, choose
 from idsweep.data.entries import LABEL_KEYS, reading
 from idsweep.figures import registry
 from idsweep.files.representations import VOCABULARY, of_layer
@@ -15,6 +15,15 @@ from idsweep.sweep.sweep import HELD_OUT, PARTS, TRAINED_ON, Dataset, Sweep
 from idsweep.training import kinds
 
 NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors is
+
+
+def foreseen(sweep: Sweep) -> str:
+    """What is known to fail before anything runs, in lines; empty if nothing is."""
+    failing = sweep.failing()
+    lines = [f"  {name}: {error}" for name, error in failing.items()]
+    if len(lines) > MOST_SHOWN:
+        lines = [*lines[:MOST_SHOWN], f"  … and {len(lines) - MOST_SHOWN} more"]
+    return "\n".join([f"{len(failing)} checkpoint(s) cannot be measured; the others can:", *lines]) if lines else ""
 
 
 def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Iterator[str]:

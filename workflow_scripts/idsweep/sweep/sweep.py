@@ -146,6 +146,12 @@ class Sweep:
         """The dataset of that name; for `trained_on` and `held_out` that which the model of an entry is trained on."""
         return self.training_corpus(owner) if dataset in PARTS else self.corpora[dataset]
 
+    @property
+    def counted_corpus(self) -> Dataset | None:
+        """The dataset in which the entries of a vocabulary are counted, if they are."""
+        name = self.config["vocabulary"]["counted_in"]
+        return None if name is None else self.corpora[safe(name)]
+
     def training_corpus(self, entry: Mapping[str, Any]) -> Dataset:
         """What the model of an entry, and its tokenizer, are trained on."""
         return self.corpora[safe(entry["training"]["dataset"])]
@@ -166,6 +172,15 @@ class Sweep:
     def brought_metrics(self) -> list[tuple[Model, str, Path]]:
         """Model, metric and file of every metric that comes from elsewhere."""
         return [(model, metric, file) for model in self.models.values() for metric, file in model.metrics.items()]
+
+    def failing(self) -> dict[str, str]:
+        """`MODEL @ CHECKPOINT` -> why it cannot be measured, of what is known before anything runs."""
+        return {
+            f"{model.name} @ {name}": error
+            for model in self.models.values()
+            for name, error in model.failing.items()
+            if name in model.checkpoints
+        }
 
     def has_dynamics(self) -> bool:
         """Whether a model is measured at several known steps."""

@@ -24,22 +24,13 @@ from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoin
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
 from idsweep.training import kinds
-from idsweep.workflow.paths import MADE_BY, OF_TOKENS, OUTPUTS, outputs
+from idsweep.workflow.paths import MADE_BY, OF_TOKENS, OUTPUTS, Names, Output, output_of, outputs, path_of
+from idsweep.workflow.places import Place, Places
 from idsweep.workflow.shaping import Shaping
 from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 
 # Options of figures that name models and datasets; null is all of them, as where the option is left out.
 NAMING = ("datasets", "base", "models", "static")
-
-Names = tuple[tuple[str, str], ...]  # wildcards and their values, sorted by wildcard
-
-
-class Output(NamedTuple):
-    """One output of a job: the rule, the values of its wildcards, and the name of the output."""
-
-    rule: str
-    names: Names
-    name: str
 
 
 class Job(NamedTuple):
@@ -76,7 +67,8 @@ class JobGraph:
         digests = digests or Digests()
         self._sweep = sweep
         self._digests = digests
-        self._shaping = Shaping(sweep, digests)
+        self.places = Places(sweep)
+        self._shaping = Shaping(sweep, digests, self.places)
         self._tokenizers = sweep.tokenizers()
         self._job = cache(self._describe)
         self._settings = cache(lambda rule, names: self._job(rule, names).settings())
@@ -97,6 +89,10 @@ class JobGraph:
             for name, given in self._job(rule, _sorted(names)).inputs.items()
         }
 
+    def read(self, rule: str, **names: str) -> dict[str, Place]:
+        """Name -> place of what one job of `rule` reads beside its inputs."""
+        return self.places.read(script_of(rule), **names)
+
     def output(self, rule: str, name: str, **names: str) -> Output:
         """The output that one job of `rule` reads under a name."""
         return self._job(rule, _sorted(names)).inputs[name]
@@ -108,8 +104,7 @@ class JobGraph:
 
     def path(self, output: Output) -> str:
         """Where an output lies, from the folder in which the workflow runs."""
-        pattern = outputs(output.rule)[output.name]
-        return f"results/{self._sweep.name}/{pattern.format_map(dict(output.names))}"
+        return path_of(self._sweep.name, output)
 
     def jobs(self) -> list[tuple[str, Names]]:
         """Rule and names of every job that the report needs, itself included; each once, what is read before what reads it."""
@@ -124,6 +119,22 @@ class JobGraph:
                 waiting += [((output.rule, output.names), False) for output in self._job(*job).read()]
         return list(found)
 
+    def outputs_read(self, rule: str, names: Names) -> list[Output]:
+        """Every output that one job reads."""
+        return list(self._job(rule, names).read())
+
+    def readers(self, rule: str, names: Names) -> list[tuple[str, Names]]:
+        """The jobs, as `jobs` tells them, that read what one job makes."""
+        return self._readers.get((rule, names), [])
+
+    @cached_property
+    def _readers(self) -> dict[tuple[str, Names], list[tuple[str, Names]]]:
+        found: dict[tuple[str, Names], list[tuple[str, Names]]] = {}
+        for job in self.jobs():
+            for maker in {(output.rule, output.names) for output in self.outputs_read(*job)}:
+                found.setdefault(maker, []).append(job)
+        return found
+
     def _describe(self, rule: str, names: Names) -> Job:
         return getattr(self, f"_{script_of(rule)}")(**dict(names))
 
@@ -131,7 +142,8 @@ class JobGraph:
         job = self._job(rule, names)
         upstream = {self._signature(read.rule, read.names) for read in job.read()}
         code = code_of(SCRIPTS / f"{script_of(rule)}.py", job.loaded())
-        return signature(self._settings(rule, names), code, upstream)
+        places = {name: self.places.made(place) for name, place in self.read(rule, **dict(names)).items()}
+        return signature({"settings": self._settings(rule, names), "places": places}, code, upstream)
 
     # ---- datasets, tokenizers, weights
 
@@ -203,8 +215,8 @@ class JobGraph:
     def _sample_vocabulary(self, tokenizer: str) -> Job:
         made_with = self._tokenizers[tokenizer]
         chosen = dict(self._sweep.config["vocabulary"])
-        name = chosen.pop("counted_in")
-        corpus = None if name is None else self._sweep.corpora[safe(name)]
+        del chosen["counted_in"]
+        corpus = self._sweep.counted_corpus
 
         def settings() -> dict[str, Any]:
             counted = {} if corpus is None else {"counted_in": self._shaping.texts(corpus)}
@@ -533,11 +545,6 @@ class JobGraph:
 
     def _adapter_modules(self, model: Model) -> tuple[str, ...]:
         return ("idsweep.models.adapters",) if model.base is not None else ()
-
-
-def output_of(rule: str, output: str, **names: str) -> Output:
-    """The output `output` of the job of `rule` whose wildcards have the values `names`."""
-    return Output(rule, _sorted(names), output)
 
 
 def script_of(rule: str) -> str:

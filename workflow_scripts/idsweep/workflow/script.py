@@ -25,6 +25,7 @@ from idsweep.workflow import kept, memory
 from idsweep.workflow.library_warnings import keeping, subject_of
 
 REASON = "error: "
+STOPPED = "the run was interrupted"
 SECONDS_BETWEEN_LOOKS = 1.0
 VERSIONS_OF = ("numpy", "pyarrow", "numba", "torch", "transformers", "datasets", "scikit-dimension", "snakemake")
 
@@ -109,6 +110,9 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
                     reads,
                 )
             kept.let_go(snakemake.output)
+        except KeyboardInterrupt:
+            print(f"{REASON}{STOPPED}", file=log)
+            sys.exit(130)
         except Exception as error:
             traceback.print_exc(file=log)
             reason = f"{REASON}{_told(error, snakemake)}"
