@@ -19,7 +19,7 @@ from idsweep.workflow.paths import MADE_BY, outputs
 from idsweep.workflow.places import Places
 
 try:
-    SWEEP = expand_sweep(load(config, Path(workflow.basedir) / "config"))
+    SWEEP = expand_sweep(load(config, Path(workflow.basedir) / "config", workflow.configfiles))
     GRAPH = JobGraph(SWEEP)
     if SWEEP.config["partial"]:
         SWEEP = measured_part(SWEEP, GRAPH)

@@ -47,7 +47,12 @@ def test_numbers_that_no_model_has_are_told_by_their_key(tmp_path: Path, config:
 
 
 def test_numbers_that_models_have_are_taken(tmp_path: Path) -> None:
-    config = {"num_hidden_layers": 1000, "num_labels": 670_091, "max_position_embeddings": 10_485_760, "eos_token_id": -1}
+    config = {
+        "num_hidden_layers": 1000,
+        "num_labels": 670_091,
+        "max_position_embeddings": 10_485_760,
+        "eos_token_id": -1,
+    }
     assert read_architecture(folder_with(tmp_path, **config, rope_theta=1e30)).layers == 1000
 
 
@@ -80,7 +85,9 @@ def test_a_config_of_more_layers_than_the_files_hold_takes_no_time(tmp_path: Pat
     ],
 )
 def test_code_from_the_hub_is_not_asked_for(tmp_path: Path, config: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"implementation.*known are eager.* would look for such code on the hub and run it"):
+    with pytest.raises(
+        ValueError, match=r"implementation.*known are eager.* would look for such code on the hub and run it"
+    ):
         check_code(folder_with(tmp_path, **config))
 
 

@@ -100,7 +100,8 @@ def extract_hidden_states(
     config = base.config.get_text_config()
     _check_inputs(rows, model, base)
     recorder = LossRecorder(model, base, rows) if losses else None
-    pad = config.pad_token_id if isinstance(getattr(config, "pad_token_id", None), int) else 0
+    pad = getattr(config, "pad_token_id", None)
+    pad = pad if isinstance(pad, int) and 0 <= pad < (known_tokens(base) or pad + 1) else 0
     states = HiddenStates(base, layers, device, rows)
     if device == "cpu":
         batch_tokens = min(batch_tokens, CPU_TOKENS, max(1, STATES_BYTES // states.bytes_per_token))

@@ -14,9 +14,11 @@ from idsweep.models.folders import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     CONFIG,
+    PADDED_POSITIONS,
     adapter_files,
     check_code,
     names_own_code,
+    padding_of,
     read_architecture,
     read_config,
     weight_files,
@@ -26,7 +28,7 @@ from idsweep.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 AUTO_CLASSES = {
     "causal": "AutoModelForCausalLM",
@@ -146,7 +148,9 @@ def load_model(
             folder, kind, model, part, loading["missing_keys"] | (unsaved - buffers), loading, prefix
         )
         check_all_placed(folder, model, part, stored, loading["unexpected_keys"])
-        restore_tables(model, skeleton, lambda: _skeleton(folder, kind, trust_remote_code, most, seed=1), unsaved & buffers)
+        restore_tables(
+            model, skeleton, lambda: _skeleton(folder, kind, trust_remote_code, most, seed=1), unsaved & buffers
+        )
         if adapter is not None:
             # By name: what this module imports counts as code of every forward pass, adapter or not.
             merge = uncounted("idsweep.models.adapters").merge
@@ -210,6 +214,7 @@ def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, most: int,
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
+        _drop_lost_padding(config, folder)
         with without_weights(seed, most):
             auto_class = getattr(transformers, AUTO_CLASSES[kind])
             return auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
@@ -221,6 +226,19 @@ def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, most: int,
             ) from error
         model_type = read_config(folder).get("model_type")
         raise ValueError(f"{folder}, of model_type {model_type!r}, has no model of kind {kind}: {error}") from error
+
+
+def _drop_lost_padding(config: PreTrainedConfig, folder: str | Path) -> None:
+    """Leave out a padding token that no embedding has, as the -1 of some published configs: it means that there is none.
+
+    Raises ValueError for families that count positions from it.
+    """
+    if config.model_type in PADDED_POSITIONS:
+        padding_of(config.to_dict(), folder)
+    for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+        pad, size = getattr(part, "pad_token_id", None), getattr(part, "vocab_size", None)
+        if isinstance(pad, int) and isinstance(size, int) and not 0 <= pad < size:
+            part.pad_token_id = None
 
 
 def _automatic_dtype(skeleton: PreTrainedModel) -> str:

@@ -138,12 +138,25 @@ def read_architecture(folder: str | Path) -> Architecture:
     if config.get("model_type") in RELATIVE_POSITIONS:
         positions = None
     elif positions is not None and config.get("model_type") in PADDED_POSITIONS:
-        positions -= config.get("pad_token_id", 1) + 1
+        positions -= padding_of(config, folder) + 1
+    if positions is not None and positions < 1:  # XLNet's -1 is no limit
+        positions = None
     found = {"number of layers": LAYER_KEYS, "width": WIDTH_KEYS}
     for what, keys in found.items():
         if _first_number(config, keys) is None:
             raise ValueError(f"{Path(folder) / CONFIG} does not say the {what}; looked for {', '.join(keys)}.")
     return Architecture(_first_number(config, LAYER_KEYS), _first_number(config, WIDTH_KEYS), positions)
+
+
+def padding_of(config: Mapping[str, Any], folder: str | Path) -> int:
+    """The padding token of a model of `PADDED_POSITIONS`, by its config. Raises ValueError if that has none."""
+    pad = config.get("pad_token_id", 1)
+    if not isinstance(pad, int) or not 0 <= pad < config.get("vocab_size", pad + 1):
+        raise ValueError(
+            f"{Path(folder) / CONFIG} says pad_token_id: {pad!r}, but models of type {config['model_type']} count positions "
+            "from that token on: write its id there (1 in most of them)."
+        )
+    return pad
 
 
 def weight_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
@@ -311,7 +324,13 @@ def _read_json(folder: str | Path, name: str, what: str) -> dict[str, Any]:
 def _check_regular(path: Path) -> None:
     """Raise ValueError for what is no file that can be read to its end: a pipe, a device, a folder, a link to nothing."""
     if not path.is_file():
-        found = "leads nowhere" if not path.exists() else "is a folder" if path.is_dir() else "is a pipe, a socket or a device"
+        found = (
+            "leads nowhere"
+            if not path.exists()
+            else "is a folder"
+            if path.is_dir()
+            else "is a pipe, a socket or a device"
+        )
         raise ValueError(f"{path} is not a file: it {found}. Put the file itself there.")
 
 

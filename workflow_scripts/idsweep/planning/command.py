@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from idsweep.config.load import load
+from idsweep.config.yaml_file import read_yaml
 from idsweep.planning.measured import factors, usage
 from idsweep.planning.page import page
 from idsweep.planning.plan import corrected, plan
@@ -38,15 +37,13 @@ def plan_page(sweep: str, profile: Path, cores: int | None = None, measured: str
 
 def open_sweep(sweep: str) -> Sweep:
     """The sweep of a file, or of a name in config/experiments. Raises ValueError if there is none, or it is wrong."""
-    places = (Path(sweep), CONFIG / "experiments" / f"{sweep}.yaml")
+    experiments = CONFIG / "experiments"
+    places = (Path(sweep), experiments / f"{sweep}.yaml")
     file = next((place for place in places if place.is_file()), None)
     if file is None:
-        names = ", ".join(sorted(path.stem for path in places[1].parent.glob("*.yaml")))
+        names = ", ".join(sorted(path.stem for path in experiments.glob("*.yaml")))
         raise ValueError(f"There is no file {sweep!r}, and no experiment of that name; the experiments are {names}.")
-    try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not valid YAML: {error}") from error
+    given = read_yaml(file)
     if not isinstance(given, dict):
         raise ValueError(f"{file} holds no mapping of keys.")
     return expand(load(given, CONFIG))

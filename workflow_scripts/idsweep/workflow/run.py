@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.extraction.shared import Plan, discard, write_plan
+from idsweep.machine.printable import printable
 from idsweep.workflow import memory
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.script import REASON
@@ -92,7 +93,7 @@ def describe_failures(snakemake_logs: Iterable[str], most: int = 5) -> str:
     lines.append(
         "For tables and figures of what is measured, with the names of what is missing, add --config partial=True."
     )
-    return "\n".join([head, *lines]) if failed else "The run failed; the messages above say where."
+    return printable("\n".join([head, *lines])) if failed else "The run failed; the messages above say where."
 
 
 def _failed(text: str) -> dict[str, str]:
@@ -146,4 +147,4 @@ def describe_results(files: Iterable[str]) -> str:
             if stems
             else []
         )
-    return "\n".join(lines)
+    return printable("\n".join(lines))
