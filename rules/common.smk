@@ -5,7 +5,10 @@ import math
 import sys
 from pathlib import Path
 
+from snakemake.utils import update_config
+
 from idsweep.config.load import ConfigError, load
+from idsweep.config.yaml_file import typed
 from idsweep.figures import registry as figure_registry
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep.expand import expand as expand_sweep
@@ -19,6 +22,7 @@ from idsweep.workflow.paths import MADE_BY, outputs
 from idsweep.workflow.places import Places
 
 try:
+    update_config(config, typed(workflow.config_settings.config))
     SWEEP = expand_sweep(load(config, Path(workflow.basedir) / "config", workflow.configfiles))
     GRAPH = JobGraph(SWEEP)
     if SWEEP.config["partial"]:

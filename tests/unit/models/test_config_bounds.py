@@ -205,5 +205,5 @@ def test_an_adapter_is_looked_at_before_it_is_merged(tmp_path: Path) -> None:
     neox, adapter = save_neox(tmp_path / "neox"), save_adapter(tmp_path / "adapter")
     path = adapter / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"layer_replication": [[0, 3], [0, 3]]}))
-    with pytest.raises(ValueError, match="cannot be merged into the model .*: it has layer_replication"):
+    with pytest.raises(ValueError, match=r"cannot be merged into the model .*: it has layer_replication"):
         load_model(neox, kind="causal", adapter=adapter)

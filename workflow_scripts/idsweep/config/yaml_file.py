@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,24 @@ def repeated_keys(path: Path) -> list[str]:
         return []
     content, twice = _read(path)
     return [] if isinstance(content, dict) and content.get(TEMPLATE) else twice
+
+
+def typed(given: Any, inside: bool = False) -> Any:
+    """What stands on the command line (`--config 'tokens={number: 50}'`), with the types that it would have in a file.
+
+    Snakemake leaves numbers within braces and brackets as text. inside: whether `given` stands within some.
+    """
+    if isinstance(given, Mapping):
+        return {key: typed(item, True) for key, item in given.items()}
+    if isinstance(given, list):
+        return [typed(item, True) for item in given]
+    if not (inside and isinstance(given, str)):
+        return given
+    try:
+        read = yaml.safe_load(given)
+    except (yaml.YAMLError, ValueError):
+        return given
+    return read if read is None or isinstance(read, bool | int | float) else given
 
 
 def _read(path: Path) -> tuple[Any, list[str]]:

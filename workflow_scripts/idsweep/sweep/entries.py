@@ -12,7 +12,16 @@ from idsweep.config.load import ConfigError, choose
 from idsweep.config.runs import Run, runs
 from idsweep.files.packages import path_in_package
 from idsweep.files.representations import EMBEDDING_MATRICES, Combination
-from idsweep.models.folders import adapter_files, check_code, model_files, read_architecture, tokenizer_files
+from idsweep.models.families import wrong_model_type
+from idsweep.models.folders import (
+    CONFIG,
+    adapter_files,
+    check_code,
+    model_files,
+    read_architecture,
+    read_config,
+    tokenizer_files,
+)
 from idsweep.sweep.entry_checks import (
     check,
     check_lengths,
@@ -180,8 +189,10 @@ def _list_checkpoints(entry: Mapping[str, Any], source: str, root: Path | None, 
     last = entry.get("training", {}).get(f"{unit}s")
     if "checkpoints" in entry and last is not None and (beyond := [n for n, c in offered.items() if c.step > last]):
         raise ConfigError([f"{at}: {', '.join(beyond)} are beyond training.{unit}s = {last}"])
-    if len({checkpoint.name for checkpoint in offered.values()}) < len(offered):
-        raise ConfigError([f"{at}: two names become the same path; rename one of them"])
+    named_so: dict[str, str] = {}
+    for written, checkpoint in offered.items():
+        if (other := named_so.setdefault(checkpoint.name, written)) != written:
+            raise ConfigError([f"{at}: two names become the same path, {other!r} and {written!r}; rename one of them"])
     return offered
 
 
@@ -264,13 +275,13 @@ def _tokenizer(
 ) -> Tokenizer:
     """An entry's own tokenizer, its base's, or that of the entry which `tokenizer: of` names."""
     if entry["kind"] == "static":
-        return Tokenizer(safe(name), source, root, entry)
+        return Tokenizer(safe(name), source, root, entry, name)
     if base is not None:
         return base[0].tokenizer
     other = entry.get("tokenizer", {}).get("of")
     if other is None:
         folder = _tokenizer_folder(root, entry, offered, f"{at}.{source}") if root else None
-        return Tokenizer(safe(name), source, folder, entry)
+        return Tokenizer(safe(name), source, folder, entry, name)
     owner_at = f"{at}.tokenizer.of"
     owner = entry_of("models", other, config, owner_at)
     if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():
@@ -317,6 +328,9 @@ def _shape(
             files(folder, whole=len(folders) == 1)
             if not (base or entry["trust_remote_code"]):
                 check_code(folder)
+                model_type = read_config(folder).get("model_type")
+                if model_type is not None and (wrong := wrong_model_type(model_type)):
+                    raise ValueError(f"{folder / CONFIG} says model_type: {wrong}.")
         if base:
             return base[0].depth, base[0].positions
         shape = read_architecture(folders[0])
