@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,22 +36,26 @@ def repeated_keys(path: Path) -> list[str]:
     return [] if isinstance(content, dict) and content.get(TEMPLATE) else twice
 
 
-def typed(given: Any, inside: bool = False) -> Any:
+def typed(given: Mapping[str, Any]) -> dict[str, Any]:
     """What stands on the command line (`--config 'tokens={number: 50}'`), with the types that it would have in a file.
 
-    Snakemake leaves numbers within braces and brackets as text. inside: whether `given` stands within some.
+    Snakemake leaves numbers within braces and brackets as text.
     """
-    if isinstance(given, Mapping):
-        return {key: typed(item, True) for key, item in given.items()}
-    if isinstance(given, list):
-        return [typed(item, True) for item in given]
-    if not (inside and isinstance(given, str)):
-        return given
+    return {key: value if isinstance(value, str) else _typed(value) for key, value in given.items()}
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item) for item in value]
+    if not isinstance(value, str):
+        return value
     try:
-        read = yaml.safe_load(given)
+        read = yaml.safe_load(value)
     except (yaml.YAMLError, ValueError):
-        return given
-    return read if read is None or isinstance(read, bool | int | float) else given
+        return value
+    return read if read is None or isinstance(read, bool | int | float) else value
 
 
 def _read(path: Path) -> tuple[Any, list[str]]:
@@ -91,10 +96,10 @@ def _is_json(text: str) -> bool:
 
 def _repeated(root: yaml.Node | None, loader: Any) -> Iterator[str]:
     """Lines and key of everything that stands twice in one mapping, wherever it is."""
-    waiting: list[tuple[str, yaml.Node | None]] = [("", root)]
+    waiting: deque[tuple[str, yaml.Node | None]] = deque([("", root)])
     seen: set[int] = set()  # aliases lead to the same node again
     while waiting:
-        at, node = waiting.pop()
+        at, node = waiting.popleft()
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))

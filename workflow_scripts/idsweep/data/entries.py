@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from idsweep.files.hub_names import wrong_id, wrong_revision
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import Loader
+from idsweep.files.hub_names import wrong_id, wrong_revision
 from idsweep.files.packages import path_in_package
 
 SPLIT = "train"  # where an entry says none

@@ -28,7 +28,7 @@ def model_types() -> frozenset[str]:
 def wrong_model_type(given: Any) -> str | None:
     """What is wrong about a `model_type`, as the end of a complaint; None if transformers knows it, or cannot be asked."""
     known = model_types()
-    if not known or given in known:
+    if not known or (isinstance(given, str) and given in known):
         return None
     near = nearest_name(given, known)
     meant = f"did you mean {near!r}? " if near else ""
