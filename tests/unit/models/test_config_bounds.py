@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders.model_folders import save_adapter, save_neox
+import torch
+from builders.model_folders import save_adapter, save_model, save_neox
 from idsweep.models.adapter_bounds import check_adapter
 from idsweep.models.checkpoints import load_model
 from idsweep.models.config_bounds import MOST_LAYERS
 from idsweep.models.folders import adapter_files, check_code, read_architecture, read_config, weight_files
+from transformers import AutoModelForMaskedLM
 
 # Where the tests make adapters.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -207,3 +209,33 @@ def test_an_adapter_is_looked_at_before_it_is_merged(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"layer_replication": [[0, 3], [0, 3]]}))
     with pytest.raises(ValueError, match=r"cannot be merged into the model .*: it has layer_replication"):
         load_model(neox, kind="causal", adapter=adapter)
+
+
+@pytest.mark.parametrize("pad", [-1, 40, 10**6])
+def test_a_padding_token_that_no_embedding_has_is_none(tmp_path: Path, pad: int) -> None:
+    neox = save_neox(tmp_path)
+    ids = torch.arange(6)[None]
+    expected = load_model(neox, kind="causal")(ids).logits
+    saved = json.loads((neox / "config.json").read_text())
+    (neox / "config.json").write_text(json.dumps(saved | {"pad_token_id": pad}))
+    model = load_model(neox, kind="causal")
+    assert model.config.pad_token_id is None
+    torch.testing.assert_close(model(ids).logits, expected, rtol=0, atol=0)
+
+
+def test_a_family_that_counts_positions_from_padding_needs_it(tmp_path: Path) -> None:
+    shape = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "vocab_size": 40,
+    }
+    save_model(tmp_path, AutoModelForMaskedLM, "roberta", max_position_embeddings=20, **shape)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert read_architecture(tmp_path).positions == 18
+    for pad in (-1, None, 40):
+        (tmp_path / "config.json").write_text(json.dumps(saved | {"pad_token_id": pad}))
+        for look in (read_architecture, lambda folder: load_model(folder, kind="masked")):
+            with pytest.raises(ValueError, match=r"pad_token_id: .*count positions from that token"):
+                look(tmp_path)

@@ -31,6 +31,8 @@ def set_environment(library: Path) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(library), *paths]))
     # Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Where the package kernels is installed, transformers would fetch compiled code for some families, and run it.
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")
     # The report is written by a nested call of this Snakemake, whatever environment its job runs in.
     os.environ.setdefault("IDSWEEP_PYTHON", sys.executable)
     # What a run holds on the disk is told from what others left there.
