@@ -26,7 +26,7 @@ from idsweep.workflow.patterns import one_of
 
 try:
     given = typed(config, workflow.config_settings.config_args or ())
-    SWEEP = expand_sweep(load(given, Path(workflow.basedir) / "config"))
+    SWEEP = expand_sweep(load(given, Path(workflow.basedir) / "config", workflow.configfiles))
     GRAPH = JobGraph(SWEEP)
     kept.put_back_of_killed(Path("results", SWEEP.name))
     if SWEEP.config["partial"]:

@@ -462,3 +462,14 @@ def test_counts_stay_with_the_words_that_were_drawn():
     drawn = sample_vocabulary(words, number=7, seed=1, counted_in=corpus)
     expected = [10 - "abcdefghij".index(word) if word.isalpha() else None for word in drawn["token"].to_pylist()]
     assert drawn["count"].to_pylist() == expected and None in expected
+
+
+@pytest.mark.filterwarnings("ignore:This sequence already has")
+@pytest.mark.parametrize("text", ["ab</s>", "ab</s>cd", "</s>", "ab</s></s>"])
+def test_a_literal_end_of_text_at_the_cut_is_special_and_counts_once(text):
+    """ByT5 adds no further one then, and says that it did."""
+    points, sequences = sample(ByT5Tokenizer(), [text, "abcd"], number=None, max_length=4, select="all")
+    assert sequences["input_ids"].to_pylist()[0][-1] == 1
+    assert len(points) == sum(map(len, sequences["input_ids"].to_pylist()))
+    ends = [token == "</s>" for token in points["token"].to_pylist()]
+    assert points["special"].to_pylist() == ends

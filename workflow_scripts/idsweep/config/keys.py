@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from idsweep.config.schema import with_registries
+from idsweep.config.yaml_file import read_yaml
 from idsweep.training import kinds as trainings
 
 HEAD = """# Configuration
@@ -38,7 +37,7 @@ MOST_NAMES = 10  # of a registry that are listed
 
 def page(schema_file: Path) -> str:
     """Markdown tables of all keys: name, what it means, type or allowed values, default."""
-    schema = with_registries(yaml.safe_load(schema_file.read_text(encoding="utf-8")))
+    schema = with_registries(read_yaml(schema_file))
     parts = []
     for title, path, about in SECTIONS:
         part = schema

@@ -11,6 +11,7 @@ from typing import Any
 
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import Loader
+from idsweep.files.hub_names import wrong_id, wrong_revision
 from idsweep.files.packages import path_in_package
 
 SPLIT = "train"  # where an entry says none
@@ -30,6 +31,7 @@ SOURCE_KEYS = (
     "streaming",
     "encoding",
 )
+WIDEST = 10_000  # characters of what a template fills in at one place
 TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
 LABEL_KEYS = ("label_column", "label_pattern")
 SHARED_KEYS = frozenset(("loader", *SOURCE_KEYS, *TEXT_KEYS, *LABEL_KEYS))  # of loaders that read; each may have more
@@ -140,6 +142,10 @@ def _check_read(spec: Mapping[str, Any], loader: Loader) -> None:
             )
         raise ValueError(f"A dataset has no key {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
     _check_source(spec, loader)
+    if "hub" in spec:
+        for key, wrong in (("hub", wrong_id(spec["hub"])), ("revision", wrong_revision(spec.get("revision", "main")))):
+            if wrong:
+                raise ValueError(f"{key}: {wrong}.")
     if "release" in spec:
         _check_release(spec)
     if "own_splits" in spec:
@@ -205,10 +211,17 @@ def _check_encoding(encoding: str) -> None:
 def _check_template(template: str) -> None:
     try:
         fields = template_fields(template)
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise ValueError(f"template: {template!r} cannot be filled in: {error}.") from None
     if not fields or not all(fields) or any(field.isdigit() for field in fields):
         raise ValueError(f"template: {template!r} must name columns, as in '{{title}} {{body}}'.")
+    for _, field, form, _ in parts:
+        if "." in field or "{" in form or any(int(digits) > WIDEST for digits in re.findall(r"\d{1,19}", form)):
+            raise ValueError(
+                f"template: {template!r} can fill in columns, and format them up to a width of {WIDEST:,}; it asks for "
+                f"{{{field}{':' * bool(form)}{form}}}."
+            )
 
 
 def _check_release(spec: Mapping[str, Any]) -> None:

@@ -361,7 +361,9 @@ def _tokenise_some(
         **({"return_offsets_mapping": True} if offsets else {}),
     )
     rows = [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
-    added = np.concatenate([np.asarray(mask, dtype=bool) for mask in encoded["special_tokens_mask"]])
+    masks = encoded["special_tokens_mask"]
+    # Of a text that ends as sequences do, with a literal </s>, ByT5 adds no further one, and counts one nevertheless.
+    added = np.concatenate([np.asarray(mask[: len(row)], dtype=bool) for mask, row in zip(masks, rows, strict=True)])
     special = added | np.isin(np.concatenate(rows), sorted(special_ids(tokenizer)))
     if not offsets:
         return _Tokens(rows, special, None, None)

@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.ranges import Range
+from idsweep.machine.arrays import to_array
+from idsweep.machine.names import nearest_name
 from idsweep.neighbors.graph import NeighborGraph, check_cloud, check_distances
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import mean_error
 
 ADAPTER = "scikit_dimension"
+LARGEST = 2**63 - 1  # of whole numbers
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def names() -> list[str]:
 
 def get(name: str) -> Estimator:
     """The estimator called `name`; imports its module. Raises ValueError, listing the names, if there is none."""
-    if name in _adapted():
+    if isinstance(name, str) and name in _adapted():
         return _adapted()[name]
     return importlib.import_module(module_of(name)).ESTIMATOR
 
@@ -115,9 +118,11 @@ def module_of(name: str) -> str:
     """The full name of the module that holds estimator `name`. Raises ValueError if there is none."""
     if name in _modules():
         return f"{__package__}.{name}"
-    if name in _adapted():
+    if isinstance(name, str) and name in _adapted():
         return f"{__package__}.{ADAPTER}"
-    raise ValueError(f"There is no estimator {name!r}; the estimators are {', '.join(names())}.")
+    near = nearest_name(name, names())
+    meant = f"did you mean {near!r}? " if near else ""
+    raise ValueError(f"There is no estimator {name!r}; {meant}the estimators are {', '.join(names())}.")
 
 
 def estimate_local(
@@ -308,6 +313,8 @@ def _prepared(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, An
         )
     used = {**allowed, **params}
     for key, value in params.items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"{key} is not allowed to be beyond 2**63, as this one of {value.bit_length()} bits.")
         if key in estimator.ranges and not estimator.ranges[key].holds(value):
             raise ValueError(f"{key} = {value!r} is not allowed; it must be {estimator.ranges[key]}.")
     if estimator.check is not None:
@@ -327,15 +334,19 @@ def _prepared(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, An
 def _checked_groups(groups: Any, number: int) -> np.ndarray | None:
     if groups is None:
         return None
-    groups = np.asarray(groups)
+    groups = to_array(groups, "groups")
     if groups.shape != (number,):
         raise ValueError(f"groups has shape {groups.shape}; one number for each of the {number} points is needed.")
     return groups
 
 
 def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
-    indices, distances = (np.asarray(part) for part in graph)
-    if indices.ndim != 2 or indices.shape != distances.shape:
+    try:
+        indices, distances = graph
+    except (TypeError, ValueError) as error:
+        raise ValueError("graph must be what nearest_neighbors returns, or indices and distances.") from error
+    indices, distances = to_array(indices, "the graph's indices"), to_array(distances, "the graph's distances")
+    if indices.ndim != 2 or indices.shape != distances.shape or 0 in indices.shape:
         raise ValueError(
             f"the graph's indices {indices.shape} and distances {distances.shape} must be matrices of one shape (N, k)."
         )

@@ -14,7 +14,7 @@ import torch
 
 from idsweep.extraction.batches import Batch, Rows
 from idsweep.models.differences import has_experts, repeated, same
-from idsweep.models.inputs import has_blank_matrix, without_cache
+from idsweep.models.inputs import has_blank_matrix, only_length, without_cache
 from idsweep.models.sharing import NOT_REPEATED, Sharing, find_sharing
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class HiddenStates:
             both = " Its encoder can be measured: kind encoder-decoder." if self._has_decoder else ""
             raise ValueError(
                 f"{type(self._base).__name__} cannot be run on token ids alone, here {len(ids)} x {ids.shape[1]} of them: "
-                f"{error}.{both}"
+                f"{error}.{both}{only_length(self._base.config)}"
             ) from error
 
     def _tried(self, tokens: np.ndarray) -> Any:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep.models.config_bounds import check_implementations, check_numbers
+from idsweep.models.families import wrong_model_type
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 MODEL_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -125,8 +126,12 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def check_code(folder: str | Path) -> None:
-    """Raise ValueError if the config.json of a model whose code is not trusted asks for code from the hub."""
-    check_implementations(read_config(folder), Path(folder) / CONFIG)
+    """Raise ValueError if the config.json of a model whose code is not trusted asks for code from the hub, or for its own."""
+    config = read_config(folder)
+    check_implementations(config, Path(folder) / CONFIG)
+    model_type = config.get("model_type")
+    if model_type is not None and (wrong := wrong_model_type(model_type)):
+        raise ValueError(f"{Path(folder) / CONFIG} says model_type: {wrong}.")
 
 
 def read_adapter_config(folder: str | Path) -> dict[str, Any]:
@@ -145,8 +150,9 @@ def read_architecture(folder: str | Path) -> Architecture:
     if config.get("model_type") in RELATIVE_POSITIONS:
         positions = None
     elif positions is not None and config.get("model_type") in PADDED_POSITIONS:
-        pad = config.get("pad_token_id", 1)
-        positions -= (pad if isinstance(pad, int) else 1) + 1
+        positions -= padding_of(config, folder) + 1
+    if positions is not None and positions < 1:  # XLNet's -1 is no limit
+        positions = None
     found = {"number of layers": LAYER_KEYS, "width": WIDTH_KEYS}
     for what, keys in found.items():
         if _first_number(config, keys) is None:
@@ -155,6 +161,17 @@ def read_architecture(folder: str | Path) -> Architecture:
     if not 0 < layers <= MOST_LAYERS or width <= 0:
         raise ValueError(f"{Path(folder) / CONFIG} says {layers} layers of width {width}: no model has that.")
     return Architecture(layers, width, positions)
+
+
+def padding_of(config: Mapping[str, Any], folder: str | Path) -> int:
+    """The padding token of a model of `PADDED_POSITIONS`, by its config. Raises ValueError if that has none."""
+    pad = config.get("pad_token_id", 1)
+    if not isinstance(pad, int) or not 0 <= pad < config.get("vocab_size", pad + 1):
+        raise ValueError(
+            f"{Path(folder) / CONFIG} says pad_token_id: {pad!r}, but models of type {config['model_type']} count positions "
+            "from that token on: write its id there (1 in most of them)."
+        )
+    return pad
 
 
 def weight_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
@@ -352,7 +369,13 @@ def _mapping(text: bytes) -> dict[str, Any]:
 def _check_regular(path: Path) -> None:
     """Raise ValueError for what is no file that can be read to its end: a pipe, a device, a folder, a link to nothing."""
     if not path.is_file():
-        found = "is a link to nothing" if not path.exists() else "is a folder" if path.is_dir() else "is a pipe, a socket or a device"
+        found = (
+            "is a link to nothing"
+            if not path.exists()
+            else "is a folder"
+            if path.is_dir()
+            else "is a pipe, a socket or a device"
+        )
         raise ValueError(f"{path} is not a file: it {found}. Put the file itself there.")
 
 

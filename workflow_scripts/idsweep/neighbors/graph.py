@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idsweep.machine.arrays import to_array
+
 BLOCK = 2048
 DENSE_BYTES = 128 * 2**20
 # A centred copy of the cloud up to this size is kept; of a larger one, blocks are made when they are needed.
@@ -31,11 +33,11 @@ class NeighborGraph(NamedTuple):
 def check_cloud(X: np.ndarray, name: str = "X") -> np.ndarray:
     """X as a C-contiguous float32 or float64 matrix (N, D), without a copy where possible.
 
-    float16 becomes float32 and integers float64. Raises ValueError if X is not 2-D, not numeric, empty, or
+    float16 becomes float32 and integers float64; tensors of torch are taken as `to_array` says. Raises ValueError if X is not 2-D, not numeric, empty, or
     holds values that are NaN, infinite, beyond 2**980, or whole numbers beyond 2**53; the message counts the rows
     concerned and names the first.
     """
-    X = np.asarray(X)
+    X = to_array(X, name)
     if X.ndim != 2:
         raise ValueError(f"{name} has shape {X.shape}; a matrix (points, coordinates) is needed.")
     if X.dtype.kind not in "fiub" or X.dtype.itemsize > 8:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from idsweep.config.load import load
+from idsweep.config.yaml_file import read_yaml
 from idsweep.files.packages import PROJECT, in_project
 from idsweep.planning.measured import factors, usage
 from idsweep.planning.page import page
@@ -46,10 +45,7 @@ def open_sweep(sweep: str) -> Sweep:
     if file is None:
         names = ", ".join(sorted(path.stem for path in experiments.glob("*.yaml")))
         raise ValueError(f"There is no file {sweep!r}, and no experiment of that name; the experiments are {names}.")
-    try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not valid YAML: {error}") from error
+    given = read_yaml(file)
     if not isinstance(given, dict):
         raise ValueError(f"{file} holds no mapping of keys.")
     sweep = expand(load(given, CONFIG))

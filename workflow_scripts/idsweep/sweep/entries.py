@@ -182,8 +182,10 @@ def _list_checkpoints(entry: Mapping[str, Any], source: str, root: Path | None, 
     last = entry.get("training", {}).get(f"{unit}s")
     if "checkpoints" in entry and last is not None and (beyond := [n for n, c in offered.items() if c.step > last]):
         raise ConfigError([f"{at}: {', '.join(beyond)} are beyond training.{unit}s = {last}"])
-    if len({checkpoint.name for checkpoint in offered.values()}) < len(offered):
-        raise ConfigError([f"{at}: two names become the same path; rename one of them"])
+    named_so: dict[str, str] = {}
+    for written, checkpoint in offered.items():
+        if (other := named_so.setdefault(checkpoint.name, written)) != written:
+            raise ConfigError([f"{at}: two names become the same path, {other!r} and {written!r}; rename one of them"])
     return offered
 
 
@@ -266,13 +268,13 @@ def _tokenizer(
 ) -> Tokenizer:
     """An entry's own tokenizer, its base's, or that of the entry which `tokenizer: of` names."""
     if entry["kind"] == "static":
-        return Tokenizer(safe(name), source, root, entry)
+        return Tokenizer(safe(name), source, root, entry, name)
     if base is not None:
         return base[0].tokenizer
     other = entry.get("tokenizer", {}).get("of")
     if other is None:
         folder = _tokenizer_folder(root, entry, offered, f"{at}.{source}") if root else None
-        return Tokenizer(safe(name), source, folder, entry)
+        return Tokenizer(safe(name), source, folder, entry, name)
     owner_at = f"{at}.tokenizer.of"
     owner = entry_of("models", other, config, owner_at)
     if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():

@@ -34,13 +34,15 @@ class Tokenizer:
     """What turns text into tokens; models that share one are measured on the same sampled tokens.
 
     name: that of the catalog entry it belongs to. source: as of models. folder: where a local one is (for static
-    vectors, the file that holds their words); None where a rule of the workflow makes it. owner: that entry.
+    vectors, the file that holds their words); None where a rule of the workflow makes it. owner: that entry. written: its
+    name in the catalog.
     """
 
     name: str
     source: str
     folder: Path | None
     owner: Mapping[str, Any]
+    written: str = ""
 
     @property
     def options(self) -> Mapping[str, Any]:

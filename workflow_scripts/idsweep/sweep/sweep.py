@@ -24,7 +24,7 @@ class Dataset:
     """One split of a dataset of the catalog.
 
     name: as the sweep names it. source: its entry in the catalog, the same for all splits. file: the local file or folder
-    that its texts come from, where there is one. `trained_on` and `held_out`, which are other texts for each model, have
+    that its texts come from, where there is one. written: its name as the sweep writes it. `trained_on` and `held_out`, which are other texts for each model, have
     no entry: see `Sweep.corpus`.
     """
 
@@ -32,6 +32,7 @@ class Dataset:
     source: str
     entry: Mapping[str, Any]
     file: Path | None
+    written: str = ""
 
     @property
     def prepared(self) -> bool:

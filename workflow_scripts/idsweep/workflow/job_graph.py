@@ -391,7 +391,8 @@ class JobGraph:
         return Job(dict, {"local": self._table("local"), "training": self._table("training")})
 
     def _write_csv(self, table: str) -> Job:
-        return Job(dict, {"table": self._table(table)})
+        options = self._sweep.config["csv"]  # counts once it says something
+        return Job(lambda: {key: value for key, value in options.items() if value}, {"table": self._table(table)})
 
     # ---- figures and the report
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep.files.atomic import FULL
+from idsweep.machine.printable import printable
 
 LIBRARIES = ("datasets", "peft", "transformers")
 ENDING = ".warnings"  # in the place of .log
@@ -121,7 +122,7 @@ def describe_warnings(logs: str | Path, run: str, most: int = 10) -> str:
         lines += [f"  {', '.join(subjects[:3])}{others} ({group[0].library}): {shown}", f"    log: {group[0].log}"]
     if len(alike) > most:
         lines.append(f"  … and {len(alike) - most} more: {logs}/**/*{ENDING}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 class _Handler(logging.Handler):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from idsweep.config.load import ConfigError
 from idsweep.files.parquet import is_current
+from idsweep.machine.printable import printable
 from idsweep.sweep import figure_checks
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
@@ -57,7 +58,7 @@ def left_out(part: Sweep) -> str:
     ]
     if part.undrawn:
         lines += ["Figures that need them are not drawn:", *(f"  {complaint}" for complaint in part.undrawn)]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _read(graph: JobGraph) -> Iterator[Output]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idsweep.files.atomic import NO_ROOM, free
+from idsweep.machine.printable import printable
 
 if TYPE_CHECKING:
     from idsweep.workflow.job_graph import JobGraph
@@ -37,7 +38,7 @@ except ValueError as error:
 def refuse(complaints: Iterable[str | None]) -> None:
     """End this process with all complaints as one message, if there are any."""
     if reasons := [complaint for complaint in complaints if complaint]:
-        sys.exit("Nothing was started:\n  " + "\n  ".join(reasons))
+        sys.exit(printable("Nothing was started:\n  " + "\n  ".join(reasons)))
 
 
 def not_writable(folder: str | Path) -> str | None:

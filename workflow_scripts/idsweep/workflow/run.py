@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.extraction.shared import Plan, discard, write_plan
+from idsweep.machine.printable import printable
 from idsweep.workflow import memory
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.script import REASON, STOPPED
@@ -33,6 +34,8 @@ def set_environment(library: Path) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(library), *paths]))
     # Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Where the package kernels is installed, transformers would fetch compiled code for some families, and run it.
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")
     # The report is written by a nested call of this Snakemake, whatever environment its job runs in.
     os.environ.setdefault("IDSWEEP_PYTHON", sys.executable)
     # What a run holds on the disk is told from what others left there.
@@ -108,7 +111,7 @@ def describe_failures(snakemake_logs: Iterable[str], most: int = 5, put_back: in
         ["The run was interrupted; what is done is kept; run the same command again to go on."] if interrupted else []
     )
     if failed:
-        return "\n".join([*stopped, head, *lines])
+        return printable("\n".join([*stopped, head, *lines]))
     return stopped[0] if stopped else "The run failed; the messages above say where."
 
 
@@ -173,4 +176,4 @@ def describe_results(files: Iterable[str]) -> str:
             if stems
             else []
         )
-    return "\n".join(lines)
+    return printable("\n".join(lines))
