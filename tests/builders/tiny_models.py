@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -116,8 +118,12 @@ def extract(model, points, sequences, layers=LAYERS, **options):
     return {layer: np.concatenate([v[layer] for _, v in chunks])[np.argsort(ids)] for layer in layers}, losses
 
 
-def plain_loop(model, points, sequences, layers=LAYERS, masked=False) -> tuple[dict[int, np.ndarray], np.ndarray]:
+def plain_loop(
+    model, points, sequences, layers=LAYERS, masked=False, renewed=False
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """What transformers gives for one sequence, or one masked copy of it, at a time, without padding.
+
+    renewed: by a copy of the model for each, which has run nothing before.
 
     Returns the states, layer -> (N, D), and log-probabilities of the sampled tokens (N,): NaN without a head and
     where a causal model has none.
@@ -133,7 +139,8 @@ def plain_loop(model, points, sequences, layers=LAYERS, masked=False) -> tuple[d
             ids[position] = MASK
         if tuple(ids) not in outputs:
             with torch.no_grad():
-                outputs[tuple(ids)] = model(input_ids=torch.tensor([ids]), output_hidden_states=True)
+                once = copy.deepcopy(model) if renewed else model
+                outputs[tuple(ids)] = once(input_ids=torch.tensor([ids]), output_hidden_states=True)
         output = outputs[tuple(ids)]
         for layer in layers:
             state = output.hidden_states[layer][0].float()

@@ -17,6 +17,8 @@ A sweep is one YAML file. `config.yaml` is the default; give others with `--conf
 configuration is checked against these keys before a job runs. `idsweep keys > config/README.md`
 makes this page from [schema.yaml](schema.yaml) and from the modules of trainings and loaders.
 
+`--config 'tokens={number: 50}'` changes a key for one run. What stands in braces or brackets is read as YAML.
+
 """
 SECTIONS = (
     ("Sweep", (), "Keys of a sweep's own file."),

@@ -82,6 +82,8 @@ class HiddenStates:
             return
         _, first = np.unique(rows.lengths[longest:], return_index=True)
         shorter = first[:-1] + longest  # a row of each length, the shortest first
+        # Some models change at a length, and a sequence of one token may show nothing: hence several short ones.
+        tried = sorted({0, min(1, len(shorter) - 1), len(shorter) // 4, len(shorter) // 2}) if len(shorter) else []
         with_positions = [True, False] if padding_side == "left" and self._takes_positions else [False]
         ways = {partial(self._states, positions=positions): positions for positions in with_positions}
         alone = partial(self._states, positions=False)
@@ -89,7 +91,7 @@ class HiddenStates:
             alone,
             list(ways),
             rows.tokens(longest),
-            [rows.tokens(row) for row in shorter[[0, len(shorter) // 2]]] if len(shorter) else [],
+            [rows.tokens(row) for row in shorter[tried]],
             pad=pad,
             padding_side=padding_side,
             experts=self._experts,
