@@ -280,6 +280,14 @@ def test_what_could_not_be_stored_or_told_apart_is_refused(change: dict[str, Any
     assert any(told in line for line in complaints_of({**SWEEP, **change, "catalog": catalog})), told
 
 
+def test_formulas_are_marked_in_tables_where_a_sweep_says_so(tmp_path: Path) -> None:
+    def settings(config: dict[str, Any]) -> dict[str, Any]:
+        return graph_of(sweep_of(SWEEP | config), tmp_path).settings("write_csv", table="local")
+
+    assert settings({"csv": {"escape_formulas": True}}) == {"escape_formulas": True}
+    assert settings({}) == settings({"csv": {"escape_formulas": False}}) == {}
+
+
 def test_an_option_of_figures_may_be_null(tmp_path: Path) -> None:
     def signed(options: dict[str, Any]) -> str:
         sweep = sweep_of(SWEEP | {"figures": {"violins": options}})

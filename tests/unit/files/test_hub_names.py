@@ -60,7 +60,7 @@ def test_a_revision_is_taken(name: str) -> None:
         "a//b",
         "main?x=1",
         "a\tb",
-        "x" * 201,
+        "x" * 256,
         "a.lock",
         "a%2e",
         "\u2028",

@@ -171,9 +171,19 @@ def test_weights_of_other_programs_are_named(tmp_path: Path, name: str, what: st
     ],
 )
 def test_a_pattern_without_end_is_named(said: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("idsweep.models.adapter_bounds.SECONDS", 1)
+    monkeypatch.setattr("idsweep.models.patterns.SECONDS", 1)
     with pytest.raises(ValueError, match=f"its {next(iter(said))} holds the pattern .* does not come to an end"):
         check_adapter({"target_parameters": ["a|b"], **said}, NAMES)
+
+
+def test_a_pattern_without_end_in_a_quantisation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("idsweep.models.patterns.SECONDS", 1)
+    neox = save_neox(tmp_path)
+    saved = json.loads((neox / "config.json").read_text())
+    quantization = {"quant_method": "fp8", "modules_to_not_convert": ["lm_head", ENDLESS]}
+    (neox / "config.json").write_text(json.dumps(saved | {"quantization_config": quantization}))
+    with pytest.raises(ValueError, match=r"config\.json: its quantization_config holds the pattern"):
+        load_model(neox, kind="causal")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_an_id_with_a_seed_in_it_is_taken() -> None:
         ({"hub": "a/b", "revision": "main\n"}, "revision: 'main\\n' is no revision"),
         ({"hub": "a/b", "template": "{text:99999999999}"}, "up to a width of 10,000; it asks for {text:99999999999}"),
         ({"hub": "a/b", "template": "{text:.99999}"}, "up to a width of 10,000"),
-        ({"hub": "a/b", "template": "{text:{text}}"}, "it asks for {text:{text}}"),
+        ({"hub": "a/b", "template": "{text:{width}99999}"}, "it asks for {text:{width}99999}"),
         ({"hub": "a/b", "template": "{text.__class__}"}, "it asks for {text.__class__}"),
     ],
 )
@@ -66,7 +66,9 @@ def test_datasets(entry: dict[str, Any], told: str) -> None:
     assert any(told in line for line in complaints_of(SWEEP | {"datasets": ["d"], "catalog": catalog}))
 
 
-@pytest.mark.parametrize("template", ["{a} {b}", "{a:>10}", "{a!r:.5}", "{a[0]}", "{{a}} {b}"])
+@pytest.mark.parametrize(
+    "template", ["{a} {b}", "{a:>10}", "{a!r:.5}", "{a[0]}", "{{a}} {b}", "{a:{width}}", "{date.year}"]
+)
 def test_other_templates_are_taken(template: str) -> None:
     catalog = {"datasets": {"d": {"loader": "hub", "hub": "a/b", "template": template}}}
     assert sweep_of(SWEEP | {"datasets": ["d"], "catalog": catalog})

@@ -11,6 +11,7 @@ from typing import Any
 
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import Loader
+from idsweep.data.written import WIDEST, is_too_wide
 from idsweep.files.hub_names import wrong_id, wrong_revision
 from idsweep.files.packages import path_in_package
 
@@ -31,7 +32,6 @@ SOURCE_KEYS = (
     "streaming",
     "encoding",
 )
-WIDEST = 10_000  # characters of what a template fills in at one place
 TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
 LABEL_KEYS = ("label_column", "label_pattern")
 SHARED_KEYS = frozenset(("loader", *SOURCE_KEYS, *TEXT_KEYS, *LABEL_KEYS))  # of loaders that read; each may have more
@@ -54,6 +54,14 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
         return _checked_path(path, spec, key)
     except (OSError, RuntimeError) as error:  # a name that is too long, a folder that may not be entered, ~nobody
         raise ValueError(f"{key}: {spec[key]!r} cannot be looked for: {error}. Mend the path.") from error
+
+
+def _is_local(hub_id: str) -> bool:
+    """Whether it is the absolute path of a folder here, which the library `datasets` reads as if it were a repository."""
+    try:
+        return Path(hub_id).is_absolute() and Path(hub_id).is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _checked_path(path: Path, spec: Mapping[str, Any], key: str) -> Path:
@@ -142,7 +150,7 @@ def _check_read(spec: Mapping[str, Any], loader: Loader) -> None:
             )
         raise ValueError(f"A dataset has no key {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
     _check_source(spec, loader)
-    if "hub" in spec:
+    if "hub" in spec and not _is_local(spec["hub"]):
         for key, wrong in (("hub", wrong_id(spec["hub"])), ("revision", wrong_revision(spec.get("revision", "main")))):
             if wrong:
                 raise ValueError(f"{key}: {wrong}.")
@@ -217,7 +225,7 @@ def _check_template(template: str) -> None:
     if not fields or not all(fields) or any(field.isdigit() for field in fields):
         raise ValueError(f"template: {template!r} must name columns, as in '{{title}} {{body}}'.")
     for _, field, form, _ in parts:
-        if "." in field or "{" in form or any(int(digits) > WIDEST for digits in re.findall(r"\d{1,19}", form)):
+        if "._" in field or "[_" in field or is_too_wide(re.sub(r"\{[^}]*\}", "", form)):
             raise ValueError(
                 f"template: {template!r} can fill in columns, and format them up to a width of {WIDEST:,}; it asks for "
                 f"{{{field}{':' * bool(form)}{form}}}."

@@ -7,7 +7,7 @@ import re
 PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 IDENTIFIER = re.compile(rf"{PART}(?:/{PART})?")
 LONGEST = 96  # characters of an id
-LONGEST_REVISION = 200
+LONGEST_REVISION = 255
 # What git allows in the name of a branch or tag, without what addresses would read otherwise.
 REVISION = re.compile(r"[^\s\x00-\x20\x7f~^:?*\[\\#%{}\"'<>|`&;$@!()]+")
 

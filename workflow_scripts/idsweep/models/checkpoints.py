@@ -24,6 +24,7 @@ from idsweep.models.folders import (
     weight_files,
     why_unreadable,
 )
+from idsweep.models.patterns import check_patterns
 from idsweep.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def load_model(
         stored = stored_tensors(files, prefix)
         most = FEW_WEIGHTS + MOST_OF_ONE * len(stored)
         skeleton = _skeleton(folder, kind, trust_remote_code, most)
+        _check_quantization(folder, skeleton)
         dtype = _automatic_dtype(skeleton) if dtype == "auto" else dtype
         skeleton.config.dtype = getattr(torch, dtype)  # on which attention depends
         options = {}
@@ -239,6 +241,15 @@ def _drop_lost_padding(config: PreTrainedConfig, folder: str | Path) -> None:
         pad, size = getattr(part, "pad_token_id", None), getattr(part, "vocab_size", None)
         if isinstance(pad, int) and isinstance(size, int) and not 0 <= pad < size:
             part.pad_token_id = None
+
+
+def _check_quantization(folder: str | Path, skeleton: PreTrainedModel) -> None:
+    """Raise ValueError if patterns of a config's quantisation, as of modules to leave out, never come to an end."""
+    said = read_config(folder).get("quantization_config")
+    try:
+        check_patterns({"quantization_config": said}, [name for name, _ in skeleton.named_modules()])
+    except ValueError as error:
+        raise ValueError(f"{Path(folder) / CONFIG}: {error}.") from error
 
 
 def _automatic_dtype(skeleton: PreTrainedModel) -> str:
