@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-
 PROJECT = Path(__file__).parents[3]  # the checkout that this library is part of
 
 
