@@ -82,6 +82,9 @@ def load(given: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> 
     points, complaints = _take_lists(config, schema)
     _check(config, schema, beside=complaints)
     _fill_defaults(config, schema, schema)
+    config["nulls"] = sorted(config["nulls"])
+    of_points = schema["properties"]["points"]["properties"]
+    points = [{key: _typed(value, of_points[key]) for key, value in settings.items()} for settings in points]
     filled = [config["points"] | settings for settings in points]
     config["points"] = filled if len(filled) > 1 else filled[0]
     config["clouds"] = expansion.clouds(filled)
@@ -299,6 +302,7 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
         if "default" in part:
             value.setdefault(key, copy.deepcopy(part["default"]))
         if key in value:
+            value[key] = _typed(value[key], part)
             _fill_defaults(value[key], part, root)
     for part in schema.get("allOf", ()):
         if Validator(part["if"]).is_valid(value):
@@ -306,7 +310,16 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
     rest = schema.get("additionalProperties")
     if isinstance(rest, Mapping):
         for key in value.keys() - schema.get("properties", {}).keys():
+            value[key] = _typed(value[key], rest)
             _fill_defaults(value[key], rest, root)
+
+
+def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """A value, or the values of a list, as floats where the schema says number: 0 and 0.0 are one setting."""
+    if isinstance(value, list):
+        return [_typed(one, schema.get("items", schema)) for one in value]
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_whole and schema.get("type") == "number" else value
 
 
 def _check(value: Any, schema: Mapping[str, Any], prefix: str = "", beside: Iterable[str] = ()) -> None:
@@ -401,7 +414,11 @@ def neighbors_needed(item: Mapping[str, Any]) -> int:
 
 def all_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
     """Every parameter of one estimate, those left out at their defaults."""
-    return estimators.get(item["estimator"]).parameters(item["scope"]) | parameters(item)
+    defaults, given = estimators.get(item["estimator"]).parameters(item["scope"]), parameters(item)
+    floats = {key for key, default in defaults.items() if isinstance(default, float)}
+    return defaults | {
+        key: float(value) if key in floats and value is not None else value for key, value in given.items()
+    }
 
 
 def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -116,7 +116,18 @@ def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
     if loader.generator is not None:
         return {key: spec[key] for key in ("loader", *loaders.keys(spec["loader"])) if key in spec}
     left_out = (*(PLACE_KEYS if "hub" not in spec else ()), *(() if labels else LABEL_KEYS))
-    return {key: value for key, value in spec.items() if key not in left_out}
+    kept = {key: value for key, value in spec.items() if key not in left_out}
+    return kept | ({"where": _allowed(spec["where"])} if "where" in kept else {})
+
+
+def _allowed(where: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Column -> the values that `where` names, written in one way: as a list, in one order, whole numbers as such."""
+    allowed = {}
+    for column, given in where.items():
+        values = given if isinstance(given, list) else [given]
+        values = [int(one) if isinstance(one, float) and one.is_integer() else one for one in values]
+        allowed[column] = [one for _, one in sorted({f"{type(one).__name__} {one}": one for one in values}.items())]
+    return allowed
 
 
 def check_entry(spec: Mapping[str, Any]) -> None:

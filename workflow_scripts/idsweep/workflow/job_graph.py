@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
 
-from idsweep.config.load import all_parameters, label, needs_vectors
+from idsweep.config.load import needs_vectors
 from idsweep.data.entries import reading
 from idsweep.data.loaders import registry as loaders
 from idsweep.estimators import registry as estimators
@@ -24,9 +24,19 @@ from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoin
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
 from idsweep.training import kinds
-from idsweep.workflow.paths import MADE_BY, OF_TOKENS, OUTPUTS, Names, Output, output_of, outputs, path_of
+from idsweep.workflow.paths import (
+    MADE_BY,
+    OF_TOKENS,
+    OUTPUTS,
+    Names,
+    Output,
+    folder_of_sweep,
+    output_of,
+    outputs,
+    path_of,
+)
 from idsweep.workflow.places import Place, Places
-from idsweep.workflow.shaping import Shaping
+from idsweep.workflow.shaping import Shaping, estimate
 from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 
 # Options of figures that name models and datasets; null is all of them, as where the option is left out.
@@ -101,6 +111,11 @@ class JobGraph:
         """The datasets whose texts one job of `rule` reads itself; none for rules that a user's workflow adds."""
         ours = rule in OUTPUTS or rule in kinds.by_rule()
         return self._job(rule, _sorted(names)).corpora if ours else ()
+
+    @property
+    def folder(self) -> str:
+        """Where all results lie, from the folder in which the workflow runs."""
+        return folder_of_sweep(self._sweep.name)
 
     def path(self, output: Output) -> str:
         """Where an output lies, from the folder in which the workflow runs."""
@@ -291,15 +306,7 @@ class JobGraph:
                 **self._shaping.cloud(catalog_model, dataset, cloud),
                 "representations": self._sweep.blocks(catalog_model, dataset)[layers],
                 "tolerance": self._sweep.config["scales"]["tolerance"],
-                "estimates": [
-                    {
-                        "name": label(item),
-                        "estimator": item["estimator"],
-                        "scope": item["scope"],
-                        "parameters": all_parameters(item),
-                    }
-                    for item in items
-                ],
+                "estimates": [*map(estimate, items)],
                 "identity": {
                     "set": set,
                     **self._shaping.identity(catalog_model, checkpoint, dataset),
@@ -336,10 +343,9 @@ class JobGraph:
 
     def _collect_estimates(self) -> Job:
         def settings() -> dict[str, Any]:
-            config = self._shaping.config("title", "figures", "reference", "comparisons")
             return {
                 "representations": self._shaping.representations(),
-                "config": config | {"models": self._shaping.chosen_models()},
+                "config": self._shaping.measured(),
                 **self._shaping.missing(),
             }
 
@@ -417,7 +423,9 @@ class JobGraph:
 
     def _figure_options(self, figure: str) -> dict[str, Any]:
         given = self._sweep.config["figures"].get(figure) or {}
+        defaults = figures.options(figure)
         options = {key: value for key, value in given.items() if value is not None or key not in NAMING}
+        options = {key: value for key, value in options.items() if value != defaults[key]}
         if "static" in figures.options(figure):
             options.setdefault(
                 "static", [model.name for model in self._sweep.models.values() if model.kind == "static"]

@@ -26,6 +26,7 @@ from idsweep.workflow import kept, memory
 from idsweep.workflow.library_warnings import keeping, subject_of
 
 REASON = "error: "
+MADE = "made: "
 STOPPED = "the run was interrupted"
 SECONDS_BETWEEN_LOOKS = 1.0
 VERSIONS_OF = ("numpy", "pyarrow", "numba", "torch", "transformers", "datasets", "scikit-dimension", "snakemake")
@@ -110,6 +111,7 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
                     snakemake.threads,
                     reads,
                 )
+            print(f"{MADE}{snakemake.params.signature}", file=log)  # for what holds no provenance itself
             kept.let_go(snakemake.output)
         except KeyboardInterrupt:
             print(f"{REASON}{STOPPED}", file=log)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from idsweep.config.load import all_parameters, label
 from idsweep.data.entries import files_at, names_count, reading
 from idsweep.files.representations import VOCABULARY
 from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
@@ -193,12 +194,34 @@ class Shaping:
         }
         return config | {"catalog": used}
 
-    def chosen_models(self) -> dict[str, Any]:
-        """What the sweep chooses of its models, without the metrics that it brings."""
-        return {
-            name: {key: value for key, value in (chosen or {}).items() if key != "metrics"} or None
-            for name, chosen in self._sweep.config["models"].items()
+    def measured(self) -> dict[str, Any]:
+        """Of the configuration, what is measured, however it is written: with all defaults, and layers by their numbers."""
+        written = ("title", "figures", "reference", "comparisons", "points", "layers", "representations")
+        chosen = {
+            model.name: {
+                "layers": [*model.layers],
+                "matrices": [*model.matrices],
+                "combinations": {name: one._asdict() for name, one in model.combinations.items()},
+                "checkpoints": [*model.checkpoints],
+            }
+            for model in self._sweep.models.values()
         }
+        sets = self._sweep.config["estimator_sets"]
+        return self.config(*written) | {
+            "models": chosen,
+            "points": self._sweep.config["clouds"],
+            "estimator_sets": {name: [*map(estimate, items)] for name, items in sets.items()},
+        }
+
+
+def estimate(item: Mapping[str, Any]) -> dict[str, Any]:
+    """One estimate with all of its parameters, those left out at their defaults."""
+    return {
+        "name": label(item),
+        "estimator": item["estimator"],
+        "scope": item["scope"],
+        "parameters": all_parameters(item),
+    }
 
 
 def _shaping_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
