@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.ranges import Range
-from idsweep.neighbors.graph import NeighborGraph, check_cloud, check_distances
+from idsweep.neighbors.graph import NeighborGraph, WholeGraph, check_cloud, check_distances
 from idsweep.neighbors.search import nearest_neighbors
 
 ADAPTER = "scikit_dimension"
@@ -43,7 +43,8 @@ class Estimator:
 
     local: (X, graph, *, n_neighbors, ...) -> float64 (N,); global_: (X, graph, groups, *, ...) -> Estimate, with
     groups as in `uncertainty`; None where it offers no such scope. local_errors: (values, parameters) -> standard
-    error of each local value, where there is a closed form. vectors: the scopes that need X; in others X may be None.
+    error of each local value, where there is a closed form. vectors: the scopes that need X; in others X may be None if the
+    graph is a `WholeGraph`.
     neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so. beyond: neighbours
     needed -> how many more a standard error looks at; without them it is NaN.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
@@ -323,9 +324,8 @@ def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
             f"{needed} neighbours are needed, but the graph holds {indices.shape[1]} of each point; lower n_neighbors "
             "or build the graph with more."
         )
-    return NeighborGraph(
-        np.ascontiguousarray(indices, dtype=np.int32), np.ascontiguousarray(distances, dtype=np.float64)
-    )
+    lists = np.ascontiguousarray(indices, dtype=np.int32), np.ascontiguousarray(distances, dtype=np.float64)
+    return WholeGraph(*lists, graph.fellows) if isinstance(graph, WholeGraph) else NeighborGraph(*lists)
 
 
 @cache

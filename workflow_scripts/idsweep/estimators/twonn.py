@@ -22,7 +22,7 @@ METHODS = ("linear", "mle")
 
 
 def local(
-    X: np.ndarray,
+    X: np.ndarray | None,
     graph: NeighborGraph,
     *,
     n_neighbors: int = 64,
@@ -37,7 +37,7 @@ def local(
     """
     from idsweep.machine.compiled import in_threads
 
-    first, second = nearest_two_within(X, graph.indices, graph.distances, n_neighbors)
+    first, second = nearest_two_within(X, graph, n_neighbors)
     values = np.empty(len(first))
 
     def measure(start: int, stop: int) -> None:
@@ -163,7 +163,6 @@ ESTIMATOR = Estimator(
     local=local,
     local_errors=_local_errors,
     global_=global_,
-    vectors=frozenset({"local"}),
     neighbors=lambda parameters: 2,
     ranges={
         "n_neighbors": Whole(3),
