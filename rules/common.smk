@@ -60,6 +60,7 @@ wildcard_constraints:
     dataset=one_of([*SWEEP.datasets, VOCABULARY]),
     cloud=one_of(SWEEP.config["clouds"]),
     set=one_of(SWEEP.config["estimator_sets"]),
+    part=one_of(SWEEP.parts),
     layers=one_of({block for model, _, dataset in SWEEP.passes() for block in SWEEP.blocks(model, dataset)}),
     table=one_of(MADE_BY),
     figure=one_of(SWEEP.config["figures"]),

@@ -179,9 +179,9 @@ def read_corpus(
 
 
 def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
-    """Read the first rows of a dataset of local files, up to those that hold a text. Raises ValueError as `read_corpus` does.
+    """Read the first rows of a dataset of local files. Raises ValueError as `read_corpus` does.
 
-    What comes from the hub, is made or prepared is left alone. labels: read their labels too.
+    They go as far as a text and a value of each column that the entry names: in JSON a row may lack some. What comes from the hub, is made or prepared is left alone. labels: read their labels too.
     """
     loader = loaders.get(spec["loader"])
     if "hub" in spec or "release" in spec or loader.generator is not None:
@@ -189,13 +189,14 @@ def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
     path = corpus_file(spec)
     left_out = ("own_splits", *(() if labels else LABEL_KEYS))  # own splits need the number of all rows
     spec = {key: value for key, value in spec.items() if key not in left_out}
-    found = 0
+    found, unseen = 0, set(needed_columns(spec))
     with loader.rows(spec, path, str(path)) as rows:
 
         def first_batches() -> Iterator[Mapping[str, list]]:
             for batch in rows.batches:
                 yield batch
-                if found:
+                unseen.difference_update([name for name in unseen if any(value is not None for value in batch[name])])
+                if found and not unseen:
                     return
 
         first = rows._replace(batches=first_batches())

@@ -19,7 +19,7 @@ import numpy as np
 from idsweep.estimators.ranges import Range
 from idsweep.machine.arrays import to_array
 from idsweep.machine.names import nearest_name
-from idsweep.neighbors.graph import NeighborGraph, check_cloud, check_distances
+from idsweep.neighbors.graph import NeighborGraph, WholeGraph, check_cloud, check_distances
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import mean_error
 
@@ -49,7 +49,7 @@ class Estimator:
     groups as in `uncertainty`; None where it offers no such scope. local_errors: (values, parameters) -> standard
     error of each local value, where there is a closed form. local_with_parts: as local -> the values, and float64 (N, L),
     what each member of a neighbourhood adds to its value by chance, as in `uncertainty.mean_error`; None where nothing is
-    known that is right. vectors: the scopes that need X; in others X may be None.
+    known that is right. vectors: the scopes that need X; in others X may be None if the graph is a `WholeGraph`.
     neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so. beyond: neighbours
     needed -> how many more a standard error looks at; without them it is NaN.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
@@ -362,9 +362,8 @@ def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
             f"{needed} neighbours are needed, but the graph holds {indices.shape[1]} of each point; lower n_neighbors "
             "or build the graph with more."
         )
-    return NeighborGraph(
-        np.ascontiguousarray(indices, dtype=np.int32), np.ascontiguousarray(distances, dtype=np.float64)
-    )
+    lists = np.ascontiguousarray(indices, dtype=np.int32), np.ascontiguousarray(distances, dtype=np.float64)
+    return WholeGraph(*lists, graph.fellows) if isinstance(graph, WholeGraph) else NeighborGraph(*lists)
 
 
 @cache

@@ -30,6 +30,34 @@ class NeighborGraph(NamedTuple):
     distances: np.ndarray
 
 
+class Fellows(NamedTuple):
+    """Distances within neighbourhoods that the lists of a graph do not name: see `neighborhoods.nearest_two_within`.
+
+    offsets: int64 (N + 1,); entries offsets[i] … offsets[i + 1] belong to the neighbourhood of point i. members, fellows:
+    int32 (E,), places of two of its points in the list of i, members in increasing order. apart: float64 (E,), the distance
+    between both.
+    """
+
+    offsets: np.ndarray
+    members: np.ndarray
+    fellows: np.ndarray
+    apart: np.ndarray
+
+
+class WholeGraph(NeighborGraph):
+    """A graph with all that estimates of neighbourhoods need of the points, so that they need no vectors.
+
+    fellows: of its neighbourhoods of every size.
+    """
+
+    fellows: Fellows
+
+    def __new__(cls, indices: np.ndarray, distances: np.ndarray, fellows: Fellows) -> WholeGraph:
+        graph = super().__new__(cls, indices, distances)
+        graph.fellows = fellows
+        return graph
+
+
 def check_cloud(X: np.ndarray, name: str = "X") -> np.ndarray:
     """X as a C-contiguous float32 or float64 matrix (N, D), without a copy where possible.
 

@@ -14,6 +14,8 @@ from idsweep.planning.profiles import bounds
 from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 from idsweep.sweep.texts import check_texts
+from idsweep.workflow import repeated
+from idsweep.workflow.job_graph import JobGraph
 
 CONFIG = PROJECT / "config"
 RESULTS = Path("results")
@@ -28,13 +30,14 @@ def plan_page(sweep: str, profile: Path, cores: int | None = None, measured: str
     Raises ValueError for a file or profile that is not there, and ConfigError for a wrong configuration.
     """
     given = bounds(in_project(profile))
-    the_plan = plan(open_sweep(sweep), cores=cores or given.cores, checkpoint_disk_gb=given.checkpoint_disk_gb)
+    opened = open_sweep(sweep)
+    the_plan = plan(opened, cores=cores or given.cores, checkpoint_disk_gb=given.checkpoint_disk_gb)
     if measured is not None:
         other = plan(open_sweep(measured))
         if not (used := usage(RESULTS / other.name)):
             raise ValueError(f"{measured} was not run here: {RESULTS / other.name} holds no benchmarks.")
         the_plan = corrected(the_plan, factors(other, used))
-    return page(the_plan, usage(RESULTS / the_plan.name))
+    return page(the_plan, usage(RESULTS / the_plan.name), repeated.in_results(opened, JobGraph(opened)))
 
 
 def open_sweep(sweep: str) -> Sweep:

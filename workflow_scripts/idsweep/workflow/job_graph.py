@@ -107,6 +107,10 @@ class JobGraph:
         """The output that one job of `rule` reads under a name."""
         return self._job(rule, _sorted(names)).inputs[name]
 
+    def read_by(self, output: Output) -> Mapping[str, Output | Sequence[Output]]:
+        """The outputs that the job of an output reads, by name."""
+        return self._job(output.rule, output.names).inputs
+
     def corpora(self, rule: str, **names: str) -> tuple[Dataset, ...]:
         """The datasets whose texts one job of `rule` reads itself; none for rules that a user's workflow adds."""
         ours = rule in OUTPUTS or rule in kinds.by_rule()
@@ -296,9 +300,9 @@ class JobGraph:
         modules = ("idsweep.neighbors.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
         return Job(partial(self._shaping.cloud, catalog_model, dataset, cloud), inputs, modules)
 
-    def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str) -> Job:
+    def _estimate_dimensions(self, part: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str) -> Job:
         catalog_model = self._sweep.models[model]
-        items = self._sweep.items(set, cloud)
+        items = self._sweep.items(part, cloud)
 
         def settings() -> dict[str, Any]:
             points = self._sweep.config["clouds"][cloud]
@@ -308,7 +312,7 @@ class JobGraph:
                 "tolerance": self._sweep.config["scales"]["tolerance"],
                 "estimates": [*map(estimate, items)],
                 "identity": {
-                    "set": set,
+                    "set": self._sweep.parts[part].set,
                     **self._shaping.identity(catalog_model, checkpoint, dataset),
                     "cloud": cloud,
                     **{field.name: points[field.name.removeprefix("cloud_")] for field in CLOUD},
@@ -320,7 +324,7 @@ class JobGraph:
             "neighbors": output_of("find_neighbors", "neighbors", **names),
             "tokens": self._tokens(catalog_model, dataset),
         }
-        if self._needs_vectors[set]:
+        if any(map(needs_vectors, items)):
             inputs["embeddings"] = self._embeddings(model, checkpoint, dataset)
         return Job(settings, inputs, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
 
@@ -329,7 +333,8 @@ class JobGraph:
         names = {"model": model, "checkpoint": checkpoint, "dataset": dataset}
         inputs: dict[str, Output | list[Output]] = {
             "estimates": [
-                output_of("estimate_dimensions", "estimates", set=set, cloud=cloud, layers=layers, **names)
+                output_of("estimate_dimensions", "estimates", part=part, cloud=cloud, layers=layers, **names)
+                for part in self._sweep.parts_of(cloud, set)
                 for layers in self._sweep.blocks(catalog_model, dataset)
             ],
             "tokens": self._tokens(catalog_model, dataset),
@@ -387,7 +392,7 @@ class JobGraph:
             {"set": set, **cloud.names()}
             for cloud in self._clouds
             for set in self._sweep.config["estimator_sets"]
-            if self._sweep.items(set, cloud.cloud)
+            if self._sweep.parts_of(cloud.cloud, set)
         ]
         return Job(
             dict, {table: [output_of("describe_tokens", table, **names) for names in described] for table in OF_TOKENS}
@@ -467,10 +472,10 @@ class JobGraph:
     def estimates(self, clouds: Iterable[Cloud]) -> list[Output]:
         """Every file of estimates of some clouds."""
         return [
-            output_of("estimate_dimensions", "estimates", set=set, layers=layers, **names)
+            output_of("estimate_dimensions", "estimates", part=part, layers=layers, **names)
             for cloud in clouds
             for names in [cloud.names()]
-            for set, layers in self._sweep.estimates(cloud)
+            for part, layers in self._sweep.estimates(cloud)
         ]
 
     def _prepared(self, *corpora: Dataset) -> dict[str, list[Output]]:
@@ -540,10 +545,6 @@ class JobGraph:
     @cached_property
     def _with_losses(self) -> list[tuple[Model, Checkpoint, str]]:
         return [one for one in self._sweep.passes() if one[2] != VOCABULARY and self._sweep.has_losses(one[0])]
-
-    @cached_property
-    def _needs_vectors(self) -> dict[str, bool]:
-        return {set: any(map(needs_vectors, items)) for set, items in self._sweep.config["estimator_sets"].items()}
 
     @property
     def _storage(self) -> dict[str, str]:

@@ -36,7 +36,7 @@ OUTPUTS: Mapping[str, Mapping[str, str]] = {
     "extract_vocabulary": {"embeddings": f"embeddings/{{model}}/{{checkpoint}}/{VOCABULARY}.parquet"},
     "find_neighbors": {"neighbors": "neighbors/{model}/{checkpoint}/{dataset}/{cloud}.parquet"},
     "estimate_dimensions": {
-        "estimates": "estimates/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.parquet",
+        "estimates": "estimates/{part}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.parquet",
     },
     "describe_tokens": {
         name: f"token_tables/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}/{name}.parquet"
