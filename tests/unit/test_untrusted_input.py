@@ -166,7 +166,9 @@ def test_no_source_runs_what_it_reads() -> None:
             if not isinstance(node, ast.Call):
                 continue
             name, keywords = ast.unparse(node.func), {one.arg: ast.unparse(one.value) for one in node.keywords}
-            wrong = name in CALLS_THAT_RUN
+            wrong = name in CALLS_THAT_RUN and "yaml.BaseLoader" not in map(
+                ast.unparse, node.args
+            )  # which makes texts alone
             wrong |= name == "torch.load" and keywords.get("weights_only") != "True"
             wrong |= keywords.get("weights_only") == "False" or keywords.get("allow_pickle", "False") != "False"
             wrong |= keywords.get("shell", "False") != "False"

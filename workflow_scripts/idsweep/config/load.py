@@ -386,7 +386,7 @@ def key_path(parts: Any) -> str:
 
 def choose(given: Any, allowed: Any) -> str:
     """`did you mean 'x'? Allowed: …` for a wrong name."""
-    allowed = [str(name) for name in allowed]
+    allowed = [str(name).lower() if isinstance(name, bool) else str(name) for name in allowed]
     near = nearest_name(given, allowed)
     hint = f"did you mean {near!r}? " if near else ""
     return f"{hint}allowed: {', '.join(allowed) or '(nothing)'}"

@@ -80,7 +80,9 @@ def merge(
 
     problem = f"The adapter {adapter} cannot be merged into the model {folder}"
     try:
-        check_adapter(read_adapter_config(adapter), [name for name, _ in [*model.named_modules(), *model.named_parameters()]])
+        check_adapter(
+            read_adapter_config(adapter), [name for name, _ in [*model.named_modules(), *model.named_parameters()]]
+        )
     except ValueError as error:
         raise ValueError(f"{problem}: {error}.") from error
     try:

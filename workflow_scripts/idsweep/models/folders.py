@@ -126,11 +126,14 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def check_code(folder: str | Path) -> None:
-    """Raise ValueError if the config.json of a model whose code is not trusted asks for code from the hub, or for its own."""
+    """Raise ValueError if the config.json of a model whose code is not trusted asks for code from the hub, or for no known family.
+
+    Code that lies in the folder is not run unasked, as is said where the model is loaded.
+    """
     config = read_config(folder)
     check_implementations(config, Path(folder) / CONFIG)
     model_type = config.get("model_type")
-    if model_type is not None and (wrong := wrong_model_type(model_type)):
+    if model_type is not None and "auto_map" not in config and (wrong := wrong_model_type(model_type)):
         raise ValueError(f"{Path(folder) / CONFIG} says model_type: {wrong}.")
 
 
