@@ -119,7 +119,7 @@ def test_an_interrupted_run_says_how_to_go_on(project: Project, signal_: signal.
     script = "workflow_scripts/idsweep/extraction/passes.py"
     project.edit(script, "            file.write,\n", "            lambda *of: (file.write(*of), sleep(5)),\n")
     project.edit(script, "from idsweep.models.checkpoints", "from time import sleep\n\nfrom idsweep.models.checkpoints")
-    run = start(project, EMBEDDINGS)
+    run = start(project, EMBEDDINGS, before=("env", "--default-signal=INT"))  # which what starts the tests may ignore
     wait_until(lambda: list((project.folder / WRITTEN).glob(".embeddings.parquet.*.unfinished")), run)
     if signal_ == signal.SIGINT:
         os.killpg(run.pid, signal_)  # as Ctrl-C does

@@ -146,7 +146,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
             'return f"{folder}/{checkpoint}"',
             'return f"{folder}/{model.last_checkpoint.name}"',
         ),
-        EXTRACTED | {"extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 2},
+        EXTRACTED | {"extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 2, "draw_figure": 1},
     ),
     "code of the estimates' table": (
         lambda p: p.edit(
