@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 SECONDS = 5  # of a core, in which all patterns must have been matched with all names
@@ -15,22 +16,7 @@ DEEPEST = 20
 FORMS = ("{}", r"(.*\.)?({})$", r"(^|.*\.){}($|\..*)", r"(?:^|.*?\.){}\.(?P<idx>\d+)\.", r".*\.{}$", r"(?:{})(?:\.|$)")
 PLAIN = re.compile(r"[\w.\-/ ]*")  # names, in which a dot stands for one character
 
-# In a process of its own, which the system ends when its time is used up.
-MATCH = """
-import contextlib, json, re, sys
-with contextlib.suppress(ImportError):  # on Windows the timeout alone counts
-    import resource
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-patterns, names = json.load(sys.stdin)
-for number, forms in enumerate(patterns):
-    print(number, flush=True)
-    for form in forms:
-        with contextlib.suppress(Exception):  # PEFT says what is wrong
-            compiled = re.compile(form)
-            for name in names:
-                compiled.match(name), compiled.fullmatch(name)
-print("done", flush=True)
-"""
+PROGRAM = Path(__file__).with_name("matching.py")
 
 
 def check_patterns(said: Mapping[str, Any], names: Iterable[str]) -> None:
@@ -69,7 +55,7 @@ def _endless(patterns: list[str], names: list[str]) -> int | None:
     names = [*names, *(f"base_model.model.{name}" for name in names)]
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", MATCH.replace("SECONDS", str(SECONDS))],
+            [sys.executable, "-I", "-S", str(PROGRAM), str(SECONDS)],
             input=json.dumps([forms, names]),
             capture_output=True,
             text=True,
