@@ -1,17 +1,21 @@
 """The sweep, its graph of jobs, and the functions that rules ask."""
 
+import functools
 import json
 import math
 import sys
 from pathlib import Path
 
+from snakemake.settings.types import RerunTrigger
+
 from idsweep.config.load import ConfigError, load
 from idsweep.figures import registry as figure_registry
 from idsweep.files.representations import VOCABULARY
+from idsweep.planning.jobs import Sizes, cost_of
 from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.texts import check_texts
-from idsweep.workflow import kept, preflight
+from idsweep.workflow import kept, preflight, repeated
 from idsweep.workflow import report as sweep_report
 from idsweep.training import kinds as trainings
 from idsweep.workflow.job_graph import JobGraph
@@ -30,7 +34,7 @@ try:
         check_texts(SWEEP)
 except ConfigError as error:
     sys.exit(str(error))
-PLACES = Places(SWEEP, GRAPH)
+PLACES, SIZES = Places(SWEEP, GRAPH), Sizes(SWEEP)
 COMPUTE = SWEEP.config["compute"]
 
 # A sweep is one run of the workflow; its name is no wildcard, so that Snakemake tells the stages apart by how paths begin.
@@ -68,9 +72,27 @@ wildcard_constraints:
 # ---- inputs, outputs and settings: all of it from the graph of jobs
 
 
+@functools.cache
+def only_what_is_stale():
+    """Whether signatures alone say what runs: nothing is asked to run again, and changed inputs by themselves say nothing."""
+    asked = workflow.dag_settings
+    forced = asked.forceall or asked.forcerun or asked.forcetargets
+    return not forced and RerunTrigger.INPUT not in asked.rerun_triggers
+
+
 def inputs_of(rule):
-    """Name -> path or paths that a job reads."""
-    return lambda wildcards: GRAPH.inputs(rule, **dict(wildcards.items()))
+    """Name -> path or paths that a job reads; nothing for one that is done with vectors which were then deleted.
+
+    Snakemake would else make them again, and with them all that ever read them, for one new estimate of them.
+    """
+
+    def read(wildcards):
+        names = dict(wildcards.items())
+        if only_what_is_stale() and repeated.is_done(GRAPH, workflow.persistence, rule, names):
+            return {}
+        return GRAPH.inputs(rule, **names)
+
+    return read
 
 
 def outputs_of(rule):
@@ -131,6 +153,12 @@ def memory_of(wildcards):
     """MB for a model and its hidden states on the way to the disk: published weights may be 16-bit, loaded ones 32-bit."""
     model = SWEEP.known[wildcards.model]
     return 6000 + round(2500 * (model.size_gb + (model.base[0].size_gb if model.base else 0)))
+
+
+def memory_as_planned(rule, least):
+    """MB that the plan has for a job of the rule, and no less than `least`: the same at every checkpoint."""
+    planned = functools.cache(lambda names: max(least, math.ceil(cost_of(SIZES, rule, **dict(names)).memory / 1e6)))
+    return lambda wildcards: planned(tuple(name for name in sorted(wildcards.items()) if name[0] != "checkpoint"))
 
 
 def memory_of_training(wildcards):

@@ -358,7 +358,7 @@ def test_the_first_rows_tell_what_is_wrong_with_a_dataset(tmp_path, loader):
         check_beginning(good | {"column": "body"})
     with pytest.raises(ValueError, match="body"):
         check_beginning(good | {"template": "{body}: {label}"})
-    with pytest.raises(ValueError, match="no text is left.* looked for in 'text'"):
+    with pytest.raises(ValueError, match=r"no text is left.* looked for in 'text'"):
         check_beginning(good | {"where": {"label": "b"}})
     late = written(tmp_path, loader, [{"text": "", "label": "a"}] * 2500 + [{"text": "late", "label": "a"}])
     check_beginning(late)

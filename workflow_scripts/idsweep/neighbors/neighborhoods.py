@@ -28,9 +28,7 @@ def whole_graph(X: np.ndarray, graph: NeighborGraph) -> WholeGraph:
     return WholeGraph(graph.indices, graph.distances, Fellows(offsets, *entries))
 
 
-def nearest_two_within(
-    X: np.ndarray | None, graph: NeighborGraph, n_neighbors: int
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest_two_within(X: np.ndarray | None, graph: NeighborGraph, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
     """Distances from each member of each neighbourhood to its nearest and second nearest fellow member.
 
     X: float32 or float64 (N, D), the points of the graph, or None if the graph is a `WholeGraph`. The neighbourhood of a

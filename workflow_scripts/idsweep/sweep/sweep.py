@@ -218,4 +218,4 @@ def _part_name(set: str, item: Mapping[str, Any]) -> str:
     name = f"{set}+{label(item)}+{item['scope']}"
     if len(name) <= LONGEST_NAME:
         return name
-    return f"{name[:LONGEST_NAME - 17]}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{name[: LONGEST_NAME - 17]}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"

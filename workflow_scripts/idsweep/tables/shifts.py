@@ -158,7 +158,9 @@ def collect_shifts(files: Iterable[tuple[str, str]], pairs: Sequence[Mapping[str
     files: Parquet files of estimates, each with that of the sampled tokens behind it. pairs: model, base and base_checkpoint.
     Raises ValueError, naming the files, if a model was not fine-tuned from its base or their tokens differ.
     """
-    measured: dict[tuple, tuple[Mapping[str, Any], list[str], str]] = {}  # identity, files of the parts of a set, tokens
+    measured: dict[
+        tuple, tuple[Mapping[str, Any], list[str], str]
+    ] = {}  # identity, files of the parts of a set, tokens
     for file, tokens in files:
         for identity in read_identities(file).values():
             key = (identity["model"], identity["checkpoint"], *(identity[name] for name in SAME))

@@ -273,7 +273,9 @@ class JobGraph:
         modules = ("idsweep.neighbors.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
         return Job(partial(self._shaping.cloud, catalog_model, dataset, cloud), inputs, modules)
 
-    def _estimate_dimensions(self, part: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str) -> Job:
+    def _estimate_dimensions(
+        self, part: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str
+    ) -> Job:
         catalog_model = self._sweep.models[model]
         items = self._sweep.items(part, cloud)
 
