@@ -8,11 +8,12 @@
 # make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
 # make lint   ruff, snakefmt and snakemake --lint
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
+# make bench-memory   whether estimates take less memory than they ask for (part of make bench)
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make coverage  how many intervals of standard errors hold what they should: docs/estimators.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-dag accuracy coverage storage clean
+.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -102,6 +103,10 @@ lint: $(VENV)/installed .venv-lint/installed
 bench: $(VENV)/installed
 	-$(MAKE) --no-print-directory --keep-going .venv-bench-torchid/installed .venv-bench-dadapy/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --write docs/benchmarks.md
+	$(MAKE) --no-print-directory bench-memory
+
+bench-memory: $(VENV)/installed
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.memory
 
 bench-dag: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.dag --write docs/plans.md

@@ -72,13 +72,12 @@ rule figures:
 
 def tell_repeated_passes():
     """Say which forward passes this run, or the run that a dry run plans, makes again."""
-    if workflow.dag and (said := repeated.in_run(workflow.dag.needrun_jobs(), GRAPH)):
+    if said := repeated.in_run(workflow.dag.needrun_jobs(exclude_finished=False), GRAPH):
         print(said, file=sys.stderr)
 
 
-if workflow.dryrun:
-    # At exit, since Snakemake calls no hook in a dry run.
-    atexit.register(tell_repeated_passes)
+# At exit, since Snakemake calls no hook in a dry run, and does not know yet whether this is one.
+atexit.register(lambda: workflow.dryrun and workflow.dag and tell_repeated_passes())
 
 
 onstart:
@@ -103,4 +102,6 @@ onerror:
     back = kept.put_back(workflow.persistence, Path(RESULTS))
     # At exit, since Snakemake itself still has a few lines to say.
     warned = describe_warnings(f"{RESULTS}/logs", name_of_run())
-    atexit.register(print, "\n".join(filter(None, [warned, describe_failures(log, put_back=len(back))])), file=sys.stderr)
+    atexit.register(
+        print, "\n".join(filter(None, [warned, describe_failures(log, put_back=len(back))])), file=sys.stderr
+    )

@@ -1,5 +1,6 @@
 """The sweep, its graph of jobs, and the functions that rules ask."""
 
+import functools
 import inspect
 import json
 import math
@@ -7,16 +8,18 @@ import sys
 from pathlib import Path
 
 from snakemake.io import IOFile
+from snakemake.settings.types import RerunTrigger
 
 from idsweep.config.command_line import typed
 from idsweep.config.load import ConfigError, load
 from idsweep.figures import registry as figure_registry
 from idsweep.files.representations import VOCABULARY
+from idsweep.planning.jobs import Sizes, cost_of
 from idsweep.sweep.checks import foreseen
 from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.texts import check_texts
-from idsweep.workflow import kept, places, preflight
+from idsweep.workflow import kept, places, preflight, repeated
 from idsweep.workflow import report as sweep_report
 from idsweep.training import kinds as trainings
 from idsweep.workflow.job_graph import JobGraph, script_of
@@ -37,7 +40,7 @@ try:
         check_texts(SWEEP)
 except ConfigError as error:
     sys.exit(str(error))
-UNRECORDED = Unrecorded(GRAPH)
+UNRECORDED, SIZES = Unrecorded(GRAPH), Sizes(SWEEP)
 COMPUTE = SWEEP.config["compute"]
 
 # A sweep is one run of the workflow; its name is no wildcard, so that Snakemake tells the stages apart by how paths begin.
@@ -76,17 +79,31 @@ def asked_often(function):
     return function
 
 
+@functools.cache
+def only_what_is_stale():
+    """Whether signatures alone say what runs: nothing is asked to run again, and changed inputs by themselves say nothing."""
+    asked = workflow.dag_settings
+    forced = asked.forceall or asked.forcerun or asked.forcetargets
+    return not forced and RerunTrigger.INPUT not in asked.rerun_triggers
+
+
 def inputs_of(rule):
-    """Name -> path or paths that a job reads. Of what Snakemake has no record, it hears here that it is to be made again."""
+    """Name -> path or paths that a job reads; nothing for one that is done with vectors which were then deleted.
+
+    Snakemake would else make them again, and with them all that ever read them, for one new estimate of them. Of what it
+    has no record, it hears here that it is to be made again.
+    """
 
     @asked_often
-    def inputs(wildcards):
+    def read(wildcards):
         names = dict(wildcards.items())
+        if only_what_is_stale() and repeated.is_done(GRAPH, workflow.persistence, rule, names):
+            return {}
         if workflow.is_main_process:
             workflow.dag.forcefiles.update(UNRECORDED.stale(rule, tuple(sorted(names.items())), is_recorded))
         return GRAPH.inputs(rule, **names)
 
-    return inputs
+    return read
 
 
 def is_recorded(path):
@@ -169,6 +186,14 @@ def memory_of(wildcards):
     """MB for a model and its hidden states on the way to the disk: published weights may be 16-bit, loaded ones 32-bit."""
     model = SWEEP.known[wildcards.model]
     return 6000 + round(2500 * (model.size_gb + (model.base[0].size_gb if model.base else 0)))
+
+
+def memory_as_planned(rule, least):
+    """MB that the plan has for a job of the rule, and no less than `least`: the same at every checkpoint."""
+    planned = functools.cache(lambda names: max(least, math.ceil(cost_of(SIZES, rule, **dict(names)).memory / 1e6)))
+    return asked_often(
+        lambda wildcards: planned(tuple(name for name in sorted(wildcards.items()) if name[0] != "checkpoint"))
+    )
 
 
 @asked_often

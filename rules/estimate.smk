@@ -16,7 +16,7 @@ rule estimate_dimensions:
     conda:
         "../envs/estimation.yaml"
     resources:
-        mem_mb=growing(2000),
+        mem_mb=growing(memory_as_planned("estimate_dimensions", 1000)),
         runtime=growing(10),
         serial=1,
         log_level=COMPUTE["log_level"],

@@ -15,7 +15,7 @@ rule find_neighbors:
         "../envs/estimation.yaml"
     threads: THREADS
     resources:
-        mem_mb=growing(4000),
+        mem_mb=growing(memory_as_planned("find_neighbors", 4000)),
         runtime=growing(60),
         gpu=gpus_of,
         device=COMPUTE["device"],

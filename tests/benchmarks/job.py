@@ -49,13 +49,16 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     with EmbeddingsWriter(folder / "embeddings.parquet", lambda: {"n_parameters": PARAMETERS}) as writer:
         writer.write(points, {LAYER: X})
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}
-    graph = JobGraph(expand(load(config, PROJECT / "config")), Digests(folder / "digests.jsonl"))
+    sweep = expand(load(config, PROJECT / "config"))
+    graph = JobGraph(sweep, Digests(folder / "digests.jsonl"))
     cloud = {"model": "minilm", "checkpoint": "final", "dataset": "lee_news", "cloud": "points"}
-    for rule, names in (
-        ("find_neighbors", cloud),
-        ("estimate_dimensions", {"set": "light", "layers": LAYERS, **cloud}),
-    ):
-        (folder / f"{rule}.json").write_text(json.dumps(graph.settings(rule, **names)))
+    (folder / "find_neighbors.json").write_text(json.dumps(graph.settings("find_neighbors", **cloud)))
+    # All of the set together, as one process can make them; the workflow makes a part of it in each.
+    parts = [
+        graph.settings("estimate_dimensions", part=part, layers=LAYERS, **cloud) for part in sweep.parts_of("points")
+    ]
+    together = parts[0] | {"estimates": [estimate for part in parts for estimate in part["estimates"]]}
+    (folder / "estimate_dimensions.json").write_text(json.dumps(together))
 
 
 def run(rule: str, folder: Path) -> None:
@@ -75,6 +78,9 @@ def run(rule: str, folder: Path) -> None:
 
 
 class _Named(SimpleNamespace):
+    def __iter__(self) -> Any:
+        return iter(vars(self).values())
+
     def items(self) -> Any:
         return vars(self).items()
 

@@ -269,9 +269,36 @@ def test_embeddings_that_were_deleted_after_use_stay_deleted(project: Project) -
     project.configure(keep_embeddings=False, keep_neighbors=False)
     assert project.stale() == {}
     shutil.move(kept, project.results / "neighbors")
-    # MLE needs only the graph, so no forward pass is repeated for it.
+    # These need only the graph, so no forward pass is repeated for them.
     project.configure(keep_embeddings=False, estimator_sets__likelihood=with_mle(8, 12))
     assert project.stale() == ESTIMATED | {"estimate_dimensions": 3}
+    other = [TWONN_SET[0] | {"n_neighbors": 9}, TWONN_SET[1], {"estimator": "gride", "scope": "global"}]
+    project.configure(keep_embeddings=False, estimator_sets__quick=other, models__minilm={"layers": "all"})
+    assert project.stale() == ESTIMATED | {"estimate_dimensions": 4}
+
+
+def test_an_estimate_that_needs_deleted_vectors_repeats_no_other(project: Project) -> None:
+    """It repeats forward passes, which is told, but no neighbours and no other estimates; none repeats its own."""
+    lpca = {"estimator": "lpca", "scope": "local", "n_neighbors": 12}
+    shutil.rmtree(project.results / "embeddings")
+    project.configure(keep_embeddings=False, estimator_sets__quick=[*TWONN_SET, lpca])
+    planned = project.snakemake("--dry-run")
+    assert "This repeats 3 forward passes: new estimates need vectors" in planned.stdout, planned.stdout
+    expected = EXTRACTED | {"estimate_dimensions": 3}
+    del expected["find_neighbors"]
+    assert project.stale() == expected
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert "This repeats 3 forward passes" in done.stdout
+    assert project.stale() == {}
+    # Its neighbours in the set come, change and go without it.
+    for items in ([lpca], [lpca, *TWONN_SET], [TWONN_SET[0] | {"n_neighbors": 8}, lpca]):
+        project.configure(keep_embeddings=False, estimator_sets__quick=items)
+        stale = project.stale()
+        assert not {"extract_embeddings", "find_neighbors"} & stale.keys(), stale
+        assert "forward pass" not in project.snakemake("--dry-run").stdout
+    # What is asked to run again reads everything.
+    assert project.stale("--forcerun", "find_neighbors")["extract_embeddings"] == 3
 
 
 def test_weights_that_changed(project: Project) -> None:

@@ -228,7 +228,7 @@ def test_another_value_of_a_list_makes_stale_its_own_clouds_alone(tmp_path: Path
     two = graph(tmp_path, points=[{"number": 300, "noise": [0, 0.1, 0.3]}])
     for rule, names in (
         ("find_neighbors", at),
-        ("estimate_dimensions", at | {"set": "standard", "layers": "layers_0-6"}),
+        ("estimate_dimensions", at | {"part": "standard", "layers": "layers_0-6"}),
     ):
         for cloud in ("noise0", "noise0.1"):
             assert one.signature(rule, cloud=cloud, **names) == two.signature(rule, cloud=cloud, **names)

@@ -557,7 +557,7 @@ def test_a_change_goes_down_the_chain_and_not_up(tmp_path: Path) -> None:
         ("sample_tokens", {"tokenizer": "minilm", "dataset": "lee_news"}, True),
         ("extract_embeddings", CLOUD, True),
         ("find_neighbors", CLOUD | {"cloud": "points"}, False),
-        ("estimate_dimensions", CLOUD | {"cloud": "points", "set": "standard", "layers": "layers_0-6"}, False),
+        ("estimate_dimensions", CLOUD | {"cloud": "points", "part": "standard", "layers": "layers_0-6"}, False),
         ("collect_estimates", {}, False),
         ("draw_figure", {"figure": "violins"}, False),
         ("write_report", {}, False),

@@ -45,6 +45,7 @@ def job(folder: Path, name: str, **wildcards: str):
             rule=name,
             wildcards=Named(wildcards),
             params=Named(settings="{}", signature="abc"),
+            output=[],
             threads=1,
             resources=Named(log_level="INFO"),
         )

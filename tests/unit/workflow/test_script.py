@@ -26,6 +26,7 @@ def snakemake(tmp_path: Path) -> SimpleNamespace:
         rule="find_neighbors",
         wildcards=Named(sweep="demo", model="m", layer="3"),
         params=Named(settings=json.dumps({"k": 5}), signature="abc"),
+        output=[],
         threads=1,
         resources=Named(log_level="INFO"),
     )

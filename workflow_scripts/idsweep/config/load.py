@@ -402,6 +402,11 @@ def needs_vectors(item: Mapping[str, Any]) -> bool:
     return item["scope"] in estimators.get(item["estimator"]).vectors
 
 
+def memory_beyond(item: Mapping[str, Any], number: int, dimension: int) -> float:
+    """Bytes that one estimate takes beside a cloud of `number` points and its graph."""
+    return estimators.get(item["estimator"]).memory(number, dimension) if item["scope"] == "global" else 0.0
+
+
 def parameters(item: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters given to one estimate: what is neither its estimator, its scope nor its name."""
     return {key: value for key, value in item.items() if key not in ("estimator", "scope", "name")}

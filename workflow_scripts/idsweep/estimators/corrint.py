@@ -100,6 +100,7 @@ ESTIMATOR = Estimator(
     name="corrint",
     global_=global_,
     vectors=frozenset({"global"}),
+    memory=lambda number, dimension: 8.0 * BLOCK * (3 * min(BLOCK, number) + 6 * dimension),
     neighbors=lambda parameters: parameters["k2"],
     ranges={"k1": Whole(1), "k2": Whole(2)},
     check=_check,

@@ -296,6 +296,7 @@ ESTIMATOR = Estimator(
     local=local,
     global_=global_,
     vectors=frozenset({"local", "global"}),
+    memory=lambda number, dimension: 8.0 * number * dimension + 32.0 * min(number, dimension) ** 2,  # float64
     ranges={
         "n_neighbors": Whole(2),
         "version": Choice(VERSIONS),

@@ -109,6 +109,7 @@ ESTIMATOR = Estimator(
     name="persistent_homology",
     global_=global_,
     vectors=frozenset({"global"}),
+    memory=lambda number, dimension: 8.5 * number**2,  # all distances
     ranges={
         "alpha": Number(above=0),
         "n_range_min": Number(above=0),

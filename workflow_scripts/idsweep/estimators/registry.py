@@ -52,6 +52,7 @@ class Estimator:
     known that is right. vectors: the scopes that need X; in others X may be None if the graph is a `WholeGraph`.
     neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so. beyond: neighbours
     needed -> how many more a standard error looks at; without them it is NaN.
+    memory: (N, D) -> bytes that a global estimate takes beside a cloud of N points of D coordinates and its graph.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
     neighbours holds. defaults: scope -> {parameter: default}, if not those of the signatures.
     ranges: parameter -> the values that it may have, in every scope that has it; check: raises ValueError for values that
@@ -66,6 +67,7 @@ class Estimator:
     vectors: frozenset[str] = frozenset()
     neighbors: Callable[[Mapping[str, Any]], int] = lambda parameters: 0
     beyond: Callable[[int], int] = lambda needed: 0
+    memory: Callable[[int, int], float] = lambda number, dimension: 0.0
     coarser: Callable[[Mapping[str, Any], int], Mapping[str, Mapping[str, Any]]] | None = None
     defaults: Mapping[str, Mapping[str, Any]] | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict)

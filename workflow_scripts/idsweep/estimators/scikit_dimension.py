@@ -105,6 +105,11 @@ def _check_knn(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"ps = {list(sizes)} must be sizes of samples above k = {k}.")
 
 
+def _memory(number: int, dimension: int) -> float:
+    """Copies of the cloud in float64, and a matrix of all pairs, as some classes make one."""
+    return 32.0 * number * dimension + 16.0 * number**2
+
+
 CHECKS = {"danco": _check_danco, "ess": _check_ess, "knn": _check_knn, "mind_ml": _check_neighborhood}
 
 
@@ -319,6 +324,7 @@ def _estimators() -> Iterator[Estimator]:
             local=partial(_of_neighborhoods, class_name, defaults),
             global_=partial(_of_cloud, class_name, defaults),
             vectors=both,
+            memory=_memory,
             defaults={"local": {"n_neighbors": NEIGHBORHOOD, **defaults}, "global": defaults},
             ranges={"n_neighbors": Whole(3), **RANGES[name]},
             check=CHECKS.get(name),
@@ -330,6 +336,7 @@ def _estimators() -> Iterator[Estimator]:
             local=partial(_pointwise, class_name, defaults, k),
             global_=partial(_of_points, class_name, defaults, k),
             vectors=both,
+            memory=_memory,
             defaults={"local": local, "global": {**local, "comb": "mean"}},
             ranges={"n_neighbors": Whole(2), "comb": Choice(("mean", "median")), **RANGES[name]},
             check=CHECKS.get(name),

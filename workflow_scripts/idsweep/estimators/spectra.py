@@ -40,6 +40,7 @@ def spectral_estimator(name: str, local: Callable[..., np.ndarray], rule: Rule, 
         local=local,
         global_=global_,
         vectors=frozenset({"local", "global"}),
+        memory=lambda number, dimension: 48.0 * min(number, dimension) ** 2,  # six float64 matrices
         ranges={"n_neighbors": Whole(2), "center": Flag()},
     )
 

@@ -6,11 +6,12 @@ it: no GPU was at hand, and `ASSUMED` says what is assumed instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from idsweep.neighbors.variants import is_null
+from idsweep.config.load import memory_beyond
+from idsweep.neighbors.variants import NULLS, is_null
 from idsweep.planning.models import Shape
 
 BENCH = "make bench, docs/benchmarks.md"
@@ -51,7 +52,12 @@ MEASURED: Mapping[str, Value] = {
     "job": Value(0.4, "s of Snakemake itself for each job", f"{DEMO}, user and system time of snakemake"),
     "compilation": Value(15.0, "s once, numba", "tests/workflow: the first find_neighbors and estimate_dimensions"),
     "memory_models": Value(4.8e8, "bytes of a process with torch and transformers", f"{DEMO}/extract_embeddings"),
-    "memory_estimation": Value(2.3e8, "bytes of a process with numpy and numba", f"{DEMO}/estimate_dimensions"),
+    "memory_search": Value(5.0e8, "bytes of blocks of inner products", "neighbors/search.py, at most"),
+    "memory_pair": Value(150.0, "bytes of a neighbour while estimates are made", "make bench-memory"),
+    "memory_row": Value(130.0, "bytes of an estimate in a table", "make bench-memory"),
+    "memory_written": Value(300.0, "bytes of an estimate while it is written", "make bench-memory"),
+    "memory_token": Value(100.0, "bytes of a sampled token", "make bench-memory"),
+    "memory_estimation": Value(3.0e8, "bytes of a process with numpy and numba", f"{DEMO}/estimate_dimensions"),
     "memory_figures": Value(3.0e8, "bytes of a process that draws", f"{DEMO}/draw_figure"),
     "memory_job": Value(2.3e4, "bytes of Snakemake itself for each job", f"{BENCH}, Plan: its memory"),
     "file": Value(1.2e4, "bytes of what a file carries beside its rows", "provenance: idsweep show results/demo/estimates/…"),
@@ -171,28 +177,26 @@ def _nulls(cloud: Cloud) -> float:
     )
 
 
-def neighbors(clouds: Sequence[Cloud], sampled: int) -> Cost:
-    """The neighbours of one cloud in each of several representations, out of `sampled` vectors each."""
+def neighbors(clouds: Sequence[Cloud]) -> Cost:
+    """The neighbours of one cloud in each of several representations; memory: see `memory_of_search`."""
     seconds = sum(map(search, clouds))
     points = [sum(cloud.variants.values()) for cloud in clouds]
     rows = sum(n * (cloud.neighbors * rate("neighbor") + FLOAT) for n, cloud in zip(points, clouds, strict=True))
     pairs = sum(2 * n**2 * cloud.width for cloud in clouds for n in cloud.variants.values())
-    widest = max(cloud.width for cloud in clouds)
-    most, k = max(max(cloud.variants.values()) for cloud in clouds), max(cloud.neighbors for cloud in clouds)
     gpu = rate("gpu_start") + pairs / rate("gpu_32_bit")
     return Cost(
         cpu=rate("start_estimation") + seconds + rows / rate("write"),
         gpu=gpu,
         beside=rate("start_models") + gpu + sum(map(_nulls, clouds)) + rows / rate("write"),
-        memory=rate("memory_estimation") + 3 * FLOAT * (sampled + most) * widest + most * (k + 64) * 30,
         written={"neighbors": rows + len(clouds) * rate("file")},
     )
 
 
-def estimates(cloud: Cloud, items: Iterable[Mapping[str, Any]], sampled: int, needs_vectors: bool) -> Cost:
-    """All estimates of one set on one representation, without the start of the process.
+def estimates(cloud: Cloud, items: Sequence[Mapping[str, Any]], needs_vectors: bool) -> Cost:
+    """All estimates of one part of a set on one representation, without the start of the process.
 
-    items: estimator, scope and n_neighbors. Estimators whose time was not measured count as local PCA.
+    items: estimator, scope and n_neighbors. Estimators whose time was not measured count as local PCA. memory: see
+    `memory_of_estimates`.
     """
     points = sum(cloud.variants.values())
     seconds, rows = (_nulls(cloud) if needs_vectors else 0.0), 0
@@ -203,12 +207,45 @@ def estimates(cloud: Cloud, items: Iterable[Mapping[str, Any]], sampled: int, ne
         k = item["n_neighbors"]
         each = {"twonn": k * rate("twonn"), "mle": k * rate("mle")}.get(item["estimator"], k**2 * rate("lpca"))
         seconds, rows = seconds + points * each, rows + points
-    vectors = 3 * FLOAT * sampled * cloud.width if needs_vectors else 0
-    return Cost(
-        cpu=seconds,
-        memory=rate("memory_estimation") + vectors + points * cloud.neighbors * 12,
-        written={"estimates": rows * rate("estimate_row") + rate("file")},
-    )
+    return Cost(cpu=seconds, written={"estimates": rows * rate("estimate_row") + rate("file")})
+
+
+def memory_of_search(clouds: Sequence[Cloud], sampled: int) -> float:
+    """Bytes of one search of neighbours, the most at one time."""
+    each = [
+        memory_of_cloud(cloud, sampled)
+        + number * (2 * FLOAT * cloud.width + (cloud.neighbors + 64) * rate("memory_pair"))
+        for cloud in clouds
+        for number in [max(cloud.variants.values())]
+    ]
+    return rate("memory_estimation") + rate("memory_search") + max(each)
+
+
+def memory_of_cloud(cloud: Cloud, sampled: int) -> float:
+    """Bytes while the vectors of a cloud are read, out of `sampled`, and its variants are made: the most at one time."""
+    number, width = max(cloud.variants.values()), cloud.width
+    read, drawn = FLOAT * sampled * width, FLOAT * number * width
+    null = 9 * drawn + 24 * min(number, width) ** 2 if NULLS[0] in cloud.variants else 3 * drawn
+    return max(3 * read, read + 4 * drawn, null)
+
+
+def memory_of_estimates(
+    cloud: Cloud, items: Sequence[Mapping[str, Any]], sampled: int, needs_vectors: bool, representations: int = 1
+) -> float:
+    """Bytes of one job of estimates, the most at one time; `make bench-memory` holds it against measured jobs.
+
+    items: estimator, scope, parameters and `n_neighbors`. representations: of its block, whose tables are written together.
+    """
+    number = max(cloud.variants.values())
+    rows = sum(cloud.variants.values()) * sum(item["scope"] == "local" for item in items)
+    vectors = beyond = 0.0
+    if needs_vectors:
+        of_points = 2.5 * FLOAT * number * cloud.width
+        beyond = max(memory_beyond(item, number, cloud.width) for item in items)
+        vectors = max(memory_of_cloud(cloud, sampled), of_points + beyond)
+    pairs = number * cloud.neighbors
+    tables = rows * (representations * rate("memory_row") + rate("memory_written"))
+    return rate("memory_estimation") + vectors + pairs * rate("memory_pair") + tables + sampled * rate("memory_token")
 
 
 def training(

@@ -86,9 +86,16 @@ class Sizes:
             return list(range(model.depth + 1))
         return sorted({*model.layers, *(i for one in model.combinations.values() for i in one.layers)})
 
-    def cloud(self, model: Model, dataset: str, cloud: str, name: str) -> costs.Cloud:
-        """The point cloud of one representation."""
-        number = min(self.sweep.config["clouds"][cloud]["number"], self.sampled(model, dataset))
+    def most_sampled(self, model: Model, dataset: str) -> int:
+        """Sampled tokens, where the texts hold enough of them."""
+        if dataset == VOCABULARY:
+            return self.sampled(model, dataset)
+        return self.sweep.config["tokens"]["number"]
+
+    def cloud(self, model: Model, dataset: str, cloud: str, name: str, sampled: int | None = None) -> costs.Cloud:
+        """The point cloud of one representation; sampled: tokens, as many as are expected if None."""
+        sampled = self.sampled(model, dataset) if sampled is None else sampled
+        number = min(self.sweep.config["clouds"][cloud]["number"], sampled)
         k = self.sweep.neighbors(cloud)
         variants, half = {DATA: number}, number
         for power in range(1, self.sweep.config["scales"]["halvings"] + 1):
@@ -135,7 +142,8 @@ def work_of(sizes: Sizes, graph: JobGraph) -> list[Work]:
 
 
 def cost_of(sizes: Sizes, rule: str, **names: str) -> Cost:
-    """What one job of a rule costs, at whichever checkpoint."""
+    """What one job of a rule costs, at whichever checkpoint; the memory of searches and estimates is what they may take at
+    most, which they ask for."""
     if rule in COSTS:
         return COSTS[rule](sizes, **names)
     if "model" in names:
@@ -286,8 +294,10 @@ def _matrices(sizes: Sizes, model: str) -> Cost:
 
 def _neighbors(sizes: Sizes, model: str, dataset: str, cloud: str) -> Cost:
     catalog_model = sizes.sweep.models[model]
-    clouds = [sizes.cloud(catalog_model, dataset, cloud, name) for name in sizes.searched(catalog_model, dataset)]
-    return costs.neighbors(clouds, sizes.sampled(catalog_model, dataset))
+    names, most = sizes.searched(catalog_model, dataset), sizes.most_sampled(catalog_model, dataset)
+    expected = [sizes.cloud(catalog_model, dataset, cloud, name) for name in names]
+    largest = [sizes.cloud(catalog_model, dataset, cloud, name, most) for name in names]
+    return replace(costs.neighbors(expected), memory=costs.memory_of_search(largest, most))
 
 
 def _estimates(sizes: Sizes, part: str, model: str, dataset: str, cloud: str, layers: str) -> Cost:
@@ -295,13 +305,12 @@ def _estimates(sizes: Sizes, part: str, model: str, dataset: str, cloud: str, la
     items = sweep.items(part, cloud)
     counted = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
     vectors = any(map(needs_vectors, items))
-    sampled = sizes.sampled(catalog_model, dataset)
-    each = [
-        costs.estimates(sizes.cloud(catalog_model, dataset, cloud, name), counted, sampled, vectors)
-        for name in sweep.blocks(catalog_model, dataset)[layers]
-    ]
+    most, names = sizes.most_sampled(catalog_model, dataset), sweep.blocks(catalog_model, dataset)[layers]
+    each = [costs.estimates(sizes.cloud(catalog_model, dataset, cloud, name), counted, vectors) for name in names]
+    largest = [sizes.cloud(catalog_model, dataset, cloud, name, most) for name in names]
+    memory = [costs.memory_of_estimates(one, counted, most, vectors, len(names)) for one in largest]
     cost = costs.together(each)
-    return replace(cost, cpu=cost.cpu + costs.rate("start_estimation"))
+    return replace(cost, cpu=cost.cpu + costs.rate("start_estimation"), memory=max(memory))
 
 
 def _described(sizes: Sizes, set: str, model: str, dataset: str, cloud: str) -> Cost:

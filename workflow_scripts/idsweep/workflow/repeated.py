@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from idsweep.files.parquet import is_current
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph, Output, output_of
+from idsweep.workflow.paths import outputs
 
 PASS = "extract_embeddings"
+READERS = ("find_neighbors", "estimate_dimensions")  # of vectors
+
+
+def is_done(graph: JobGraph, records: Any, rule: str, names: Mapping[str, str]) -> bool:
+    """Whether a job read vectors that were deleted after use, and all that it made of them is there and current.
+
+    records: Snakemake's persistence, which must not say anything else.
+    """
+    if rule not in READERS or not (vectors := graph.inputs(rule, **names).get("embeddings")) or Path(vectors).exists():
+        return False
+    made = [output_of(rule, name, **names) for name in outputs(rule)]
+    signature = graph.signature(rule, **names)
+    return all(_is_there(graph, output) and _agrees(records, graph.path(output), signature) for output in made)
+
+
+def _agrees(records: Any, path: str, signature: str) -> bool:
+    record = records._read_record(path)
+    return record is None or any(signature in value for value in record.params or ())
 
 
 def in_run(jobs: Iterable[Any], graph: JobGraph) -> str | None:
