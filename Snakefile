@@ -38,6 +38,7 @@ preflight.refuse([preflight.not_writable(".snakemake")])
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 
 
 if not SWEEP.config[
