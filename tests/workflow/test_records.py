@@ -39,7 +39,14 @@ def test_a_partial_run_measures_nothing(project: Project) -> None:
     for lost, left_out in (("predictions/mini_neox/step4", "step4"), ("estimates/quick/mini_neox/step0", "step0")):
         shutil.rmtree(project.results / lost)
         stale = project.stale("--config", "partial=True")
-        assert stale.keys() <= {"collect_estimates", "collect_losses", "collect_training", "detect_events", "write_csv", *FIGURES}, left_out
+        assert stale.keys() <= {
+            "collect_estimates",
+            "collect_losses",
+            "collect_training",
+            "detect_events",
+            "write_csv",
+            *FIGURES,
+        }, left_out
         assert stale
     done = project.snakemake("--config", "partial=True")
     assert done.returncode == 0, done.stdout
