@@ -29,7 +29,7 @@ resource_scopes:
     serial="local",
 
 
-from idsweep.workflow import kept, preflight, repeated
+from idsweep.workflow import kept, preflight
 from idsweep.workflow.library_warnings import describe_warnings
 from idsweep.workflow.run import describe_failures, describe_results, name_of_run, plan_passes, set_environment
 
@@ -41,9 +41,8 @@ include: "rules/common.smk"
 include: "rules/resources.smk"
 
 
-if not SWEEP.config[
-    "partial"
-]:  # what is not measured is left out, so nothing is to be measured, whatever Snakemake knows
+# What is not measured is left out of a partial run, so nothing is to be measured, whatever Snakemake knows.
+if not SWEEP.config["partial"]:
 
     include: "rules/fetch.smk"
     include: "rules/train.smk"
@@ -69,12 +68,6 @@ rule all:
 rule figures:
     input:
         FIGURE_FILES,
-
-
-def tell_repeated_passes():
-    """Say which forward passes this run, or the run that a dry run plans, makes again."""
-    if said := repeated.in_run(workflow.dag.needrun_jobs(exclude_finished=False), GRAPH):
-        print(said, file=sys.stderr)
 
 
 # At exit, since Snakemake calls no hook in a dry run, and does not know yet whether this is one.

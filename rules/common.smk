@@ -182,6 +182,12 @@ def complaints():
     yield preflight.no_hub(*preflight.from_the_hub(here, GRAPH))
 
 
+def tell_repeated_passes():
+    """Say which forward passes this run, or the run that a dry run plans, makes again."""
+    if said := repeated.in_run(workflow.dag.needrun_jobs(exclude_finished=False), GRAPH):
+        print(said, file=sys.stderr)
+
+
 # Report captions are the figures' own descriptions; they reach the caption files through the config, as what heads the report.
 config["captions"] = {figure: figure_registry.description(figure) for figure in figure_registry.names()}
 config["heading"] = sweep_report.heading(SWEEP.config)

@@ -21,7 +21,7 @@ def test_the_commit_of_a_dataset_and_what_is_no_text_are_told(fresh: Project, tm
         "words": {"loader": "hub", "hub": "someone/words", "revision": "v1"},
         "chat": {"loader": "json", "path": "chat.jsonl", "column": "messages"},
     }
-    fresh.configure(datasets=["words", "chat"], catalog__datasets=entries)
+    fresh.configure(datasets=["words"], catalog__datasets=entries)
     tokens, sequences = (f"results/mini/{kind}/minilm/words.parquet" for kind in ("tokens", "sequences"))
     with HubServer() as hub:
         commit = hub.add("someone/words", "v1", repository)
@@ -31,9 +31,10 @@ def test_the_commit_of_a_dataset_and_what_is_no_text_are_told(fresh: Project, tm
         assert [provenance(fresh.folder / path)["dataset_commit"] for path in (tokens, sequences)] == [commit, commit]
         assert read_table(fresh.folder / sequences)["text"].to_pylist() == ["007", "NA and other words"]
 
-        refused = fresh.snakemake(env=environment)
+        fresh.configure(datasets=["words", "chat"], catalog__datasets=entries)
+        refused = fresh.snakemake("--dry-run", env=environment)
     assert refused.returncode != 0
-    said = refused.stdout.partition("Nothing was started:")[2]
-    assert "datasets: chat: chat.jsonl, row 1: column 'messages' holds [{'role': 'user'" in said
+    said = refused.stdout.partition("The configuration cannot be run:")[2]
+    assert "catalog.datasets.chat: chat.jsonl, row 1: column 'messages' holds [{'role': 'user'" in said
     assert 'template: "{messages[0][content]}"' in said
     assert not (fresh.folder / "results/mini/tokens/minilm/chat.parquet").exists()

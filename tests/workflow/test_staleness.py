@@ -293,7 +293,7 @@ def test_an_estimate_that_needs_deleted_vectors_repeats_no_other(project: Projec
     assert project.stale() == {}
     # Its neighbours in the set come, change and go without it.
     for items in ([lpca], [lpca, *TWONN_SET], [TWONN_SET[0] | {"n_neighbors": 8}, lpca]):
-        project.configure(keep_embeddings=False, estimator_sets__quick=items)
+        project.configure(keep_embeddings=False, estimator_sets__quick=items, figures={})
         stale = project.stale()
         assert not {"extract_embeddings", "find_neighbors"} & stale.keys(), stale
         assert "forward pass" not in project.snakemake("--dry-run").stdout
