@@ -27,6 +27,8 @@ class Training:
     keys: the keys of its `training:` block, each with its JSON schema. An `enum` may be the name of a tuple of the same
         module. required: those that must be given. keys_of: a module whose `KEYS` are keys of this training too, but for
         those of keys_left_out. without_effect: key -> {other key: its value at which the first one changes nothing}.
+    architecture: the keys of `architecture:` with their JSON schemas, for trainings of a model of their own; empty where any family of
+        transformers is trained.
     check: a module of this package that imports no torch, with a function `complaints(training)` that yields key (empty
         for the whole block) and complaint for keys that do not fit each other.
     rule: of the workflow that makes it; train_NAME if left out.
@@ -49,6 +51,7 @@ class Training:
     keys: Mapping[str, Any]
     required: tuple[str, ...] = ()
     without_effect: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    architecture: Mapping[str, Any] = field(default_factory=dict)
     check: str | None = None
     rule: str = ""
     metrics: tuple[str, ...] = ()
@@ -75,13 +78,19 @@ class Training:
         """Whether it makes static vectors, which have no architecture, checkpoints or tokenizer."""
         return "static" in self.kinds
 
-    def schema(self) -> dict[str, Any]:
-        """The JSON schema of its `training:` block."""
+    def schemas(self) -> dict[str, dict[str, Any]]:
+        """The JSON schemas of the blocks of an entry that it decides: `training:`, and `architecture:` where that is its own."""
+        blocks = {"training": (self.keys, self.required)}
+        if self.architecture:
+            blocks["architecture"] = (self.architecture, ())
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "required": list(self.required),
-            "properties": dict(self.keys),
+            block: {
+                "type": "object",
+                "additionalProperties": False,
+                "required": list(required),
+                "properties": dict(keys),
+            }
+            for block, (keys, required) in blocks.items()
         }
 
     def kinds_of(self, training: Mapping[str, Any]) -> list[str]:
