@@ -51,7 +51,9 @@ def check_adapter(said: Mapping[str, Any], names: Iterable[str]) -> None:
     for key, reason in REFUSED.items():
         if said.get(key):
             raise ValueError(f"it has {key}: {reason}")
-    ranks = {"r": said.get("r")} | {f"rank_pattern.{key}": rank for key, rank in _mapping(said.get("rank_pattern")).items()}
+    ranks = {"r": said.get("r")} | {
+        f"rank_pattern.{key}": rank for key, rank in _mapping(said.get("rank_pattern")).items()
+    }
     for key, rank in ranks.items():
         if isinstance(rank, int) and rank > LARGEST_RANK:
             raise ValueError(f"it has {key}: {rank}, more than any layer is wide; expected at most {LARGEST_RANK:,}")

@@ -312,7 +312,13 @@ def _read_json(folder: str | Path, name: str, what: str) -> dict[str, Any]:
 def _check_regular(path: Path) -> None:
     """Raise ValueError for what is no file that can be read to its end: a pipe, a device, a folder, a link to nothing."""
     if not path.is_file():
-        found = "leads nowhere" if not path.exists() else "is a folder" if path.is_dir() else "is a pipe, a socket or a device"
+        found = (
+            "leads nowhere"
+            if not path.exists()
+            else "is a folder"
+            if path.is_dir()
+            else "is a pipe, a socket or a device"
+        )
         raise ValueError(f"{path} is not a file: it {found}. Put the file itself there.")
 
 

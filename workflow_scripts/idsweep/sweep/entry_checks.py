@@ -74,8 +74,7 @@ def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str,
     if own_tokenizer and tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
         yield ".tokenizer.vocabulary_size: this key is required for a tokenizer that is trained"
     if "training" in entry:
-        for key, complaint in training.complaints(given):
-            yield f".training.{key}: {complaint}" if key else f".training: {complaint}"
+        yield from (f".{key}: {complaint}" for key, complaint in training.complaints(entry))
         yield from _wrong_kind(training, kind, given)
 
 

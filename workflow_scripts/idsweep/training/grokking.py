@@ -56,7 +56,12 @@ TRAINING = {
             "minimum": 1,
             "default": 512,
         },
-        "max_position_embeddings": {"description": "Positions, 4 at least.", "type": "integer", "minimum": 4, "default": 5},
+        "max_position_embeddings": {
+            "description": "Positions, 4 at least.",
+            "type": "integer",
+            "minimum": 4,
+            "default": 5,
+        },
         "dropout": {
             "description": "Share dropped: of embeddings, the attention's matrix, and inside and behind each part of a block.",
             "type": "number",
@@ -273,7 +278,9 @@ def train_grokking(
     sequences = token_ids(equations)
     config = model_config(architecture, vocab_size=len(words), sequence_length=sequences.shape[1])
     if config.model_type not in MODEL_TYPES:
-        raise ValueError(f"architecture.model_type: {config.model_type!r} is not trained on equations; write {MODEL_TYPES[0]}.")
+        raise ValueError(
+            f"architecture.model_type: {config.model_type!r} is not trained on equations; write {MODEL_TYPES[0]}."
+        )
 
     with _own_randomness(seed, device):
         model = EquationDecoderForAnswers(config).to(device).train()

@@ -26,11 +26,11 @@ class Training:
     kinds: each kind of model that it makes -> keys of `training:` that this kind needs (True) or does not take (False).
     keys: the keys of its `training:` block, each with its JSON schema. An `enum` may be the name of a tuple of the same
         module. required: those that must be given. keys_of: a module whose `KEYS` are keys of this training too, but for
-        those of keys_left_out. without_effect: key -> {other key: its value at which the first one changes nothing}.
+        those of keys_left_out.
     architecture: the keys of `architecture:` with their JSON schemas, for trainings of a model of their own; empty where any family of
         transformers is trained.
-    check: a module of this package that imports no torch, with a function `complaints(training)` that yields key (empty
-        for the whole block) and complaint for keys that do not fit each other.
+    check: a module of this package that imports no torch, with a function `complaints(entry)` that yields key of the
+        catalog's entry, as `training.steps`, and complaint for keys that do not fit each other.
     rule: of the workflow that makes it; train_NAME if left out.
     metrics: what its table of metrics holds. metrics_with: key of `training:` -> the metrics that it adds.
     texts: keys of `training:` that name datasets; `dataset` is what is trained on. reads_labels: whether it needs their
@@ -50,7 +50,6 @@ class Training:
     kinds: Mapping[str, Mapping[str, bool]]
     keys: Mapping[str, Any]
     required: tuple[str, ...] = ()
-    without_effect: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     architecture: Mapping[str, Any] = field(default_factory=dict)
     check: str | None = None
     rule: str = ""
@@ -107,18 +106,13 @@ class Training:
         return (*self.metrics, *more)
 
     def shaping(self, training: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys that shape its numbers, without those that name texts and those without effect."""
-        idle = {
-            key
-            for key, where in self.without_effect.items()
-            if all(training.get(other) == value for other, value in where.items())
-        }
-        return {key: value for key, value in training.items() if key not in idle.union(self.texts)}
+        """The keys that shape its numbers, without those that name texts."""
+        return {key: value for key, value in training.items() if key not in self.texts}
 
-    def complaints(self, training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Key (empty for the whole block) and complaint for keys that do not fit each other."""
+    def complaints(self, entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Key of an entry of the catalog, as `training.steps`, and complaint for keys that do not fit each other."""
         if self.check is not None:
-            yield from importlib.import_module(f"idsweep.training.{self.check}").complaints(training)
+            yield from importlib.import_module(f"idsweep.training.{self.check}").complaints(entry)
 
 
 @cache
