@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from idsweep.config.load import LONGEST_NAME, choose
 from idsweep.data.entries import LABEL_KEYS, reading

@@ -59,7 +59,7 @@ TRAINING = {
         "max_position_embeddings": {
             "description": "Positions, 4 at least.",
             "type": "integer",
-            "minimum": 4,
+            "minimum": 2,
             "default": 5,
         },
         "dropout": {
