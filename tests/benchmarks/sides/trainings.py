@@ -35,7 +35,7 @@ def equations_against_bare(modulus, fraction, steps, checkpoint_every, runs, dev
             train_grokking(
                 made, train, validation, Path(folder, "tokenizer"), Path(folder, f"run{run}"), architecture=ARCHITECTURE,
                 steps=steps, batch_size=BATCH_SIZE, learning_rate=1e-3, epsilon=1e-6, gradient_clipping=1.0,
-                warmup_steps=10, decay_steps=400_000, seed=0, checkpoints=range(0, steps + 1, checkpoint_every),
+                warmup_steps=10, decay_steps=400_000, model_seed=0, checkpoints=range(0, steps + 1, checkpoint_every),
                 identity="", metrics_every=10, device=device, **OPTIMIZER,
             )  # fmt: skip
             found["training"].append(time.perf_counter() - start)

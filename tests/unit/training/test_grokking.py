@@ -58,7 +58,7 @@ SETTINGS = {
     "gradient_clipping": 1.0,
     "warmup_steps": 4,
     "decay_steps": 40,
-    "seed": 5,
+    "model_seed": 5,
     "checkpoints": [0, 7, 30],
     "identity": "first",
     "metrics_every": 10,
@@ -345,7 +345,7 @@ def test_the_seed_decides_the_weights_and_torch_keeps_its_own(run, tokenizer_fol
     assert again.equals(metrics)
     for step in ("step0", "step7", "step30"):
         assert weights(tmp_path / "again" / step) == weights(folder / step)
-    train(tokenizer_folder, tmp_path / "other", seed=6, steps=1, checkpoints=[0])
+    train(tokenizer_folder, tmp_path / "other", model_seed=6, steps=1, checkpoints=[0])
     assert weights(tmp_path / "other" / "step0") != weights(folder / "step0")
 
 
@@ -545,7 +545,7 @@ def test_a_training_goes_on_from_a_state_without_random_numbers_of_a_gpu(tokeniz
 
 def test_another_identity_starts_anew(tokenizer_folder, tmp_path):
     interrupted(tokenizer_folder, tmp_path / "run")
-    changed = {"seed": 8, "checkpoints": [30], "identity": "second"}
+    changed = {"model_seed": 8, "checkpoints": [30], "identity": "second"}
     metrics = train(tokenizer_folder, tmp_path / "run", **changed)
     assert train(tokenizer_folder, tmp_path / "fresh", **changed).equals(metrics)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["step30"]

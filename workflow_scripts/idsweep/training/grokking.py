@@ -165,11 +165,8 @@ TRAINED_ON, EVALUATED_ON = 0, 1  # streams of random numbers
 def train(task: Task) -> pa.Table:
     """What an entry of the catalog asks for: `train_grokking` on a part of the dataset's equations."""
     given = dict(task.settings["training"])
-    equations, split_seed, seed = (
-        of_entry(task.settings["texts"]["dataset"]["entry"]),
-        given.pop("seed"),
-        given.pop("model_seed"),
-    )
+    equations = of_entry(task.settings["texts"]["dataset"]["entry"])
+    split_seed, model_seed = given.pop("seed"), given.pop("model_seed")
     return train_grokking(
         equations,
         *split(len(equations.left), given.pop("fraction"), split_seed),
@@ -179,7 +176,7 @@ def train(task: Task) -> pa.Table:
         architecture=task.settings["architecture"],
         checkpoints=task.settings["checkpoints"],
         device=task.device,
-        seed=split_seed if seed is None else seed,
+        model_seed=split_seed if model_seed is None else model_seed,
         **given,
     )
 
@@ -201,7 +198,7 @@ def train_grokking(
     gradient_clipping: float,
     warmup_steps: int,
     decay_steps: int,
-    seed: int,
+    model_seed: int,
     checkpoints: Collection[int],
     identity: str,
     device: str = "cpu",
@@ -224,7 +221,7 @@ def train_grokking(
     architecture
         `model_type: equation_decoder` and what its config is to have (see `idsweep.models.equation_decoder`), but for the
         vocabulary.
-    seed
+    model_seed
         Of the initial weights, the batches and dropout. The split is the caller's.
     identity
         What shapes weights and metrics (the training's signature). A training of the same identity and output folder
@@ -239,7 +236,7 @@ def train_grokking(
     in nats), `train_accuracy` and `validation_accuracy` (share of right answers). The training metrics at step n are those of
     its own batch, with dropout, before the update; so there are none at step 0. Validation is without dropout, after it.
 
-    Deterministic for a given seed, device and number of threads. Torch's random numbers outside are left as they were.
+    Deterministic for a given `model_seed`, device and number of threads. Torch's random numbers outside are left as they were.
 
     Raises ValueError before any work if a setting is out of bounds or the architecture unknown, misspelt or too short,
     if the tokenizer is not the equations', or if `train` and `validation` overlap or lie outside the equations; and
@@ -282,7 +279,7 @@ def train_grokking(
             f"architecture.model_type: {config.model_type!r} is not trained on equations; write {MODEL_TYPES[0]}."
         )
 
-    with _own_randomness(seed, device):
+    with _own_randomness(model_seed, device):
         model = EquationDecoderForAnswers(config).to(device).train()
         training = _Training(
             model,
@@ -313,14 +310,16 @@ def train_grokking(
                 save_checkpoint(model, tokenizer, unfinished.checkpoints / "step0")
             detail = ""
             for step in range(first + 1, steps + 1):
-                batch = _drawn(train, batch_size, seed, step, TRAINED_ON)
+                batch = _drawn(train, batch_size, model_seed, step, TRAINED_ON)
                 outcome = training.step(
                     batch.to(device), learning_rate * _rate_factor(step - 1, warmup_steps, decay_steps)
                 )
                 save = step in steps_to_save
                 if save or step % metrics_every == 0 or step == steps:
                     places = (
-                        validation if evaluated is None else _drawn(validation, evaluated, seed, step, EVALUATED_ON)
+                        validation
+                        if evaluated is None
+                        else _drawn(validation, evaluated, model_seed, step, EVALUATED_ON)
                     )
                     values = outcome.metrics("train") | training.evaluate(
                         torch.as_tensor(places, device=device)
