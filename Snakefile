@@ -29,7 +29,7 @@ resource_scopes:
     serial="local",
 
 
-from idsweep.workflow import kept, preflight
+from idsweep.workflow import kept, preflight, repeated
 from idsweep.workflow.library_warnings import describe_warnings
 from idsweep.workflow.run import describe_failures, describe_results, name_of_run, plan_passes, set_environment
 
@@ -38,13 +38,25 @@ preflight.refuse([preflight.not_writable(".snakemake")])
 
 
 include: "rules/common.smk"
-include: "rules/fetch.smk"
-include: "rules/train.smk"
-include: "rules/extract.smk"
-include: "rules/neighbors.smk"
-include: "rules/estimate.smk"
+
+
+if not SWEEP.config[
+    "partial"
+]:  # what is not measured is left out, so nothing is to be measured, whatever Snakemake knows
+
+    include: "rules/fetch.smk"
+    include: "rules/train.smk"
+    include: "rules/extract.smk"
+    include: "rules/neighbors.smk"
+    include: "rules/estimate.smk"
+
+
 include: "rules/collect.smk"
 include: "rules/figures.smk"
+
+
+if workflow.is_main_process and (known := foreseen(SWEEP)):
+    print(known, file=sys.stderr)
 
 
 rule all:
@@ -58,8 +70,20 @@ rule figures:
         FIGURE_FILES,
 
 
+def tell_repeated_passes():
+    """Say which forward passes this run, or the run that a dry run plans, makes again."""
+    if workflow.dag and (said := repeated.in_run(workflow.dag.needrun_jobs(), GRAPH)):
+        print(said, file=sys.stderr)
+
+
+if workflow.dryrun:
+    # At exit, since Snakemake calls no hook in a dry run.
+    atexit.register(tell_repeated_passes)
+
+
 onstart:
     preflight.refuse(complaints())
+    tell_repeated_passes()
     if not workflow.touch:
         kept.keep(workflow.dag.needrun_jobs(), workflow.persistence, Path(RESULTS))
     plan_passes(workflow.dag, GRAPH, Path(RESULTS, "passes"), None if SWEEP.config["keep_embeddings"] else CORES)

@@ -8,6 +8,30 @@ localrules:
     write_csv,
 
 
+rule describe_tokens:
+    input:
+        unpack(inputs_of("describe_tokens")),
+    output:
+        **outputs_of("describe_tokens"),
+    log:
+        "<logs>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.log",
+    benchmark:
+        "<benchmarks>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
+    conda:
+        "../envs/estimation.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("describe_tokens"),
+        signature=signature_of("describe_tokens"),
+    message:
+        "tokens, {wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}"
+    script:
+        "../workflow_scripts/describe_tokens.py"
+
+
 rule collect_estimates:
     input:
         unpack(inputs_of("collect_estimates")),
@@ -44,9 +68,9 @@ rule collect_training:
     conda:
         "../envs/estimation.yaml"
     resources:
+        **places_of("collect_training"),
         mem_mb=growing(2000),
         runtime=growing(30),
-        brought=json.dumps([str(file) for *_, file in SWEEP.brought_metrics()]),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("collect_training"),
@@ -58,6 +82,8 @@ rule collect_training:
 
 
 rule collect_reference:
+    input:
+        unpack(inputs_of("collect_reference")),
     output:
         **outputs_of("collect_reference"),
     log:
@@ -67,9 +93,9 @@ rule collect_reference:
     conda:
         "../envs/estimation.yaml"
     resources:
+        **places_of("collect_reference"),
         mem_mb=growing(2000),
         runtime=growing(10),
-        reference=SWEEP.config.get("reference", ""),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("collect_reference"),

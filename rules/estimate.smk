@@ -1,4 +1,4 @@
-"""Intrinsic dimension of neighbouring layers: one light job for each block of them and set of estimators."""
+"""Intrinsic dimension of neighbouring layers: one light job for each block of them and part of a set of estimators."""
 
 
 rule estimate_dimensions:
@@ -7,9 +7,9 @@ rule estimate_dimensions:
     output:
         **outputs_of("estimate_dimensions"),
     log:
-        "<logs>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.log",
+        "<logs>/estimate_dimensions/{part}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.log",
     benchmark:
-        "<benchmarks>/estimate_dimensions/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.tsv"
+        "<benchmarks>/estimate_dimensions/{part}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.tsv"
     priority: 12
     group:
         submission_of if SERIAL else None
@@ -24,30 +24,6 @@ rule estimate_dimensions:
         settings=settings_of("estimate_dimensions"),
         signature=signature_of("estimate_dimensions"),
     message:
-        "{wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}, {wildcards.layers}"
+        "{wildcards.part}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}, {wildcards.layers}"
     script:
         "../workflow_scripts/estimate_dimensions.py"
-
-
-rule describe_tokens:
-    input:
-        unpack(inputs_of("describe_tokens")),
-    output:
-        **outputs_of("describe_tokens"),
-    log:
-        "<logs>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.log",
-    benchmark:
-        "<benchmarks>/describe_tokens/{set}/{model}/{checkpoint}/{dataset}/{cloud}.tsv"
-    conda:
-        "../envs/estimation.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
-        log_level=COMPUTE["log_level"],
-    params:
-        settings=settings_of("describe_tokens"),
-        signature=signature_of("describe_tokens"),
-    message:
-        "tokens, {wildcards.set}: {wildcards.model} @ {wildcards.checkpoint} on {wildcards.dataset}, {wildcards.cloud}"
-    script:
-        "../workflow_scripts/describe_tokens.py"

@@ -21,10 +21,9 @@ rule sample_tokens:
     conda:
         "../envs/models.yaml"
     resources:
+        **places_of("sample_tokens"),
         mem_mb=growing(4000),
         runtime=growing(60),
-        corpus=place("corpus"),
-        tokenizer=place("tokenizer"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("sample_tokens"),
@@ -47,10 +46,9 @@ rule sample_vocabulary:
     conda:
         "../envs/models.yaml"
     resources:
+        **places_of("sample_vocabulary"),
         mem_mb=growing(4000),
         runtime=growing(30),
-        corpus=place("counted"),
-        tokenizer=place("tokenizer"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("sample_vocabulary"),
@@ -77,16 +75,14 @@ rule extract_embeddings:
         "../envs/models.yaml"
     threads: THREADS
     resources:
+        **places_of("extract_embeddings"),
         mem_mb=growing(memory_of),
         runtime=growing(120),
         gpu=gpus_of,
         device=COMPUTE["device"],
         batch_tokens=COMPUTE["batch_tokens"],
-        weights=place("weights"),
-        adapter=place("adapter"),
-        tokenizer=place("tokenizer"),
-        padding_side=place("padding_side"),
-        passes=place("passes"),
+        padding_side=beside("padding_side"),
+        passes=beside("passes"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("extract_embeddings"),
@@ -110,10 +106,9 @@ rule extract_vocabulary:
     conda:
         "../envs/models.yaml"
     resources:
+        **places_of("extract_vocabulary"),
         mem_mb=growing(memory_of),
         runtime=growing(30),
-        weights=place("weights"),
-        adapter=place("adapter"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("extract_vocabulary"),

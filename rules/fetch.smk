@@ -11,6 +11,8 @@ localrules:
 
 
 rule fetch_checkpoint:
+    input:
+        unpack(inputs_of("fetch_checkpoint")),
     output:
         temp(directory(outputs_of("fetch_checkpoint")["weights"])),
     log:
@@ -40,6 +42,8 @@ rule fetch_checkpoint:
 
 
 rule fetch_tokenizer:
+    input:
+        unpack(inputs_of("fetch_tokenizer")),
     output:
         directory(outputs_of("fetch_tokenizer")["tokenizer"]),
     log:
@@ -64,6 +68,8 @@ rule fetch_tokenizer:
 
 
 rule prepare_dataset:
+    input:
+        unpack(inputs_of("prepare_dataset")),
     output:
         **outputs_of("prepare_dataset"),
     log:
@@ -75,9 +81,9 @@ rule prepare_dataset:
     conda:
         "../envs/models.yaml"
     resources:
+        **places_of("prepare_dataset"),
         mem_mb=growing(4000),
         runtime=growing(120),
-        release=place("release"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("prepare_dataset"),

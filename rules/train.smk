@@ -15,9 +15,9 @@ rule train_tokenizer:
     conda:
         "../envs/models.yaml"
     resources:
+        **places_of("train_tokenizer"),
         mem_mb=growing(4000),
         runtime=growing(30),
-        corpus=place("corpus"),
         log_level=COMPUTE["log_level"],
     params:
         settings=settings_of("train_tokenizer"),
@@ -29,6 +29,8 @@ rule train_tokenizer:
 
 
 rule write_tokenizer:
+    input:
+        unpack(inputs_of("write_tokenizer")),
     output:
         directory(outputs_of("write_tokenizer")["tokenizer"]),
     log:
@@ -74,12 +76,9 @@ for RULE, TRAINING in trainings.by_rule().items():
             "../envs/models.yaml"
         threads: threads_of(TRAINING)
         resources:
-            **({"gpu": gpus_of} if TRAINING.gpu else {}),
+            **({"gpu": gpus_of} if TRAINING.gpu else {}) | places_of(RULE),
             mem_mb=growing(TRAINING.mem_mb or memory_of_training),
             runtime=growing(TRAINING.runtime),
-            corpora=place("corpora"),
-            weights=place("start"),
-            tokenizer=place("training_tokenizer"),
             device=COMPUTE["device"] if TRAINING.gpu else "cpu",
             log_level=COMPUTE["log_level"],
         params:

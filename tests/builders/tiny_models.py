@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -96,6 +98,7 @@ def tables(sequences: int = 15, longest: int = LONGEST, seed: int = 0, mean: boo
         "special": [False for _ in places],
         "token_class": [None for _ in places],
         "count": [None for _ in places],
+        "drawn": range(len(places)),
     }
     held = [{"sequence": 7 * s, "text": "", "input_ids": row} for s, row in enumerate(ids)]
     points = pa.Table.from_pydict({name: columns[name] for name in POINTS.names}, schema=POINTS)
@@ -115,8 +118,12 @@ def extract(model, points, sequences, layers=LAYERS, **options):
     return {layer: np.concatenate([v[layer] for _, v in chunks])[np.argsort(ids)] for layer in layers}, losses
 
 
-def plain_loop(model, points, sequences, layers=LAYERS, masked=False) -> tuple[dict[int, np.ndarray], np.ndarray]:
+def plain_loop(
+    model, points, sequences, layers=LAYERS, masked=False, renewed=False
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """What transformers gives for one sequence, or one masked copy of it, at a time, without padding.
+
+    renewed: by a copy of the model for each, which has run nothing before.
 
     Returns the states, layer -> (N, D), and log-probabilities of the sampled tokens (N,): NaN without a head and
     where a causal model has none.
@@ -132,7 +139,8 @@ def plain_loop(model, points, sequences, layers=LAYERS, masked=False) -> tuple[d
             ids[position] = MASK
         if tuple(ids) not in outputs:
             with torch.no_grad():
-                outputs[tuple(ids)] = model(input_ids=torch.tensor([ids]), output_hidden_states=True)
+                once = copy.deepcopy(model) if renewed else model
+                outputs[tuple(ids)] = once(input_ids=torch.tensor([ids]), output_hidden_states=True)
         output = outputs[tuple(ids)]
         for layer in layers:
             state = output.hidden_states[layer][0].float()

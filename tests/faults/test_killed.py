@@ -111,3 +111,22 @@ def test_what_was_to_be_made_anew_is_there_after_a_kill(project: Project) -> Non
     assert project.stale() == {}
     assert tokens.exists()
     assert not list(project.results.rglob(".*kept*"))
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on(project: Project, signal_: signal.Signals) -> None:
+    (project.folder / EMBEDDINGS).unlink()
+    script = "workflow_scripts/idsweep/extraction/passes.py"
+    project.edit(script, "            file.write,\n", "            lambda *of: (file.write(*of), sleep(5)),\n")
+    project.edit(script, "from idsweep.models.checkpoints", "from time import sleep\n\nfrom idsweep.models.checkpoints")
+    run = start(project, EMBEDDINGS, before=("env", "--default-signal=INT"))  # which what starts the tests may ignore
+    wait_until(lambda: list((project.folder / WRITTEN).glob(".embeddings.parquet.*.unfinished")), run)
+    if signal_ == signal.SIGINT:
+        os.killpg(run.pid, signal_)  # as Ctrl-C does
+    else:
+        run.send_signal(signal_)
+    said = run.communicate(timeout=120)[0]
+    assert "The run was interrupted; what is done is kept; run the same command again to go on." in said
+    assert "job(s) failed" not in said
+    assert "memory ran out" not in said
+    assert "Traceback" not in said

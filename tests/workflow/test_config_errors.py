@@ -39,3 +39,19 @@ def test_a_catalog_entry_of_the_project_is_checked_too(fresh: Project) -> None:
     done = fresh.snakemake("--dry-run")
     assert done.returncode != 0
     assert "models.yaml: minilm.knid: unknown key; did you mean 'kind'?" in done.stdout
+
+
+def test_a_key_that_stands_twice_is_told_with_its_lines(fresh: Project) -> None:
+    text = fresh.configfile.read_text()
+    fresh.configfile.write_text(f"{text}sweep: mini\n")
+    done = fresh.snakemake("--dry-run")
+    assert done.returncode != 0
+    lines = text.splitlines()
+    first = next(number for number, line in enumerate(lines, 1) if line.startswith("sweep:"))
+    assert f"mini.yaml, lines {first} and {len(lines) + 1}: sweep stands there twice" in done.stdout
+
+
+def test_a_number_in_braces_on_the_command_line_is_a_number(fresh: Project) -> None:
+    done = fresh.snakemake("--dry-run", "--config", "tokens={number: -5}")
+    assert done.returncode != 0
+    assert "tokens.number: -5 is out of range" in done.stdout

@@ -15,21 +15,24 @@ from idsweep.files.packages import path_in_package
 from idsweep.files.parquet import read_table
 from idsweep.files.vectors import read_embeddings
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig
+from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, FNetConfig, PreTrainedConfig
 
 from workflow.checkout import MINI, Project, check_out
 
 TINY = BertConfig(vocab_size=30522, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+# Its states depend on what shares a batch with a sequence.
+FOURIER = FNetConfig(vocab_size=30522, hidden_size=16, num_hidden_layers=2, intermediate_size=32)
 MODELS = {
     "trainer": {"path": "runs/trainer", "kind": "masked", "checkpoints": "checkpoint-*"},
     "adapted": {"path": "runs/lora", "kind": "masked", "base": "trainer", "base_checkpoint": "checkpoint-10"},
+    "fourier": {"path": "runs/fourier", "kind": "masked", "tokenizer": {"of": "trainer"}},
     "words": {"package": "gensim", "folder": "test/test_data/lee_fasttext.vec", "kind": "static"},
 }
 
 
-def write_checkpoint(folder: Path, seed: int) -> AutoModelForMaskedLM:
+def write_checkpoint(folder: Path, seed: int, config: PreTrainedConfig = TINY) -> AutoModelForMaskedLM:
     torch.manual_seed(seed)
-    model = AutoModelForMaskedLM.from_config(TINY).eval()
+    model = AutoModelForMaskedLM.from_config(config).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
@@ -46,11 +49,12 @@ def write_adapters(folder: Path, base: AutoModelForMaskedLM) -> None:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A sweep over a trainer's two checkpoints, adapters on the first of them, and word vectors."""
+    """A sweep over a trainer's two checkpoints, adapters on the first of them, a model of Fourier transforms, and word vectors."""
     project = check_out(tmp_path_factory.mktemp("sources") / "idsweep")
     first = write_checkpoint(project.folder / "runs/trainer/checkpoint-10", 0)
     write_checkpoint(project.folder / "runs/trainer/checkpoint-20", 1)
     write_adapters(project.folder / "runs/lora", first)
+    write_checkpoint(project.folder / "runs/fourier", 2, FOURIER)
     configure(project)
     done = project.snakemake()
     assert done.returncode == 0, done.stdout
@@ -59,7 +63,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def configure(project: Project) -> None:
     project.configure(
-        models={"trainer": {"layers": [0, -1, "input_embeddings"]}, "adapted": {"layers": [-1]}, "words": None},
+        models={
+            "trainer": {"layers": [0, -1, "input_embeddings"]},
+            "adapted": {"layers": [-1]},
+            "fourier": {"layers": [-1]},
+            "words": None,
+        },
         extraction={"masked": True},
         representations={"both": {"layers": [0, -1], "by": "concatenation"}},
         vocabulary={"number": 150},
@@ -97,6 +106,15 @@ def test_each_sampled_token_is_masked_by_itself(measured: Project) -> None:
     tokens = read_table(measured.results / "tokens/trainer/lee_news.parquet").to_pandas()
     expected = pd.Series(-chances).groupby(tokens["sequence"]).mean()
     np.testing.assert_allclose(losses.set_index("sequence")["loss"].sort_index(), expected, rtol=1e-4)
+
+
+def test_what_shares_a_batch_changes_no_state(measured: Project) -> None:
+    model = AutoModelForMaskedLM.from_pretrained(measured.folder / "runs/fourier").eval()
+    states, chances = masked_states(model, measured)
+    here = "fourier/final/lee_news.parquet"
+    np.testing.assert_allclose(read_embeddings(measured.results / "embeddings" / here, 2), states, rtol=1e-4, atol=1e-4)
+    found = read_table(measured.results / "predictions" / here)["log_probability"].to_numpy()
+    np.testing.assert_allclose(found, chances, rtol=1e-4)
 
 
 def test_adapters_are_merged_into_their_base_and_measured_at_its_tokens(measured: Project) -> None:

@@ -140,6 +140,14 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         ),
         ESTIMATED | {"estimate_dimensions": 3},
     ),
+    "which checkpoint a script is given": (
+        lambda p: p.edit(
+            "workflow_scripts/idsweep/workflow/places.py",
+            'return f"{folder}/{checkpoint}"',
+            'return f"{folder}/{model.last_checkpoint.name}"',
+        ),
+        EXTRACTED | {"extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 2, "draw_figure": 1},
+    ),
     "code of the estimates' table": (
         lambda p: p.edit(
             "workflow_scripts/idsweep/estimators/layer.py", "tolerance: float = 0.1", "tolerance: float = 0.11"

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from idsweep.config.keys import page
+from idsweep.files.packages import in_project
 from idsweep.files.parquet import provenance
 from idsweep.files.vectors import describe
+from idsweep.machine.printable import printable
 from idsweep.version import __version__
 
 
@@ -37,15 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "plan":
             from idsweep.planning.command import plan_page
 
-            print(plan_page(given.sweep, given.profile, given.cores, given.measured), end="")
+            print(printable(plan_page(given.sweep, given.profile, given.cores, given.measured)), end="")
             return 0
         if given.command == "keys":
-            print(page(given.schema), end="")
+            print(page(in_project(given.schema)), end="")
             return 0
-        print(describe(given.file))
-        print(json.dumps(provenance(given.file), indent=2, ensure_ascii=False))
+        print(printable(describe(given.file)))
+        print(printable(json.dumps(provenance(given.file), indent=2, ensure_ascii=False)))
     except (OSError, ValueError) as error:
-        print(f"idsweep: {error}", file=sys.stderr)
+        print(printable(f"idsweep: {error}"), file=sys.stderr)
         return 1
     return 0
 

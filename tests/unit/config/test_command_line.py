@@ -20,7 +20,10 @@ FILE = {"tokens": {"number": 300, "max_length": 32, "select": "text"}, "layers":
         ("tokens={number: }", {"tokens": FILE["tokens"] | {"number": None}}),
         ("layers=[0, -1]", {"layers": [0, -1]}),
         ("points=[{number: 10}, {number: 20}]", {"points": [{"number": 10}, {"number": 20}]}),
-        ("extraction={losses: false, masked: {deep: [1.5, yes]}}", {"extraction": {"losses": False, "masked": {"deep": [1.5, True]}}}),
+        (
+            "extraction={losses: false, masked: {deep: [1.5, yes]}}",
+            {"extraction": {"losses": False, "masked": {"deep": [1.5, True]}}},
+        ),
         ("where={1: 2}", {"where": {"1": 2}}),
         ("partial=True", {"partial": True}),
         ("sweep=[half", {"sweep": "[half"}),

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from builders.project import CONFIG, SCRIPTS
 from idsweep.config.schema import REGISTRIES, with_registries
+from idsweep.drawing.bands import BANDS
 from idsweep.estimators.registry import Estimator
 from idsweep.models.checkpoints import AUTO_CLASSES
 
@@ -25,12 +26,16 @@ ENUMS: dict[str, Any] = {
     "vocabulary.select": "idsweep.data.tokens:SELECT_VOCABULARY",
     "extraction.dtype": "idsweep.models.checkpoints:DTYPES",
     "extraction.storage": "idsweep.planning.jobs:STORAGE",
+    "tokens.without[]": "idsweep.data.tokens:ROLES",
+    "points.draw": "idsweep.neighbors.points:DRAW",
+    "points.choose": "idsweep.neighbors.points:CHOOSE",
     "points.zero_vectors": "idsweep.neighbors.points:ZERO_VECTORS",
     "points.normalize": "idsweep.neighbors.points:NORMALIZE",
     "nulls[]": "idsweep.neighbors.variants:NULLS",
     "estimator_sets.<name>[].scope": Estimator("all", local=len, global_=len).scopes,
     "$defs.layers[]": "idsweep.files.representations:EMBEDDING_MATRICES",
     "$defs.figure.against": "idsweep.figures.redundancy:AGAINST",
+    "$defs.figure.band": (True, False, *BANDS),
     "$defs.figure.scale": "idsweep.drawing.style:SCALES",
     "$defs.figure.steps": "idsweep.drawing.over_training:STEPS",
     "$defs.models.<name>.kind": (*AUTO_CLASSES, "static"),
@@ -39,6 +44,7 @@ ENUMS: dict[str, Any] = {
     "$defs.models.<name>.attention": "idsweep.models.checkpoints:ATTENTIONS",
     "$defs.models.<name>.tokenizer.truncation_side": "idsweep.models.tokenizers:TRUNCATION_SIDES",
     "$defs.models.<name>.tokenizer.padding_side": "idsweep.models.tokenizers:TRUNCATION_SIDES",
+    "$defs.datasets.<name>.own_splits.by": ("rows", "datasets"),
     "$defs.datasets.<name>.release": "idsweep.data.entries:RELEASES",
 }
 # Values that the schema alone lists; code asks for single ones.

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
-from idsweep.data import equations
+from idsweep.data import equations, library_draws
 from idsweep.data.corpora import (
     Part,
     choose_sequences,
@@ -389,6 +389,57 @@ def test_own_splits_part_the_rows(tmp_path, streaming):
     assert part("test") == parts[2] != part("test", seed=43)
     backwards = {"seed": 42, "test": 0.05, "validation": 0.15, "train": 0.8}
     assert read_corpus(spec | {"own_splits": backwards, "split": "test"}, number=2500).texts == parts[2]
+
+
+def test_rows_are_those_that_the_library_datasets_takes(tmp_path):
+    """Cleaned, then split twice, shuffled, and the first taken, all by the library itself."""
+    lines = ["", " = Heading = ", *(f" text {i} " if i % 7 else "" for i in range(500))]
+    spec = text_file(tmp_path, *lines) | {"drop_prefixes": [" = "]}
+    own_splits = {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0, "by": "datasets"}
+    cleaned = Dataset.from_dict(
+        {"text": [text for text in map(str.strip, lines) if text and not text.startswith("= ")]}
+    )
+    first = cleaned.train_test_split(test_size=0.2, shuffle=True, seed=0)
+    second = first["test"].train_test_split(test_size=0.5, shuffle=True, seed=0)
+    expected = {"train": first["train"], "validation": second["train"], "test": second["test"]}
+    for name, rows in expected.items():
+        found = read_corpus(spec | {"own_splits": own_splits, "split": name})
+        assert sorted(found.texts) == sorted(rows["text"])
+        assert [cleaned["text"][i] for i in found.index] == found.texts and (np.diff(found.index) > 0).all()
+        drawn = read_corpus(spec | {"own_splits": own_splits, "split": name}, number=20, choose="shuffled", seed=778)
+        assert sorted(drawn.texts) == sorted(rows.shuffle(seed=778)["text"][:20])
+        first_rows = read_corpus(spec | {"own_splits": own_splits, "split": name}, number=20, choose="first")
+        assert sorted(first_rows.texts) == sorted(rows["text"][:20])
+    shuffled = read_corpus(spec, number=50, choose="shuffled", seed=778)
+    assert sorted(shuffled.texts) == sorted(cleaned.shuffle(seed=778)["text"][:50])
+    for total in (10, 11, 97, 1000):
+        rows = Dataset.from_dict({"row": range(total)})
+        for share in (0.2, 0.3, 1 / 3):
+            both = rows.train_test_split(test_size=share, seed=5)
+            found = library_draws.split(total, {"train": 1 - share, "test": share}, 5)
+            assert {name: places.tolist() for name, places in found.items()} == {n: both[n]["row"][:] for n in both}
+    with pytest.raises(ValueError, match="1 texts are too few; nothing is left for train"):
+        library_draws.split(1, {"train": 0.5, "test": 0.5}, 0)
+    two = {"train": 0.75, "test": 0.25, "seed": 3, "by": "datasets"}
+    expected = cleaned.train_test_split(test_size=0.25, seed=3)["test"]["text"]
+    assert sorted(read_corpus(spec | {"own_splits": two, "split": "test"}).texts) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "choose", "message"),
+    [
+        (
+            {"own_splits": {"train": 0.5, "dev": 0.5, "by": "datasets"}},
+            "random",
+            "makes train and validation, test or both",
+        ),
+        ({"own_splits": {"train": 0.5, "test": 0.5, "by": "datasets"}, "streaming": True}, "random", "needs all texts"),
+        ({"streaming": True}, "shuffled", "'shuffled' needs all texts at once"),
+    ],
+)
+def test_what_the_library_cannot_draw_is_told(tmp_path, changes, choose, message):
+    with pytest.raises(ValueError, match=message):
+        read_corpus(text_file(tmp_path, *TEN) | changes, number=3, choose=choose)
 
 
 def test_own_splits_are_those_of_a_permutation(tmp_path):

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from idsweep.data import readers
 from idsweep.data.corpora import check_beginning, load_sequences, read_corpus, read_labelled
+from idsweep.data.written import filled
 
 ODD = [
     "null",
@@ -358,7 +359,7 @@ def test_the_first_rows_tell_what_is_wrong_with_a_dataset(tmp_path, loader):
         check_beginning(good | {"column": "body"})
     with pytest.raises(ValueError, match="body"):
         check_beginning(good | {"template": "{body}: {label}"})
-    with pytest.raises(ValueError, match="no text is left.* looked for in 'text'"):
+    with pytest.raises(ValueError, match=r"no text is left.* looked for in 'text'"):
         check_beginning(good | {"where": {"label": "b"}})
     late = written(tmp_path, loader, [{"text": "", "label": "a"}] * 2500 + [{"text": "late", "label": "a"}])
     check_beginning(late)
@@ -426,3 +427,10 @@ def test_truth_is_no_number_and_labels_have_no_white_space_around_them(tmp_path)
     assert load_sequences(spec | {"where": {"n": 1}}) == ["b", "c"]
     assert load_sequences(spec | {"where": {"n": True}}) == ["a"]
     assert read_labelled(spec | {"label_column": "n"}).labels == ["True", "1", "1"]
+
+
+@pytest.mark.parametrize("width", [10**6, "99999999999", "٩٩٩٩٩٩٩٩٩٩٩"])
+def test_a_width_from_a_column_has_a_bound(width):
+    with pytest.raises(ValueError, match=r"row 1: template .* cannot be filled in: .*more than 10,000 characters"):
+        filled("{text:{width}}", {"text": "a", "width": width}, "row 1")
+    assert filled("{text:>{width}}", {"text": "a", "width": 3}, "row 1") == "  a"

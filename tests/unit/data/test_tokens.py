@@ -93,6 +93,31 @@ def test_end_of_text_inside_a_text_is_special(byte_tokenizer):
     assert [row["token"] for row in points.to_pylist() if row["special"]] == ["<|endoftext|>"]
 
 
+def test_special_tokens_are_left_out_by_role(tokenizer, chat_tokenizer):
+    """What the papers' code measures: end and padding are left out; BERT has neither in its texts."""
+    marked = sample(tokenizer, number=None, select="all", without=["eos", "pad"]).points
+    assert marked.equals(sample(tokenizer, number=None, select="all").points)
+    begins = sample(tokenizer, number=None, select="all", without=["sep"]).points.to_pylist()
+    assert [row["token"] for row in begins if row["special"]] == ["[CLS]"] * len(TEXTS)
+    text = ["<|bos|>rain<|turn|><|eos|>"]
+    options = {"number": None, "select": "all", "without": ["eos"]}
+    pieces = sample(chat_tokenizer, text, **options).points["token"].to_pylist()
+    assert "<|bos|>" in pieces and "<|turn|>" in pieces and "<|eos|>" not in pieces
+    for wrong in ({"without": ["eos"]}, {"without": ["end"], "select": "all"}):
+        with pytest.raises(ValueError, match="roles are bos, eos, unk, sep, pad, cls, mask, and need 'select: all'"):
+            sample(tokenizer, **wrong)
+
+
+def test_the_order_of_the_draw_is_kept(tokenizer):
+    points = sample(tokenizer, number=12).points
+    eligible = sample(tokenizer, number=None).points
+    drawn = np.random.default_rng(0).choice(len(eligible), 12, replace=False)
+    places = [(row["sequence"], row["position"]) for row in eligible.take(drawn).to_pylist()]
+    by_draw = sorted(points.to_pylist(), key=lambda row: row["drawn"])
+    assert [(row["sequence"], row["position"]) for row in by_draw] == places
+    assert eligible["drawn"].to_pylist() == list(range(len(eligible)))
+
+
 @pytest.fixture(scope="module")
 def chat_tokenizer(tmp_path_factory):
     """Special tokens as chat models have them: of five and twenty reserved ones, two have a role. <tool> is text."""
@@ -437,3 +462,14 @@ def test_counts_stay_with_the_words_that_were_drawn():
     drawn = sample_vocabulary(words, number=7, seed=1, counted_in=corpus)
     expected = [10 - "abcdefghij".index(word) if word.isalpha() else None for word in drawn["token"].to_pylist()]
     assert drawn["count"].to_pylist() == expected and None in expected
+
+
+@pytest.mark.filterwarnings("ignore:This sequence already has")
+@pytest.mark.parametrize("text", ["ab</s>", "ab</s>cd", "</s>", "ab</s></s>"])
+def test_a_literal_end_of_text_at_the_cut_is_special_and_counts_once(text):
+    """ByT5 adds no further one then, and says that it did."""
+    points, sequences = sample(ByT5Tokenizer(), [text, "abcd"], number=None, max_length=4, select="all")
+    assert sequences["input_ids"].to_pylist()[0][-1] == 1
+    assert len(points) == sum(map(len, sequences["input_ids"].to_pylist()))
+    ends = [token == "</s>" for token in points["token"].to_pylist()]
+    assert points["special"].to_pylist() == ends

@@ -346,7 +346,7 @@ X = np.random.default_rng(0).standard_normal((50, 4))
         (lambda: estimate_local(X, "mle", 1), "n_neighbors = 1"),
         (lambda: estimate_local(X, "twonn", 20, nearest_neighbors(X, 10)), "20 neighbours .* holds 10"),
         (lambda: estimate_local(X, "twonn", 10, nearest_neighbors(X[:30], 10)), "30 points, but X has 50"),
-        (lambda: estimate_local(None, "twonn", 10, nearest_neighbors(X, 10)), "needs the points X"),
+        (lambda: estimate_local(None, "twonn", 10, nearest_neighbors(X, 10)), "need the points X; None was given"),
         (lambda: estimate_local(None, "mle", 10), "needs the points X"),
         (lambda: estimate_local(X[0], "twonn"), r"shape \(4,\)"),
         (lambda: estimate_local(np.where(X > 2, np.nan, X), "twonn", 10), "NaN or infinite"),

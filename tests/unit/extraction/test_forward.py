@@ -31,6 +31,7 @@ from idsweep.extraction import forward as extraction
 from idsweep.extraction.forward import BUFFER_BYTES, extract_hidden_states
 from idsweep.files.columns import SEQUENCES
 from idsweep.files.packages import path_in_package
+from idsweep.models.attention import choose_anew
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
 from transformers import AutoConfig, AutoModel
@@ -57,6 +58,22 @@ def test_a_padding_token_that_the_model_does_not_embed_is_none(pad):
     model, (points, sequences) = tiny("llama"), tables()
     expected, _ = plain_loop(model, points, sequences)
     model.config.pad_token_id = pad
+    assert_close(extract(model, points, sequences)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("rope_type", "scaling"),
+    [("dynamic", {}), ("longrope", {"short_factor": [1.0] * 4, "long_factor": [3.0] * 4})],
+)
+def test_frequencies_by_length_are_those_of_each_sequence(rope_type, scaling):
+    scaling |= {"factor": 4.0, "original_max_position_embeddings": LONGEST // 2, "rope_theta": 1e4}
+    points, sequences = tables()
+    assert min(map(len, sequences["input_ids"].to_pylist())) == 1  # which has no rotation
+    expected, _ = plain_loop(
+        tiny("llama", rope_parameters={"rope_type": rope_type} | scaling), points, sequences, renewed=True
+    )
+    model = tiny("llama", rope_parameters={"rope_type": rope_type} | scaling)
+    choose_anew(model)
     assert_close(extract(model, points, sequences)[0], expected)
 
 

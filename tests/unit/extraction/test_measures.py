@@ -155,6 +155,7 @@ def every_token(sequences: pa.Table) -> pa.Table:
         "special": [False for _ in places],
         "token_class": [None for _ in places],
         "count": [None for _ in places],
+        "drawn": range(len(places)),
     }
     return pa.table({name: list(columns[name]) for name in POINTS.names}, schema=POINTS)
 

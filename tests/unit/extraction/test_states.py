@@ -135,7 +135,9 @@ def test_attention_that_does_not_work_is_told_from_none():
     assert_close(extract(model, points, sequences)[0], plain_loop(model, points, sequences)[0])
     assert all(map(torch.equal, before, model.parameters()))
     model = made("mra", **SHAPE)
-    with pytest.raises(ValueError, match=r"MraModel gives .*, and its weights encoder\.layer\.0\S*\.weight change nothing: its"):
+    with pytest.raises(
+        ValueError, match=r"MraModel gives .*, and its weights encoder\.layer\.0\S*\.weight change nothing: its"
+    ):
         extract(model, points, sequences)
 
 

@@ -372,6 +372,24 @@ def test_models_without_room_are_named(draw: Callable[..., Figure]) -> None:
     assert layout_faults(drawn) == []
 
 
+@pytest.mark.parametrize("zeros", ["one", "all"])
+def test_a_logarithmic_heat_map_has_a_colour_for_means_of_zero(zeros: str) -> None:
+    local = local_table({"neox": 3}, PYTHIA[:3])
+    local["mean"] = local["mean"].where(local["layer"] > 0) if zeros == "one" else 0.0
+    drawn = draw_heatmap(local.fillna({"mean": 0.0}), scale="log")
+    drawn.canvas.draw()
+    meshes = [
+        one
+        for axes in drawn.axes
+        for one in axes.collections
+        if isinstance(one, QuadMesh) and one.get_array().size < 100
+    ]
+    assert meshes
+    for mesh in meshes:
+        assert np.ma.count_masked(mesh.get_array()) == 0
+        assert (mesh.to_rgba(mesh.get_array())[..., 3] == 1).all(), "a mean of 0 looks like one that is not defined"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("n_layers", [SUITE, {"neox": 7}], ids=["suite", "one model"])
 def test_layouts_of_154_checkpoints_have_no_faults(n_layers: dict[str, int]) -> None:

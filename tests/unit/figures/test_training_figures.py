@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from idsweep.tables.events import EVENTS
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from scipy import stats
 
 from unit.figures.layout import NO_EVENTS, NO_REFERENCE, draw_dynamics, layout_faults, panels
 from unit.figures.rows import summary
@@ -67,6 +68,11 @@ def training_table(fractions=FRACTIONS, seeds=SEEDS, last=60_000, prefix="additi
             identity = {"group": group, "model": f"{group}-seed{seed}", "seed": seed}
             parts += [pd.DataFrame({**identity, "step": steps, "metric": m, "value": v}) for m, v in curves.items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def mean_interval(values: np.ndarray, end: int) -> float:
+    """An end of scipy's 95 % interval of a mean."""
+    return stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))[end]
 
 
 def table(schema, rows: list[dict]) -> pd.DataFrame:
@@ -166,7 +172,9 @@ def test_the_legend_names_what_differs(plain: Figure) -> None:
     assert legend_texts(plain)[:3] == ["fraction (3 seeds)", "0.1", "0.15"]
     mixed = pd.concat([local_table(fractions=(0.3,)), local_table(fractions=(0.4,), prefix="division-")])
     training = pd.concat([training_table(fractions=(0.3,)), training_table(fractions=(0.4,), prefix="division-")])
-    assert legend_texts(draw_grokking(mixed, training)) == ["3 seeds:", "addition-fraction0.3", "division-0.4"]
+    assert legend_texts(draw_grokking(mixed, training)) == [
+        *("3 seeds:", "addition-fraction0.3", "division-0.4", "band: lowest to highest seed"),
+    ]
 
 
 def test_the_legend_tells_the_fewest_and_the_most_seeds() -> None:
@@ -391,6 +399,72 @@ def test_with_one_seed_the_band_is_the_quartiles_and_with_several_their_range() 
     band = axes.collections[0].get_paths()[0].vertices
     assert sorted(set(band[band[:, 0] == 64][:, 1])) == pytest.approx([at.min(), at.max()])
     assert line_at(axes, 64) == [pytest.approx(at.median())]
+
+
+@pytest.mark.parametrize(
+    ("band", "seeds", "middle", "low", "high", "name"),
+    [
+        ("range", (0, 1, 2), np.median, np.min, np.max, "lowest to highest seed"),
+        (
+            "quartiles",
+            (0, 1, 2),
+            np.median,
+            lambda x: np.quantile(x, 0.25),
+            lambda x: np.quantile(x, 0.75),
+            "quartiles over",
+        ),
+        (
+            "std",
+            (0, 1, 2),
+            np.mean,
+            lambda x: x.mean() - x.std(ddof=1),
+            lambda x: x.mean() + x.std(ddof=1),
+            "mean ± standard",
+        ),
+        (
+            "interval",
+            (0, 1, 2),
+            np.mean,
+            *(partial(mean_interval, end=end) for end in (0, 1)),
+            "95 % interval of the mean",
+        ),
+    ],
+)
+def test_bands_over_seeds_are_of_the_kind_asked_for(band, seeds, middle, low, high, name) -> None:
+    local = neox(layers=1, seeds=seeds)
+    drawn = draw_dynamics(local, losses(seeds=seeds), band=band)
+    (axes,) = panels(drawn, "neox, 3 seeds, news")
+    at = local[(local["step"] == 64) & (local["dataset"] == "news") & (local["estimator"] == "twonn")][
+        "mean"
+    ].to_numpy()
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert sorted(set(corners[corners[:, 0] == 64][:, 1])) == pytest.approx([low(at), high(at)])
+    assert line_at(axes, 64) == [pytest.approx(middle(at))]
+    assert any(text.startswith(f"band: {name}") for text in legend_texts(drawn))
+
+
+@pytest.mark.parametrize(
+    ("band", "ends", "name"),
+    [
+        (True, lambda row: (row["q25"], row["q75"]), "quartiles of local values"),
+        ("std", lambda row: (row["mean"] - 2.0, row["mean"] + 2.0), "mean ± standard deviation of local values"),
+        ("interval", lambda row: (row["mean"] - 0.784, row["mean"] + 0.784), "95 % interval"),
+        ("range", None, None),
+        (False, None, None),
+    ],
+)
+def test_bands_of_one_seed_are_of_the_kind_asked_for(band, ends, name) -> None:
+    local = neox(layers=1).assign(standard_deviation=2.0, standard_error=0.4)
+    drawn = draw_dynamics(local, losses(), band=band)
+    (axes,) = panels(drawn, "neox, news")
+    told = [text for text in legend_texts(drawn) if text.startswith("band")]
+    if ends is None:
+        assert not axes.collections and not told
+        return
+    row = local[(local["step"] == 64) & (local["dataset"] == "news") & (local["estimator"] == "twonn")].iloc[0]
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert sorted(set(corners[corners[:, 0] == 64][:, 1])) == pytest.approx(ends(row))
+    assert told == [f"band: {name}"]
 
 
 def test_dynamics_name_the_estimator_and_neighbourhood() -> None:

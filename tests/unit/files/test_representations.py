@@ -16,7 +16,10 @@ RNG = np.random.default_rng(3)
 STATES = RNG.standard_normal((4, 50, 6)).astype(np.float32)
 COMBINATIONS = {"average": {"layers": [1, 3], "by": "mean"}, "wide": {"layers": [3, 0], "by": "concatenation"}}
 OPTIONS = {"number": 30, "seed": 5, "tokens": "all", "sequences": None}
-TOKENS = pa.Table.from_arrays([pa.nulls(110, field.type) for field in POINTS], names=POINTS.names)  # all are wanted
+TOKENS = pa.Table.from_arrays(
+    [pa.array(range(110)).cast(field.type) if field.name == "drawn" else pa.nulls(110, field.type) for field in POINTS],
+    names=POINTS.names,
+)  # all are wanted
 
 
 def test_names_and_numbers() -> None:

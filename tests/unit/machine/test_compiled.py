@@ -27,7 +27,9 @@ def library(folder: Path) -> Path:
         (package / module).touch()
     (package / "machine/compiled.py").write_bytes(Path(compiled.__file__).read_bytes())
     (package / "double.py").write_text(MODULE)
-    (package / "__pycache__").touch()  # a file where a folder would be made: this fails for root too, unlike permissions
+    (
+        package / "__pycache__"
+    ).touch()  # a file where a folder would be made: this fails for root too, unlike permissions
     return folder
 
 

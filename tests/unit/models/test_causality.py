@@ -109,3 +109,10 @@ def test_bigbird_chooses_its_attention_at_each_call(tmp_path):
         fresh(long[:, :6])
         assert not torch.allclose(fresh(long)[0], expected, atol=1e-5)
     assert json.loads((tmp_path / "config.json").read_text())["attention_type"] == "block_sparse"
+
+
+def test_a_model_of_sequences_of_one_length_says_so(tmp_path):
+    shape = SHAPE | {"segment_means_seq_len": 64, "num_landmarks": 8, "vocab_size": VOCABULARY}
+    transformers.NystromformerForMaskedLM(AutoConfig.for_model("nystromformer", **shape)).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"takes sequences of exactly 64 tokens \(segment_means_seq_len"):
+        load_model(tmp_path, kind="masked")

@@ -111,3 +111,12 @@ def test_states_that_are_drawn_or_depend_on_earlier_calls_are_refused():
 
     with pytest.raises(ValueError, match="keeps something from call to call"):
         found(runner(model, change=remember))
+
+    longest = []
+
+    def grow(state):
+        longest.append(state.shape[1])
+        return state * (1 + 1e-3 * max(longest))
+
+    with pytest.raises(ValueError, match="keeps something from call to call"):
+        found(runner(model, change=grow))

@@ -184,3 +184,16 @@ def test_gensim_is_imported_for_fasttext_alone():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
     )
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"2 99999999999\na 1 2 3\n", "a row of 99,999,999,999 numbers is more than any has"),
+        (b"2 3\n" + b"a" * 20_000, "it has a word of more than 10,000 bytes"),
+    ],
+)
+def test_sizes_that_no_vectors_have_take_neither_memory_nor_time(tmp_path, content, told):
+    (tmp_path / "vectors.bin").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"vectors\.bin cannot be read as word2vec_binary: {told}"):
+        load_vectors(tmp_path / "vectors.bin", "word2vec_binary")

@@ -166,9 +166,7 @@ YEARS = [
 ]
 
 
-def filed(
-    folder: Path, *, tokenizer_class: str, model_type: str | None, digits_merged: bool = True, **stated
-) -> Path:
+def filed(folder: Path, *, tokenizer_class: str, model_type: str | None, digits_merged: bool = True, **stated) -> Path:
     """A folder whose tokenizer.json cuts numbers into digits before byte-level BPE, and whose config names a class.
 
     digits_merged: whether its vocabulary has numbers nevertheless, so that a class that does not cut them shows it.

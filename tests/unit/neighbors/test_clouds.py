@@ -33,6 +33,7 @@ def tokens(sequences: int = 12, pieces: list[str] = PIECES) -> pa.Table:
             "special": pieces[i % len(pieces)].startswith(("[", "<")),
             "token_class": None,
             "count": pieces.count(pieces[i % len(pieces)]) * sequences,
+            "drawn": i,
         }
         for i in range(sequences * len(pieces))
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from idsweep.neighbors import neighborhoods
-from idsweep.neighbors.neighborhoods import eigenvalues_of, leading_directions, nearest_two_within
+from idsweep.neighbors import kernels, neighborhoods
+from idsweep.neighbors.neighborhoods import eigenvalues_of, leading_directions, nearest_two_within, whole_graph
 from idsweep.neighbors.search import nearest_neighbors
 
 
@@ -37,8 +37,41 @@ def test_equals_search_in_each_neighbourhood(name, dtype, k, n_neighbors):
     X = clouds()[name].astype(dtype)
     graph = nearest_neighbors(X, k)
     expected = brute_force(X, graph.indices[:, :n_neighbors])
-    for found, wanted in zip(nearest_two_within(X, *graph, n_neighbors), expected, strict=True):
+    for found, wanted in zip(nearest_two_within(X, graph, n_neighbors), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", clouds())
+@pytest.mark.parametrize("k", [3, 16, 60, 249])
+def test_a_whole_graph_needs_no_points(name, dtype, k):
+    """Bit by bit what the points give, in neighbourhoods of every size."""
+    X = clouds()[name].astype(dtype)
+    k = min(k, len(X) - 1)
+    graph = nearest_neighbors(X, k)
+    whole = whole_graph(X, graph)
+    lacking = 0
+    for n_neighbors in {*range(3, min(k, 20) + 1), max(3, k // 2), k}:
+        expected = nearest_two_within(X, graph, n_neighbors)
+        for found, wanted in zip(nearest_two_within(None, whole, n_neighbors), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        first, second = np.empty_like(expected[0]), np.empty_like(expected[0])
+        kernels.two_listed(*graph, n_neighbors, first, second, 0, len(X))
+        lacking += np.isinf(second).sum()
+    assert lacking or k > 200, "the lists alone would do"
+
+
+def test_a_whole_graph_holds_little_more_than_its_lists():
+    X = np.random.default_rng(0).standard_normal((400, 8))
+    whole = whole_graph(X, nearest_neighbors(X, 32))
+    assert 0 < len(whole.fellows.apart) < 0.5 * whole.indices.size
+    assert whole.fellows.offsets[-1] == len(whole.fellows.apart) == len(whole.fellows.members)
+
+
+def test_a_graph_alone_does_not_do():
+    X = np.random.default_rng(0).standard_normal((50, 8))
+    with pytest.raises(ValueError, match="need the points X; None was given"):
+        nearest_two_within(None, nearest_neighbors(X, 5), 4)
 
 
 def test_too_small_or_large_a_neighbourhood():
@@ -46,7 +79,7 @@ def test_too_small_or_large_a_neighbourhood():
     graph = nearest_neighbors(X, 5)
     for n_neighbors in (2, 6):
         with pytest.raises(ValueError, match=f"n_neighbors = {n_neighbors}: .* holds 5"):
-            nearest_two_within(X, *graph, n_neighbors)
+            nearest_two_within(X, graph, n_neighbors)
 
 
 @pytest.mark.parametrize("center", [True, False])

@@ -49,6 +49,53 @@ def test_fixed_draw():
 DRAWN = [1, 8, 11, 13, 19]
 
 
+def test_the_first_are_those_that_were_sampled_first():
+    order = np.array([3, 5, 0, 1, 4, 2, 6])
+    assert prepare(number=3, choose="first", order=order, deduplicate=False).rows.tolist() == [2, 3, 5]
+    assert prepare(number=3, choose="first", deduplicate=False).rows.tolist() == [0, 1, 2]
+    # rows 2 and 5 are equal, and 2 was sampled before 5; rows 0 and 4: 0 before 4
+    assert prepare(number=4, choose="first", order=order).rows.tolist() == [0, 2, 3]
+    assert prepare(number=4, choose="first", order=order[::-1].copy()).rows.tolist() == [3, 4, 6]
+
+
+@pytest.mark.parametrize("choose", ["random", "first"])
+def test_distinct_points_are_counted_after_duplicates(choose):
+    """As numpy finds them: zero vectors out, first of equal vectors, then N of those that are left."""
+    rng = np.random.default_rng(0)
+    vectors = rng.integers(0, 3, (400, 3)).astype(np.float32)
+    order = rng.permutation(400)
+    options = {"draw": "distinct", "choose": choose, "order": order, "zero_vectors": "drop"}
+    points = prepare(vectors, number=20, **options)
+    assert len(points.rows) == 20 and (np.diff(points.rows) > 0).all() and points.rows.dtype == np.int32
+    np.testing.assert_array_equal(points.vectors, vectors[points.rows])
+    first = {}
+    for row in np.argsort(order) if choose == "first" else range(400):
+        if vectors[row].any():
+            first.setdefault(tuple(vectors[row]), int(row))
+    assert len(first) == 26 and set(points.rows.tolist()) <= set(first.values())
+    if choose == "first":
+        assert points.rows.tolist() == sorted(list(first.values())[:20])
+    assert prepare(vectors, number=26, **options).rows.tolist() == sorted(first.values())
+
+
+def test_distinct_points_of_clouds_with_other_duplicates_are_mostly_the_same():
+    rng = np.random.default_rng(0)
+    one = rng.standard_normal((2000, 3))
+    other = one.copy()
+    other[rng.choice(2000, 100)] = 0
+    rows = [set(prepare(cloud, number=500, draw="distinct").rows.tolist()) for cloud in (one, other)]
+    assert len(rows[0] & rows[1]) > 460
+    assert len(set(prepare(one, number=500, draw="distinct", seed=1).rows.tolist()) & rows[0]) < 200
+
+
+def test_too_few_distinct_points_are_all_taken_and_told(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert len(prepare(number=5, draw="distinct").rows) == 4
+    assert "points.number = 5" in caplog.text and "all 4 are used" in caplog.text
+    with pytest.raises(ValueError, match="'distinct' leaves duplicates out"):
+        prepare(draw="distinct", deduplicate=False)
+
+
 def test_more_points_than_there_are(caplog):
     with caplog.at_level(logging.WARNING):
         points = prepare(number=9, deduplicate=False)

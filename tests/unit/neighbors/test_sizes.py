@@ -57,7 +57,7 @@ def test_neighbors_are_exact(name, search):
 def test_neighbors_within_neighbourhoods_are_exact(name):
     X = CLOUDS[name]
     graph = nearest_neighbors(X, 12)
-    found = nearest_two_within(X, *graph, 6)
+    found = nearest_two_within(X, graph, 6)
     for i in range(0, 150, 7):
         within = all_distances(X[graph.indices[i, :6]])
         np.fill_diagonal(within, np.inf)

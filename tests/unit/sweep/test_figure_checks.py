@@ -90,7 +90,7 @@ def test_options_that_name_what_is_there_are_taken(figures: dict[str, Any]) -> N
         ("dynamics", {"models": ["sums-fraction0.5"]}, "models: 'sums-fraction0.5' is not known; did you mean 'sums-fraction0.2'"),
         ("dynamics", {"datasets": "sums_7"}, "datasets: 'sums_7' is of the wrong type"),
         ("dynamics", {"steps": "linaer"}, "steps: 'linaer' is not known; did you mean 'linear'?"),
-        ("dynamics", {"band": "yes"}, "band: 'yes' is of the wrong type; expected true or false"),
+        ("dynamics", {"band": "yes"}, "band: 'yes' is not known; allowed: true, false, range, std"),
         ("heatmap", {"annotate": 1}, "annotate: 1 is of the wrong type"),
         ("heatmap", {"peaks": []}, "peaks: [] is of the wrong type"),
         ("agreement", {"panel_per_model": "sums"}, "panel_per_model: 'sums' is of the wrong type"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from builders import sweeps
 from builders.project import CONFIG, PROJECT
 from builders.sweeps import NEWS, graph_of, loaded
 from idsweep.config.load import ConfigError, load
+from idsweep.planning.page import page
+from idsweep.planning.plan import plan
+from idsweep.sweep.checks import foreseen
 from idsweep.sweep.models import Model, offered_checkpoints, safe
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
@@ -137,9 +142,95 @@ def test_a_folder_of_checkpoints(tmp_path: Path) -> None:
     assert model.weights("checkpoint-1000") == tmp_path / "checkpoint-1000"
     assert model.tokenizer.folder == tmp_path / "checkpoint-1000"
     (tmp_path / "checkpoint-500/model.safetensors").unlink()
+    assert model_of(entry, {"checkpoints": ["checkpoint-1000"]}).failing == {}
     with pytest.raises(ConfigError, match=r"catalog\.models\.mine\.path: .*checkpoint-500 holds no weights"):
+        model_of(entry, {"checkpoints": ["checkpoint-500"]})
+    shutil.rmtree(tmp_path / "checkpoint-500")
+    with pytest.raises(ConfigError, match=r"catalog\.models\.mine\.checkpoints: there is no folder .*checkpoint-500"):
         model_of(entry)
-    assert model_of(entry, {"checkpoints": ["checkpoint-1000"]}).depth == 2
+
+
+def safetensors_of(header: bytes, data: bytes = b"") -> bytes:
+    return len(header).to_bytes(8, "little") + header + data
+
+
+DEEP = b'{"a":' * 100_000
+HEADERS = {
+    "no mapping": b"[]",
+    "nothing": b"null",
+    "nested": DEEP,
+    "an entry is no mapping": b'{"w": 1}',
+    "no data_offsets": b'{"w": {"dtype": "F32", "shape": [1]}}',
+    "data_offsets are no list": b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": 4}}',
+    "data_offsets are text": b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": ["0", "4"]}}',
+    "one data_offset": b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+    "negative": b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [4, -4]}}',
+    "endless number": b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, ' + b"9" * 5000 + b"]}}",
+    "no UTF-8": b"\xff" * 20,
+    "cut short": b'{"w": {"dtype"',
+}
+
+
+def write(name: str, content: bytes) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def link_to_nothing(name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to("nowhere")
+
+    return make
+
+
+def replace_by_link(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    **{f"header: {name}": write("model.safetensors", safetensors_of(text)) for name, text in HEADERS.items()},
+    "header that is longer than the file": write("model.safetensors", (2**63).to_bytes(8, "little") + b"{}"),
+    "an empty file": write("model.safetensors", b""),
+    "a link to no weights": link_to_nothing("model.safetensors"),
+    "a link to no config": link_to_nothing("config.json"),
+    "a link to no folder": replace_by_link,
+    "a config that is nested": write("config.json", DEEP),
+    "a config that is no mapping": write("config.json", b"[1]"),
+    "a config that is no JSON": write("config.json", b"{"),
+    "a config with endless layers": write("config.json", b'{"n_layer": 999999999999, "n_embd": 4}'),
+    "a config without layers": write("config.json", b'{"n_layer": true, "n_embd": 4}'),
+    "an index that is nested": write("model.safetensors.index.json", DEEP),
+    "an index that names no files": write("model.safetensors.index.json", b'{"weight_map": {"a": 1, "b": "c"}}'),
+    "an index that is a list": write("model.safetensors.index.json", b"[]"),
+    "weights that are a folder": lambda folder: (
+        (folder / "model.safetensors").unlink(),
+        (folder / "model.safetensors").mkdir(),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("which", ["first", "last"])
+def test_one_bad_checkpoint_of_three_fails_alone(tmp_path: Path, damage: str, which: str) -> None:
+    for step in (1, 2, 3):
+        model_folder(tmp_path / f"checkpoint-{step}")
+    bad = {"first": "checkpoint-1", "last": "checkpoint-3"}[which]
+    DAMAGE[damage](tmp_path / bad)
+    entry = {"path": str(tmp_path), "kind": "causal", "checkpoints": "checkpoint-{1,2,3}"}
+    sweep = sweep_of(models={"mine": None}, catalog={"models": {"mine": entry}}, tokens={"max_length": 128})
+    assert list(sweep.models["mine"].checkpoints) == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
+    assert list(sweep.models["mine"].failing) == [bad]
+    assert f"mine @ {bad}: " in foreseen(sweep)
+    graph = graph_of(sweep, tmp_path)
+    signatures = {
+        graph.signature("extract_embeddings", model="mine", checkpoint=name, dataset="lee_news")
+        for name in sweep.models["mine"].checkpoints
+    }
+    assert len(signatures) == 2
+    assert f"mine @ {bad}: " in page(plan(sweep))
+    entry["checkpoints"] = "checkpoint-*"  # one that a trainer may be writing
+    assert len(sweep_of(models={"mine": None}, catalog={"models": {"mine": entry}}).models["mine"].checkpoints) == 2
 
 
 def test_checkpoints_are_looked_for_when_the_sweep_is_made(tmp_path: Path) -> None:

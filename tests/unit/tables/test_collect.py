@@ -111,3 +111,19 @@ def test_csv_keeps_all_digits(tmp_path: Path) -> None:
     parquet.write_table(tmp_path / "t.parquet", pa.table({"v": values, "s": ["a,b"] * 50}), {})
     collect.write_csv(str(tmp_path / "t.parquet"), str(tmp_path / "t.csv"))
     np.testing.assert_array_equal(pd.read_csv(tmp_path / "t.csv")["v"], values)
+
+
+def test_texts_that_spreadsheets_run_are_marked_where_that_is_asked_for(tmp_path: Path) -> None:
+    texts = ["=1+1", "+a", "-b", "@c", "\td", "\re", "＝f", None, "", "g=h", "'i", " =j"]
+    values = -np.random.default_rng(1).random(len(texts))
+    coded = pa.array(texts).dictionary_encode()
+    parquet.write_table(tmp_path / "t.parquet", pa.table({"v": values, "s": texts, "d": coded}), {})
+    source, plain, marked = (str(tmp_path / name) for name in ("t.parquet", "plain.csv", "marked.csv"))
+    collect.write_csv(source, plain)
+    collect.write_csv(source, marked, escape_formulas=True)
+    options = {"keep_default_na": False, "dtype": {"s": str, "d": str}, "lineterminator": "\n"}
+    before, after = (pd.read_csv(file, **options) for file in (plain, marked))
+    expected = [f"'{text}" if text and text[0] in "=+-@\t\r＝" else text or "" for text in texts]
+    assert list(before["s"]) == [text or "" for text in texts]
+    assert list(after["s"]) == list(after["d"]) == expected
+    np.testing.assert_array_equal(after["v"], values)

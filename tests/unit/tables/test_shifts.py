@@ -27,6 +27,7 @@ def tokens(number: int = 6, **changes: tuple[int, int]) -> pa.Table:
     """Two tokens of each sequence; changes: column -> (row, value)."""
     rows = [
         {"point": i, "sequence": i // 2, "position": i % 2, "token_id": 40 + i, "token": "abcdef"[i], "special": False}
+        | {"drawn": i}
         for i in range(number)
     ]
     for column, (row, value) in changes.items():

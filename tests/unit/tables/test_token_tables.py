@@ -83,6 +83,7 @@ def points_of(
         "special": special or [False] * number,
         "token_class": token_class or [None] * number,
         "count": count or [None] * number,
+        "drawn": range(number),
     }
     return pa.table({name: list(values) for name, values in columns.items()}, schema=POINTS)
 

@@ -57,14 +57,14 @@ def left() -> list[str]:
 
 
 def test_a_failed_job_gets_its_old_results_and_records_back(records: FilePersistence) -> None:
-    written = os.stat(FILE).st_mtime_ns
+    written = Path(FILE).stat().st_mtime_ns
     kept.keep([job(FILE, FOLDER), job(OTHER)], records, RESULTS)
     begin(records, FILE, FOLDER)
     Path(FILE).write_text("half")
     fail(records, FILE, FOLDER)
     assert kept.put_back(records, RESULTS) == [FILE, FOLDER]
     assert Path(FILE).read_text() == Path(f"{FOLDER}/step0/weights").read_text() == "old"
-    assert os.stat(FILE).st_mtime_ns == written
+    assert Path(FILE).stat().st_mtime_ns == written
     assert [records._read_record(path).params for path in (FILE, FOLDER, OTHER)] == [["old"]] * 3
     assert left() == []
 
@@ -108,9 +108,9 @@ def test_what_is_kept_and_what_is_not(records: FilePersistence, monkeypatch: pyt
     kept.keep([job(FOLDER, rule="fetch_checkpoint"), job("results/mini/none")], records, RESULTS)
     assert left() == []
     kept.keep([job(FILE)], records, RESULTS)
-    assert os.stat(FILE).st_nlink == 2, "no second copy"
+    assert Path(FILE).stat().st_nlink == 2, "no second copy"
     kept.forget(RESULTS)
-    assert os.stat(FILE).st_nlink == 1
+    assert Path(FILE).stat().st_nlink == 1
 
     def no_links(*_: object, **__: object) -> None:
         raise PermissionError("a disk without hard links")

@@ -41,6 +41,7 @@ def job(folder: Path, name: str, **wildcards: str):
     return script.job(
         SimpleNamespace(
             log=[str(folder / "logs" / f"{name}.log")],
+            output=[],
             rule=name,
             wildcards=Named(wildcards),
             params=Named(settings="{}", signature="abc"),
@@ -98,6 +99,15 @@ def test_warnings_of_peft_and_datasets_are_told(tmp_path):
     assert "2 warning(s)" in said
     assert "  tiny (peft): Unexpected keyword arguments ['use_squares'] for class LoraConfig" in said
     assert "  news for tiny (datasets): Using the latest cached version of the dataset" in said
+
+
+def test_a_model_whose_tokenizer_gives_the_same_warning_is_named_once(tmp_path):
+    jobs = ({"tokenizer": "tiny", "dataset": "news"}, {"tokenizer": "other", "dataset": "news"}, {"model": "tiny"})
+    for number, names in enumerate(jobs):
+        with job(tmp_path, f"job_{number}", **names):
+            logging.getLogger("transformers.x").warning("pad_token_id must be within the vocabulary, got -1")
+    said = describe_warnings(tmp_path / "logs", "now").splitlines()
+    assert said[1] == "  news for other, tiny (transformers): pad_token_id must be within the vocabulary, got -1"
 
 
 def test_of_what_concerns_no_number_nothing_is_told(tmp_path):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from idsweep.machine import devices
 from idsweep.workflow import script
-from idsweep.workflow.run import describe_failures, describe_results
+from idsweep.workflow.run import INTERRUPTED, describe_failures, describe_results
 
 
 class Named(dict):
@@ -22,6 +22,7 @@ class Named(dict):
 def snakemake(tmp_path: Path) -> SimpleNamespace:
     return SimpleNamespace(
         log=[str(tmp_path / "job.log")],
+        output=[],
         rule="find_neighbors",
         wildcards=Named(sweep="demo", model="m", layer="3"),
         params=Named(settings=json.dumps({"k": 5}), signature="abc"),
@@ -64,6 +65,46 @@ def test_a_failure_is_told_once_and_in_full_in_the_log(
     log = Path(snakemake.log[0]).read_text()
     assert "Traceback" in log
     assert log.rstrip().endswith("error: k = 9 is too large")
+
+
+def test_the_last_line_of_a_log_is_the_signature_of_what_was_made(snakemake: SimpleNamespace) -> None:
+    with script.job(snakemake):
+        print("printed by a library")
+    assert Path(snakemake.log[0]).read_text().splitlines()[-1] == "made: abc"
+
+
+def test_an_interrupted_job_says_so(snakemake: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit), script.job(snakemake):
+        raise KeyboardInterrupt
+    assert Path(snakemake.log[0]).read_text() == "error: the run was interrupted\n"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", INTERRUPTED)
+def test_an_interrupted_run_tells_only_of_jobs_that_gave_a_reason(tmp_path: Path, words: str) -> None:
+    logs = {name: tmp_path / f"{name}.log" for name in ("stopped", "silent", "failed")}
+    logs["stopped"].write_text("error: the run was interrupted\n")
+    logs["silent"].write_text("half of the work\n")
+    said = tmp_path / "snakemake.log"
+
+    def write(*names: str) -> None:
+        errors = [
+            f"Error in rule r:\n    jobid: 1\n    log: {logs[name]} (check log file(s) for error details)"
+            for name in names
+        ]
+        said.write_text("\n".join([*errors, f"{words}."]))
+
+    write("stopped", "silent")
+    assert describe_failures([str(said)]) == (
+        "The run was interrupted; what is done is kept; run the same command again to go on."
+    )
+    logs["failed"].write_text("error: too large\n")
+    write("stopped", "silent", "failed")
+    told = describe_failures([str(said)])
+    assert told.startswith("The run was interrupted;")
+    assert "1 job(s) failed" in told
+    assert "too large" in told
+    assert "memory" not in told
 
 
 def test_provenance_names_rule_settings_signature_and_time(snakemake: SimpleNamespace) -> None:

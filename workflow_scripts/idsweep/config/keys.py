@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from idsweep.config.schema import with_registries
+from idsweep.config.yaml_file import read_yaml
 from idsweep.training import kinds as trainings
 
 HEAD = """# Configuration
@@ -17,6 +16,8 @@ HEAD = """# Configuration
 A sweep is one YAML file. `config.yaml` is the default; give others with `--configfile`. Every
 configuration is checked against these keys before a job runs. `idsweep keys > config/README.md`
 makes this page from [schema.yaml](schema.yaml) and from the modules of trainings and loaders.
+
+`--config 'tokens={number: 50}'` changes a key for one run. What stands in braces or brackets is read as YAML.
 
 """
 SECTIONS = (
@@ -38,7 +39,7 @@ MOST_NAMES = 10  # of a registry that are listed
 
 def page(schema_file: Path) -> str:
     """Markdown tables of all keys: name, what it means, type or allowed values, default."""
-    schema = with_registries(yaml.safe_load(schema_file.read_text(encoding="utf-8")))
+    schema = with_registries(read_yaml(schema_file))
     parts = []
     for title, path, about in SECTIONS:
         part = schema

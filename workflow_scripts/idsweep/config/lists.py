@@ -19,7 +19,10 @@ def clouds(given: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """
     clouds_by_settings: list[dict[str, Any]] = []
     for settings in given:
-        clouds_by_settings += [one for _, one in _combinations(settings) if one not in clouds_by_settings]
+        for _, one in _combinations(settings):
+            if "noise_seed" in one and not one["noise"]:
+                one = one | {"noise_seed": 0}  # nothing is drawn with it
+            clouds_by_settings += [one] if one not in clouds_by_settings else []
     varied = [
         key
         for key in clouds_by_settings[0]
@@ -49,8 +52,14 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, 
         yield name, {**settings, **chosen}
 
 
+def canonical(value: Any) -> Any:
+    """A value as it stands in names: 1 for 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _word(value: Any) -> str:
     """A value as a part of a path."""
+    value = canonical(value)
     text = "all" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     signs = {">=": "_from_", "<": "_below_", "=": "_is_"}
     return re.sub(">=|<|=", lambda sign: signs[sign[0]], text)

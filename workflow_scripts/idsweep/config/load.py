@@ -7,7 +7,6 @@ at once in one `ConfigError`.
 from __future__ import annotations
 
 import copy
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite, prod
@@ -15,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
 from idsweep.config import lists as expansion
 from idsweep.config.runs import runs, wrong_seeds
 from idsweep.config.schema import with_registries
+from idsweep.config.yaml_file import read_yaml, repeated_keys
 from idsweep.estimators import registry as estimators
 from idsweep.estimators.ranges import Range
 from idsweep.figures import registry as figures
+from idsweep.machine.names import nearest_name
+from idsweep.machine.printable import printable
 
-# libyaml's, where PyYAML has it, reads the catalog ten times as fast
-SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_SHOWN = 10
 MOST_COMBINATIONS = 1000  # of lists of values
 DEEPEST, MOST_ITEMS = 50, 1_000_000  # of what a config file holds, whose aliases may stand for ever more
@@ -57,15 +56,22 @@ class ConfigError(ValueError):
         self.complaints = complaints = list(dict.fromkeys(complaints))
         more = len(complaints) - MOST_SHOWN
         shown = complaints[:MOST_SHOWN] + ([f"… and {more} more"] if more > 0 else [])
-        super().__init__("The configuration cannot be run:\n" + "\n".join(f"  - {line}" for line in shown))
+        super().__init__("The configuration cannot be run:\n" + "\n".join(f"  - {printable(line)}" for line in shown))
 
 
-def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def load(given: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> dict[str, Any]:
     """The sweep's configuration with all defaults, and the catalog in `catalog`.
 
-    given: what Snakemake read from the config files. folder: the project's `config/`.
+    given: what Snakemake read from the config files. folder: the project's `config/`. files: those config files, which are
+    looked through for keys that stand twice.
     Raises ConfigError.
     """
+    try:
+        twice = [complaint for file in dict.fromkeys(files) for complaint in repeated_keys(Path(file))]
+    except ValueError as error:
+        twice = [str(error)]
+    if twice:
+        raise ConfigError(twice)
     schema = with_registries(_read_yaml(folder / "schema.yaml"))
     _check_size(given)
     config = _plain(given)
@@ -76,6 +82,9 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     points, complaints = _take_lists(config, schema)
     _check(config, schema, beside=complaints)
     _fill_defaults(config, schema, schema)
+    config["nulls"] = sorted(config["nulls"])
+    of_points = schema["properties"]["points"]["properties"]
+    points = [{key: _typed(value, of_points[key]) for key, value in settings.items()} for settings in points]
     filled = [config["points"] | settings for settings in points]
     config["points"] = filled if len(filled) > 1 else filled[0]
     config["clouds"] = expansion.clouds(filled)
@@ -89,11 +98,9 @@ def load(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return SafeLoader(path.read_text(encoding="utf-8")).get_single_data()
-    except FileNotFoundError:
-        raise ConfigError([f"{path}: no such file"]) from None
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{path} is not valid YAML: {error}"]) from error
+        return read_yaml(path)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
 
 
 def _catalog(path: Path, kind: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,7 +269,7 @@ def _not_plain(value: Any, at: list[Any]) -> Iterator[str]:
             if not isinstance(key, str):
                 yield f"{key_path(at)}: the key {key!r} is not text; put it in quotes"
             elif wrong := _no_character(key):
-                yield f"{key_path(at)}: the key {_short(key)} has the character {wrong!r}, which no file can hold; remove it"
+                yield f"{key_path(at)}: the key {_short(key)} has the character {wrong!r}, which no text holds; remove it"
             yield from _not_plain(item, [*at, key])
     elif isinstance(value, list):
         for i, item in enumerate(value):
@@ -270,14 +277,14 @@ def _not_plain(value: Any, at: list[Any]) -> Iterator[str]:
     elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not isfinite(value)):
         yield f"{key_path(at)}: {_short(value)} is not allowed; expected a number or text (put it in quotes if it is text)"
     elif isinstance(value, str) and (wrong := _no_character(value)):
-        yield f"{key_path(at)}: {_short(value)} has the character {wrong!r}, which no file can hold; remove it"
+        yield f"{key_path(at)}: {_short(value)} has the character {wrong!r}, which no text holds; remove it (in a regular expression, write its code, as \\x1b)"
     elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
         yield f"{key_path(at)}: {_short(value)} is out of range; whole numbers must be below 2^63"
 
 
 def _no_character(text: str) -> str | None:
-    """The first character that is in no file or path: NUL, or half of a pair of UTF-16."""
-    found = re.search("[\0\ud800-\udfff]", text)
+    """The first character that is in no text: a control character, as ESC, which terminals obey, or half of a pair of UTF-16."""
+    found = re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", text)
     return found and found[0]
 
 
@@ -295,6 +302,7 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
         if "default" in part:
             value.setdefault(key, copy.deepcopy(part["default"]))
         if key in value:
+            value[key] = _typed(value[key], part)
             _fill_defaults(value[key], part, root)
     for part in schema.get("allOf", ()):
         if Validator(part["if"]).is_valid(value):
@@ -302,7 +310,16 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
     rest = schema.get("additionalProperties")
     if isinstance(rest, Mapping):
         for key in value.keys() - schema.get("properties", {}).keys():
+            value[key] = _typed(value[key], rest)
             _fill_defaults(value[key], rest, root)
+
+
+def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """A value, or the values of a list, as floats where the schema says number: 0 and 0.0 are one setting."""
+    if isinstance(value, list):
+        return [_typed(one, schema.get("items", schema)) for one in value]
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_whole and schema.get("type") == "number" else value
 
 
 def _check(value: Any, schema: Mapping[str, Any], prefix: str = "", beside: Iterable[str] = ()) -> None:
@@ -369,9 +386,9 @@ def key_path(parts: Any) -> str:
 
 def choose(given: Any, allowed: Any) -> str:
     """`did you mean 'x'? Allowed: …` for a wrong name."""
-    allowed = [str(name) for name in allowed]
-    near = difflib.get_close_matches(str(given), allowed, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    allowed = [str(name).lower() if isinstance(name, bool) else str(name) for name in allowed]
+    near = nearest_name(given, allowed)
+    hint = f"did you mean {near!r}? " if near else ""
     return f"{hint}allowed: {', '.join(allowed) or '(nothing)'}"
 
 
@@ -397,7 +414,11 @@ def neighbors_needed(item: Mapping[str, Any]) -> int:
 
 def all_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
     """Every parameter of one estimate, those left out at their defaults."""
-    return estimators.get(item["estimator"]).parameters(item["scope"]) | parameters(item)
+    defaults, given = estimators.get(item["estimator"]).parameters(item["scope"]), parameters(item)
+    floats = {key for key, default in defaults.items() if isinstance(default, float)}
+    return defaults | {
+        key: float(value) if key in floats and value is not None else value for key, value in given.items()
+    }
 
 
 def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:

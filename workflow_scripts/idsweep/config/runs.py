@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
+from idsweep.config.lists import canonical
+
 PLACES = ("path", "hub", "folder")
 
 
@@ -34,7 +36,7 @@ def runs(name: str, entry: Mapping[str, Any]) -> list[Run]:
     vary = entry.get("vary", {})
     every_run = []
     for values in product(*vary.values()):
-        varied = dict(zip(vary, values, strict=True))
+        varied = dict(zip(vary, map(canonical, values), strict=True))
         group = "-".join([name, *(f"{key.rsplit('.', 1)[-1]}{value}" for key, value in varied.items())])
         with_values = _with(own, varied)
         for seed in entry.get("seeds", [None]):

@@ -12,7 +12,8 @@ A dataset is one entry of the catalog, a plain mapping:
                    into Parquet first (`idsweep.data.dialogues`)
     split          default: train
     own_splits     parts that the rows are split into, e.g. {train: 0.8, validation: 0.1, test: 0.1, seed: 42};
-                   `split` names one of them, and `of` the source's split (default: train)
+                   `split` names one of them, and `of` the source's split (default: train); with `by: datasets` the texts that
+                   are left after cleaning are split as that library does it (`data.library_draws`)
     streaming      true for a corpus that does not fit: its rows are never all in memory or on disk
     encoding       of text, csv and json files and of those in a folder; default: utf-8
     delimiter      of csv files, the character between columns; default: a comma
@@ -37,11 +38,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import compress, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from idsweep.data import library_draws
 from idsweep.data.entries import (
     LABEL_KEYS,
     check_entry,
@@ -49,6 +52,7 @@ from idsweep.data.entries import (
     has_labels,
     needed_columns,
     shares,
+    splits_cleaned,
     wanted_split,
 )
 from idsweep.data.loaders import registry as loaders
@@ -59,7 +63,7 @@ from idsweep.data.written import filled, label_of, matches, text_of
 logger = logging.getLogger(__name__)
 
 DRAWS_AT_ONCE = 4096
-CHOOSE = ("random", "first")
+CHOOSE = ("random", "first", "shuffled")
 SPLIT_SEED = 42  # of own_splits that say none
 
 # The words that word vectors are trained on and counted by: runs of letters, apostrophes between letters included.
@@ -109,7 +113,8 @@ def read_corpus(
 
     file: the local file, for an entry that does not say where it lies (see `reading`), and the prepared
         Parquet of a release.
-    choose: "first" takes the first texts and stops reading there. "random" draws without replacement as
+    choose: "first" takes the first texts and stops reading there. "shuffled" takes those that come first after
+        `Dataset.shuffle(seed)` of the library `datasets`. "random" draws without replacement as
         `choose_sequences` does. With `streaming` it is another draw: a reservoir sample (Vitter 1985,
         algorithm R, PCG64 from `seed`), since the number of texts is known only at the end.
     part: only texts that a training took, or held out.
@@ -128,6 +133,8 @@ def read_corpus(
     source = str(path) if path else spec.get("hub", spec["loader"])
     if not labels:
         spec = {key: value for key, value in spec.items() if key not in LABEL_KEYS}
+    if spec.get("streaming") and choose == "shuffled":
+        raise ValueError(f"choose: 'shuffled' needs all texts at once, and {source} is streamed. Choose 'random'.")
     if spec.get("streaming") and number is None:
         raise ValueError(f"streaming: {source} is not held as a whole; set tokens.sequences to how many texts to take.")
 
@@ -139,15 +146,21 @@ def read_corpus(
             rows = stack.enter_context(loader.rows(spec, path, source))
             commit = rows.commit
             texts = enumerate(_clean(_texts(rows, spec, source), spec, source))
+            if splits_cleaned(spec):
+                texts = _in_library_split(list(texts), spec)
             if part is not None:
                 texts = _texts_of(part, list(texts))
         if choose == "first":
             chosen = list(islice(texts, number))
         elif spec.get("streaming"):
             chosen = _reservoir(texts, number, seed)
+        elif choose == "shuffled":
+            texts_read = list(texts)
+            chosen = [texts_read[i] for i in library_draws.shuffled(len(texts_read), seed)[:number].tolist()]
         else:
             texts_read = list(texts)
             chosen = [texts_read[i] for i in choose_sequences(len(texts_read), number, seed).tolist()]
+    chosen.sort(key=itemgetter(0))  # the library's own splits and draws have an order of their own
     if not chosen:
         raise ValueError(_no_text(source, spec))
     if number is not None and len(chosen) < number:
@@ -166,9 +179,9 @@ def read_corpus(
 
 
 def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
-    """Read the first rows of a dataset of local files, up to those that hold a text. Raises ValueError as `read_corpus` does.
+    """Read the first rows of a dataset of local files. Raises ValueError as `read_corpus` does.
 
-    What comes from the hub, is made or prepared is left alone. labels: read their labels too.
+    They go as far as a text and a value of each column that the entry names: in JSON a row may lack some. What comes from the hub, is made or prepared is left alone. labels: read their labels too.
     """
     loader = loaders.get(spec["loader"])
     if "hub" in spec or "release" in spec or loader.generator is not None:
@@ -176,13 +189,14 @@ def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
     path = corpus_file(spec)
     left_out = ("own_splits", *(() if labels else LABEL_KEYS))  # own splits need the number of all rows
     spec = {key: value for key, value in spec.items() if key not in left_out}
-    found = 0
+    found, unseen = 0, set(needed_columns(spec))
     with loader.rows(spec, path, str(path)) as rows:
 
         def first_batches() -> Iterator[Mapping[str, list]]:
             for batch in rows.batches:
                 yield batch
-                if found:
+                unseen.difference_update([name for name in unseen if any(value is not None for value in batch[name])])
+                if found and not unseen:
                     return
 
         first = rows._replace(batches=first_batches())
@@ -263,6 +277,12 @@ def _texts_of(part: Part, texts: Sequence[Any]) -> Iterator[Any]:
     return (texts[i] for i in (train if part.name == "train" else held_out))
 
 
+def _in_library_split(texts: Sequence[Any], spec: Mapping[str, Any]) -> Iterator[Any]:
+    """The texts of the entry's own split, made of the cleaned ones by the library `datasets`, in its order."""
+    seed = spec["own_splits"].get("seed", SPLIT_SEED)
+    return (texts[i] for i in library_draws.split(len(texts), shares(spec), seed)[wanted_split(spec)].tolist())
+
+
 def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, Any]:
     """The entry with the place of its local file; that of a release as an entry for its prepared Parquet."""
     if "release" not in spec:
@@ -302,7 +322,7 @@ def _in_split(
     alphabetical order. Of a stream, whose length is not known, each row goes by one uniform number: the
     proportions hold on average.
     """
-    if "own_splits" not in spec:
+    if "own_splits" not in spec or splits_cleaned(spec):
         yield from ((batch, None) for batch in batches)
         return
     proportions = shares(spec)

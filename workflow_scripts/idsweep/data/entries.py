@@ -11,11 +11,13 @@ from typing import Any
 
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import Loader
+from idsweep.data.written import WIDEST, is_too_wide
+from idsweep.files.hub_names import wrong_id, wrong_revision
 from idsweep.files.packages import path_in_package
 
 SPLIT = "train"  # where an entry says none
 RELEASES = ("multiwoz", "sgd", "emowoz")
-RELEASE_SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  # of releases, and those that the library `datasets` makes of one
 RELEASE_COLUMNS = ("text", "split", "dialogue", "turn", "speaker", "emotion")  # of `dialogues.utterances`
 PLACE_KEYS = ("package", "file", "path")
 SOURCE_KEYS = (
@@ -54,6 +56,14 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
         raise ValueError(f"{key}: {spec[key]!r} cannot be looked for: {error}. Mend the path.") from error
 
 
+def _is_local(hub_id: str) -> bool:
+    """Whether it is the absolute path of a folder here, which the library `datasets` reads as if it were a repository."""
+    try:
+        return Path(hub_id).is_absolute() and Path(hub_id).is_dir()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _checked_path(path: Path, spec: Mapping[str, Any], key: str) -> Path:
     pattern = loaders.get(spec["loader"]).pattern
     inside = files_below(path, pattern) if pattern and path.is_dir() else []
@@ -76,8 +86,11 @@ def corpus_files(spec: Mapping[str, Any]) -> list[Path]:
     Not meant for releases, whose texts come from the Parquet made of them. Raises ValueError as `corpus_file` does.
     """
     path = corpus_file(spec)
-    if path is None:
-        return []
+    return [] if path is None else files_at(path, spec)
+
+
+def files_at(path: Path, spec: Mapping[str, Any]) -> list[Path]:
+    """The files that an entry's loader reads at the place of its dataset, sorted."""
     pattern = loaders.get(spec["loader"]).pattern
     return files_below(path, pattern) if pattern else [path]
 
@@ -103,7 +116,18 @@ def reading(spec: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
     if loader.generator is not None:
         return {key: spec[key] for key in ("loader", *loaders.keys(spec["loader"])) if key in spec}
     left_out = (*(PLACE_KEYS if "hub" not in spec else ()), *(() if labels else LABEL_KEYS))
-    return {key: value for key, value in spec.items() if key not in left_out}
+    kept = {key: value for key, value in spec.items() if key not in left_out}
+    return kept | ({"where": _allowed(spec["where"])} if "where" in kept else {})
+
+
+def _allowed(where: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Column -> the values that `where` names, written in one way: as a list, in one order, whole numbers as such."""
+    allowed = {}
+    for column, given in where.items():
+        values = given if isinstance(given, list) else [given]
+        values = [int(one) if isinstance(one, float) and one.is_integer() else one for one in values]
+        allowed[column] = [one for _, one in sorted({f"{type(one).__name__} {one}": one for one in values}.items())]
+    return allowed
 
 
 def check_entry(spec: Mapping[str, Any]) -> None:
@@ -137,6 +161,10 @@ def _check_read(spec: Mapping[str, Any], loader: Loader) -> None:
             )
         raise ValueError(f"A dataset has no key {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
     _check_source(spec, loader)
+    if "hub" in spec and not _is_local(spec["hub"]):
+        for key, wrong in (("hub", wrong_id(spec["hub"])), ("revision", wrong_revision(spec.get("revision", "main")))):
+            if wrong:
+                raise ValueError(f"{key}: {wrong}.")
     if "release" in spec:
         _check_release(spec)
     if "own_splits" in spec:
@@ -202,10 +230,17 @@ def _check_encoding(encoding: str) -> None:
 def _check_template(template: str) -> None:
     try:
         fields = template_fields(template)
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise ValueError(f"template: {template!r} cannot be filled in: {error}.") from None
     if not fields or not all(fields) or any(field.isdigit() for field in fields):
         raise ValueError(f"template: {template!r} must name columns, as in '{{title}} {{body}}'.")
+    for _, field, form, _ in parts:
+        if "._" in field or "[_" in field or is_too_wide(re.sub(r"\{[^}]*\}", "", form)):
+            raise ValueError(
+                f"template: {template!r} can fill in columns, and format them up to a width of {WIDEST:,}; it asks for "
+                f"{{{field}{':' * bool(form)}{form}}}."
+            )
 
 
 def _check_release(spec: Mapping[str, Any]) -> None:
@@ -214,9 +249,9 @@ def _check_release(spec: Mapping[str, Any]) -> None:
     if spec["loader"] != "parquet" or "hub" in spec or "package" in spec:
         raise ValueError("release: it is made into Parquet, so it takes the loader 'parquet' and a 'url' or 'path'.")
     if "own_splits" in spec:
-        raise ValueError(f"own_splits: a release has its own splits: {', '.join(RELEASE_SPLITS)}.")
-    if wanted_split(spec) not in RELEASE_SPLITS:
-        raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(RELEASE_SPLITS)}.")
+        raise ValueError(f"own_splits: a release has its own splits: {', '.join(SPLITS)}.")
+    if wanted_split(spec) not in SPLITS:
+        raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(SPLITS)}.")
     if unknown := sorted(set(needed_columns(spec)) - set(RELEASE_COLUMNS)):
         raise ValueError(f"A release has no column {unknown[0]!r}; its columns are {', '.join(RELEASE_COLUMNS)}.")
 
@@ -229,11 +264,23 @@ def _check_own_splits(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"own_splits: the proportions {proportions} must be positive and sum to 1.")
     if wanted_split(spec) not in proportions:
         raise ValueError(f"split: {wanted_split(spec)!r} is none of own_splits: {', '.join(proportions)}.")
+    if splits_cleaned(spec):
+        if spec.get("streaming"):
+            raise ValueError("own_splits: by: datasets needs all texts at once; it cannot be used with streaming.")
+        if "train" not in proportions or set(proportions) - set(SPLITS) or len(proportions) == 1:
+            raise ValueError(
+                f"own_splits: by: datasets makes train and validation, test or both, not {', '.join(proportions)}."
+            )
 
 
 def shares(spec: Mapping[str, Any]) -> dict[str, float]:
     """The proportions by name, sorted, so that the order in which they were written does not matter."""
-    return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of")}
+    return {name: share for name, share in sorted(spec["own_splits"].items()) if name not in ("seed", "of", "by")}
+
+
+def splits_cleaned(spec: Mapping[str, Any]) -> bool:
+    """Whether the entry's own splits are made of cleaned texts by the library `datasets`, not of rows."""
+    return spec.get("own_splits", {}).get("by") == "datasets"
 
 
 def wanted_split(spec: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SELECT = ("text", "all", "first_pieces", "classes", "last", "mean")
+ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 SELECT_VOCABULARY = ("text", "all")
 TEXTS_AT_ONCE = 2048
 IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # no code point beyond is white space
@@ -30,7 +31,7 @@ class SampledTokens(NamedTuple):
     points: columns of `POINTS`; `point` is the row number, rows are sorted by sequence and position,
     `position` counts in the sequence's `input_ids`, `token` is the piece as it stands in the vocabulary,
     `token_class` the class of the word that holds the piece's first character, null without classes, `count` how often
-    the token comes in all tokenised sequences.
+    the token comes in all tokenised sequences, `drawn` the point's place in the order of the draw.
     A point that stands for the mean over a sequence has position and token_id -1 and an empty token.
     sequences: columns of `SEQUENCES`; `sequence` is the text's place in the corpus, `input_ids` the whole
     (truncated) sequence that the model is run on, special tokens included.
@@ -58,6 +59,7 @@ def sample_tokens(
     seed: int,
     select: str = "text",
     classes: Sequence[str] | None = None,
+    without: Sequence[str] | None = None,
 ) -> SampledTokens:
     """Draw `number` points without replacement from all eligible ones, by PCG64 from `seed`.
 
@@ -73,6 +75,8 @@ def sample_tokens(
                       beginnings that end in * (B-* takes all whose name begins with B-)
         last          the last token of each sequence that is not special
         mean          one point for each sequence, which stands for the mean over all its tokens
+    without: with `select: all`, those of `ROLES` whose token is not eligible; a role that the tokenizer gives to no token
+        leaves none out.
 
     Raises ValueError if `number` is not positive, a choice is not known, `classes` fit neither `select` nor
     the corpus, nothing is eligible, or a tokenizer without a fast implementation would have to tell where
@@ -86,6 +90,8 @@ def sample_tokens(
         raise ValueError("classes: they are needed with 'select: classes', and have no use without.")
     if classes and corpus.spans is None:
         raise ValueError("classes: the dataset has none; its entry needs a 'class_column'.")
+    if without and (select != "all" or set(without) - set(ROLES)):
+        raise ValueError(f"without: {', '.join(without)}: roles are {', '.join(ROLES)}, and need 'select: all'.")
     _check_offsets(tokenizer, select, corpus)
     if not corpus.texts:
         raise ValueError("No token can be sampled: the corpus has no text.")
@@ -95,12 +101,16 @@ def sample_tokens(
     lengths = np.array([len(row) for row in tokens.rows], dtype=np.int64)
     row = np.repeat(np.arange(len(lengths)), lengths)
     eligible = _eligible(tokens, row, select, _codes(names, classes or ()))
+    if without:
+        left_out = [getattr(tokenizer, f"{role}_token_id") for role in without]
+        eligible = eligible[~np.isin(np.concatenate(tokens.rows)[eligible], [id for id in left_out if id is not None])]
     if len(eligible) == 0:
         raise ValueError(
             f"No token can be sampled: {len(lengths)} texts give {len(row)} tokens, "
             f"{int(tokens.special.sum())} of them special. Check the corpus, max_length and 'select'."
         )
-    eligible = eligible[_draw(len(eligible), number, seed, "tokens")]
+    places, drawn = _draw(len(eligible), number, seed, "tokens")
+    eligible = eligible[places]
     # A sequence's first token stands for its mean: `row` is all that is read of it.
     at = row[eligible]
     token_id = np.concatenate(tokens.rows)[eligible]
@@ -125,7 +135,7 @@ def sample_tokens(
         ],
         schema=SEQUENCES,
     )
-    return SampledTokens(_points(sequence=corpus.index[at], **columns), sequences)
+    return SampledTokens(_points(sequence=corpus.index[at], drawn=drawn, **columns), sequences)
 
 
 def sample_vocabulary(
@@ -162,15 +172,17 @@ def sample_vocabulary(
     eligible = np.arange(len(ids)) if select == "all" else np.flatnonzero(~special)
     if len(eligible) == 0:
         raise ValueError(f"vocabulary: none of its {len(ids)} entries can be sampled with 'select: {select}'.")
-    drawn = eligible[_draw(len(eligible), number, seed, "entries of the vocabulary")]
+    places, drawn = _draw(len(eligible), number, seed, "entries of the vocabulary")
+    entries = eligible[places]
     return _points(
-        sequence=ids[drawn],
-        position=np.zeros(len(drawn)),
-        token_id=ids[drawn],
-        token=[words[i] for i in drawn],
-        special=special[drawn],
+        sequence=ids[entries],
+        position=np.zeros(len(entries)),
+        token_id=ids[entries],
+        token=[words[i] for i in entries],
+        special=special[entries],
         token_class=None,
-        count=None if counted_in is None else _counted(vocabulary, counted_in, words, ids)[drawn],
+        count=None if counted_in is None else _counted(vocabulary, counted_in, words, ids)[entries],
+        drawn=drawn,
     )
 
 
@@ -210,13 +222,15 @@ def counts(blocks: Iterable[np.ndarray], token_ids: np.ndarray) -> np.ndarray:
     return times[token_ids]
 
 
-def _draw(total: int, number: int | None, seed: int, what: str) -> np.ndarray:
-    """Increasing places of `number` out of `total`."""
+def _draw(total: int, number: int | None, seed: int, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Increasing places of `number` out of `total`, and where each stands in the order in which they were drawn."""
     if number is not None and number > total:
         logger.warning("%d %s were asked for; %d are eligible: all are used.", number, what, total)
     if number is None or number >= total:
-        return np.arange(total)
-    return np.sort(np.random.Generator(np.random.PCG64(seed)).choice(total, size=number, replace=False))
+        return np.arange(total), np.arange(total)
+    drawn = np.random.Generator(np.random.PCG64(seed)).choice(total, size=number, replace=False)
+    order = np.argsort(drawn)
+    return drawn[order], order
 
 
 def _points(
@@ -228,6 +242,7 @@ def _points(
     special: np.ndarray,
     token_class: pa.Array | None,
     count: np.ndarray | None,
+    drawn: np.ndarray,
 ) -> pa.Table:
     rows = len(sequence)
     return pa.Table.from_arrays(
@@ -240,6 +255,7 @@ def _points(
             pa.array(special),
             pa.nulls(rows, pa.string()) if token_class is None else token_class,
             pa.nulls(rows, pa.int64()) if count is None else pa.array(count),
+            pa.array(drawn.astype(np.int32)),
         ],
         schema=POINTS,
     )
@@ -345,7 +361,9 @@ def _tokenise_some(
         **({"return_offsets_mapping": True} if offsets else {}),
     )
     rows = [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
-    added = np.concatenate([np.asarray(mask, dtype=bool) for mask in encoded["special_tokens_mask"]])
+    masks = encoded["special_tokens_mask"]
+    # Of a text that ends as sequences do, with a literal </s>, ByT5 adds no further one, and counts one nevertheless.
+    added = np.concatenate([np.asarray(mask[: len(row)], dtype=bool) for mask, row in zip(masks, rows, strict=True)])
     special = added | np.isin(np.concatenate(rows), sorted(special_ids(tokenizer)))
     if not offsets:
         return _Tokens(rows, special, None, None)

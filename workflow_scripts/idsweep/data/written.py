@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import string
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 NUMBERS = (bool, int, float, Decimal, date, time, timedelta)  # and dates: of one plain printed form
 LONGEST = 60
+WIDEST = 10_000  # characters that a template fills in at one place
 
 
 class NoTextError(ValueError):
@@ -30,6 +32,11 @@ def text_of(value: Any, column: str, row: str) -> str:
     if isinstance(value, list) and all(word is None or isinstance(word, str) for word in value):
         return checked(" ".join(word or "" for word in value), row)
     raise NoTextError(f"{row}: column {column!r} holds {shortened(value)}, which is no text. {_instead(value, column)}")
+
+
+def is_too_wide(form: str) -> bool:
+    """Whether a format, as ">10", asks for more characters than texts of a template may have at one place."""
+    return any(len(digits) > 9 or int(digits) > WIDEST for digits in re.findall(r"\d+", form))
 
 
 def filled(template: str, values: Mapping[str, Any], row: str) -> str:
@@ -107,6 +114,11 @@ class _Filling(string.Formatter):
         if _missing(value):
             return "", first
         return (value if isinstance(value, NUMBERS) else text_of(value, field_name, self._row)), first
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if is_too_wide(format_spec):  # also where a column says how wide
+            raise ValueError(f"a width of more than {WIDEST:,} characters")
+        return super().format_field(value, format_spec)
 
 
 def _missing(value: Any) -> bool:

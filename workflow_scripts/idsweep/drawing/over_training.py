@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from idsweep.drawing import style
+from idsweep.drawing import bands, style
 
 FEW = 30
 STEPS = ("symlog", "linear", "log")
@@ -57,18 +57,15 @@ def on_axis(table: pd.DataFrame, scale: str) -> pd.DataFrame:
     return table[~(table["step"] <= 0)] if scale == "log" else table
 
 
-def over_runs(rows: pd.DataFrame, value: str) -> pd.DataFrame:
-    """The median, lowest and highest `value` over the runs at each step (`step, middle, low, high`), in order."""
-    at = rows.groupby("step")[value]
-    return pd.DataFrame({"middle": at.median(), "low": at.min(), "high": at.max()}).reset_index()
+def over_runs(rows: pd.DataFrame, value: str, band: bool | str = True, of_one: str = "interval") -> pd.DataFrame:
+    """`value` over the runs at each step with its band (`step, middle, low, high, band`), in order: see `bands.around`."""
+    return bands.around(rows.sort_values("step", kind="stable"), ["step"], value, band, of_one)
 
 
-def curve(
-    axes: Axes, line: pd.DataFrame, look: dict, *, band: bool = True, alpha: float = 0.18, markers: bool = True
-) -> None:
-    """Draw what `over_runs` returns: a line, with points on it where they are few, and a band where the runs differ."""
+def curve(axes: Axes, line: pd.DataFrame, look: dict, *, alpha: float = 0.18, markers: bool = True) -> None:
+    """Draw what `over_runs` returns: a line, with points on it where they are few, and a band if there is one."""
     steps = line["step"].to_numpy(dtype=float)
-    if band and (line["high"] > line["low"]).any():
+    if (line["high"] > line["low"]).any():
         axes.fill_between(steps, line["low"], line["high"], color=look["color"], alpha=alpha, linewidth=0)
     few = markers and len(steps) <= FEW
     axes.plot(steps, line["middle"], marker="o" if few else None, markersize=2.2, **look)

@@ -8,11 +8,11 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from idsweep.drawing import bands
 from idsweep.neighbors.variants import DATA
 
 IDENTITY = ["model", "checkpoint", "dataset", "layer"]
 ACROSS_SEEDS = ["group", *IDENTITY[1:]]
-NORMAL_95 = 1.96
 LISTED = 50
 
 
@@ -153,11 +153,13 @@ def of_checkpoints(rows: pd.DataFrame, checkpoints: str | Sequence[str | int], w
     return rows[rows["step"].isin(numbers) | rows["checkpoint"].isin(names)]
 
 
-def over_seeds(rows: pd.DataFrame, value: str, keys: Sequence[str] = ACROSS_SEEDS) -> pd.DataFrame:
+def over_seeds(
+    rows: pd.DataFrame, value: str, keys: Sequence[str] = ACROSS_SEEDS, band: bool | str = True
+) -> pd.DataFrame:
     """One row for each of `keys`, in the order of `rows`, which holds one row per run for each.
 
-    Columns: `value`, the median over the seeds of the column named by `value`; `low` and `high`, the lowest and the
-    highest seed, or of a single seed the 95 % interval by `standard_error`, as of a normal distribution; `n_seeds`;
+    Columns: `value`, the middle of the column named by `value` over the seeds, `low`, `high` and `band` as `bands.around` gives
+    them, for a single seed by default the 95 % interval; `n_seeds`;
     `n_undefined`, the sum; `scale`, the median; `scale_stable`, whether it is so in each seed (None if not known);
     every other column as in the first seed. Undefined (NaN) values are left out, and NaN if there are no others.
     """
@@ -165,14 +167,13 @@ def over_seeds(rows: pd.DataFrame, value: str, keys: Sequence[str] = ACROSS_SEED
     rows = rows.assign(scale_stable=rows["scale_stable"].map({True: 1.0, False: 0.0}))
     runs = rows.groupby(keys, sort=False)
     single = rows.drop_duplicates(keys).set_index(keys).drop(columns=["model", "seed"], errors="ignore")
-    several = runs.size() > 1
-    middle = runs[value].median()
-    margin = NORMAL_95 * single["standard_error"]
+    drawn = bands.around(rows, keys, value, band, "interval").set_index(keys)
     stable = runs["scale_stable"].min().map({1.0: True, 0.0: False}).astype(object)
     combined = single.assign(
-        value=middle,
-        low=runs[value].min().where(several, middle - margin),
-        high=runs[value].max().where(several, middle + margin),
+        value=drawn["middle"],
+        low=drawn["low"],
+        high=drawn["high"],
+        band=drawn["band"],
         n_seeds=runs.size(),
         n_undefined=runs["n_undefined"].sum(),
         scale=runs["scale"].median(),

@@ -279,8 +279,15 @@ def title(axes: Axes, text: str, inches: float) -> None:
 
 
 def value_norm(values: pd.Series, scale: str) -> Normalize:
-    """The colour norm over defined `values` for a "linear" or "log" scale. Raises ValueError for another."""
-    return _scale(scale)[0](values.min(), values.max())
+    """The colour norm over defined `values` for a "linear" or "log" scale. Raises ValueError for another.
+
+    A logarithm has no place for 0: values that are not positive have the colour of the lowest that is.
+    """
+    norm, _ = _scale(scale)
+    if scale == "log":
+        positive = values[values > 0]
+        values = positive if len(positive) else pd.Series([1.0])
+    return norm(values.min(), values.max(), clip=True)
 
 
 def value_axis(axes: Axes, scale: str, which: str = "y") -> None:

@@ -11,11 +11,11 @@ import pyarrow as pa
 from idsweep.estimators.layer import Cloud, estimate_layer
 from idsweep.files.parquet import provenance, read_table, to_numpy
 from idsweep.files.representations import layer_of
-from idsweep.files.vectors import read_neighbors
+from idsweep.files.vectors import read_fellows, read_neighbors
 from idsweep.files.vectors import variants as variants_in
 from idsweep.machine.errors import about
 from idsweep.neighbors import clouds, variants
-from idsweep.neighbors.graph import NeighborGraph
+from idsweep.neighbors.graph import Fellows, WholeGraph
 
 
 def estimate_block(
@@ -56,6 +56,7 @@ def _clouds(
         number = settings["neighbors"]["number"]
         made_anew = variants.of_cloud(points.vectors, neighbors=number, **settings["variants"])
     for variant in variants_in(neighbors, name):
-        ids, *graph = read_neighbors(neighbors, name, variant)
+        ids, *lists = read_neighbors(neighbors, name, variant)
+        graph = WholeGraph(*lists, Fellows(*read_fellows(neighbors, name, variant)))
         groups = None if variants.is_null(variant) else sequences[ids]
-        yield Cloud(variant, ids, groups, NeighborGraph(*graph), next(made_anew).vectors if made_anew else None)
+        yield Cloud(variant, ids, groups, graph, next(made_anew).vectors if made_anew else None)

@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 
 from idsweep.estimators.ranges import Range
-from idsweep.neighbors.graph import NeighborGraph, check_cloud, check_distances
+from idsweep.machine.arrays import to_array
+from idsweep.machine.names import nearest_name
+from idsweep.neighbors.graph import NeighborGraph, WholeGraph, check_cloud, check_distances
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.statistics.uncertainty import mean_error
 
 ADAPTER = "scikit_dimension"
+LARGEST = 2**63 - 1  # of whole numbers
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Estimator:
     groups as in `uncertainty`; None where it offers no such scope. local_errors: (values, parameters) -> standard
     error of each local value, where there is a closed form. local_with_parts: as local -> the values, and float64 (N, L),
     what each member of a neighbourhood adds to its value by chance, as in `uncertainty.mean_error`; None where nothing is
-    known that is right. vectors: the scopes that need X; in others X may be None.
+    known that is right. vectors: the scopes that need X; in others X may be None if the graph is a `WholeGraph`.
     neighbors: parameters -> neighbours needed in the graph, where no parameter `n_neighbors` says so. beyond: neighbours
     needed -> how many more a standard error looks at; without them it is NaN.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
@@ -106,7 +109,7 @@ def names() -> list[str]:
 
 def get(name: str) -> Estimator:
     """The estimator called `name`; imports its module. Raises ValueError, listing the names, if there is none."""
-    if name in _adapted():
+    if isinstance(name, str) and name in _adapted():
         return _adapted()[name]
     return importlib.import_module(module_of(name)).ESTIMATOR
 
@@ -115,9 +118,11 @@ def module_of(name: str) -> str:
     """The full name of the module that holds estimator `name`. Raises ValueError if there is none."""
     if name in _modules():
         return f"{__package__}.{name}"
-    if name in _adapted():
+    if isinstance(name, str) and name in _adapted():
         return f"{__package__}.{ADAPTER}"
-    raise ValueError(f"There is no estimator {name!r}; the estimators are {', '.join(names())}.")
+    near = nearest_name(name, names())
+    meant = f"did you mean {near!r}? " if near else ""
+    raise ValueError(f"There is no estimator {name!r}; {meant}the estimators are {', '.join(names())}.")
 
 
 def estimate_local(
@@ -308,6 +313,8 @@ def _prepared(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, An
         )
     used = {**allowed, **params}
     for key, value in params.items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"{key} is not allowed to be beyond 2**63, as this one of {value.bit_length()} bits.")
         if key in estimator.ranges and not estimator.ranges[key].holds(value):
             raise ValueError(f"{key} = {value!r} is not allowed; it must be {estimator.ranges[key]}.")
     if estimator.check is not None:
@@ -327,15 +334,19 @@ def _prepared(X: Any, name: str, scope: str, graph: Any, params: Mapping[str, An
 def _checked_groups(groups: Any, number: int) -> np.ndarray | None:
     if groups is None:
         return None
-    groups = np.asarray(groups)
+    groups = to_array(groups, "groups")
     if groups.shape != (number,):
         raise ValueError(f"groups has shape {groups.shape}; one number for each of the {number} points is needed.")
     return groups
 
 
 def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
-    indices, distances = (np.asarray(part) for part in graph)
-    if indices.ndim != 2 or indices.shape != distances.shape:
+    try:
+        indices, distances = graph
+    except (TypeError, ValueError) as error:
+        raise ValueError("graph must be what nearest_neighbors returns, or indices and distances.") from error
+    indices, distances = to_array(indices, "the graph's indices"), to_array(distances, "the graph's distances")
+    if indices.ndim != 2 or indices.shape != distances.shape or 0 in indices.shape:
         raise ValueError(
             f"the graph's indices {indices.shape} and distances {distances.shape} must be matrices of one shape (N, k)."
         )
@@ -351,9 +362,8 @@ def _checked(graph: Any, X: np.ndarray | None, needed: int) -> NeighborGraph:
             f"{needed} neighbours are needed, but the graph holds {indices.shape[1]} of each point; lower n_neighbors "
             "or build the graph with more."
         )
-    return NeighborGraph(
-        np.ascontiguousarray(indices, dtype=np.int32), np.ascontiguousarray(distances, dtype=np.float64)
-    )
+    lists = np.ascontiguousarray(indices, dtype=np.int32), np.ascontiguousarray(distances, dtype=np.float64)
+    return WholeGraph(*lists, graph.fellows) if isinstance(graph, WholeGraph) else NeighborGraph(*lists)
 
 
 @cache

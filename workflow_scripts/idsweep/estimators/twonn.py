@@ -25,7 +25,7 @@ SEED = 0
 
 
 def local(
-    X: np.ndarray,
+    X: np.ndarray | None,
     graph: NeighborGraph,
     *,
     n_neighbors: int = 64,
@@ -69,7 +69,7 @@ def _measured(
     """What `measure` says of the log ratios of each neighbourhood, float64 (rows, n_neighbors), computed in threads."""
     from idsweep.machine.compiled import in_threads
 
-    first, second = nearest_two_within(X, graph.indices, graph.distances, n_neighbors)
+    first, second = nearest_two_within(X, graph, n_neighbors)
     found = []
 
     def measure_rows(start: int, stop: int) -> None:
@@ -208,7 +208,6 @@ ESTIMATOR = Estimator(
     local_with_parts=local_with_parts,
     local_errors=_local_errors,
     global_=global_,
-    vectors=frozenset({"local"}),
     neighbors=lambda parameters: 2,
     ranges={
         "n_neighbors": Whole(3),

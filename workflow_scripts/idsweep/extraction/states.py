@@ -14,7 +14,7 @@ import torch
 
 from idsweep.extraction.batches import Batch, Rows
 from idsweep.models.differences import has_experts, repeated, same
-from idsweep.models.inputs import has_blank_matrix, without_cache
+from idsweep.models.inputs import has_blank_matrix, only_length, without_cache
 from idsweep.models.sharing import NOT_REPEATED, Sharing, find_sharing
 
 logger = logging.getLogger(__name__)
@@ -82,6 +82,8 @@ class HiddenStates:
             return
         _, first = np.unique(rows.lengths[longest:], return_index=True)
         shorter = first[:-1] + longest  # a row of each length, the shortest first
+        # Some models change at a length, and a sequence of one token may show nothing: hence several short ones.
+        tried = sorted({0, min(1, len(shorter) - 1), len(shorter) // 4, len(shorter) // 2}) if len(shorter) else []
         with_positions = [True, False] if padding_side == "left" and self._takes_positions else [False]
         ways = {partial(self._states, positions=positions): positions for positions in with_positions}
         alone = partial(self._states, positions=False)
@@ -89,7 +91,7 @@ class HiddenStates:
             alone,
             list(ways),
             rows.tokens(longest),
-            [rows.tokens(row) for row in shorter[[0, len(shorter) // 2]]] if len(shorter) else [],
+            [rows.tokens(row) for row in shorter[tried]],
             pad=pad,
             padding_side=padding_side,
             experts=self._experts,
@@ -115,7 +117,7 @@ class HiddenStates:
             both = " Its encoder can be measured: kind encoder-decoder." if self._has_decoder else ""
             raise ValueError(
                 f"{type(self._base).__name__} cannot be run on token ids alone, here {len(ids)} x {ids.shape[1]} of them: "
-                f"{error}.{both}"
+                f"{error}.{both}{only_length(self._base.config)}"
             ) from error
 
     def _tried(self, tokens: np.ndarray) -> Any:

@@ -14,7 +14,7 @@ from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from idsweep.drawing import over_training, style
+from idsweep.drawing import bands, over_training, style
 from idsweep.drawing.selection import IDENTITY, by_step, n_seeds, require_asked, require_one_row_each, rows_of
 
 logger = logging.getLogger(__name__)
@@ -41,11 +41,11 @@ def draw(
     second_axis: str | None = None,
     steps: str = "symlog",
     scale: str = "linear",
-    band: bool = True,
+    band: bool | str = True,
 ) -> Figure:
     """Mean local ID per layer against the training step, a panel per dataset, with the losses below. Where a model has
     several seeds, lines are their medians and bands go from the lowest to the highest; with one, bands are the quartiles of
-    the local estimates. Where up to three layers are drawn, marks are the peak of a curve, the onset of its fall, its plateau
+    the local estimates; `band` chooses another kind, or false for none. Where up to three layers are drawn, marks are the peak of a curve, the onset of its fall, its plateau
     and its upturn, if more than half of its seeds show them, with 95 % intervals. Rings are published values.
 
     local, training, events, reference: the tables of those names. One block per model with more than one checkpoint of
@@ -89,6 +89,7 @@ def draw(
     events = over_training.of_most_runs(events, rows)
     marks: set[str] = set()
     metrics_shown: dict[str, Artist] = {}
+    bands_shown: list[str] = []
     n_published = 0
     top = 0
     for group, of_group in below.items():
@@ -106,6 +107,7 @@ def draw(
             chosen = of_model[of_model["dataset"] == dataset]
             lines = _dimension(axes, chosen, layers, colours, band)
             for layer, (line, colour) in lines.items():
+                bands_shown += line["band"].tolist()
                 of_curve = over_training.published(of_model_published, over_training.LOCAL_DIMENSION, dataset, layer)
                 n_published += over_training.points(axes, of_curve, line, colour)
                 if len(layers) <= MARKED_LAYERS:
@@ -141,7 +143,7 @@ def draw(
             metrics_shown |= dict(zip(names, shown, strict=True))
         _layer_bar(drawn, upper, layers, colours)
         top += per_row * down
-    handles = over_training.legend_of(marks, published=n_published > 0)
+    handles = over_training.legend_of(marks, published=n_published > 0) + bands.handles(bands_shown)
     if handles:
         drawn.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2)
     if metrics_shown:
@@ -164,19 +166,16 @@ def _curves(training: pd.DataFrame, group: str, rows: pd.DataFrame, metrics: Seq
 
 
 def _dimension(
-    axes: Axes, rows: pd.DataFrame, layers: list[int], colours: Colormap, band: bool
+    axes: Axes, rows: pd.DataFrame, layers: list[int], colours: Colormap, band: bool | str
 ) -> dict[int, tuple[pd.DataFrame, object]]:
     """Draw a curve per layer; returns each with its colour."""
     known = rows[rows["step"].notna()]
     shades = _shades(layers, colours)
-    single = n_seeds(known) == 1
     lines = {}
     for layer, shade in zip(layers, shades, strict=True):
         of_layer = known[known["layer"] == layer].sort_values("step")
-        line = over_training.over_runs(of_layer, "mean")
-        if single:
-            line = line.assign(low=of_layer["q25"].to_numpy(), high=of_layer["q75"].to_numpy())
-        over_training.curve(axes, line, {"color": shade}, band=band, alpha=min(0.15, 0.9 / len(layers)))
+        line = over_training.over_runs(of_layer, "mean", band, of_one="quartiles")
+        over_training.curve(axes, line, {"color": shade}, alpha=min(0.15, 0.9 / len(layers)))
         lines[layer] = line, shade
     return lines
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from idsweep.drawing import over_training, style
+from idsweep.drawing import bands, over_training, style
 from idsweep.drawing.selection import IDENTITY, of_layers, require_asked, require_one_row_each, rows_of
 
 NEEDS = {"metrics": ("train_accuracy", "validation_accuracy")}
@@ -34,7 +34,7 @@ def draw(
     datasets: Sequence[str] | None = None,
     layers: Sequence[int] | None = None,
     steps: str = "linear",
-    band: bool = True,
+    band: bool | str = True,
 ) -> Figure:
     """Training accuracy, validation accuracy and mean local ID over training, a colour per model: medians over its seeds,
     with bands from the lowest to the highest. Marks on the curves of the dimension are its peak, the onset of its fall and
@@ -67,10 +67,10 @@ def draw(
     panels = [drawn.add_subplot(grid[divmod(place, ACROSS)]) for place in range(len(ACCURACIES) + len(clouds))]
     n_published = 0
     crowded = len(groups) > FEW_CURVES
-    drawing = {"band": band, "markers": not crowded}
+    bands_shown: list[str] = []
     for axes, metric in zip(panels, ACCURACIES, strict=False):
         of_metric = curves[curves["metric"] == metric]
-        _, count = _curves(axes, of_metric, "value", looks, over_training.published(reference, metric), drawing)
+        _, count = _curves(axes, of_metric, "value", looks, over_training.published(reference, metric), band)
         n_published += count
         axes.set(title=metric.replace("train_", "Training ").replace("validation_", "Validation "), ylim=(-0.04, 1.06))
     label = style.local_label("", estimator, rows).strip(" ()")
@@ -82,7 +82,8 @@ def draw(
     for axes, (dataset, layer) in zip(panels[len(ACCURACIES) :], clouds, strict=True):
         of_cloud = rows[(rows["dataset"] == dataset) & (rows["layer"] == layer)]
         of_reference = over_training.published(reference, over_training.LOCAL_DIMENSION, dataset, layer)
-        lines, count = _curves(axes, of_cloud, "mean", looks, of_reference, drawing)
+        lines, count = _curves(axes, of_cloud, "mean", looks, of_reference, band)
+        bands_shown += [name for line in lines.values() for name in line["band"]]
         n_published += count
         of_events = events[(events["dataset"] == dataset) & (events["layer"] == layer)]
         for group, line in lines.items():
@@ -99,7 +100,7 @@ def draw(
         over_training.step_axis(axes, every_step, steps)
         if place + ACROSS >= len(panels):
             axes.set_xlabel(f"Training step{undefined * (place >= len(ACCURACIES))}")
-    marks = over_training.legend_of(shown, published=n_published > 0)
+    marks = over_training.legend_of(shown, published=n_published > 0) + bands.handles(bands_shown)
     if len(generalization):
         marks.append(Line2D([], [], color=style.GREY, linestyle="--", linewidth=0.8, label="generalization"))
     _legends(drawn, looks, rows.groupby("group")["model"].nunique(), marks)
@@ -112,13 +113,13 @@ def _curves(
     value: str,
     looks: dict[str, dict],
     reference: pd.DataFrame,
-    drawing: dict[str, bool],
+    band: bool | str,
 ) -> tuple[dict[str, pd.DataFrame], int]:
     """Draw one curve for each group, and what was published of it; returns the curves and the number of those values."""
     lines, n_published = {}, 0
     for group, look in looks.items():
-        lines[group] = over_training.over_runs(rows[rows["group"] == group], value)
-        over_training.curve(axes, lines[group], look, **drawing)
+        lines[group] = over_training.over_runs(rows[rows["group"] == group], value, band)
+        over_training.curve(axes, lines[group], look, markers=len(looks) <= FEW_CURVES)
         of_group = reference[reference["model"] == group]
         n_published += over_training.points(axes, of_group, lines[group], look["color"])
     return lines, n_published

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from idsweep.drawing import style
+from idsweep.drawing import bands, style
 from idsweep.drawing.selection import (
     IDENTITY,
     at_last_checkpoint,
@@ -44,12 +44,12 @@ def draw(
     datasets: Sequence[str] | None = None,
     checkpoints: str | Sequence[str | int] | None = None,
     scale: str = "linear",
-    band: bool = True,
+    band: bool | str = True,
 ) -> Figure:
     """Mean local ID over the layers, a panel per dataset, a line per model at its last checkpoint; or, with the option
     checkpoints, a panel per model and dataset and a line per checkpoint. Where a model has several seeds, lines are
-    their medians; bands go from the lowest to the highest seed, or are 95 % intervals where there is one. Rings mark
-    the peaks.
+    their medians; bands go from the lowest to the highest seed, or are 95 % intervals where there is one; `band` chooses
+    another kind. Rings mark the peaks.
 
     local: the summary table of local estimates (`group, model, checkpoint, step, dataset, layer, mean, standard_error,
     n_undefined, …`). Over several models the layers stand at their depth relative to the deepest one measured, 0 being
@@ -75,11 +75,11 @@ def draw(
     label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" (", "\n(")
     notes = [style.not_drawn(flat, ", measured at a single layer")]
     if checkpoints is None:
-        return _of_models(over_seeds(at_last_checkpoint(rows), "mean"), label, notes, scale, band)
+        return _of_models(over_seeds(at_last_checkpoint(rows), "mean", band=band), label, notes, scale)
     return _of_checkpoints(rows, checkpoints, label, notes, scale)
 
 
-def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str, band: bool) -> Figure:
+def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> Figure:
     """A panel per dataset, a line per group."""
     groups, names = list(rows["group"].unique()), list(rows["dataset"].unique())
     groups, left_out = groups[:MOST_MODELS], groups[MOST_MODELS:]
@@ -95,8 +95,9 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str, ban
     labels = {group: group if same else group + of_group for group, of_group in last.items()}
     longest = max(map(len, labels.values()))
     width = style.COLUMN_WIDTH if across == 1 and len(groups) <= 6 else style.TEXT_WIDTH
-    in_a_row = max(1, min(4, len(groups) + 1, int(width / (0.45 + LEGEND_LETTER * longest))))
-    lines = -(-(len(groups) + 1) // in_a_row)
+    named = [Line2D([], [], color=style.GREY, **PEAK, label="peak"), *bands.handles(rows["band"])]
+    in_a_row = max(1, min(4, len(groups) + len(named), int(width / (0.45 + LEGEND_LETTER * longest))))
+    lines = -(-(len(groups) + len(named)) // in_a_row)
     drawn = style.figure(width, PANEL_HEIGHT * down + LEGEND_LINE * lines + 0.3)
     grid = drawn.add_gridspec(down, across)
     first = None
@@ -106,7 +107,7 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str, ban
         for group, of_group in rows[rows["dataset"] == dataset].groupby("group", sort=False):
             line = of_group.sort_values("layer")
             depth = line["layer"] / line["layer"].max()
-            if band:
+            if line["low"].notna().any():
                 axes.fill_between(
                     depth, line["low"], line["high"], color=looks[group]["color"], alpha=0.18, linewidth=0
                 )
@@ -119,8 +120,7 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str, ban
     undefined = style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip()
     style.below(drawn, "Relative depth (layer / deepest layer measured)", undefined, *notes, style.not_drawn(left_out))
     handles = [Line2D([], [], **look, label=labels[group]) for group, look in looks.items()]
-    handles.append(Line2D([], [], color=style.GREY, **PEAK, label="peak"))
-    drawn.legend(handles=handles, loc="outside upper center", ncols=in_a_row)
+    drawn.legend(handles=[*handles, *named], loc="outside upper center", ncols=in_a_row)
     return drawn
 
 

@@ -43,7 +43,7 @@ def draw(
     estimate: str = "mle",
     base: str | None = None,
     scale: str = "log",
-    band: bool = True,
+    band: bool | str = True,
 ) -> Figure:
     """Perplexity at the end of training against the rank of the trained matrices, a line for each group of models that
     differ in nothing else: medians over seeds, with bands from the lowest to the highest. Vertical lines with bands are
@@ -147,15 +147,15 @@ def _of_base(
     return at_last_checkpoint(rows)
 
 
-def _lines(axes: Axes, runs: pd.DataFrame, band: bool) -> list[Line2D]:
+def _lines(axes: Axes, runs: pd.DataFrame, band: bool | str) -> list[Line2D]:
     """Draw the perplexity of each line against the rank, and where it bends; returns what the legend is to name."""
     handles = []
     names = list(runs["line"].unique())
     for name, colour in zip(names, style.categories(len(names)), strict=True):
         of_line = runs[runs["line"] == name]
-        over_runs = over_training.over_runs(of_line.assign(step=of_line["rank"]), "perplexity")
+        over_runs = over_training.over_runs(of_line.assign(step=of_line["rank"]), "perplexity", band)
         look = {"color": colour, "label": name + style.seeds_note(int(of_line["rank"].value_counts().max()))}
-        over_training.curve(axes, over_runs, look, band=band)
+        over_training.curve(axes, over_runs, look)
         handles.append(axes.get_lines()[-1])
         bend = elbow(of_line["rank"], of_line["value"])
         if bend is not None:

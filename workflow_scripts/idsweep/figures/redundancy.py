@@ -14,7 +14,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from idsweep.drawing import over_training, style
+from idsweep.drawing import bands, over_training, style
 from idsweep.drawing.selection import at_last_checkpoint, of_representations, over_seeds, require_asked
 from idsweep.files.representations import VOCABULARY
 
@@ -79,7 +79,7 @@ def draw(
     static: Sequence[str] | None = None,
     steps: str = "symlog",
     scale: str = "linear",
-    band: bool = True,
+    band: bool | str = True,
 ) -> Figure:
     """Intrinsic dimension of embedding matrices (above) and their redundancy 1 − ID / D (below), D being the extrinsic
     dimension: against the number of parameters, at each model's last checkpoint, and over training. Means of the local
@@ -127,7 +127,7 @@ def draw(
     parts = _parts({kind: _width(of_kind, kind) for kind, of_kind in kept.items()})
     keys = ["group", "checkpoint", *PANEL, "scope"]
     if "step" in kept:
-        _over_steps(parts["step"], over_seeds(kept["step"], "value", keys), steps, scale, band, notes["step"])
+        _over_steps(parts["step"], over_seeds(kept["step"], "value", keys, band), steps, scale, notes["step"])
     if "size" in kept:
         _of_sizes(parts["size"], over_seeds(kept["size"], "value", keys), scale, notes["size"])
     return next(iter(parts.values())).drawn
@@ -223,7 +223,7 @@ def _redundancy(rows: pd.DataFrame) -> pd.DataFrame:
 # ---- over training
 
 
-def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, band: bool, notes: list[str]) -> None:
+def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, notes: list[str]) -> None:
     """A line for each model and scope."""
     models = rows.drop_duplicates("group").set_index("group")
     colours = _colours(models["n_parameters"])
@@ -238,11 +238,12 @@ def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, band: bo
         for axes, shown in ((upper, of_panel), (lower, _redundancy(of_panel))):
             for (group, scope), line in shown.groupby(["group", "scope"], sort=False):
                 line, look = line.sort_values("place"), {"color": colours[group], "linestyle": DASHES[scope]}
-                over_training.curve(axes, line.rename(columns={"value": "middle"}), look, band=band)
+                over_training.curve(axes, line.rename(columns={"value": "middle"}), look)
     over_training.step_axis(panels[0][0], rows["place"].astype(float), steps)
     part.below("Training step", *notes)
     handles = [Line2D([], [], color=colours[group], label=label) for group, label in labels.items()]
     handles += [Line2D([], [], color=style.GREY, linestyle=DASHES[scope], label=SCOPES[scope]) for scope in scopes]
+    handles += bands.handles(rows["band"])
     part.figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, handlelength=2.4)
 
 

@@ -14,6 +14,7 @@ POINTS = pa.schema(
         pa.field("special", pa.bool_(), nullable=False),
         pa.field("token_class", pa.string()),
         pa.field("count", pa.int64()),
+        pa.field("drawn", pa.int32(), nullable=False),
     ]
 )
 SEQUENCES = pa.schema(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from idsweep.files.parquet import (
 from idsweep.files.representations import in_order, of_layer
 
 ROWS_PER_GROUP = 65536
+FELLOWS = ("members", "fellows", "apart")  # columns of a neighbours file
 
 
 def describe(path: str | Path) -> str:
@@ -129,16 +130,26 @@ class EmbeddingsWriter(RepresentationsWriter):
 
 
 class NeighborsWriter(RepresentationsWriter):
-    """Write neighbour graphs: `representation | variant | point | neighbors[k] | distances[k]`, one variant at a time."""
+    """Write neighbour graphs: `representation | variant | point | neighbors[k] | distances[k]`, one variant at a time.
+
+    What estimates of neighbourhoods need of the points beside it, a `WholeGraph`, stands in `members | fellows | apart`.
+    """
 
     def write(
-        self, representation: int | str, variant: str, points: np.ndarray, indices: np.ndarray, distances: np.ndarray
+        self,
+        representation: int | str,
+        variant: str,
+        points: np.ndarray,
+        indices: np.ndarray,
+        distances: np.ndarray,
+        fellows: Sequence[np.ndarray] | None = None,
     ) -> None:
         """Append one graph.
 
         variant: "data", or what else `variants` makes of the cloud. points: int32 (N,), the row of the tokens
         table behind each node (for a null, which has none, of the node in the same place of the data). indices: int32
-        (N, k), node numbers 0…N-1. distances: float64 (N, k).
+        (N, k), node numbers 0…N-1. distances: float64 (N, k). fellows: as `neighbors.graph.Fellows`, in all graphs of a
+        file or in none.
         """
         columns = {
             "variant": constant(variant, pa.string(), len(points)),
@@ -146,6 +157,14 @@ class NeighborsWriter(RepresentationsWriter):
             "neighbors": _fixed_size_lists(indices),
             "distances": _fixed_size_lists(distances),
         }
+        if fellows is not None:
+            offsets, *lists = fellows
+            starts = to_arrow(offsets, pa.int32())
+            kinds = (pa.int32(), pa.int32(), pa.float64())
+            columns |= {
+                name: pa.ListArray.from_arrays(starts, to_arrow(values, kind))
+                for name, values, kind in zip(FELLOWS, lists, kinds, strict=True)
+            }
         super().write(_name(representation), columns)
 
 
@@ -305,6 +324,17 @@ def read_neighbors(
     """
     table = _read(path, representation, ["point", "neighbors", "distances"], variant)
     return to_numpy(table["point"]), _matrix(table["neighbors"]), _matrix(table["distances"])
+
+
+def read_fellows(path: str | Path, representation: int | str, variant: str) -> list[np.ndarray]:
+    """What a neighbours file holds beside one graph, as `neighbors.graph.Fellows`: offsets, members, fellows, apart.
+
+    Raises FileNotFoundError, or ValueError if the file does not hold it or is damaged.
+    """
+    lists = [column.combine_chunks() for column in _read(path, representation, [*FELLOWS], variant).columns]
+    offsets = to_numpy(lists[0].offsets).astype(np.int64)
+    values = [to_numpy(one.values.slice(offsets[0], offsets[-1] - offsets[0])) for one in lists]
+    return [offsets - offsets[0], *values]
 
 
 def write_estimates(

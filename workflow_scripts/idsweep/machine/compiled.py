@@ -157,8 +157,8 @@ def available_threads() -> int:
 def _cache_folder() -> Path:
     if numba.config.CACHE_DIR:
         return Path(numba.config.CACHE_DIR).absolute()
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return given if given.is_absolute() else Path.home() / ".cache"
 
 
 def _is_safe_beside(source: Path) -> bool:

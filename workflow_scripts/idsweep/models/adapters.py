@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from idsweep.models.adapter_bounds import check_adapter
-from idsweep.models.folders import ADAPTER_CONFIG, read_config, why_unreadable
+from idsweep.models.folders import ADAPTER_CONFIG, read_adapter_config, read_config, why_unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +21,12 @@ logger = logging.getLogger(__name__)
 
 
 def base_of(adapter: str | Path) -> str | None:
-    """The name that an adapter gives the model that it was trained on: an id on the hub, a path, or none."""
-    return _said(adapter).get("base_model_name_or_path")
+    """The name that an adapter gives the model that it was trained on: an id on the hub, a path, or none.
+
+    Raises ValueError if its config cannot be read.
+    """
+    named = read_adapter_config(adapter).get("base_model_name_or_path")
+    return named if isinstance(named, str) else None
 
 
 def wrong_base(named: str | None, base: str) -> str | None:
@@ -77,7 +80,9 @@ def merge(
 
     problem = f"The adapter {adapter} cannot be merged into the model {folder}"
     try:
-        check_adapter(_said(adapter), [name for name, _ in [*model.named_modules(), *model.named_parameters()]])
+        check_adapter(
+            read_adapter_config(adapter), [name for name, _ in [*model.named_modules(), *model.named_parameters()]]
+        )
     except ValueError as error:
         raise ValueError(f"{problem}: {error}.") from error
     try:
@@ -138,13 +143,10 @@ def merge(
     return merged
 
 
-def _said(adapter: str | Path) -> dict[str, Any]:
-    return json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-
-
 def _unknown_settings(adapter: str | Path, config: PeftConfig) -> list[str]:
     """Keys of adapter_config.json that say something and that the installed PEFT does not know."""
-    return sorted(key for key, value in _said(adapter).items() if value and not hasattr(config, key))
+    said = read_adapter_config(adapter)
+    return sorted(key for key, value in said.items() if value and not hasattr(config, key))
 
 
 def _probe(part: torch.nn.Module, config: PeftConfig) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from idsweep.models.differences import has_experts, repeated
-from idsweep.models.inputs import has_blank_matrix, known_tokens, longest_input, without_cache
+from idsweep.models.inputs import has_blank_matrix, known_tokens, longest_input, only_length, without_cache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,7 +32,8 @@ def check_sight(model: PreTrainedModel, kind: str, folder: str | Path) -> None:
         raise
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder}: {type(model).__name__} cannot be run on token ids alone, as a model of kind {kind} must be: {error}"
+            f"{folder}: {type(model).__name__} cannot be run on token ids alone, as a model of kind {kind} must be: {error}."
+            f"{only_length(model.config)}"
         ) from error
     named = ", ".join(model.config.architectures or ["no architecture"])
     if kind == "causal" and _has_moved(model, logits, of_changed):

@@ -14,19 +14,22 @@ from idsweep.models.folders import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     CONFIG,
+    PADDED_POSITIONS,
     adapter_files,
     check_code,
     names_own_code,
+    padding_of,
     read_architecture,
     read_config,
     weight_files,
     why_unreadable,
 )
+from idsweep.models.patterns import check_patterns
 from idsweep.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 AUTO_CLASSES = {
     "causal": "AutoModelForCausalLM",
@@ -38,7 +41,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 # From here on `dtype: auto` is bfloat16.
 MANY_PARAMETERS = 10**9
-# Up to here weights are looked for one by one; some stored ones become several of the model, as queries, keys and values.
+# A model may have so many weights that no file holds, and so many for each that one does, as queries, keys and values. With more
+# config.json is another model's, and it would take long to find out which are absent.
 FEW_WEIGHTS, MOST_OF_ONE = 2000, 4
 
 
@@ -114,7 +118,10 @@ def load_model(
 
     files = files_read(files)
     with quiet_transformers():
-        skeleton = _skeleton(folder, kind, trust_remote_code)
+        stored = stored_tensors(files, prefix)
+        most = FEW_WEIGHTS + MOST_OF_ONE * len(stored)
+        skeleton = _skeleton(folder, kind, trust_remote_code, most)
+        _check_quantization(folder, skeleton)
         dtype = _automatic_dtype(skeleton) if dtype == "auto" else dtype
         skeleton.config.dtype = getattr(torch, dtype)  # on which attention depends
         options = {}
@@ -123,8 +130,6 @@ def load_model(
             options["attn_implementation"] = attention
         if prefix is not None:
             options["state_dict"] = _weights_under(prefix, files, folder)
-        stored = stored_tensors(files, prefix)
-        _check_number(folder, skeleton, len(stored))
         try:
             model, loading = type(skeleton).from_pretrained(
                 folder if prefix is None else None,
@@ -145,7 +150,9 @@ def load_model(
             folder, kind, model, part, loading["missing_keys"] | (unsaved - buffers), loading, prefix
         )
         check_all_placed(folder, model, part, stored, loading["unexpected_keys"])
-        restore_tables(model, skeleton, lambda: _skeleton(folder, kind, trust_remote_code, seed=1), unsaved & buffers)
+        restore_tables(
+            model, skeleton, lambda: _skeleton(folder, kind, trust_remote_code, most, seed=1), unsaved & buffers
+        )
         if adapter is not None:
             # By name: what this module imports counts as code of every forward pass, adapter or not.
             merge = uncounted("idsweep.models.adapters").merge
@@ -168,16 +175,6 @@ def _wanted_part(model: PreTrainedModel, kind: str) -> torch.nn.Module:
     if not hasattr(encoder, "config"):  # FSMT's
         encoder.config = model.config
     return encoder
-
-
-def _check_number(folder: str | Path, skeleton: PreTrainedModel, stored: int) -> None:
-    """Raise ValueError if a model has many more weights than the files: to initialise the rest would take long, for nothing."""
-    wanted = sum(1 for _ in skeleton.parameters())
-    if wanted > FEW_WEIGHTS + MOST_OF_ONE * stored:
-        raise ValueError(
-            f"{folder} holds {stored} weights, and its config.json asks for {wanted}. Check that it is this model's (number "
-            "of layers)."
-        )
 
 
 def _check_nothing_missing(
@@ -205,10 +202,10 @@ def _check_nothing_missing(
     raise ValueError(f"{message} and 'prefix' (weights{under} that have no place in it begin with: {unused}).")
 
 
-def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, seed: int = 0) -> PreTrainedModel:
+def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, most: int, seed: int = 0) -> PreTrainedModel:
     """The model without memory for its weights: its class, parameters, possibilities, and the tables that it computes.
 
-    seed: of the random numbers that it may draw.
+    most: matrices and vectors of weights that it may have. seed: of the random numbers that it may draw.
     """
     import torch
     import transformers
@@ -220,7 +217,8 @@ def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, seed: int 
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
-        with without_weights(seed):
+        _drop_lost_padding(config, folder)
+        with without_weights(seed, most):
             auto_class = getattr(transformers, AUTO_CLASSES[kind])
             return auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     except Exception as error:
@@ -231,6 +229,28 @@ def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, seed: int 
             ) from error
         model_type = read_config(folder).get("model_type")
         raise ValueError(f"{folder}, of model_type {model_type!r}, has no model of kind {kind}: {error}") from error
+
+
+def _drop_lost_padding(config: PreTrainedConfig, folder: str | Path) -> None:
+    """Leave out a padding token that no embedding has, as the -1 of some published configs: it means that there is none.
+
+    Raises ValueError for families that count positions from it.
+    """
+    if config.model_type in PADDED_POSITIONS:
+        padding_of(config.to_dict(), folder)
+    for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+        pad, size = getattr(part, "pad_token_id", None), getattr(part, "vocab_size", None)
+        if isinstance(pad, int) and isinstance(size, int) and not 0 <= pad < size:
+            part.pad_token_id = None
+
+
+def _check_quantization(folder: str | Path, skeleton: PreTrainedModel) -> None:
+    """Raise ValueError if patterns of a config's quantisation, as of modules to leave out, never come to an end."""
+    said = read_config(folder).get("quantization_config")
+    try:
+        check_patterns({"quantization_config": said}, [name for name, _ in skeleton.named_modules()])
+    except ValueError as error:
+        raise ValueError(f"{Path(folder) / CONFIG}: {error}.") from error
 
 
 def _automatic_dtype(skeleton: PreTrainedModel) -> str:

@@ -17,35 +17,37 @@ from torch.nn.modules import module
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MOST_PARAMETERS = 500_000  # mixtures with hundreds of experts in each block have a tenth of that
 LARGEST_TABLES = 2**34  # bytes
 
 
 @contextmanager
-def without_weights(seed: int) -> Iterator[None]:
+def without_weights(seed: int, most: int) -> Iterator[None]:
     """Models that are made here take no memory for their parameters; all else in their `__init__` runs for real.
 
-    seed: of the random numbers that `__init__` may draw. The generator is left as it was.
+    seed: of the random numbers that `__init__` may draw. The generator is left as it was. most: parameters that the model may
+    have, each a matrix or a vector.
 
-    Raises ValueError once a model has more parameters (`MOST_PARAMETERS` matrices and vectors) or larger tables
-    (`LARGEST_TABLES` bytes) than any that is published.
+    Raises ValueError once it has more, or tables of more than `LARGEST_TABLES` bytes.
     """
     from accelerate import init_empty_weights
 
-    with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False), _bounded():
+    with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False), _bounded(most):
         torch.manual_seed(seed)
         yield
 
 
 @contextmanager
-def _bounded() -> Iterator[None]:
+def _bounded(most: int) -> Iterator[None]:
     parameters = size = 0
 
     def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> None:
         nonlocal parameters
         parameters += 1
-        if parameters > MOST_PARAMETERS:
-            raise ValueError(f"its config.json asks for more than {MOST_PARAMETERS:,} matrices and vectors of weights")
+        if parameters > most:
+            raise ValueError(
+                f"its config.json asks for more than {most:,} weights, many more than its files hold. Check that it is this "
+                "model's (number of layers)"
+            )
 
     def weigh(module: torch.nn.Module, name: str, buffer: torch.Tensor | None) -> None:
         nonlocal size

@@ -10,6 +10,8 @@ from typing import Any
 MOST_LAYERS = 4096  # the deepest published language models have about a thousand
 MOST_PARTS = 10**6  # labels, experts, heads …
 MOST_POSITIONS = 2**27
+WIDTHS = ("hidden_size", "n_embd", "d_model", "n_embed", "dim", "intermediate_size", "n_inner", "d_ff", "ffn_dim")
+LARGEST_WIDTH = 2**20
 LARGEST = 2**53  # of any other whole number: what JSON holds exactly everywhere
 DEEPEST = 20  # configs within configs
 
@@ -27,12 +29,18 @@ def check_numbers(config: Mapping[str, Any], path: Path) -> None:
 
     Each layer, label or expert takes time and memory before any weight is read.
     """
+    for key, value, most in large_numbers(config, path):
+        raise ValueError(
+            f"{path} says {key}: {_short(value)}, more than any model has; expected at most {most:,}. Check that it is the "
+            "file that was published with the weights."
+        )
+
+
+def large_numbers(config: Mapping[str, Any], path: Path | str = "the config") -> Iterator[tuple[str, int, int]]:
+    """Path of keys, value and bound of each whole number that is beyond what a model has."""
     for key, value in _leaves(config, path):
         if isinstance(value, int) and abs(value) > (most := _most(key.rpartition(".")[2])):
-            raise ValueError(
-                f"{path} says {key}: {_short(value)}, more than any model has; expected at most {most:,}. Check that it is "
-                "the file that was published with the weights."
-            )
+            yield key, value, most
 
 
 def check_implementations(config: Mapping[str, Any], path: Path) -> None:
@@ -56,10 +64,12 @@ def _most(key: str) -> int:
         return MOST_LAYERS
     if "position" in key:
         return MOST_POSITIONS
+    if key in WIDTHS:
+        return LARGEST_WIDTH
     return MOST_PARTS if key.startswith(("num_", "number_of_")) else LARGEST
 
 
-def _leaves(value: Any, path: Path, at: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+def _leaves(value: Any, path: Path | str, at: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Path of keys and value of everything that is no mapping; of lists each item."""
     if depth > DEEPEST:
         raise ValueError(f"{path} holds configs within configs, more than {DEEPEST} deep, as no model has.")

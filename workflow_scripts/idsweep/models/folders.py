@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep.models.config_bounds import check_implementations, check_numbers
+from idsweep.models.families import wrong_model_type
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 MODEL_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -46,6 +47,7 @@ FOREIGN = {
     ".ckpt": "a checkpoint of a project's own form",
     ".npz": "arrays of numpy",
 }
+LONGEST_HEADER = 100_000_000  # bytes, of safetensors
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.")
 
 # The names that tokenizers of transformers 5.23 read; those of SentencePiece and tiktoken vary.
@@ -79,6 +81,7 @@ TOKENIZER_KEYS = ("model_type", "model_name", "tokenizer_class", "auto_map")
 NESTED_CONFIGS = ("text_config", "encoder")
 LAYER_KEYS = ("encoder_layers", "num_hidden_layers", "n_layer", "num_layers", "n_layers")
 POSITION_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+MOST_LAYERS = 100_000
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "n_embed", "dim")
 # These count positions from the padding token on.
 PADDED_POSITIONS = (
@@ -123,8 +126,20 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def check_code(folder: str | Path) -> None:
-    """Raise ValueError if the config.json of a model whose code is not trusted asks for code from the hub."""
-    check_implementations(read_config(folder), Path(folder) / CONFIG)
+    """Raise ValueError if the config.json of a model whose code is not trusted asks for code from the hub, or for no known family.
+
+    Code that lies in the folder is not run unasked, as is said where the model is loaded.
+    """
+    config = read_config(folder)
+    check_implementations(config, Path(folder) / CONFIG)
+    model_type = config.get("model_type")
+    if model_type is not None and "auto_map" not in config and (wrong := wrong_model_type(model_type)):
+        raise ValueError(f"{Path(folder) / CONFIG} says model_type: {wrong}.")
+
+
+def read_adapter_config(folder: str | Path) -> dict[str, Any]:
+    """An adapter's adapter_config.json. Raises ValueError if it is absent or unreadable."""
+    return _read_json(folder, ADAPTER_CONFIG, "an adapter")
 
 
 def read_architecture(folder: str | Path) -> Architecture:
@@ -138,13 +153,28 @@ def read_architecture(folder: str | Path) -> Architecture:
     if config.get("model_type") in RELATIVE_POSITIONS:
         positions = None
     elif positions is not None and config.get("model_type") in PADDED_POSITIONS:
-        pad = config.get("pad_token_id", 1)
-        positions -= (pad if isinstance(pad, int) else 1) + 1
+        positions -= padding_of(config, folder) + 1
+    if positions is not None and positions < 1:  # XLNet's -1 is no limit
+        positions = None
     found = {"number of layers": LAYER_KEYS, "width": WIDTH_KEYS}
     for what, keys in found.items():
         if _first_number(config, keys) is None:
             raise ValueError(f"{Path(folder) / CONFIG} does not say the {what}; looked for {', '.join(keys)}.")
-    return Architecture(_first_number(config, LAYER_KEYS), _first_number(config, WIDTH_KEYS), positions)
+    layers, width = _first_number(config, LAYER_KEYS), _first_number(config, WIDTH_KEYS)
+    if not 0 < layers <= MOST_LAYERS or width <= 0:
+        raise ValueError(f"{Path(folder) / CONFIG} says {layers} layers of width {width}: no model has that.")
+    return Architecture(layers, width, positions)
+
+
+def padding_of(config: Mapping[str, Any], folder: str | Path) -> int:
+    """The padding token of a model of `PADDED_POSITIONS`, by its config. Raises ValueError if that has none."""
+    pad = config.get("pad_token_id", 1)
+    if not isinstance(pad, int) or not 0 <= pad < config.get("vocab_size", pad + 1):
+        raise ValueError(
+            f"{Path(folder) / CONFIG} says pad_token_id: {pad!r}, but models of type {config['model_type']} count positions "
+            "from that token on: write its id there (1 in most of them)."
+        )
+    return pad
 
 
 def weight_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
@@ -179,7 +209,7 @@ def adapter_files(folder: str | Path, *, whole: bool = True) -> list[Path]:
     Raises ValueError if the folder is no adapter folder or if its weights are absent or, if `whole`, were cut short.
     """
     folder = Path(folder)
-    _read_json(folder, ADAPTER_CONFIG, "an adapter")
+    read_adapter_config(folder)
     weights = next((path for name in ADAPTER_WEIGHTS if os.path.lexists(path := folder / name)), None)
     if weights is None:
         raise ValueError(f"{folder} holds no weights of an adapter: neither {' nor '.join(ADAPTER_WEIGHTS)}.")
@@ -197,6 +227,24 @@ def model_files(folder: str | Path, *, trust_remote_code: bool = False, whole: b
     folder = Path(folder)
     code = sorted(folder.glob("*.py")) if trust_remote_code else []
     return [folder / CONFIG, *weight_files(folder, whole=whole), *code]
+
+
+def why_not_measured(folder: str | Path, *, adapter: bool = False, trusted: bool = True) -> str | None:
+    """Why the job that loads a checkpoint (or adapter) would fail on its files; None if they look well.
+
+    Of the weights, sizes and headers are read. trusted: whether code that its config names may be run.
+    """
+    try:
+        if adapter:
+            adapter_files(folder)
+        else:
+            weight_files(folder)
+            read_architecture(folder)
+            if not trusted:
+                check_code(folder)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None
 
 
 def is_tokenizer_file(name: str) -> bool:
@@ -274,7 +322,9 @@ def checkpoint_folders(folder: str | Path, pattern: str) -> list[tuple[str, int]
     if not folder.is_dir():
         raise ValueError(f"There is no folder {str(folder)!r}.")
     step_in_name = re.compile("([0-9]{1,18})".join(map(re.escape, pattern.split("*"))))
-    named = ((path, step_in_name.fullmatch(path.name)) for path in folder.iterdir() if path.is_dir())
+    named = (
+        (path, step_in_name.fullmatch(path.name)) for path in folder.iterdir() if path.is_dir() or path.is_symlink()
+    )
     found = [(path.name, int(match[1])) for path, match in named if match and _is_whole(path)]
     if not found:
         raise ValueError(
@@ -284,7 +334,8 @@ def checkpoint_folders(folder: str | Path, pattern: str) -> list[tuple[str, int]
 
 
 def _first_number(config: dict[str, Any], keys: tuple[str, ...]) -> int | None:
-    return next((config[key] for key in keys if isinstance(config.get(key), int)), None)
+    given = (config.get(key) for key in keys)
+    return next((value for value in given if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
 def _tokenizer_keys(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,18 +345,27 @@ def _tokenizer_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 def _read_json(folder: str | Path, name: str, what: str) -> dict[str, Any]:
     path = Path(folder) / name
     if not Path(folder).is_dir():
-        raise ValueError(f"There is no {what.split()[-1]} folder {str(folder)!r}.")
+        leads = ": it is a link to nothing" if Path(folder).is_symlink() else ""
+        raise ValueError(f"There is no {what.split()[-1]} folder {str(folder)!r}{leads}.")
     if not os.path.lexists(path):
         raise ValueError(
             f"{folder} is not {what} folder: it has no {name}. If it is being trained, it may not be written yet."
         )
     _check_regular(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return _mapping(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path} is not readable JSON: {error}") from error
+
+
+def _mapping(text: bytes) -> dict[str, Any]:
+    """The mapping that a text of JSON holds. Raises ValueError if it is none, or nested more deeply than can be read."""
+    try:
+        content = json.loads(text.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is not readable JSON: it holds no mapping.")
+        raise ValueError("it holds no mapping.")
     return content
 
 
@@ -313,7 +373,11 @@ def _check_regular(path: Path) -> None:
     """Raise ValueError for what is no file that can be read to its end: a pipe, a device, a folder, a link to nothing."""
     if not path.is_file():
         found = (
+<<<<<<< HEAD
             "leads nowhere"
+=======
+            "is a link to nothing"
+>>>>>>> main
             if not path.exists()
             else "is a folder"
             if path.is_dir()
@@ -334,25 +398,30 @@ def _instead(folder: Path) -> str:
 
 
 def _is_whole(folder: Path) -> bool:
-    try:
-        adapter_files(folder) if (folder / ADAPTER_CONFIG).is_file() else weight_files(folder)
-    except ValueError as error:
+    if error := why_not_measured(folder, adapter=(folder / ADAPTER_CONFIG).is_file()):
         logger.warning("Left out, because it is not complete (yet): %s", error)
-        return False
-    return True
+    return error is None
 
 
 def _check_shards(folder: Path, indices: list[Path], present: set[str]) -> None:
     expected: set[str] = set()
     for path in indices:
         try:
-            expected |= set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            expected |= shards_named(path)
+        except ValueError as error:
             raise ValueError(f"{path} is not a readable index of shards ({error}). Fetch the model again.") from error
     if absent := sorted(expected - present):
         raise ValueError(f"{folder} lacks {absent[0]}, one of {len(expected)} shards. Fetch the model again.")
     if not indices and all(SHARD.search(name) for name in present):
         raise ValueError(f"{folder} has shards ({min(present)}) and lacks their *.index.json. Fetch the model again.")
+
+
+def shards_named(index: Path) -> set[str]:
+    """The names of the files that an index of shards tells. Raises ValueError if it cannot be read."""
+    placed = _mapping(index.read_bytes()).get("weight_map")
+    if not isinstance(placed, dict) or not all(isinstance(name, str) for name in placed.values()):
+        raise ValueError("its weight_map names no files")
+    return set(placed.values())
 
 
 def _check_whole(path: Path) -> None:
@@ -370,6 +439,14 @@ def _check_pickle(path: Path) -> None:
         raise ValueError(f"{path} is cut short: it ends before its table of contents. {AGAIN}")
 
 
+def _end(name: str, entry: Any) -> int:
+    """Where the data of a tensor end. Raises ValueError if its entry in the header does not say so."""
+    match entry:
+        case {"dtype": str(), "shape": list(), "data_offsets": [int(start), int(end)]} if 0 <= start <= end:
+            return end
+    raise ValueError(f"its header does not say what {name!r} is and where it lies")
+
+
 def _check_safetensors(path: Path) -> None:
     # The format: 8 bytes that give the header's length, the header (JSON), the data.
     size = path.stat().st_size
@@ -378,10 +455,12 @@ def _check_safetensors(path: Path) -> None:
             (length,) = struct.unpack("<Q", file.read(8))
             if 8 + length > size:
                 raise ValueError("its header is cut short")
-            header = json.loads(file.read(length))
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        needed = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0)
-    except (ValueError, KeyError, struct.error) as error:
+            if length > LONGEST_HEADER:
+                raise ValueError(f"its header has {length} bytes, of at most {LONGEST_HEADER}")
+            header = _mapping(file.read(length))
+        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
+        needed = 8 + length + max(ends, default=0)
+    except (ValueError, struct.error) as error:
         raise ValueError(f"{path} is not a complete safetensors file ({error}). {AGAIN}") from error
     if size != needed:
         raise ValueError(f"{path} has {size} bytes, but its header says {needed}. {AGAIN}")

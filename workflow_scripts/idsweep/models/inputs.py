@@ -27,6 +27,17 @@ def longest_input(base: torch.nn.Module) -> int | None:
     return limit
 
 
+def only_length(config: object) -> str:
+    """What to say of a model that takes sequences of one length alone, beginning with a space; nothing of others."""
+    length, landmarks = getattr(config, "segment_means_seq_len", None), getattr(config, "num_landmarks", None)
+    if length is None or landmarks == length:
+        return ""
+    return (
+        f" It takes sequences of exactly {length} tokens (segment_means_seq_len in its config.json), since it divides them into "
+        f"{landmarks} parts; texts have many lengths, so it cannot be measured."
+    )
+
+
 def without_cache(model: torch.nn.Module) -> dict[str, bool]:
     """The option that keeps a model from storing keys and values for tokens to come; empty where it has none."""
     return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}

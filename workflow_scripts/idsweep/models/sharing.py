@@ -70,7 +70,7 @@ def find_sharing(
     shared
         Ways to run it on padded batches, the best first. Where none of them serves, it is run as `alone`.
     long, shorter
-        Token ids of the longest sequence that may share a batch, and of some shorter ones, the shortest among them. Where there
+        Token ids of the longest sequence that may share a batch, and of some shorter ones, the shortest first. Where there
         are none no padding is tried, and `Sharing.ANY` is not found.
     pad, padding_side
         How batches are padded, see `padded`.
@@ -79,15 +79,17 @@ def find_sharing(
 
     Raises ValueError if a sequence that stands alone has other states at another call.
     """
-    (expected_long,) = _states(alone, [long])
-    expected = [_states(alone, [row])[0] for row in shorter]
-    (again,) = _states(alone, [long])
 
     def as_before(found: States, expected: States) -> bool:
         return all(repeated(*layer, experts=experts) for layer in zip(found, expected, strict=True))
 
-    if not as_before(again, expected_long):
+    rows = [long, *shorter]
+    # A model may keep something from longer or from shorter ones: some run before the longest, and the shortest behind it.
+    order = [*range(2, len(rows)), *range(min(2, len(rows)))]
+    states = {i: _states(alone, [rows[i]])[0] for i in order}
+    if not all(as_before(_states(alone, [rows[i]])[0], states[i]) for i in order):
         raise ValueError(f"the model {NOT_REPEATED}.")
+    expected_long, *expected = (states[i] for i in range(len(rows)))
 
     def is_changed(run: Run, row: np.ndarray, expected: States) -> bool:
         of_long, of_row = _states(run, [long, row], pad, padding_side)

@@ -26,6 +26,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+LARGEST_ROW, LONGEST_WORD = 4 * 2**20, 10_000  # bytes
 FORMATS = ("word2vec_binary", "word2vec", "glove", "fasttext")
 FASTTEXT_MAGIC = 793712314  # the first four bytes of a model since fastText 0.1.0
 FASTTEXT_VERSION = 12  # the next four, in every release since
@@ -203,6 +204,8 @@ def _unpack(file: BinaryIO, layout: str) -> tuple:
 
 
 def _read_exactly(file: BinaryIO, size: int) -> bytes:
+    if size > LARGEST_ROW:  # room for it would be made at once
+        raise ValueError(f"a row of {size // 4:,} numbers is more than any has")
     content = file.read(size)
     if len(content) < size:
         raise EOFError("it is cut short")
@@ -215,5 +218,7 @@ def _read_until(file: BinaryIO, mark: bytes) -> bytes:
     while (byte := file.read(1)) != mark:
         if not byte:
             raise EOFError("it is cut short")
+        if len(found) > LONGEST_WORD:
+            raise ValueError(f"it has a word of more than {LONGEST_WORD:,} bytes")
         found += byte
     return bytes(found)

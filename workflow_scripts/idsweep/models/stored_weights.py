@@ -6,7 +6,6 @@ numbers of another model. So what is dropped here is either known to be harmless
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import safe_open
 
-from idsweep.models.folders import MODEL_WEIGHTS, read_config, why_unreadable
+from idsweep.models.folders import MODEL_WEIGHTS, read_config, shards_named, why_unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ def files_read(files: Iterable[Path]) -> list[Path]:
         return single
     named: set[str] = set()
     for index in files[0].parent.glob(f"*{files[0].suffix}.index.json"):
-        named |= set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        named |= shards_named(index)
     return [path for path in files if path.name in named]
 
 

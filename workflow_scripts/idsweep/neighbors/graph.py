@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idsweep.machine.arrays import to_array
+
 BLOCK = 2048
 DENSE_BYTES = 128 * 2**20
 # A centred copy of the cloud up to this size is kept; of a larger one, blocks are made when they are needed.
@@ -28,14 +30,42 @@ class NeighborGraph(NamedTuple):
     distances: np.ndarray
 
 
+class Fellows(NamedTuple):
+    """Distances within neighbourhoods that the lists of a graph do not name: see `neighborhoods.nearest_two_within`.
+
+    offsets: int64 (N + 1,); entries offsets[i] … offsets[i + 1] belong to the neighbourhood of point i. members, fellows:
+    int32 (E,), places of two of its points in the list of i, members in increasing order. apart: float64 (E,), the distance
+    between both.
+    """
+
+    offsets: np.ndarray
+    members: np.ndarray
+    fellows: np.ndarray
+    apart: np.ndarray
+
+
+class WholeGraph(NeighborGraph):
+    """A graph with all that estimates of neighbourhoods need of the points, so that they need no vectors.
+
+    fellows: of its neighbourhoods of every size.
+    """
+
+    fellows: Fellows
+
+    def __new__(cls, indices: np.ndarray, distances: np.ndarray, fellows: Fellows) -> WholeGraph:
+        graph = super().__new__(cls, indices, distances)
+        graph.fellows = fellows
+        return graph
+
+
 def check_cloud(X: np.ndarray, name: str = "X") -> np.ndarray:
     """X as a C-contiguous float32 or float64 matrix (N, D), without a copy where possible.
 
-    float16 becomes float32 and integers float64. Raises ValueError if X is not 2-D, not numeric, empty, or
+    float16 becomes float32 and integers float64; tensors of torch are taken as `to_array` says. Raises ValueError if X is not 2-D, not numeric, empty, or
     holds values that are NaN, infinite, beyond 2**980, or whole numbers beyond 2**53; the message counts the rows
     concerned and names the first.
     """
-    X = np.asarray(X)
+    X = to_array(X, name)
     if X.ndim != 2:
         raise ValueError(f"{name} has shape {X.shape}; a matrix (points, coordinates) is needed.")
     if X.dtype.kind not in "fiub" or X.dtype.itemsize > 8:

@@ -255,49 +255,145 @@ def rank(X, points, scale, norms, unit, slope, k, values, ids, counts, threshold
 
 
 @compiled()
-def nearest_two_within(X, indices, distances, n_neighbors, first, second, start, stop):
-    """Distances from each member of each neighbourhood to its two nearest fellow members.
+def two_listed(indices, distances, n_neighbors, first, second, start, stop):
+    """Distances from each member of each neighbourhood to its two nearest fellow members, where its own list names them.
 
-    X: float (N, D). indices, distances: the graph (N, k >= n_neighbors). Fills first, second (N,
-    n_neighbors) for points start…stop; entry (i, a) belongs to the member indices[i, a]. Both are
-    read off the member's own list where it holds two fellows; the rest is measured exactly.
+    indices, distances: the graph (N, k >= n_neighbors). Fills first, second (N, n_neighbors) for points start…stop; entry
+    (i, a) belongs to the member indices[i, a]. Both are infinite where the list names fewer than two.
     """
     number, k = indices.shape
-    dimension = X.shape[1]
     home = np.full(number, -1, dtype=np.int64)
     for i in range(start, stop):
         for a in range(n_neighbors):
             home[indices[i, a]] = i
         for a in range(n_neighbors):
             member = indices[i, a]
+            first[i, a] = second[i, a] = np.inf
             met = 0
-            nearest = second_nearest = np.inf
+            nearest = np.inf
             for c in range(k):
                 if home[indices[member, c]] == i:
                     met += 1
                     if met == 1:
                         nearest = distances[member, c]
                     else:
-                        second_nearest = distances[member, c]
+                        first[i, a] = nearest
+                        second[i, a] = distances[member, c]
                         break
-            if met < 2:
-                nearest = second_nearest = np.inf
-                for b in range(n_neighbors):
-                    if b == a:
-                        continue
-                    fellow = indices[i, b]
-                    # a prefix of the coordinates is enough to see that a fellow is too far away
-                    head = min(64, dimension)
-                    if distance(X[member, :head], X[fellow, :head]) > second_nearest * (1 + 1e-12):
-                        continue
-                    apart = distance(X[member], X[fellow])
-                    if apart < nearest:
-                        second_nearest = nearest
-                        nearest = apart
-                    elif apart < second_nearest:
-                        second_nearest = apart
+
+
+@compiled()
+def _distance_below(x, y, limit):
+    """The distance of two rows, or infinity where a prefix of the coordinates is enough to see that it exceeds `limit`."""
+    head = min(64, x.shape[0])
+    if distance(x[:head], y[:head]) > limit * (1 + 1e-12):
+        return np.inf
+    return distance(x, y)
+
+
+@compiled()
+def two_measured(X, indices, n_neighbors, first, second, start, stop):
+    """Measure what `two_listed` left infinite. X: float (N, D)."""
+    for i in range(start, stop):
+        for a in range(n_neighbors):
+            if second[i, a] < np.inf:
+                continue
+            member = indices[i, a]
+            nearest = second_nearest = np.inf
+            for b in range(n_neighbors):
+                if b == a:
+                    continue
+                apart = _distance_below(X[member], X[indices[i, b]], second_nearest)
+                if apart < nearest:
+                    second_nearest = nearest
+                    nearest = apart
+                elif apart < second_nearest:
+                    second_nearest = apart
             first[i, a] = nearest
             second[i, a] = second_nearest
+
+
+@compiled()
+def two_stored(offsets, members, fellows, apart, n_neighbors, first, second, start, stop):
+    """Look up what `two_listed` left infinite in what `unlisted` has kept."""
+    for i in range(start, stop):
+        e = offsets[i]
+        while e < offsets[i + 1] and members[e] < n_neighbors:
+            a = members[e]
+            nearest = second_nearest = np.inf
+            while e < offsets[i + 1] and members[e] == a:
+                if fellows[e] < n_neighbors:
+                    if apart[e] < nearest:
+                        second_nearest = nearest
+                        nearest = apart[e]
+                    elif apart[e] < second_nearest:
+                        second_nearest = apart[e]
+                e += 1
+            if second[i, a] == np.inf:
+                first[i, a] = nearest
+                second[i, a] = second_nearest
+
+
+@compiled()
+def unlisted(X, indices, start, stop, counts):
+    """The distances that `two_listed` lacks, for neighbourhoods of every size from 3 to k.
+
+    X: float (N, D). indices: the graph (N, k). Fills counts, int64 (N,), for points start…stop, and returns their entries
+    one after the other: members and fellows, int32, places in the point's list, members in increasing order, and the
+    distance between both, float64. Of each member they hold its two nearest fellows in the smallest neighbourhood in which
+    they are lacking, and each fellow that is one of its two nearest in a larger one, up to where its own list names two.
+    """
+    number, k = indices.shape
+    place = np.full(number, k, dtype=np.int64)
+    members = np.empty(1024, dtype=np.int32)
+    fellows = np.empty(1024, dtype=np.int32)
+    apart = np.empty(1024, dtype=np.float64)
+    n = 0
+    for i in range(start, stop):
+        begin = n
+        for a in range(k):
+            place[indices[i, a]] = a
+        for a in range(k):
+            member = indices[i, a]
+            least = max(3, a + 1)
+            # the two fellows of its list that are nearest to the point
+            one = two = k
+            for c in range(k):
+                p = place[indices[member, c]]
+                if p < two:
+                    two = max(one, p)
+                    one = min(one, p)
+                    if two < least:
+                        break
+            if two < least:
+                continue
+            if n + k + 2 > members.shape[0]:
+                members = np.concatenate((members, np.empty(members.shape[0] + k, dtype=np.int32)))
+                fellows = np.concatenate((fellows, np.empty(members.shape[0] - fellows.shape[0], dtype=np.int32)))
+                apart = np.concatenate((apart, np.empty(members.shape[0] - apart.shape[0], dtype=np.float64)))
+            nearest = second_nearest = np.inf
+            nearest_place = second_place = -1
+            # a neighbourhood of `two` members is the largest without both of them
+            for b in range(two):
+                if b != a:
+                    found = _distance_below(X[member], X[indices[i, b]], second_nearest)
+                    if found < second_nearest:
+                        if found < nearest:
+                            second_nearest, second_place = nearest, nearest_place
+                            nearest, nearest_place = found, b
+                        else:
+                            second_nearest, second_place = found, b
+                        if b >= least:
+                            members[n], fellows[n], apart[n] = a, b, found
+                            n += 1
+                if b == least - 1:
+                    members[n], fellows[n], apart[n] = a, nearest_place, nearest
+                    members[n + 1], fellows[n + 1], apart[n + 1] = a, second_place, second_nearest
+                    n += 2
+        counts[i] = n - begin
+        for a in range(k):
+            place[indices[i, a]] = k
+    return members[:n].copy(), fellows[:n].copy(), apart[:n].copy()
 
 
 @compiled(fastmath={"reassoc", "contract"})

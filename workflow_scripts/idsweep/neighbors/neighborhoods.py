@@ -6,38 +6,64 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from idsweep.neighbors.graph import Fellows, NeighborGraph, WholeGraph
+
 BATCH_BYTES = 4 * 2**20
 
 
-def nearest_two_within(
-    X: np.ndarray, indices: np.ndarray, distances: np.ndarray, n_neighbors: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distances from each member of each neighbourhood to its nearest and second nearest fellow member.
-
-    X: float32 or float64 (N, D). indices int32, distances float64 (N, k): the graph; the neighbourhood
-    of a point is its first n_neighbors entries, the point itself not among them. Returns r1, r2,
-    float64 (N, n_neighbors): entry (i, a) belongs to the member indices[i, a].
-
-    The two nearest fellows are nearly always in the member's own list of neighbours, which holds all
-    that is nearer than its last entry; where it names fewer than two, distances are computed from X.
-
-    Raises ValueError if n_neighbors is below 3 (a member needs two fellows) or beyond the graph.
-    """
-    if not 3 <= n_neighbors <= indices.shape[1]:
-        raise ValueError(
-            f"n_neighbors = {n_neighbors}: a neighbourhood needs at least 3 points (a member and its two nearest "
-            f"fellows), and the graph holds {indices.shape[1]} neighbours of each point."
-        )
+def whole_graph(X: np.ndarray, graph: NeighborGraph) -> WholeGraph:
+    """The graph of X, float (N, D), with the distances that `nearest_two_within` would otherwise compute from X."""
     from idsweep.machine.compiled import in_threads
     from idsweep.neighbors import kernels
 
-    first = np.empty((len(indices), n_neighbors))
+    counts = np.zeros(len(graph.indices), dtype=np.int64)
+    parts = {}
+
+    def measure(start: int, stop: int) -> None:
+        parts[start] = kernels.unlisted(X, graph.indices, start, stop, counts)
+
+    in_threads(measure, len(counts))
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    entries = (np.concatenate(of_parts) for of_parts in zip(*(parts[start] for start in sorted(parts)), strict=True))
+    return WholeGraph(graph.indices, graph.distances, Fellows(offsets, *entries))
+
+
+def nearest_two_within(X: np.ndarray | None, graph: NeighborGraph, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distances from each member of each neighbourhood to its nearest and second nearest fellow member.
+
+    X: float32 or float64 (N, D), the points of the graph, or None if the graph is a `WholeGraph`. The neighbourhood of a
+    point is its first n_neighbors neighbours, the point itself not among them. Returns r1, r2, float64 (N, n_neighbors):
+    entry (i, a) belongs to the member graph.indices[i, a].
+
+    The two nearest fellows are nearly always in the member's own list of neighbours, which holds all that is nearer than
+    its last entry. Where it names fewer than two, distances are those that a `WholeGraph` holds, or computed from X: they
+    are the same, bit by bit.
+
+    Raises ValueError if n_neighbors is below 3 (a member needs two fellows) or beyond the graph, or without X if the graph
+    is no `WholeGraph`.
+    """
+    if not 3 <= n_neighbors <= graph.indices.shape[1]:
+        raise ValueError(
+            f"n_neighbors = {n_neighbors}: a neighbourhood needs at least 3 points (a member and its two nearest "
+            f"fellows), and the graph holds {graph.indices.shape[1]} neighbours of each point."
+        )
+    fellows = graph.fellows if isinstance(graph, WholeGraph) else None
+    if X is None and fellows is None:
+        raise ValueError("distances within neighbourhoods need the points X; None was given.")
+    from idsweep.machine.compiled import in_threads
+    from idsweep.neighbors import kernels
+
+    first = np.empty((len(graph.indices), n_neighbors))
     second = np.empty_like(first)
 
     def measure(start: int, stop: int) -> None:
-        kernels.nearest_two_within(X, indices, distances, n_neighbors, first, second, start, stop)
+        kernels.two_listed(graph.indices, graph.distances, n_neighbors, first, second, start, stop)
+        if fellows is None:
+            kernels.two_measured(X, graph.indices, n_neighbors, first, second, start, stop)
+        else:
+            kernels.two_stored(*fellows, n_neighbors, first, second, start, stop)
 
-    in_threads(measure, len(indices))
+    in_threads(measure, len(graph.indices))
     return first, second
 
 

@@ -6,6 +6,8 @@ import itertools
 import logging
 from collections.abc import Callable
 from functools import lru_cache, partial
+from math import isfinite
+from numbers import Real
 
 import numpy as np
 
@@ -79,7 +81,7 @@ def nearest_neighbors(
     X = check_cloud(X)
     if dtype not in DTYPES:
         raise ValueError(f"dtype = {dtype!r} is not known; it must be one of {', '.join(DTYPES)}.")
-    if isinstance(k, bool) or int(k) != k or k < 1:
+    if isinstance(k, bool) or not isinstance(k, Real) or not isfinite(k) or int(k) != k or k < 1:
         raise ValueError(f"k = {k!r} neighbours cannot be searched; k must be a whole number of at least 1.")
     if k >= len(X):
         raise ValueError(

@@ -12,6 +12,7 @@ from idsweep.files.vectors import NeighborsWriter
 from idsweep.machine.errors import about
 from idsweep.machine.uncounted import uncounted
 from idsweep.neighbors import clouds, variants
+from idsweep.neighbors.neighborhoods import whole_graph
 from idsweep.neighbors.search import nearest_neighbors
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def search_file(
                     facts[name]["hausdorff"] = distance(clean.vectors, points.vectors, device)
                 for variant in variants.of_cloud(points.vectors, neighbors=k, **settings["variants"]):
                     graph = nearest_neighbors(variant.vectors, k, device=device, memory_share=memory_share)
-                    file.write(name, variant.name, points.rows[variant.rows], graph.indices, graph.distances)
+                    graph = whole_graph(variant.vectors, graph)
+                    file.write(name, variant.name, points.rows[variant.rows], *graph, graph.fellows)
         if not facts:
             raise ValueError(
                 f"{embeddings}: in the cloud {cloud!r} (points.tokens: {options['tokens']}) no representation has more than "

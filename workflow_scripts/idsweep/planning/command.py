@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from idsweep.config.load import load
+from idsweep.config.yaml_file import read_yaml
+from idsweep.files.packages import PROJECT, in_project
 from idsweep.planning.measured import factors, usage
 from idsweep.planning.page import page
 from idsweep.planning.plan import corrected, plan
@@ -14,8 +14,10 @@ from idsweep.planning.profiles import bounds
 from idsweep.sweep.expand import expand
 from idsweep.sweep.sweep import Sweep
 from idsweep.sweep.texts import check_texts
+from idsweep.workflow import repeated
+from idsweep.workflow.job_graph import JobGraph
 
-CONFIG = Path(__file__).parents[3] / "config"
+CONFIG = PROJECT / "config"
 RESULTS = Path("results")
 
 
@@ -27,27 +29,26 @@ def plan_page(sweep: str, profile: Path, cores: int | None = None, measured: str
 
     Raises ValueError for a file or profile that is not there, and ConfigError for a wrong configuration.
     """
-    given = bounds(profile)
-    the_plan = plan(open_sweep(sweep), cores=cores or given.cores, checkpoint_disk_gb=given.checkpoint_disk_gb)
+    given = bounds(in_project(profile))
+    opened = open_sweep(sweep)
+    the_plan = plan(opened, cores=cores or given.cores, checkpoint_disk_gb=given.checkpoint_disk_gb)
     if measured is not None:
         other = plan(open_sweep(measured))
         if not (used := usage(RESULTS / other.name)):
             raise ValueError(f"{measured} was not run here: {RESULTS / other.name} holds no benchmarks.")
         the_plan = corrected(the_plan, factors(other, used))
-    return page(the_plan, usage(RESULTS / the_plan.name))
+    return page(the_plan, usage(RESULTS / the_plan.name), repeated.in_results(opened, JobGraph(opened)))
 
 
 def open_sweep(sweep: str) -> Sweep:
     """The sweep of a file, or of a name in config/experiments. Raises ValueError if there is none, or it is wrong."""
-    places = (Path(sweep), CONFIG / "experiments" / f"{sweep}.yaml")
+    experiments = CONFIG / "experiments"
+    places = (Path(sweep), experiments / f"{sweep}.yaml", in_project(Path(sweep)))
     file = next((place for place in places if place.is_file()), None)
     if file is None:
-        names = ", ".join(sorted(path.stem for path in places[1].parent.glob("*.yaml")))
+        names = ", ".join(sorted(path.stem for path in experiments.glob("*.yaml")))
         raise ValueError(f"There is no file {sweep!r}, and no experiment of that name; the experiments are {names}.")
-    try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not valid YAML: {error}") from error
+    given = read_yaml(file)
     if not isinstance(given, dict):
         raise ValueError(f"{file} holds no mapping of keys.")
     sweep = expand(load(given, CONFIG))

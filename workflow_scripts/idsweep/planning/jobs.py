@@ -288,9 +288,9 @@ def _neighbors(sizes: Sizes, model: str, dataset: str, cloud: str) -> Cost:
     return costs.neighbors(clouds, sizes.sampled(catalog_model, dataset))
 
 
-def _estimates(sizes: Sizes, set: str, model: str, dataset: str, cloud: str, layers: str) -> Cost:
+def _estimates(sizes: Sizes, part: str, model: str, dataset: str, cloud: str, layers: str) -> Cost:
     sweep, catalog_model = sizes.sweep, sizes.sweep.models[model]
-    items = sweep.items(set, cloud)
+    items = sweep.items(part, cloud)
     counted = [item | {"n_neighbors": neighbors_needed(item)} for item in items]
     vectors = any(map(needs_vectors, items))
     sampled = sizes.sampled(catalog_model, dataset)
@@ -306,7 +306,8 @@ def _described(sizes: Sizes, set: str, model: str, dataset: str, cloud: str) -> 
     sweep, catalog_model = sizes.sweep, sizes.sweep.models[model]
     losses = dataset != VOCABULARY and sweep.has_losses(catalog_model)
     each = costs.rate("describe") + (costs.rate("describe_losses") * len(measures.names()) if losses else 0.0)
-    local = sum(item["scope"] == "local" for item in sweep.items(set, cloud))
+    items = [item for part in sweep.parts_of(cloud, set) for item in sweep.items(part, cloud)]
+    local = sum(item["scope"] == "local" for item in items)
     names = catalog_model.representations(dataset)
     seconds = each * local * sum(sizes.cloud(catalog_model, dataset, cloud, name).variants[DATA] for name in names)
     written = 3 * costs.rate("file") * local * len(names)

@@ -15,12 +15,14 @@ LEFT_OUT = (
 )
 
 
-def page(plan: Plan, used: Mapping[str, Usage] | None = None) -> str:
-    """The plan in lines; used: what a run of this sweep took, if there was one."""
+def page(plan: Plan, used: Mapping[str, Usage] | None = None, repeated: str | None = None) -> str:
+    """The plan in lines; used: what a run of this sweep took, if there was one. repeated: what it says of its results."""
     on_gpu = plan.device != "cpu"
     lines = [f"{plan.name}: {plan.number + 1:,} jobs", "", *_table(plan, used or {}, on_gpu), ""]
     lines += [f"{what:<9} {said}" for what, said in _totals(plan, on_gpu)]
-    return "\n".join([*lines, "", *_small_print(plan, on_gpu)]) + "\n"
+    if repeated:
+        lines.append(f"{'Repeated':<9} {repeated}")
+    return "\n".join([*lines, "", *_small_print(plan, on_gpu), *(["", plan.foreseen] if plan.foreseen else [])]) + "\n"
 
 
 def _table(plan: Plan, used: Mapping[str, Usage], on_gpu: bool) -> Iterator[str]:

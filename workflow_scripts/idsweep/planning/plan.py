@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from idsweep.planning import costs
 from idsweep.planning.costs import Cost
 from idsweep.planning.jobs import Sizes, Work, assumptions, work_of
+from idsweep.sweep.checks import foreseen
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
 
@@ -23,7 +24,7 @@ class Plan:
 
     work: its jobs. keeps: of `DELETED`, those that are kept. cores: that jobs share, or jobs that a cluster runs at a
     time. checkpoint_disk: bytes that fetched checkpoints may take at one time; None without a bound. device: of the
-    configuration. assumed: what is not known beforehand, in words.
+    configuration. assumed: what is not known beforehand, in words. foreseen: which checkpoints will fail, and why.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Plan:
     checkpoint_disk: float | None
     device: str
     assumed: Sequence[str]
+    foreseen: str = ""
 
     @property
     def jobs(self) -> dict[str, int]:
@@ -143,6 +145,7 @@ def plan(sweep: Sweep, *, cores: int = 1, checkpoint_disk_gb: float | None = Non
         checkpoint_disk=bound,
         device=sweep.config["compute"]["device"],
         assumed=list(assumptions(sizes)),
+        foreseen=foreseen(sweep),
     )
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from idsweep.config.yaml_file import read_yaml
 
 
 class Bounds(NamedTuple):
@@ -21,7 +21,7 @@ def bounds(profile: Path) -> Bounds:
     file = profile / "config.yaml"
     if not file.is_file():
         raise ValueError(f"{profile} is not a profile: there is no {file}.")
-    given = yaml.safe_load(file.read_text(encoding="utf-8"))
+    given = read_yaml(file)
     if not isinstance(given, dict):
         raise ValueError(f"{file} holds no mapping of options.")
     at_a_time = given.get("jobs") if "executor" in given else given.get("cores", given.get("jobs"))

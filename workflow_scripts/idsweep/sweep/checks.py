@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from idsweep.config.load import LONGEST_NAME, choose
+from idsweep.config.load import LONGEST_NAME, MOST_SHOWN, choose
 from idsweep.data.entries import LABEL_KEYS, reading
 from idsweep.figures import registry
 from idsweep.files.representations import VOCABULARY, of_layer
@@ -14,6 +14,15 @@ from idsweep.sweep.sweep import HELD_OUT, PARTS, TRAINED_ON, Dataset, Sweep
 from idsweep.training import kinds
 
 NO_WORDS = ("special", "continuation")  # tokens that no entry of static vectors is
+
+
+def foreseen(sweep: Sweep) -> str:
+    """What is known to fail before anything runs, in lines; empty if nothing is."""
+    failing = sweep.failing()
+    lines = [f"  {name}: {error}" for name, error in failing.items()]
+    if len(lines) > MOST_SHOWN:
+        lines = [*lines[:MOST_SHOWN], f"  … and {len(lines) - MOST_SHOWN} more"]
+    return "\n".join([f"{len(failing)} checkpoint(s) cannot be measured; the others can:", *lines]) if lines else ""
 
 
 def check_parts(models: Iterable[Model], datasets: Mapping[str, Dataset]) -> Iterator[str]:
@@ -188,6 +197,8 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
         yield "tokens.select: a mean over a sequence has no token to mask; set extraction.masked to false, or choose another selection"
     if tokens["select"] != "classes" and "classes" in tokens:
         yield "tokens.classes: this key is only for `select: classes`; remove it, or set `select: classes`"
+    if tokens["select"] != "all" and "without" in tokens:
+        yield "tokens.without: this key is only for `select: all`; remove it, or set `select: all`"
     if tokens["select"] == "classes":
         if not tokens.get("classes"):
             yield "tokens.classes: name at least one, as B-person or B-*, for `select: classes`"

@@ -107,7 +107,7 @@ def _width(model: Model) -> int | None:
     """Of its hidden states, where that is known before anything runs."""
     root = model.start[0] if model.start else model
     if root.folder is not None:
-        return read_architecture(root.weights(root.last_checkpoint.name)).width
+        return read_architecture(root.weights(root.example.name)).width
     said = root.entry | root.entry.get("architecture", {})
     return next((said[key] for key in ("width", *WIDTH_KEYS) if key in said), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from idsweep.config.load import ConfigError, choose
 from idsweep.config.runs import Run, runs
 from idsweep.files.packages import path_in_package
 from idsweep.files.representations import EMBEDDING_MATRICES, Combination
-from idsweep.models.folders import adapter_files, check_code, model_files, read_architecture, tokenizer_files
+from idsweep.models.folders import read_architecture, tokenizer_files, tokenizer_identity, why_not_measured
 from idsweep.sweep.entry_checks import (
     check,
     check_lengths,
@@ -118,17 +119,18 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     checkpoints = {checkpoint.name: checkpoint for checkpoint in picked}
     if entry["kind"] == "static":
         check(wrong_static_layers(chosen), f"models.{catalogued}")
-        depth, positions, layers, matrices = 0, None, (), ("input_embeddings",)
+        depth, positions, layers, matrices, failing = 0, None, (), ("input_embeddings",), {}
     else:
-        depth, positions = _shape(entry, source, root, picked, start, at)
+        failing = _failing(entry, root, picked, base, config, at) if root else {}
+        sound = [checkpoint for checkpoint in picked if checkpoint.name not in failing]
+        depth, positions = _shape(entry, source, root, sound, start, at)
         layers, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
         check_lengths(entry, tokenizer, config if layers else None, positions, catalogued, at)
-        if base and root:
-            check(wrong_base([folder_of(root, entry, one) for one in picked], base, config), f"{at}.base")
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
         safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
         matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
+        failing,
     )  # fmt: skip
 
 
@@ -180,8 +182,10 @@ def _list_checkpoints(entry: Mapping[str, Any], source: str, root: Path | None, 
     last = entry.get("training", {}).get(f"{unit}s")
     if "checkpoints" in entry and last is not None and (beyond := [n for n, c in offered.items() if c.step > last]):
         raise ConfigError([f"{at}: {', '.join(beyond)} are beyond training.{unit}s = {last}"])
-    if len({checkpoint.name for checkpoint in offered.values()}) < len(offered):
-        raise ConfigError([f"{at}: two names become the same path; rename one of them"])
+    named_so: dict[str, str] = {}
+    for written, checkpoint in offered.items():
+        if (other := named_so.setdefault(checkpoint.name, written)) != written:
+            raise ConfigError([f"{at}: two names become the same path, {other!r} and {written!r}; rename one of them"])
     return offered
 
 
@@ -264,13 +268,13 @@ def _tokenizer(
 ) -> Tokenizer:
     """An entry's own tokenizer, its base's, or that of the entry which `tokenizer: of` names."""
     if entry["kind"] == "static":
-        return Tokenizer(safe(name), source, root, entry)
+        return Tokenizer(safe(name), source, root, entry, name)
     if base is not None:
         return base[0].tokenizer
     other = entry.get("tokenizer", {}).get("of")
     if other is None:
         folder = _tokenizer_folder(root, entry, offered, f"{at}.{source}") if root else None
-        return Tokenizer(safe(name), source, folder, entry)
+        return Tokenizer(safe(name), source, folder, entry, name)
     owner_at = f"{at}.tokenizer.of"
     owner = entry_of("models", other, config, owner_at)
     if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():
@@ -284,13 +288,15 @@ def _tokenizer(
 
 def _tokenizer_folder(root: Path, entry: Mapping[str, Any], offered: Mapping[str, Checkpoint], at: str) -> Path:
     """The first of all checkpoints' folders that holds a tokenizer, whichever of them are measured."""
+    complaint = ""
     for checkpoint in offered.values():
         folder = folder_of(root, entry, checkpoint)
         try:
             tokenizer_files(folder)
+            tokenizer_identity(folder)
             return folder
-        except ValueError as error:
-            complaint = str(error)
+        except (ValueError, OSError) as error:
+            complaint = complaint or str(error)
     raise ConfigError([f"{at}: {complaint} Share another entry's with `tokenizer: {{of: NAME}}`."])
 
 
@@ -298,31 +304,47 @@ def _shape(
     entry: Mapping[str, Any],
     source: str,
     root: Path | None,
-    picked: list[Checkpoint],
+    sound: list[Checkpoint],
     base: tuple[Model, Checkpoint] | None,
     at: str,
 ) -> tuple[int, int | None]:
-    """Number of blocks, and the longest sequence where that is known beforehand; every local folder is looked at."""
+    """Number of blocks, and the longest sequence where that is known beforehand. sound: checkpoints that can be read."""
     if source == "train" and base:
         return base[0].depth, base[0].positions
     if source == "train":
         return entry["architecture"]["num_hidden_layers"], entry["architecture"].get("max_position_embeddings")
     if source == "hub":
         return (base[0].depth, base[0].positions) if base else (entry["layers"], None)
-    folders = [folder_of(root, entry, checkpoint) for checkpoint in picked]
-    files = adapter_files if base else model_files
-    try:
-        for folder in folders:
-            # One that is not whole fails in its own job, beside others; alone it is told at once.
-            files(folder, whole=len(folders) == 1)
-            if not (base or entry["trust_remote_code"]):
-                check_code(folder)
-        if base:
-            return base[0].depth, base[0].positions
-        shape = read_architecture(folders[0])
-    except (ValueError, OSError) as error:
-        raise ConfigError([f"{at}.{source}: {error}"]) from error
+    if base:
+        return base[0].depth, base[0].positions
+    shape = read_architecture(folder_of(root, entry, sound[0]))
     return shape.layers, shape.positions
+
+
+def _failing(
+    entry: Mapping[str, Any],
+    root: Path,
+    picked: list[Checkpoint],
+    base: tuple[Model, Checkpoint] | None,
+    config: Mapping[str, Any],
+    at: str,
+) -> dict[str, str]:
+    """Local checkpoint -> why the job that loads it would fail. It fails beside others, which are measured.
+
+    Raises ConfigError if none is left, or if a folder that is named is not there at all.
+    """
+    found: dict[str, list[str]] = {}
+    folders = {checkpoint.name: folder_of(root, entry, checkpoint) for checkpoint in picked}
+    for name, folder in folders.items():
+        if not os.path.lexists(folder):
+            raise ConfigError([f"{at}.checkpoints: there is no folder {str(folder)!r}; mend the name, or leave it out"])
+        if error := why_not_measured(folder, adapter=base is not None, trusted=entry["trust_remote_code"]):
+            found[name] = [f".{'path' if 'path' in entry else 'package'}: {error}"]
+        elif base and (wrong := [*wrong_base([folder], base, config)]):
+            found[name] = [f".base{line}" for line in wrong]
+    if len(found) == len(folders):
+        raise ConfigError([f"{at}{line}" for lines in found.values() for line in lines])
+    return {name: "; ".join(line.partition(": ")[2] for line in lines) for name, lines in found.items()}
 
 
 def _layers(

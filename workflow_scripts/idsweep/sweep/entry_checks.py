@@ -9,11 +9,16 @@ from typing import Any
 
 from idsweep.config.load import ConfigError
 from idsweep.data.loaders import registry as loaders
+from idsweep.files.hub_names import wrong_id, wrong_revision
 from idsweep.files.representations import EMBEDDING_MATRICES
 from idsweep.models import adapters
+from idsweep.models.config_bounds import large_numbers
+from idsweep.models.families import wrong_model_type
+from idsweep.models.folders import WIDTH_KEYS
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, catalog_path, safe
 from idsweep.training import kinds
 
+HEAD_KEYS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
 PLACEHOLDERS = {"{seed}": "seeds", "{checkpoint}": "checkpoints"}
 
 
@@ -54,6 +59,38 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     elif "base_checkpoint" in entry:
         yield ".base_checkpoint: this key is only for adapters on a `base`; remove it"
     yield from _wrong_placeholders(entry, source)
+    if source == "hub":
+        yield from _wrong_hub_names(entry)
+
+
+def _wrong_hub_names(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Ids and revisions that cannot be any on the hub, as the catalog writes them."""
+    name = re.sub(r"\{(seed|checkpoint)\}", "0", entry["hub"])
+    if wrong := wrong_id(name):
+        yield f".hub: {wrong if name == entry['hub'] else wrong.replace(repr(name), repr(entry['hub']))}"
+    if wrong := wrong_revision(entry["revision"]):
+        yield f".revision: {wrong}"
+    named = entry.get("checkpoints")
+    for checkpoint in named if isinstance(named, Mapping) else ():
+        if wrong := wrong_revision(checkpoint):
+            yield f".checkpoints: {wrong}"
+
+
+def _wrong_architecture(given: Mapping[str, Any]) -> Iterator[str]:
+    """What no model can be built with, as far as numbers tell; transformers itself is asked before the first job."""
+    for key, value, most in large_numbers(given):
+        yield f".architecture.{key}: {value} is out of range; it must be ≤ {most}"
+    if wrong := wrong_model_type(given["model_type"]):
+        yield f".architecture.model_type: {wrong}"
+    width = next((given[key] for key in WIDTH_KEYS if isinstance(given.get(key), int)), None)
+    heads = next(((key, given[key]) for key in HEAD_KEYS if isinstance(given.get(key), int)), None)
+    if heads is None:
+        return
+    key, number = heads
+    if number < 1:
+        yield f".architecture.{key}: {number} is out of range; it must be ≥ 1"
+    elif width is not None and width % number and not {"head_dim", "d_kv", "attention_head_size"} & given.keys():
+        yield f".architecture.{key}: {number} heads cannot share a width of {width}; choose a number that divides it"
 
 
 def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str, Any]) -> Iterator[str]:
@@ -73,6 +110,8 @@ def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str,
         yield f".tokenizer: a model with `train: {training.name}` makes its own vocabulary and takes no tokenizer; remove this key"
     if own_tokenizer and tokenizer and not {"vocabulary_size", "of"} & tokenizer.keys():
         yield ".tokenizer.vocabulary_size: this key is required for a tokenizer that is trained"
+    if "architecture" in entry and not training.from_base:
+        yield from _wrong_architecture(entry["architecture"])
     if "training" in entry:
         yield from (f".{key}: {complaint}" for key, complaint in training.complaints(entry))
         yield from _wrong_kind(training, kind, given)

@@ -17,7 +17,7 @@ from idsweep.sweep.sweep import PARTS, Dataset, Sweep
 from idsweep.training import kinds
 
 RELEASE = ("release", "url", "path")
-SAME_PATH = "catalog: two names become {!r} as a path; rename one of them"
+SAME_PATH = "catalog: two names become {!r} as a path, {!r} and {!r}; rename one of them"
 
 
 def expand(config: Mapping[str, Any]) -> Sweep:
@@ -25,10 +25,10 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     complaints: list[str] = []
     datasets: dict[str, Dataset] = {}
     for i, name in enumerate(config["datasets"]):
-        _collect(complaints, datasets, _datasets, name, config, key_path(["datasets", i]))
+        _collect(complaints, datasets, name, _datasets, name, config, key_path(["datasets", i]))
     models: dict[str, Model] = {}
     for name, chosen in config["models"].items():
-        _collect(complaints, models, make_models, name, chosen or {}, config)
+        _collect(complaints, models, name, make_models, name, chosen or {}, config)
     if complaints:
         raise ConfigError(complaints)
     complaints += check_parts(models.values(), datasets)
@@ -38,7 +38,7 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     known = dict(models)
     for base, _ in filter(None, (model.start for model in models.values())):
         first = known.setdefault(base.name, base)
-        _check_same(complaints, base.name, first.entry, base.entry)
+        _check_same(complaints, base.name, (first.catalogued, base.catalogued), first.entry, base.entry)
         known[base.name] = replace(first, checkpoints={**first.checkpoints, **base.checkpoints})
     used = {name: dataset for name, dataset in datasets.items() if name not in PARTS}
     for at, name in _read_beside(config, known.values()):
@@ -55,17 +55,20 @@ def expand(config: Mapping[str, Any]) -> Sweep:
         if corpus.entry.get("streaming"):
             complaints.append(f"{at}: {name} is streamed, but all of its texts are needed here; leave `streaming` out")
         first = used.setdefault(corpus.name, corpus)
-        _check_same(complaints, corpus.name, first.entry, corpus.entry)
+        _check_same(complaints, corpus.name, (first.written, corpus.written), first.entry, corpus.entry)
     if complaints:
         raise ConfigError(complaints)
     sweep = Sweep(config["sweep"], config, models, known, datasets, used)
     complaints += check_whole(sweep)
     for model in known.values():
         first = sweep.tokenizers()[model.tokenizer.name]
-        _check_same(complaints, first.name, first.owner, model.tokenizer.owner)
+        _check_same(
+            complaints, first.name, (first.written, model.tokenizer.written), first.owner, model.tokenizer.owner
+        )
     for corpus in filter(lambda corpus: corpus.prepared, used.values()):
         first = sweep.releases()[corpus.source]
-        _check_same(complaints, first.source, *({k: e.get(k) for k in RELEASE} for e in (first.entry, corpus.entry)))
+        entries = ({k: e.get(k) for k in RELEASE} for e in (first.entry, corpus.entry))
+        _check_same(complaints, first.source, (first.written, corpus.written), *entries)
     if complaints:
         raise ConfigError(complaints)
     return sweep
@@ -82,12 +85,18 @@ def _read_beside(config: Mapping[str, Any], models: Iterable[Model]) -> Iterator
         yield "vocabulary.counted_in", config["vocabulary"]["counted_in"]
 
 
-def _check_same(complaints: list[str], name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+def _check_same(
+    complaints: list[str], name: str, written: tuple[str, str], one: Mapping[str, Any], other: Mapping[str, Any]
+) -> None:
+    """Complain of two entries that would have one path. written: what the configuration calls them."""
     if one != other:
-        complaints.append(SAME_PATH.format(name))
+        complaints.append(SAME_PATH.format(name, *written))
 
 
-def _collect(complaints: list[str], into: dict[str, Any], make: Callable[..., list[Any]], *arguments: Any) -> None:
+def _collect(
+    complaints: list[str], into: dict[str, Any], written: str, make: Callable[..., list[Any]], *arguments: Any
+) -> None:
+    """Add what `make` gives to `into`, by name. written: what the configuration calls it."""
     try:
         items = make(*arguments)
     except ConfigError as error:
@@ -95,7 +104,8 @@ def _collect(complaints: list[str], into: dict[str, Any], make: Callable[..., li
         return
     for item in items:
         if item.name in into:
-            complaints.append(SAME_PATH.format(item.name))
+            other = getattr(into[item.name], "catalogued", None) or into[item.name].written
+            complaints.append(SAME_PATH.format(item.name, other, written))
         into[item.name] = item
 
 
@@ -108,7 +118,7 @@ def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
                     f"{catalog_path('datasets', name)}: this name is reserved for the texts that models are trained on; rename it"
                 ]
             )
-        return [Dataset(name, name, {}, None)]
+        return [Dataset(name, name, {}, None, name)]
     whole = name in config["catalog"]["datasets"] or not re.fullmatch(r".+:[^:]+", name)
     catalogued, split = (name, "") if whole else name.rsplit(":", 1)
     entry = entry_of("datasets", catalogued, config, at)
@@ -122,6 +132,6 @@ def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
                 "entry for each split"
             )
         entry = {**entry, "split": split} if split else entry
-        return [Dataset(safe(name), safe(catalogued), entry, corpus_file(entry))]
+        return [Dataset(safe(name), safe(catalogued), entry, corpus_file(entry), name)]
     except (ValueError, OSError) as error:
         raise ConfigError([f"{at}: {error}"]) from error

@@ -34,13 +34,15 @@ class Tokenizer:
     """What turns text into tokens; models that share one are measured on the same sampled tokens.
 
     name: that of the catalog entry it belongs to. source: as of models. folder: where a local one is (for static
-    vectors, the file that holds their words); None where a rule of the workflow makes it. owner: that entry.
+    vectors, the file that holds their words); None where a rule of the workflow makes it. owner: that entry. written: its
+    name in the catalog.
     """
 
     name: str
     source: str
     folder: Path | None
     owner: Mapping[str, Any]
+    written: str = ""
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -66,7 +68,8 @@ class Model:
     sequence that it takes, if that is known beforehand. layers: those to estimate. combinations: of layers, by name.
     matrices: names of the embedding matrices to estimate. base: the model and checkpoint that PEFT adapters are merged
     into. start: the model and checkpoint that a fine-tuning starts from, or adapters were made for. metrics: files with metrics
-    from elsewhere, by name. varied: the entry's varied keys and their values in this run.
+    from elsewhere, by name. varied: the entry's varied keys and their values in this run. failing: local checkpoints that cannot be
+    loaded, and why; not all of them.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Model:
     start: tuple[Model, Checkpoint] | None
     metrics: Mapping[str, Path]
     varied: Mapping[str, Any]
+    failing: Mapping[str, str]
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -135,6 +139,11 @@ class Model:
     @property
     def last_checkpoint(self) -> Checkpoint:
         return list(self.checkpoints.values())[-1]
+
+    @property
+    def example(self) -> Checkpoint:
+        """The last checkpoint whose files can be read."""
+        return [checkpoint for checkpoint in self.checkpoints.values() if checkpoint.name not in self.failing][-1]
 
     def weights(self, checkpoint: str) -> Path | None:
         """Folder (for static vectors, file) with one checkpoint's local weights; None where another rule makes them."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep.config.load import neighbors_needed
+from idsweep.config.load import LONGEST_NAME, label, needs_vectors, neighbors_needed
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import TextGenerator
 from idsweep.files.representations import VOCABULARY, blocks
@@ -24,7 +25,7 @@ class Dataset:
     """One split of a dataset of the catalog.
 
     name: as the sweep names it. source: its entry in the catalog, the same for all splits. file: the local file or folder
-    that its texts come from, where there is one. `trained_on` and `held_out`, which are other texts for each model, have
+    that its texts come from, where there is one. written: its name as the sweep writes it. `trained_on` and `held_out`, which are other texts for each model, have
     no entry: see `Sweep.corpus`.
     """
 
@@ -32,6 +33,7 @@ class Dataset:
     source: str
     entry: Mapping[str, Any]
     file: Path | None
+    written: str = ""
 
     @property
     def prepared(self) -> bool:
@@ -57,6 +59,13 @@ class Dataset:
     @property
     def has_classes(self) -> bool:
         return "class_column" in self.entry or self.generator is not None
+
+
+class Part(NamedTuple):
+    """Estimates of one set that one job makes of each block of representations."""
+
+    set: str
+    items: list[Mapping[str, Any]]
 
 
 class Cloud(NamedTuple):
@@ -113,38 +122,61 @@ class Sweep:
                 yield Cloud(model, checkpoint, dataset, cloud)
 
     @cached_property
+    def parts(self) -> dict[str, Part]:
+        """The parts in which sets are estimated, by the name of their folder.
+
+        Estimates that need the neighbour graph alone are one part, of the set's name: they are made in seconds from what is
+        stored. Each that needs the vectors is a part by itself, so that no other estimate repeats a forward pass for it.
+        """
+        parts = {}
+        for set, items in self.config["estimator_sets"].items():
+            if of_graphs := [item for item in items if not needs_vectors(item)]:
+                parts[set] = Part(set, of_graphs)
+            parts |= {_part_name(set, item): Part(set, [item]) for item in items if needs_vectors(item)}
+        return parts
+
+    @cached_property
     def _needed(self) -> dict[str, list[int]]:
-        """The neighbours that each estimate of each set looks at, found once: jobs of large sweeps ask thousands of times."""
-        return {set: [*map(neighbors_needed, items)] for set, items in self.config["estimator_sets"].items()}
+        """The neighbours that each estimate of each part looks at, found once: jobs of large sweeps ask thousands of times."""
+        return {name: [*map(neighbors_needed, part.items)] for name, part in self.parts.items()}
 
     def neighbors(self, cloud: str) -> int:
         """Neighbours that are stored for each point of a cloud: neighbors.number, but no more than half of the points, so that
         duplicates and halves leave enough, unless an estimate needs more."""
         number, points = self.config["neighbors"]["number"], self.config["clouds"][cloud]["number"]
-        needed = [k for of_set in self._needed.values() for k in of_set]
+        needed = [k for of_part in self._needed.values() for k in of_part]
         return max(min(number, (points - 1) // 2), *(k for k in [1, *needed] if k < points))
 
-    def items(self, set: str, cloud: str) -> list[Mapping[str, Any]]:
-        """The estimates of a set that a cloud has neighbours enough for."""
+    def items(self, part: str, cloud: str) -> list[Mapping[str, Any]]:
+        """The estimates of a part that a cloud has neighbours enough for."""
         number = self.neighbors(cloud)
-        items = self.config["estimator_sets"][set]
-        return [item for item, needed in zip(items, self._needed[set], strict=True) if needed <= number]
+        items = self.parts[part].items
+        return [item for item, needed in zip(items, self._needed[part], strict=True) if needed <= number]
+
+    def parts_of(self, cloud: str, set: str | None = None) -> list[str]:
+        """The parts, of one set or of all, of which a cloud has an estimate."""
+        return [name for name, part in self.parts.items() if set in (None, part.set) and self.items(name, cloud)]
 
     def blocks(self, model: Model, dataset: str) -> dict[str, list[str]]:
         """The representations that one job estimates, by the name of its file: `layers_per_job` neighbouring layers."""
         return blocks(model.representations(dataset), self.config["compute"]["layers_per_job"], model.depth)
 
-    def estimates(self, cloud: Cloud) -> Iterator[tuple[str, str]]:
-        """Set and block of every estimates file of a cloud."""
+    def estimates(self, cloud: Cloud, set: str | None = None) -> Iterator[tuple[str, str]]:
+        """Part and block of every estimates file of a cloud, of one set or of all."""
         blocks = self.blocks(cloud.model, cloud.dataset)
-        for set in self.config["estimator_sets"]:
-            if self.items(set, cloud.cloud):
-                for block in blocks:
-                    yield set, block
+        for part in self.parts_of(cloud.cloud, set):
+            for block in blocks:
+                yield part, block
 
     def corpus(self, dataset: str, owner: Mapping[str, Any]) -> Dataset:
         """The dataset of that name; for `trained_on` and `held_out` that which the model of an entry is trained on."""
         return self.training_corpus(owner) if dataset in PARTS else self.corpora[dataset]
+
+    @property
+    def counted_corpus(self) -> Dataset | None:
+        """The dataset in which the entries of a vocabulary are counted, if they are."""
+        name = self.config["vocabulary"]["counted_in"]
+        return None if name is None else self.corpora[safe(name)]
 
     def training_corpus(self, entry: Mapping[str, Any]) -> Dataset:
         """What the model of an entry, and its tokenizer, are trained on."""
@@ -167,6 +199,15 @@ class Sweep:
         """Model, metric and file of every metric that comes from elsewhere."""
         return [(model, metric, file) for model in self.models.values() for metric, file in model.metrics.items()]
 
+    def failing(self) -> dict[str, str]:
+        """`MODEL @ CHECKPOINT` -> why it cannot be measured, of what is known before anything runs."""
+        return {
+            f"{model.name} @ {name}": error
+            for model in self.models.values()
+            for name, error in model.failing.items()
+            if name in model.checkpoints
+        }
+
     def has_dynamics(self) -> bool:
         """Whether a model is measured at several known steps."""
         steps = ({c.step for c in model.checkpoints.values() if c.step is not None} for model in self.models.values())
@@ -186,3 +227,11 @@ class Sweep:
     def has_losses(self, model: Model) -> bool:
         """Whether the pass over a model's texts also gives log-probabilities of the true tokens."""
         return self.config["extraction"]["losses"] and (model.kind == "causal" or self.masks(model))
+
+
+def _part_name(set: str, item: Mapping[str, Any]) -> str:
+    """The name of the part of one estimate; no name of a config holds the sign +."""
+    name = f"{set}+{label(item)}+{item['scope']}"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 17]}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"

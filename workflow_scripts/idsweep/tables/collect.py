@@ -25,6 +25,8 @@ COUNTS = [pa.field("n_points", pa.int32()), pa.field("n_undefined", pa.int32()),
 SCALE = [pa.field("scale", pa.float64()), pa.field("scale_stable", pa.bool_())]
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 SUMMARY = ["mean", "standard_error", "standard_deviation", *QUANTILES]
+# How texts begin that spreadsheets take for formulas, the signs of full width too.
+FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 REDUNDANCY = [pa.field("redundancy", pa.float64())]
 LOCAL = pa.schema(
     [*ESTIMATED, *VARIANT, *COUNTS, *(pa.field(name, pa.float64()) for name in SUMMARY), *SCALE, *REDUNDANCY]
@@ -154,10 +156,26 @@ def _listed(files: str | Sequence[str]) -> Sequence[str]:
     return [files] if isinstance(files, str) else files
 
 
-def write_csv(source: str, target: str) -> None:
-    """Copy a Parquet table to CSV; numbers keep all their digits."""
+def write_csv(source: str, target: str, *, escape_formulas: bool = False) -> None:
+    """Copy a Parquet table to CSV; numbers keep all their digits.
+
+    escape_formulas: put a ' before texts that a spreadsheet would take for a formula (`FORMULA`).
+    """
+    table = read_table(source)
+    if escape_formulas:
+        table = pa.table({name: _without_formulas(table[name]) for name in table.column_names})
     with whole_or_nothing(target) as unfinished:
-        pyarrow.csv.write_csv(read_table(source), unfinished, pyarrow.csv.WriteOptions(quoting_style="needed"))
+        pyarrow.csv.write_csv(table, unfinished, pyarrow.csv.WriteOptions(quoting_style="needed"))
+
+
+def _without_formulas(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return column
+    texts = column.cast(kind)
+    return pc.if_else(
+        pc.match_substring_regex(texts, FORMULA), pc.binary_join_element_wise(pa.scalar("'", kind), texts, ""), texts
+    )
 
 
 def _local_of_data(estimates: pa.Table) -> pa.Table:

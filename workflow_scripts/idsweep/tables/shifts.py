@@ -158,22 +158,27 @@ def collect_shifts(files: Iterable[tuple[str, str]], pairs: Sequence[Mapping[str
     files: Parquet files of estimates, each with that of the sampled tokens behind it. pairs: model, base and base_checkpoint.
     Raises ValueError, naming the files, if a model was not fine-tuned from its base or their tokens differ.
     """
-    measured = {}
+    measured: dict[
+        tuple, tuple[Mapping[str, Any], list[str], str]
+    ] = {}  # identity, files of the parts of a set, tokens
     for file, tokens in files:
         for identity in read_identities(file).values():
             key = (identity["model"], identity["checkpoint"], *(identity[name] for name in SAME))
-            measured[key] = identity, file, tokens
+            measured.setdefault(key, (identity, [], tokens))[1].append(file)
     shifts = []
     progress = Progress("comparing", len(pairs), "pairs of models")
     for done, pair in enumerate(pairs, start=1):
-        for (model, _, *same), (identity, file, tokens) in measured.items():
+        for (model, _, *same), (identity, parts, tokens) in measured.items():
             base = measured.get((pair["base"], pair["base_checkpoint"], *same))
             if model != pair["model"] or base is None:
                 continue
-            identity_of_base, base_file, base_tokens = base
-            with about(f"{file} and {base_file}"):
+            identity_of_base, base_parts, base_tokens = base
+            with about(f"{', '.join(parts)} and {', '.join(base_parts)}"):
                 _check_widths(identity, identity_of_base, pair)
-                estimates = [read_estimates(path, identity["representation"]) for path in (base_file, file)]
+                estimates = [
+                    pa.concat_tables([read_estimates(path, identity["representation"]) for path in of_set])
+                    for of_set in (base_parts, parts)
+                ]
                 table = compare_estimates(*estimates, read_table(base_tokens), read_table(tokens))
             against = {"base_model": pair["base"], "base_checkpoint": pair["base_checkpoint"]}
             shifts.append((identity | against, table))

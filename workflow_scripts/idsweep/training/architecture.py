@@ -59,7 +59,7 @@ def model_config(
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise ValueError(f"architecture: {model_type} does not take these settings: {error}") from error
     limit = getattr(config, "max_position_embeddings", sequence_length)
-    if sequence_length > limit:
+    if limit is not None and 0 < limit < sequence_length:  # XLNet's -1 is no limit
         raise ValueError(
             f"Sequences of {sequence_length} tokens are longer than the model takes "
             f"(architecture.max_position_embeddings is {limit})."

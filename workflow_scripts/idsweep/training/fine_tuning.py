@@ -63,7 +63,13 @@ KEYS = {
         "type": "integer",
         "minimum": 1,
     },
-    "batch_size": {"description": "Sequences in one batch.", "type": "integer", "minimum": 1, "default": 8},
+    "batch_size": {
+        "description": "Sequences in one batch.",
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000000,
+        "default": 8,
+    },
     "gradient_accumulation": {
         "description": "Batches in one step.",
         "type": "integer",

@@ -80,7 +80,13 @@ TRAINING = {
             "exclusiveMaximum": 1,
         },
         "steps": {"description": "Training steps.", "type": "integer", "minimum": 1},
-        "batch_size": {"description": "Equations in one step.", "type": "integer", "minimum": 1, "default": 512},
+        "batch_size": {
+            "description": "Equations in one step.",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1000000,
+            "default": 512,
+        },
         "learning_rate": {
             "description": "Highest learning rate, of AdamW.",
             "type": "number",

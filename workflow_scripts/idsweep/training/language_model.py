@@ -63,7 +63,13 @@ TRAINING = {
             "exclusiveMaximum": 1,
         },
         "steps": {"description": "Training steps.", "type": "integer", "minimum": 1},
-        "batch_size": {"description": "Blocks in one step.", "type": "integer", "minimum": 1, "default": 16},
+        "batch_size": {
+            "description": "Blocks in one step.",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1000000,
+            "default": 16,
+        },
         "sequence_length": {"description": "Tokens in one block.", "type": "integer", "minimum": 2, "default": 128},
         "learning_rate": {
             "description": "Highest learning rate, of AdamW.",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
 
-from idsweep.config.load import all_parameters, label, needs_vectors
+from idsweep.config.load import needs_vectors
 from idsweep.data.entries import reading
 from idsweep.data.loaders import registry as loaders
 from idsweep.estimators import registry as estimators
@@ -24,22 +24,23 @@ from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoin
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
 from idsweep.training import kinds
-from idsweep.workflow.paths import MADE_BY, OF_TOKENS, OUTPUTS, outputs
-from idsweep.workflow.shaping import Shaping
+from idsweep.workflow.paths import (
+    MADE_BY,
+    OF_TOKENS,
+    OUTPUTS,
+    Names,
+    Output,
+    folder_of_sweep,
+    output_of,
+    outputs,
+    path_of,
+)
+from idsweep.workflow.places import Place, Places
+from idsweep.workflow.shaping import Shaping, estimate
 from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 
 # Options of figures that name models and datasets; null is all of them, as where the option is left out.
 NAMING = ("datasets", "base", "models", "static")
-
-Names = tuple[tuple[str, str], ...]  # wildcards and their values, sorted by wildcard
-
-
-class Output(NamedTuple):
-    """One output of a job: the rule, the values of its wildcards, and the name of the output."""
-
-    rule: str
-    names: Names
-    name: str
 
 
 class Job(NamedTuple):
@@ -76,7 +77,8 @@ class JobGraph:
         digests = digests or Digests()
         self._sweep = sweep
         self._digests = digests
-        self._shaping = Shaping(sweep, digests)
+        self.places = Places(sweep)
+        self._shaping = Shaping(sweep, digests, self.places)
         self._tokenizers = sweep.tokenizers()
         self._job = cache(self._describe)
         self._settings = cache(lambda rule, names: self._job(rule, names).settings())
@@ -97,19 +99,31 @@ class JobGraph:
             for name, given in self._job(rule, _sorted(names)).inputs.items()
         }
 
+    def read(self, rule: str, **names: str) -> dict[str, Place]:
+        """Name -> place of what one job of `rule` reads beside its inputs."""
+        return self.places.read(script_of(rule), **names)
+
     def output(self, rule: str, name: str, **names: str) -> Output:
         """The output that one job of `rule` reads under a name."""
         return self._job(rule, _sorted(names)).inputs[name]
+
+    def read_by(self, output: Output) -> Mapping[str, Output | Sequence[Output]]:
+        """The outputs that the job of an output reads, by name."""
+        return self._job(output.rule, output.names).inputs
 
     def corpora(self, rule: str, **names: str) -> tuple[Dataset, ...]:
         """The datasets whose texts one job of `rule` reads itself; none for rules that a user's workflow adds."""
         ours = rule in OUTPUTS or rule in kinds.by_rule()
         return self._job(rule, _sorted(names)).corpora if ours else ()
 
+    @property
+    def folder(self) -> str:
+        """Where all results lie, from the folder in which the workflow runs."""
+        return folder_of_sweep(self._sweep.name)
+
     def path(self, output: Output) -> str:
         """Where an output lies, from the folder in which the workflow runs."""
-        pattern = outputs(output.rule)[output.name]
-        return f"results/{self._sweep.name}/{pattern.format_map(dict(output.names))}"
+        return path_of(self._sweep.name, output)
 
     def jobs(self) -> list[tuple[str, Names]]:
         """Rule and names of every job that the report needs, itself included; each once, what is read before what reads it."""
@@ -124,6 +138,22 @@ class JobGraph:
                 waiting += [((output.rule, output.names), False) for output in self._job(*job).read()]
         return list(found)
 
+    def outputs_read(self, rule: str, names: Names) -> list[Output]:
+        """Every output that one job reads."""
+        return list(self._job(rule, names).read())
+
+    def readers(self, rule: str, names: Names) -> list[tuple[str, Names]]:
+        """The jobs, as `jobs` tells them, that read what one job makes."""
+        return self._readers.get((rule, names), [])
+
+    @cached_property
+    def _readers(self) -> dict[tuple[str, Names], list[tuple[str, Names]]]:
+        found: dict[tuple[str, Names], list[tuple[str, Names]]] = {}
+        for job in self.jobs():
+            for maker in {(output.rule, output.names) for output in self.outputs_read(*job)}:
+                found.setdefault(maker, []).append(job)
+        return found
+
     def _describe(self, rule: str, names: Names) -> Job:
         return getattr(self, f"_{script_of(rule)}")(**dict(names))
 
@@ -131,7 +161,8 @@ class JobGraph:
         job = self._job(rule, names)
         upstream = {self._signature(read.rule, read.names) for read in job.read()}
         code = code_of(SCRIPTS / f"{script_of(rule)}.py", job.loaded())
-        return signature(self._settings(rule, names), code, upstream)
+        places = {name: self.places.made(place) for name, place in self.read(rule, **dict(names)).items()}
+        return signature({"settings": self._settings(rule, names), "places": places}, code, upstream)
 
     # ---- datasets, tokenizers, weights
 
@@ -203,8 +234,8 @@ class JobGraph:
     def _sample_vocabulary(self, tokenizer: str) -> Job:
         made_with = self._tokenizers[tokenizer]
         chosen = dict(self._sweep.config["vocabulary"])
-        name = chosen.pop("counted_in")
-        corpus = None if name is None else self._sweep.corpora[safe(name)]
+        del chosen["counted_in"]
+        corpus = self._sweep.counted_corpus
 
         def settings() -> dict[str, Any]:
             counted = {} if corpus is None else {"counted_in": self._shaping.texts(corpus)}
@@ -269,9 +300,11 @@ class JobGraph:
         modules = ("idsweep.neighbors.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
         return Job(partial(self._shaping.cloud, catalog_model, dataset, cloud), inputs, modules)
 
-    def _estimate_dimensions(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str) -> Job:
+    def _estimate_dimensions(
+        self, part: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str
+    ) -> Job:
         catalog_model = self._sweep.models[model]
-        items = self._sweep.items(set, cloud)
+        items = self._sweep.items(part, cloud)
 
         def settings() -> dict[str, Any]:
             points = self._sweep.config["clouds"][cloud]
@@ -279,17 +312,9 @@ class JobGraph:
                 **self._shaping.cloud(catalog_model, dataset, cloud),
                 "representations": self._sweep.blocks(catalog_model, dataset)[layers],
                 "tolerance": self._sweep.config["scales"]["tolerance"],
-                "estimates": [
-                    {
-                        "name": label(item),
-                        "estimator": item["estimator"],
-                        "scope": item["scope"],
-                        "parameters": all_parameters(item),
-                    }
-                    for item in items
-                ],
+                "estimates": [*map(estimate, items)],
                 "identity": {
-                    "set": set,
+                    "set": self._sweep.parts[part].set,
                     **self._shaping.identity(catalog_model, checkpoint, dataset),
                     "cloud": cloud,
                     **{field.name: points[field.name.removeprefix("cloud_")] for field in CLOUD},
@@ -301,7 +326,7 @@ class JobGraph:
             "neighbors": output_of("find_neighbors", "neighbors", **names),
             "tokens": self._tokens(catalog_model, dataset),
         }
-        if self._needs_vectors[set]:
+        if any(map(needs_vectors, items)):
             inputs["embeddings"] = self._embeddings(model, checkpoint, dataset)
         return Job(settings, inputs, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
 
@@ -310,7 +335,8 @@ class JobGraph:
         names = {"model": model, "checkpoint": checkpoint, "dataset": dataset}
         inputs: dict[str, Output | list[Output]] = {
             "estimates": [
-                output_of("estimate_dimensions", "estimates", set=set, cloud=cloud, layers=layers, **names)
+                output_of("estimate_dimensions", "estimates", part=part, cloud=cloud, layers=layers, **names)
+                for part in self._sweep.parts_of(cloud, set)
                 for layers in self._sweep.blocks(catalog_model, dataset)
             ],
             "tokens": self._tokens(catalog_model, dataset),
@@ -324,10 +350,9 @@ class JobGraph:
 
     def _collect_estimates(self) -> Job:
         def settings() -> dict[str, Any]:
-            config = self._shaping.config("title", "figures", "reference", "comparisons")
             return {
                 "representations": self._shaping.representations(),
-                "config": config | {"models": self._shaping.chosen_models()},
+                "config": self._shaping.measured(),
                 **self._shaping.missing(),
             }
 
@@ -369,7 +394,7 @@ class JobGraph:
             {"set": set, **cloud.names()}
             for cloud in self._clouds
             for set in self._sweep.config["estimator_sets"]
-            if self._sweep.items(set, cloud.cloud)
+            if self._sweep.parts_of(cloud.cloud, set)
         ]
         return Job(
             dict, {table: [output_of("describe_tokens", table, **names) for names in described] for table in OF_TOKENS}
@@ -379,7 +404,8 @@ class JobGraph:
         return Job(dict, {"local": self._table("local"), "training": self._table("training")})
 
     def _write_csv(self, table: str) -> Job:
-        return Job(dict, {"table": self._table(table)})
+        options = self._sweep.config["csv"]  # counts once it says something
+        return Job(lambda: {key: value for key, value in options.items() if value}, {"table": self._table(table)})
 
     # ---- figures and the report
 
@@ -404,7 +430,9 @@ class JobGraph:
 
     def _figure_options(self, figure: str) -> dict[str, Any]:
         given = self._sweep.config["figures"].get(figure) or {}
+        defaults = figures.options(figure)
         options = {key: value for key, value in given.items() if value is not None or key not in NAMING}
+        options = {key: value for key, value in options.items() if value != defaults[key]}
         if "static" in figures.options(figure):
             options.setdefault(
                 "static", [model.name for model in self._sweep.models.values() if model.kind == "static"]
@@ -446,10 +474,10 @@ class JobGraph:
     def estimates(self, clouds: Iterable[Cloud]) -> list[Output]:
         """Every file of estimates of some clouds."""
         return [
-            output_of("estimate_dimensions", "estimates", set=set, layers=layers, **names)
+            output_of("estimate_dimensions", "estimates", part=part, layers=layers, **names)
             for cloud in clouds
             for names in [cloud.names()]
-            for set, layers in self._sweep.estimates(cloud)
+            for part, layers in self._sweep.estimates(cloud)
         ]
 
     def _prepared(self, *corpora: Dataset) -> dict[str, list[Output]]:
@@ -520,10 +548,6 @@ class JobGraph:
     def _with_losses(self) -> list[tuple[Model, Checkpoint, str]]:
         return [one for one in self._sweep.passes() if one[2] != VOCABULARY and self._sweep.has_losses(one[0])]
 
-    @cached_property
-    def _needs_vectors(self) -> dict[str, bool]:
-        return {set: any(map(needs_vectors, items)) for set, items in self._sweep.config["estimator_sets"].items()}
-
     @property
     def _storage(self) -> dict[str, str]:
         return {"storage": self._sweep.config["extraction"]["storage"]}
@@ -533,11 +557,6 @@ class JobGraph:
 
     def _adapter_modules(self, model: Model) -> tuple[str, ...]:
         return ("idsweep.models.adapters",) if model.base is not None else ()
-
-
-def output_of(rule: str, output: str, **names: str) -> Output:
-    """The output `output` of the job of `rule` whose wildcards have the values `names`."""
-    return Output(rule, _sorted(names), output)
 
 
 def script_of(rule: str) -> str:

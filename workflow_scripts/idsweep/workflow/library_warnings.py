@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep.files.atomic import FULL
+from idsweep.machine.printable import printable
 
 LIBRARIES = ("datasets", "peft", "transformers")
 ENDING = ".warnings"  # in the place of .log
@@ -114,14 +115,19 @@ def describe_warnings(logs: str | Path, run: str, most: int = 10) -> str:
         return ""
     lines = [f"{len(alike)} warning(s) of libraries that may concern numbers:"]
     for group in list(alike.values())[:most]:
-        subjects = sorted({kept.subject for kept in group})
+        subjects = _without_repetition({kept.subject for kept in group})
         others = f" and {len(subjects) - 3} more" if subjects[3:] else ""
         message = " ".join(group[0].message.split())
         shown = message if len(message) <= LONGEST else f"{message[:LONGEST]} …"
         lines += [f"  {', '.join(subjects[:3])}{others} ({group[0].library}): {shown}", f"    log: {group[0].log}"]
     if len(alike) > most:
         lines.append(f"  … and {len(alike) - most} more: {logs}/**/*{ENDING}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
+
+
+def _without_repetition(subjects: set[str]) -> list[str]:
+    """Subjects, sorted, without datasets for a tokenizer whose model is named as well."""
+    return sorted(one for one in subjects if one.rpartition(" for ")[2] not in subjects - {one})
 
 
 class _Handler(logging.Handler):

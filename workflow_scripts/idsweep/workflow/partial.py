@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from idsweep.config.load import ConfigError
 from idsweep.files.parquet import is_current
+from idsweep.machine.printable import printable
 from idsweep.sweep import figure_checks
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
+from idsweep.workflow.paths import OUTPUTS, Output
+
+# The rules of a partial run: all from the tables on. The others are not even told to Snakemake.
+DRAWING = tuple(OUTPUTS)[tuple(OUTPUTS).index("describe_tokens") :]
+NAMES_OF_A_PASS = ("checkpoint", "dataset", "model", "tokenizer")
 
 
 def measured_part(sweep: Sweep, graph: JobGraph) -> Sweep:
-    """The sweep without the checkpoints of which an estimate is missing, damaged or stale; they are its `missing`.
+    """The sweep without the checkpoints of which a file that tables and figures read is missing, damaged or stale; they are its
+    `missing`.
 
     graph: of the whole sweep. Figures about what is left out
     (options that name it, comparisons with it) are left out too, with the reason in `undrawn`.
@@ -22,10 +30,10 @@ def measured_part(sweep: Sweep, graph: JobGraph) -> Sweep:
     """
     models: dict[str, Model] = {}
     missing = []
-    complete = _complete(sweep, graph)
+    incomplete = _touched(sweep, [output for output in _read(graph) if not _is_current(graph, output)])
     for model in sweep.models.values():
         checkpoints = {
-            name: checkpoint for name, checkpoint in model.checkpoints.items() if complete.get((model.name, name), True)
+            name: checkpoint for name, checkpoint in model.checkpoints.items() if (model.name, name) not in incomplete
         }
         missing += [f"{model.name} @ {name}" for name in model.checkpoints if name not in checkpoints]
         if checkpoints:
@@ -50,16 +58,27 @@ def left_out(part: Sweep) -> str:
     ]
     if part.undrawn:
         lines += ["Figures that need them are not drawn:", *(f"  {complaint}" for complaint in part.undrawn)]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
-def _complete(sweep: Sweep, graph: JobGraph) -> dict[tuple[str, str], bool]:
-    """Model and checkpoint -> whether all of its estimates are there and current."""
-    complete: dict[tuple[str, str], bool] = {}
-    for cloud in sweep.clouds():
-        of_checkpoint = cloud.model.name, cloud.checkpoint.name
-        for estimates in graph.estimates([cloud]):
-            if complete.setdefault(of_checkpoint, True):
-                signature = graph.signature(estimates.rule, **dict(estimates.names))
-                complete[of_checkpoint] = is_current(graph.path(estimates), signature)
-    return complete
+def _read(graph: JobGraph) -> Iterator[Output]:
+    """What the jobs of a partial run read that it does not make, all of it Parquet."""
+    read = (output for rule, names in graph.jobs() if rule in DRAWING for output in graph.outputs_read(rule, names))
+    yield from dict.fromkeys(output for output in read if output.rule not in DRAWING)
+
+
+def _is_current(graph: JobGraph, output: Output) -> bool:
+    return is_current(graph.path(output), graph.signature(output.rule, **dict(output.names)))
+
+
+def _touched(sweep: Sweep, outputs: Iterable[Output]) -> set[tuple[str, str]]:
+    """Model and checkpoint of all that is measured with some files: tokens, of all models that share them; metrics, of all
+    checkpoints."""
+    lost = {tuple(one for one in output.names if one[0] in NAMES_OF_A_PASS) for output in outputs}
+    keys = {tuple(key for key, _ in names) for names in lost}
+    touched = set()
+    for model, checkpoint, dataset in sweep.passes():
+        own = dict(zip(NAMES_OF_A_PASS, (checkpoint.name, dataset, model.name, model.tokenizer.name), strict=True))
+        if any(tuple((key, own[key]) for key in some) in lost for some in keys):
+            touched.add((model.name, checkpoint.name))
+    return touched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from idsweep.files.representations import VOCABULARY
 
@@ -35,7 +36,7 @@ OUTPUTS: Mapping[str, Mapping[str, str]] = {
     "extract_vocabulary": {"embeddings": f"embeddings/{{model}}/{{checkpoint}}/{VOCABULARY}.parquet"},
     "find_neighbors": {"neighbors": "neighbors/{model}/{checkpoint}/{dataset}/{cloud}.parquet"},
     "estimate_dimensions": {
-        "estimates": "estimates/{set}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.parquet",
+        "estimates": "estimates/{part}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.parquet",
     },
     "describe_tokens": {
         name: f"token_tables/{{set}}/{{model}}/{{checkpoint}}/{{dataset}}/{{cloud}}/{name}.parquet"
@@ -59,6 +60,32 @@ MADE_BY = {
     for name, pattern in written.items()
     if pattern == f"tables/{name}.parquet"
 }
+
+
+Names = tuple[tuple[str, str], ...]  # wildcards and their values, sorted by wildcard
+
+
+class Output(NamedTuple):
+    """One output of a job: the rule, the values of its wildcards, and the name of the output."""
+
+    rule: str
+    names: Names
+    name: str
+
+
+def output_of(rule: str, output: str, **names: str) -> Output:
+    """The output `output` of the job of `rule` whose wildcards have the values `names`."""
+    return Output(rule, tuple(sorted(names.items())), output)
+
+
+def folder_of_sweep(sweep: str) -> str:
+    """Where the results of a sweep lie, from the folder in which the workflow runs."""
+    return f"results/{sweep}"
+
+
+def path_of(sweep: str, output: Output) -> str:
+    """Where an output lies, from the folder in which the workflow runs."""
+    return f"{folder_of_sweep(sweep)}/{outputs(output.rule)[output.name].format_map(dict(output.names))}"
 
 
 def outputs(rule: str) -> Mapping[str, str]:

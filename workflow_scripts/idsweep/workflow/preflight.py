@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idsweep.files.atomic import NO_ROOM, free
+from idsweep.machine.printable import printable
 
 if TYPE_CHECKING:
     from idsweep.workflow.job_graph import JobGraph
@@ -36,7 +38,7 @@ except ValueError as error:
 def refuse(complaints: Iterable[str | None]) -> None:
     """End this process with all complaints as one message, if there are any."""
     if reasons := [complaint for complaint in complaints if complaint]:
-        sys.exit("Nothing was started:\n  " + "\n  ".join(reasons))
+        sys.exit(printable("Nothing was started:\n  " + "\n  ".join(reasons)))
 
 
 def not_writable(folder: str | Path) -> str | None:
@@ -114,6 +116,17 @@ def _written(path: str) -> float:
     except (FileNotFoundError, NotADirectoryError):
         return 0.0
     return status.st_mtime
+
+
+def no_cluster(workflow: Any) -> str | None:
+    """A complaint if jobs are to be submitted to SLURM where there is none."""
+    plugin = workflow.executor_plugin
+    if plugin is None or plugin.name != "slurm" or shutil.which("sbatch"):
+        return None
+    return (
+        "there is no sbatch here, with which profiles/slurm submits jobs. Run snakemake on the login node of a SLURM cluster "
+        "(docs/cluster.md), or on this machine with --profile profiles/local."
+    )
 
 
 def asks_for_a_gpu(workflow: Any, jobs: Iterable[Any]) -> bool:

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.extraction.shared import Plan, discard, write_plan
+from idsweep.machine.printable import printable
 from idsweep.workflow import memory
 from idsweep.workflow.job_graph import JobGraph
-from idsweep.workflow.script import REASON
+from idsweep.workflow.script import REASON, STOPPED
+
+# What Snakemake says in its log when Ctrl-C or SIGTERM ends a run.
+INTERRUPTED = ("Terminating processes on user request", "Will exit after finishing currently running jobs")
 
 
 def set_environment(library: Path) -> None:
@@ -30,6 +34,8 @@ def set_environment(library: Path) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(library), *paths]))
     # Jobs share cores: a thread that waits for its siblings must sleep, not spin on a core that another needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Where the package kernels is installed, transformers would fetch compiled code for some families, and run it.
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")
     # The report is written by a nested call of this Snakemake, whatever environment its job runs in.
     os.environ.setdefault("IDSWEEP_PYTHON", sys.executable)
     # What a run holds on the disk is told from what others left there.
@@ -86,6 +92,9 @@ def describe_failures(snakemake_logs: Iterable[str], most: int = 5, put_back: in
     """
     text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs)
     failed = _failed(text)
+    interrupted = any(words in text for words in INTERRUPTED)
+    if interrupted:  # what gave no reason was stopped with the run
+        failed = {path: rule for path, rule in failed.items() if _given(Path(path)) not in ([], [f"{REASON}{STOPPED}"])}
     lines = [f"  {path}\n    {_reason(Path(path), rule)}" for path, rule in list(failed.items())[:most]]
     if len(failed) > most:
         lines.append(f"  … and {len(failed) - most} more")
@@ -98,7 +107,12 @@ def describe_failures(snakemake_logs: Iterable[str], most: int = 5, put_back: in
     lines.append(
         "For tables and figures of what is measured, with the names of what is missing, add --config partial=True."
     )
-    return "\n".join([head, *lines]) if failed else "The run failed; the messages above say where."
+    stopped = (
+        ["The run was interrupted; what is done is kept; run the same command again to go on."] if interrupted else []
+    )
+    if failed:
+        return printable("\n".join([*stopped, head, *lines]))
+    return stopped[0] if stopped else "The run failed; the messages above say where."
 
 
 def _failed(text: str) -> dict[str, str]:
@@ -121,14 +135,24 @@ def _reason(log: Path, rule: str) -> str:
     """The reason a job gave, or the last line it wrote where it was killed."""
     if not log.is_file():
         return "(no log was written: the job was stopped before it began)"
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    given = [i for i, line in enumerate(lines) if line.startswith(REASON)]
-    if given:
-        return "\n    ".join(lines[given[-1] :])
+    if given := _given(log):
+        return "\n    ".join(given)
+    lines = _lines(log)
     return (
         f"killed without a reason given; its last line: {lines[-1] if lines else '(empty)'}\n    Most often the system or "
         f"the cluster kills a job because memory ran out. {memory.advice(rule)}"
     )
+
+
+def _given(log: Path) -> list[str]:
+    """The lines of the reason that a job gave; empty if it gave none."""
+    lines = _lines(log) if log.is_file() else []
+    begins = [i for i, line in enumerate(lines) if line.startswith(REASON)]
+    return lines[begins[-1] :] if begins else []
+
+
+def _lines(log: Path) -> list[str]:
+    return [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
 
 
 def describe_results(files: Iterable[str]) -> str:
@@ -152,4 +176,4 @@ def describe_results(files: Iterable[str]) -> str:
             if stems
             else []
         )
-    return "\n".join(lines)
+    return printable("\n".join(lines))

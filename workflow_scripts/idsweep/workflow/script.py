@@ -20,11 +20,14 @@ from typing import Any
 
 from idsweep.files import parquet
 from idsweep.files.atomic import FULL
+from idsweep.machine.printable import printable
 from idsweep.version import __version__
 from idsweep.workflow import kept, memory
 from idsweep.workflow.library_warnings import keeping, subject_of
 
 REASON = "error: "
+MADE = "made: "
+STOPPED = "the run was interrupted"
 SECONDS_BETWEEN_LOOKS = 1.0
 VERSIONS_OF = ("numpy", "pyarrow", "numba", "torch", "transformers", "datasets", "scikit-dimension", "snakemake")
 
@@ -108,12 +111,16 @@ def job(snakemake: Any, reads: Iterable[str] = ()) -> Iterator[Job]:
                     snakemake.threads,
                     reads,
                 )
+            print(f"{MADE}{snakemake.params.signature}", file=log)  # for what holds no provenance itself
             kept.let_go(snakemake.output)
+        except KeyboardInterrupt:
+            print(f"{REASON}{STOPPED}", file=log)
+            sys.exit(130)
         except Exception as error:
             traceback.print_exc(file=log)
             reason = f"{REASON}{_told(error, snakemake)}"
             print(reason, file=log)
-            print(f"{_title(snakemake)}: {reason} (log: {snakemake.log[0]})", file=screen)
+            print(printable(f"{_title(snakemake)}: {reason} (log: {snakemake.log[0]})"), file=screen)
             sys.exit(1)
         finally:
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
@@ -131,8 +138,20 @@ class _Log(io.FileIO):
             return len(data)
 
 
+class _Text(io.TextIOWrapper):
+    """What is written, without codes that a terminal would obey when somebody looks at it."""
+
+    def write(self, text: str) -> int:
+        return super().write(printable(text))
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _opened(log: str) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedWriter(_Log(log, "w")), encoding="utf-8", line_buffering=True)
+    return _Text(io.BufferedWriter(_Log(log, "w")), encoding="utf-8", line_buffering=True)
 
 
 @contextmanager
@@ -176,6 +195,6 @@ def _configure_logging(log: Any, screen: Any, level: str, title: str) -> None:
     logging.basicConfig(level=level, handlers=[to_log], force=True)
     logging.captureWarnings(True)
     to_screen = logging.StreamHandler(screen)
-    to_screen.setFormatter(logging.Formatter(f"{title}: %(message)s"))
+    to_screen.setFormatter(_Printable(f"{title}: %(message)s"))
     to_screen.addFilter(lambda record: record.name == "idsweep.machine.progress" or record.levelno >= logging.WARNING)
     logging.getLogger("idsweep").addHandler(to_screen)

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from idsweep.data.entries import corpus_files, names_count, reading
+from idsweep.config.load import all_parameters, label
+from idsweep.data.entries import files_at, names_count, reading
 from idsweep.files.representations import VOCABULARY
 from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
 from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints
 from idsweep.sweep.sweep import Dataset, Sweep
 from idsweep.training import kinds
+from idsweep.workflow.places import Places
 from idsweep.workflow.signature import Digests
 
 # Keys of a catalog entry that change no number: places, and what serves planning.
@@ -22,16 +24,18 @@ SHAPES_NOTHING = ("package", "path", "size_gb", "width")
 class Shaping:
     """What shapes numbers, of the parts of one sweep; local files by their contents."""
 
-    def __init__(self, sweep: Sweep, digests: Digests) -> None:
+    def __init__(self, sweep: Sweep, digests: Digests, places: Places) -> None:
         self._sweep = sweep
         self._digests = digests
+        self._places = places
 
     def release(self, corpus: Dataset) -> dict[str, Any]:
         """Of the release of a dialogue dataset."""
         settings = {"release": corpus.entry["release"], "url": corpus.entry.get("url")}
-        if corpus.file is not None:
-            inside = [corpus.file] if corpus.file.is_file() else filter(Path.is_file, corpus.file.rglob("*"))
-            names = {path: str(path.relative_to(corpus.file)) for path in inside}  # files' names decide about splits
+        if local := self._places.release(corpus.source):
+            root = Path(local)
+            inside = [root] if root.is_file() else filter(Path.is_file, root.rglob("*"))
+            names = {path: str(path.relative_to(root)) for path in inside}  # files' names decide about splits
             settings["content"] = {name: self._digests.one(path) for path, name in names.items()}
         return settings
 
@@ -40,9 +44,10 @@ class Shaping:
         texts = {"dataset": dataset.name, "entry": reading(dataset.entry, labels=labels)}
         if dataset.prepared:
             return texts
-        files = corpus_files(dataset.entry)
+        place = self._places.of_texts(dataset)
+        files = files_at(Path(place), dataset.entry) if place else []
         if names_count(dataset.entry):
-            texts["names"] = [str(file.relative_to(dataset.file)) for file in files]
+            texts["names"] = [str(file.relative_to(place)) for file in files]
         return texts | {"content": [self._digests.one(file) for file in files]}
 
     def part(self, entry: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -61,14 +66,16 @@ class Shaping:
         }
         settings: dict[str, Any] = {"options": options | {"trust_remote_code": trusted}}
         if tokenizer.folder is not None:
-            settings["files"] = self._digests.of(tokenizer_files(tokenizer.folder, trusted))
-            settings["identity"] = tokenizer_identity(tokenizer.folder)
+            folder = self._places.of_tokenizer(tokenizer)
+            settings["files"] = self._digests.of(tokenizer_files(folder, trusted))
+            settings["identity"] = tokenizer_identity(folder)
         return settings
 
     def static_vectors(self, vectors: Tokenizer) -> dict[str, Any]:
         """Of a file of static vectors, its rows and words."""
-        if (file := vectors.folder) is None:
+        if vectors.folder is None:
             return {"vectors": {"format": "word2vec_binary"}}
+        file = Path(self._places.of_tokenizer(vectors))
         endings = "".join(file.suffixes)
         shaping = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
         return {"vectors": shaping}
@@ -80,12 +87,15 @@ class Shaping:
         if model.folder is None:
             hub, revision = model.hub(checkpoint)
             return {"hub": hub, "revision": revision}
-        folder = model.weights(checkpoint)
-        if model.base is not None:
-            files = adapter_files(folder, whole=False)
-        else:
-            files = model_files(folder, trust_remote_code=model.entry["trust_remote_code"], whole=False)
-        return {"files": self._digests.of(files)}
+        folder = self._places.of_weights(model, checkpoint)
+        try:
+            if model.base is not None:
+                files = adapter_files(folder, whole=False)
+            else:
+                files = model_files(folder, trust_remote_code=model.entry["trust_remote_code"], whole=False)
+            return {"files": self._digests.of(files)}
+        except (ValueError, OSError) as error:
+            return {"unreadable": str(error)}  # the job will say so
 
     def loaded(self, model: Model, checkpoint: str) -> dict[str, Any]:
         """Of how a checkpoint is loaded, and what it is made of."""
@@ -150,14 +160,14 @@ class Shaping:
     def brought_metrics(self) -> list[dict[str, Any]]:
         """Of metrics from elsewhere."""
         return [
-            self.run(model) | {"metric": metric, "ending": file.suffix, "content": self._digests.one(file)}
-            for model, metric, file in self._sweep.brought_metrics()
+            self.run(model) | {"metric": metric, "ending": Path(file).suffix, "content": self._digests.one(Path(file))}
+            for (model, metric, _), file in zip(self._sweep.brought_metrics(), self._places.brought(), strict=True)
         ]
 
     def reference(self) -> dict[str, Any]:
         """Of the published values that the sweep is compared with."""
-        file = self._sweep.config.get("reference")
-        return {"content": file and self._digests.one(Path(file))}
+        file = self._places.reference()
+        return {"content": self._digests.one(Path(file)) if file else None}
 
     def representations(self) -> dict[str, list[str]]:
         """What is measured of each model."""
@@ -184,12 +194,34 @@ class Shaping:
         }
         return config | {"catalog": used}
 
-    def chosen_models(self) -> dict[str, Any]:
-        """What the sweep chooses of its models, without the metrics that it brings."""
-        return {
-            name: {key: value for key, value in (chosen or {}).items() if key != "metrics"} or None
-            for name, chosen in self._sweep.config["models"].items()
+    def measured(self) -> dict[str, Any]:
+        """Of the configuration, what is measured, however it is written: with all defaults, and layers by their numbers."""
+        written = ("title", "figures", "reference", "comparisons", "points", "layers", "representations")
+        chosen = {
+            model.name: {
+                "layers": [*model.layers],
+                "matrices": [*model.matrices],
+                "combinations": {name: one._asdict() for name, one in model.combinations.items()},
+                "checkpoints": [*model.checkpoints],
+            }
+            for model in self._sweep.models.values()
         }
+        sets = self._sweep.config["estimator_sets"]
+        return self.config(*written) | {
+            "models": chosen,
+            "points": self._sweep.config["clouds"],
+            "estimator_sets": {name: [*map(estimate, items)] for name, items in sets.items()},
+        }
+
+
+def estimate(item: Mapping[str, Any]) -> dict[str, Any]:
+    """One estimate with all of its parameters, those left out at their defaults."""
+    return {
+        "name": label(item),
+        "estimator": item["estimator"],
+        "scope": item["scope"],
+        "parameters": all_parameters(item),
+    }
 
 
 def _shaping_entry(entry: Mapping[str, Any]) -> dict[str, Any]:

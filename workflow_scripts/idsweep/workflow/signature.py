@@ -261,10 +261,10 @@ class Digests:
         """sha256 of one file's contents."""
         name = os.path.realpath(path)
         known = self._known.get(name)
-        if known is not None and known[0] == _record(os.stat(name)):
+        if known is not None and known[0] == _record(Path(name).stat()):
             return known[1]
         now = time.time()
-        with open(name, "rb") as file:
+        with Path(name).open("rb") as file:
             before = os.fstat(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             after = os.fstat(file.fileno())

@@ -1,0 +1,35 @@
+"""Which families of models the installed transformers knows, read off its files: to import it takes seconds."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from idsweep.files.packages import path_in_package
+from idsweep.machine.names import nearest_name
+
+# Modules of transformers 5 that list `model_type` -> class of its config.
+LISTED_IN = ("auto_mappings.py", "configuration_auto.py")
+ENTRY = re.compile(r"""["']([\w.-]+)["']\s*[,:]\s*["']\w+Config["']""")
+
+
+@cache
+def model_types() -> frozenset[str]:
+    """Every `model_type` that transformers has a config for; empty if its files are laid out otherwise."""
+    try:
+        folder = path_in_package("transformers", "models/auto")
+        texts = [path.read_text(encoding="utf-8") for name in LISTED_IN if (path := folder / name).is_file()]
+    except (ValueError, OSError):
+        return frozenset()
+    return frozenset(name for text in texts for name in ENTRY.findall(text))
+
+
+def wrong_model_type(given: Any) -> str | None:
+    """What is wrong about a `model_type`, as the end of a complaint; None if transformers knows it, or cannot be asked."""
+    known = model_types()
+    if not known or (isinstance(given, str) and given in known):
+        return None
+    near = nearest_name(given, known)
+    meant = f"did you mean {near!r}? " if near else ""
+    return f"{given!r} is no model_type that the installed transformers knows; {meant}a later version may know it"

@@ -1,0 +1,56 @@
+"""Forward passes that are made again because their vectors were deleted after use: told before it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from idsweep.files.parquet import is_current
+from idsweep.sweep.sweep import Sweep
+from idsweep.workflow.job_graph import JobGraph, Output, output_of
+
+PASS = "extract_embeddings"
+
+
+def in_run(jobs: Iterable[Any], graph: JobGraph) -> str | None:
+    """What to say of the jobs of Snakemake's plan; nothing if they repeat no pass."""
+    passes = (dict(job.wildcards.items()) for job in jobs if job.rule.name == PASS)
+    return _said(sum(1 for names in passes if _was_made(graph, output_of(PASS, "embeddings", **names))))
+
+
+def in_results(sweep: Sweep, graph: JobGraph) -> str | None:
+    """What to say of a sweep whose results, or a part of them, are there; nothing if going on would repeat no pass."""
+    return _said(sum(1 for vectors in set(_lacking(sweep, graph)) if _was_made(graph, vectors)))
+
+
+def _lacking(sweep: Sweep, graph: JobGraph) -> Iterator[Output]:
+    """The vectors that are not there and are needed for estimates that are not current."""
+    for estimates in graph.estimates(sweep.clouds()):
+        if _is_there(graph, estimates):
+            continue
+        read = graph.read_by(estimates)
+        if not _is_there(graph, neighbors := read["neighbors"]):
+            read = read | graph.read_by(neighbors)
+        if "embeddings" in read and not _is_there(graph, read["embeddings"]):
+            yield read["embeddings"]
+
+
+def _was_made(graph: JobGraph, vectors: Output) -> bool:
+    """Whether a pass was made as it would be made now: what it keeps beside the vectors is there."""
+    return vectors.rule == PASS and _is_there(graph, vectors._replace(name="predictions"))
+
+
+def _is_there(graph: JobGraph, output: Output) -> bool:
+    path = Path(graph.path(output))
+    return path.is_file() and is_current(path, graph.signature(output.rule, **dict(output.names)))
+
+
+def _said(number: int) -> str | None:
+    if not number:
+        return None
+    passes = "1 forward pass" if number == 1 else f"{number:,} forward passes"
+    return (
+        f"This repeats {passes}: new estimates need vectors, which were deleted after use. keep_embeddings: true would "
+        "have kept them, and keeps them from now on."
+    )
