@@ -461,7 +461,7 @@ KILLED = """
 import json, os, signal, sys
 import torch
 from idsweep.data.equations import equations, split
-from idsweep.training import grokking, kinds
+from idsweep.training import grokking
 from idsweep.training.grokking import train_grokking
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook

@@ -373,11 +373,7 @@ def _check_regular(path: Path) -> None:
     """Raise ValueError for what is no file that can be read to its end: a pipe, a device, a folder, a link to nothing."""
     if not path.is_file():
         found = (
-<<<<<<< HEAD
-            "leads nowhere"
-=======
             "is a link to nothing"
->>>>>>> main
             if not path.exists()
             else "is a folder"
             if path.is_dir()
