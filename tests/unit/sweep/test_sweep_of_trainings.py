@@ -205,7 +205,7 @@ def test_what_cannot_be_measured_is_told(keys: dict[str, Any], message: str) -> 
         ({"kind": "masked"}, r"mine\.kind: 'masked' is not what this training makes"),
         ({"training": GROKKING["training"] | {"dataset": "lee_news"}}, r"training\.dataset: lee_news has the loader text; `train: grokking` needs a dataset with the loader equations"),
         ({"architecture": GROKKING["architecture"] | {"max_position_embeddings": 3}}, r"max_position_embeddings: 3 is less than"),
-        ({"architecture": GROKKING["architecture"] | {"num_attention_heads": 3}}, r"architecture\.hidden_size: 128 is no multiple of the 3 attention heads"),
+        ({"architecture": GROKKING["architecture"] | {"num_attention_heads": 3}}, r"architecture\.num_attention_heads: 3 heads cannot share a width of 128"),
         ({"architecture": GROKKING["architecture"] | {"dropout": 1}}, r"architecture\.dropout: 1 .*less than 1"),
         ({"architecture": GROKKING["architecture"] | {"n_inner": 64}}, r"architecture\.n_inner"),
         ({"architecture": {"model_type": "gpt2", "num_hidden_layers": 2}}, r"architecture\.model_type: 'gpt2'.*equation_decoder"),

@@ -22,6 +22,7 @@ from idsweep.data.corpora import Corpus
 from idsweep.data.equations import equations, split, texts, token_ids, vocabulary
 from idsweep.data.tokens import sample_tokens
 from idsweep.extraction.forward import extract_hidden_states
+from idsweep.models import families
 from idsweep.models.checkpoints import load_model
 from idsweep.models.equation_decoder import EquationDecoder, EquationDecoderConfig, EquationDecoderForAnswers
 from idsweep.models.folders import read_architecture
@@ -212,6 +213,15 @@ def test_the_model_is_the_published_one_written_out(run):
     for found, expected in zip(measured.hidden_states, states, strict=True):
         torch.testing.assert_close(found, expected.float(), atol=1e-5, rtol=1e-5)
     assert torch.equal(measured.last_hidden_state, measured.hidden_states[-1])
+
+
+def test_its_family_is_known_before_anything_is_imported():
+    assert {EquationDecoderConfig.model_type} == set(grokking.MODEL_TYPES) == families.OWN
+    properties = kinds.get("grokking").schemas()["architecture"]["properties"]
+    defaults = {key: part["default"] for key, part in properties.items() if "default" in part}
+    config = EquationDecoderConfig()
+    assert properties.keys() == {"model_type", *defaults}
+    assert defaults == {key: getattr(config, key) for key in defaults}
 
 
 def test_the_model_starts_as_published(tokenizer_folder, tmp_path):
@@ -463,7 +473,6 @@ import torch
 from idsweep.data.equations import equations, split
 from idsweep.training import grokking
 from idsweep.training.grokking import train_grokking
-from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 steps_done = 0

@@ -113,7 +113,8 @@ def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str,
     if "architecture" in entry and not training.from_base:
         yield from _wrong_architecture(entry["architecture"])
     if "training" in entry:
-        yield from (f".{key}: {complaint}" for key, complaint in training.complaints(entry))
+        for key, complaint in training.complaints(given):
+            yield f".training.{key}: {complaint}" if key else f".training: {complaint}"
         yield from _wrong_kind(training, kind, given)
 
 

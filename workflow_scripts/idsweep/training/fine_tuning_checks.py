@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def complaints(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Key of the entry and complaint."""
-    training = entry["training"]
+def complaints(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key (empty for the whole block) and complaint."""
     if ("steps" in training) == ("epochs" in training):
-        yield "training", "give either steps or epochs"
+        yield "", "give either steps or epochs"
     if "lora" in training and training["freeze"]:
-        yield "training.freeze", "with lora all weights of the base are frozen anyway; remove one of the two keys"
+        yield "freeze", "with lora all weights of the base are frozen anyway; remove one of the two keys"
     if training["schedule"] == "constant" and training["warmup_steps"]:
-        yield "training.warmup_steps", "the schedule constant has none; choose constant_with_warmup, or leave it out"
+        yield "warmup_steps", "the schedule constant has none; choose constant_with_warmup, or leave it out"

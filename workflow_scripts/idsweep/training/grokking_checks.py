@@ -6,16 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def complaints(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Key of the entry and complaint."""
-    training, architecture = entry["training"], entry.get("architecture")
+def complaints(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key and complaint."""
     steps, decay_steps, warmup_steps = (training[key] for key in ("steps", "decay_steps", "warmup_steps"))
     if decay_steps < steps:
-        yield (
-            "training.decay_steps",
-            f"{decay_steps} is less than the {steps} steps; the learning rate would be negative",
-        )
+        yield "decay_steps", f"{decay_steps} is less than the {steps} steps; the learning rate would be negative"
     if warmup_steps >= decay_steps:
-        yield "training.warmup_steps", f"{warmup_steps} must be less than decay_steps = {decay_steps}"
-    if architecture and architecture["hidden_size"] % (heads := architecture["num_attention_heads"]):
-        yield "architecture.hidden_size", f"{architecture['hidden_size']} is no multiple of the {heads} attention heads"
+        yield "warmup_steps", f"{warmup_steps} must be less than decay_steps = {decay_steps}"

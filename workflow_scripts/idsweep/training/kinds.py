@@ -29,8 +29,8 @@ class Training:
         those of keys_left_out.
     architecture: the keys of `architecture:` with their JSON schemas, for trainings of a model of their own; empty where any family of
         transformers is trained.
-    check: a module of this package that imports no torch, with a function `complaints(entry)` that yields key of the
-        catalog's entry, as `training.steps`, and complaint for keys that do not fit each other.
+    check: a module of this package that imports no torch, with a function `complaints(training)` that yields key (empty
+        for the whole block) and complaint for keys that do not fit each other.
     rule: of the workflow that makes it; train_NAME if left out.
     metrics: what its table of metrics holds. metrics_with: key of `training:` -> the metrics that it adds.
     texts: keys of `training:` that name datasets; `dataset` is what is trained on. reads_labels: whether it needs their
@@ -109,10 +109,10 @@ class Training:
         """The keys that shape its numbers, without those that name texts."""
         return {key: value for key, value in training.items() if key not in self.texts}
 
-    def complaints(self, entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Key of an entry of the catalog, as `training.steps`, and complaint for keys that do not fit each other."""
+    def complaints(self, training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Key (empty for the whole block) and complaint for keys that do not fit each other."""
         if self.check is not None:
-            yield from importlib.import_module(f"idsweep.training.{self.check}").complaints(entry)
+            yield from importlib.import_module(f"idsweep.training.{self.check}").complaints(training)
 
 
 @cache
