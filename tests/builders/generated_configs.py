@@ -165,7 +165,8 @@ def _own_models(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
             "training": {"dataset": text, "steps": last, "masking": 0.15, "sequence_length": 32},
         },
         "grokked": {
-            "train": "grokking", "kind": "causal", "architecture": architecture, "checkpoints": _pattern(draw, "step", last),
+            "train": "grokking", "kind": "encoder", "checkpoints": _pattern(draw, "step", last),
+            "architecture": architecture | {"model_type": "equation_decoder", "dropout": draw(st.sampled_from((0, 0.1)))},
             "training": {"dataset": draw(st.sampled_from(("addition_mod_197", "permutations_of_5"))), "fraction": 0.3, "steps": last},
             "vary": {"training.fraction": [0.25, 0.5], "training.weight_decay": [0.0, 1.0]}, "seeds": [1, 2],
         },
@@ -317,8 +318,10 @@ def _schema_of(config: Mapping[str, Any], place: tuple[Any, ...]) -> Mapping[str
         value = value[key]
         if isinstance(key, int):
             schema = schema.get("items", {})
-        elif key == "training" and "train" in schema.get("properties", {}):
-            schema = kinds.get(_parent(config, place)["train"]).schema()
+        elif "train" in schema.get("properties", {}) and key in (
+            own := kinds.get(_parent(config, place)["train"]).schemas()
+        ):
+            schema = own[key]
         else:
             schema = schema.get("properties", {}).get(key) or schema.get("additionalProperties") or {}
         if "$ref" in schema:
@@ -345,8 +348,8 @@ def altered(draw: st.DrawFn) -> dict[str, Any]:
         if isinstance(value, dict) and keys:
             key = draw(st.sampled_from(keys))
             part = schema["properties"][key]
-            if key == "training" and "train" in value:
-                part = kinds.get(value["train"]).schema()
+            if "train" in value:
+                part = kinds.get(value["train"]).schemas().get(key, part)
             value[key] = draw(by_schema(part))
         else:
             *parents, key = place

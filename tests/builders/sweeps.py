@@ -21,8 +21,8 @@ NEWS: dict[str, Any] = {"sweep": "s", "models": {"minilm": None}, "datasets": ["
 # Entries of the catalog.
 GROKKING: dict[str, Any] = {
     "train": "grokking",
-    "kind": "causal",
-    "architecture": {"model_type": "gpt2", "num_hidden_layers": 2, "max_position_embeddings": 8},
+    "kind": "encoder",
+    "architecture": {"model_type": "equation_decoder", "num_hidden_layers": 2},
     "training": {"dataset": "sums", "fraction": 0.5, "steps": 20, "batch_size": 8},
     "checkpoints": "step{0..20/10}",
 }

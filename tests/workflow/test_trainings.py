@@ -15,11 +15,11 @@ from sklearn.neighbors import NearestNeighbors
 
 from workflow.checkout import MINI, Project, check_out
 
-GPT2 = {"model_type": "gpt2", "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
+DECODER = {"model_type": "equation_decoder", "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
 SUMS = {
     "train": "grokking",
-    "kind": "causal",
-    "architecture": GPT2 | {"max_position_embeddings": 8},
+    "kind": "encoder",
+    "architecture": DECODER | {"intermediate_size": 32},
     "training": {"dataset": "sums", "steps": 40, "batch_size": 32},
     "vary": {"training.fraction": [0.3, 0.6]},  # of which one is measured
     "seeds": [0, 1],

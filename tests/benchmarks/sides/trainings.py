@@ -10,23 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from idsweep.data.equations import equations, split, token_ids, vocabulary
+from idsweep.models.equation_decoder import EquationDecoderForAnswers
 from idsweep.training.architecture import model_config
 from idsweep.training.grokking import train_grokking
 from idsweep.training.tokenizer import word_tokenizer
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM
 
 PACKAGES = ("idsweep", "numpy", "torch", "transformers")
 BATCH_SIZE = 512
-ARCHITECTURE = {
-    "model_type": "gpt2",
-    "hidden_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "n_inner": 512,
-    "max_position_embeddings": 8,
-    "tie_word_embeddings": False,
-}
+ARCHITECTURE = {"model_type": "equation_decoder"}
 OPTIMIZER = {"betas": (0.9, 0.98), "weight_decay": 0.01}
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
@@ -42,8 +34,8 @@ def equations_against_bare(modulus, fraction, steps, checkpoint_every, runs, dev
             start = time.perf_counter()
             train_grokking(
                 made, train, validation, Path(folder, "tokenizer"), Path(folder, f"run{run}"), architecture=ARCHITECTURE,
-                steps=steps, batch_size=min(BATCH_SIZE, len(train)), learning_rate=1e-3, epsilon=1e-6, gradient_clipping=1.0,
-                warmup_steps=10, decay_steps=400_000, seed=0, checkpoints=range(0, steps + 1, checkpoint_every),
+                steps=steps, batch_size=BATCH_SIZE, learning_rate=1e-3, epsilon=1e-6, gradient_clipping=1.0,
+                warmup_steps=10, decay_steps=400_000, model_seed=0, checkpoints=range(0, steps + 1, checkpoint_every),
                 identity="", metrics_every=10, device=device, **OPTIMIZER,
             )  # fmt: skip
             found["training"].append(time.perf_counter() - start)
@@ -54,15 +46,12 @@ def equations_against_bare(modulus, fraction, steps, checkpoint_every, runs, dev
 def _bare(made, train, steps, device):
     start = time.perf_counter()
     config = model_config(ARCHITECTURE, vocab_size=len(vocabulary(made)), sequence_length=4)
-    model = AutoModelForCausalLM.from_config(config).to(device).train()
+    model = EquationDecoderForAnswers(config).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-6, fused=True, **OPTIMIZER)
     sequences, answers = torch.from_numpy(token_ids(made)).to(device), torch.from_numpy(made.answer).to(device)
     for step in range(steps):
-        of_batch = torch.from_numpy(
-            np.random.default_rng(step).choice(train, min(BATCH_SIZE, len(train)), replace=False)
-        )
-        logits = model(input_ids=sequences[of_batch], use_cache=False, logits_to_keep=1).logits[:, -1]
-        loss = cross_entropy(logits, answers[of_batch])
+        of_batch = torch.from_numpy(np.random.default_rng(step).choice(train, BATCH_SIZE))
+        loss = cross_entropy(model(sequences[of_batch]), answers[of_batch])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -91,8 +91,8 @@ def test_every_job_that_reads_texts_is_signed_by_their_loader(tmp_path: Path, mo
         JobGraph(sweep, Digests(tmp_path / "d.json")).signature(rule, **names)
         return [name.rsplit(".", 1)[1] for name in signed[-1] if ".loaders." in name]
 
-    sums = {"train": "grokking", "kind": "causal", "checkpoints": "step{0,5}"}
-    sums["architecture"] = {"model_type": "gpt2", "num_hidden_layers": 2, "max_position_embeddings": 8}
+    sums = {"train": "grokking", "kind": "encoder", "checkpoints": "step{0,5}"}
+    sums["architecture"] = {"model_type": "equation_decoder", "num_hidden_layers": 2}
     sums["training"] = {"dataset": "sums", "fraction": 0.5, "steps": 5, "batch_size": 8}
     tuned = {"train": "fine_tuned_language_model", "base": "tiny_neox", "base_checkpoint": "step0", "kind": "causal"}
     tuned |= {"training": {"dataset": "lee_news", "validation": "films", "max_length": 9, "steps": 5}}

@@ -24,8 +24,8 @@ from idsweep.workflow.paths import MADE_BY
 LIBRARY = SCRIPTS / "idsweep"
 SUMS: dict[str, Any] = {
     "train": "grokking",
-    "kind": "causal",
-    "architecture": {"model_type": "gpt2", "num_hidden_layers": 2, "max_position_embeddings": 8},
+    "kind": "encoder",
+    "architecture": {"model_type": "equation_decoder", "num_hidden_layers": 2},
     "training": {"dataset": "sums_7", "steps": 20, "batch_size": 8},
     "vary": {"training.fraction": [0.2, 0.5]},
     "seeds": [3, 4],

@@ -124,12 +124,6 @@ def test_runs_of_two_entries_are_no_seeds_of_one_model() -> None:
 @pytest.mark.parametrize(
     ("training", "vary", "complaint"),
     [
-        (
-            {"batch_size": 25},
-            {},
-            r"mine\.training\.batch_size: 25 is too large: a fraction of 0\.5 trains on 24 of 49 equations",
-        ),
-        ({}, {"training.batch_size": [8, 25]}, r"mine\.vary\.training\.batch_size: 25 is too large"),
         ({"decay_steps": 19}, {}, r"mine\.training\.decay_steps: 19 is less than the 20 steps"),
         (
             {"decay_steps": 20, "warmup_steps": 20},
@@ -211,6 +205,11 @@ def test_what_cannot_be_measured_is_told(keys: dict[str, Any], message: str) -> 
         ({"kind": "masked"}, r"mine\.kind: 'masked' is not what this training makes"),
         ({"training": GROKKING["training"] | {"dataset": "lee_news"}}, r"training\.dataset: lee_news has the loader text; `train: grokking` needs a dataset with the loader equations"),
         ({"architecture": GROKKING["architecture"] | {"max_position_embeddings": 3}}, r"max_position_embeddings: 3 is less than"),
+        ({"architecture": GROKKING["architecture"] | {"num_attention_heads": 3}}, r"architecture\.num_attention_heads: 3 heads cannot share a width of 128"),
+        ({"architecture": GROKKING["architecture"] | {"dropout": 1}}, r"architecture\.dropout: 1 .*less than 1"),
+        ({"architecture": GROKKING["architecture"] | {"n_inner": 64}}, r"architecture\.n_inner"),
+        ({"architecture": {"model_type": "gpt2", "num_hidden_layers": 2}}, r"architecture\.model_type: 'gpt2'.*equation_decoder"),
+        ({"kind": "causal"}, r"mine\.kind: 'causal' is not what this training makes; expected encoder"),
         ({"checkpoints": "step{0..30/10}"}, r"mine\.checkpoints: step30 are beyond training\.steps = 20"),
     ],
 )  # fmt: skip
@@ -279,14 +278,24 @@ def test_equations_that_are_measured_themselves_are_of_no_split(tmp_path: Path) 
     assert len(signatures) == 1
 
 
-def test_the_deviation_of_embeddings_counts_where_it_is_used(tmp_path: Path) -> None:
-    def signature(**training: Any) -> str:
-        entry = GROKKING | {"training": GROKKING["training"] | training}
-        return graph_of(sweep_of(entry), tmp_path).signature("train_grokking", model="mine")
+def test_a_batch_may_be_larger_than_the_equations_it_is_drawn_from() -> None:
+    assert sweep_of(GROKKING | {"training": GROKKING["training"] | {"batch_size": 512}}).models
 
-    assert signature(embedding_std=0.5) != signature()
-    own = signature(initialization="transformers")
-    assert signature(initialization="transformers", embedding_std=0.5) == own != signature()
+
+def test_the_seeds_of_the_split_and_of_the_model_are_two_keys(tmp_path: Path) -> None:
+    def signatures(**training: Any) -> tuple[str, str]:
+        """Of the training, and of the equations that it is measured on."""
+        entry = GROKKING | {"training": GROKKING["training"] | training}
+        graph = graph_of(sweep_of(entry), tmp_path)
+        return graph.signature("train_grokking", model="mine"), graph.signature(
+            "sample_tokens", tokenizer="mine", dataset="trained_on"
+        )
+
+    default = signatures()
+    assert signatures(model_seed=1234) == default
+    other_model, other_split = signatures(model_seed=1), signatures(seed=1)
+    assert other_model[0] != default[0] and other_model[1] == default[1]
+    assert other_split[0] != default[0] and other_split[1] != default[1]
 
 
 def write(path: Path, *lines: str) -> str:

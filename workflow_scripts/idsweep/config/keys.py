@@ -47,8 +47,10 @@ def page(schema_file: Path) -> str:
             part = part[key]
         parts.append(_section(title, about, part, schema))
     for training in map(trainings.get, trainings.names()):
-        about = f"`training:` of a model with `train: {training.name}`: {training.about}"
-        parts.append(_section(f"Training: {training.name}", about, training.schema(), schema))
+        for block, part in training.schemas().items():
+            title = f"Training: {training.name}" + f", {block}" * (block != "training")
+            about = f"`{block}:` of a model with `train: {training.name}`: {training.about}"
+            parts.append(_section(title, about, part, schema))
     return HEAD + "\n".join(parts)
 
 

@@ -20,7 +20,7 @@ REGISTRIES = {
 
 
 def with_registries(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with what registries know: names, keys of `training:` and keys that loaders of datasets have for themselves.
+    """The schema with what registries know: names, keys of `training:` (and of `architecture:`) and keys that loaders of datasets have for themselves.
 
     `namesFrom: REGISTRY` gets the `enum` of the names there.
     """
@@ -32,7 +32,7 @@ def with_registries(schema: dict[str, Any]) -> dict[str, Any]:
     whole["$defs"]["models"]["additionalProperties"]["allOf"] = [
         {
             "if": {"properties": {"train": {"const": name}}, "required": ["train"]},
-            "then": {"properties": {"training": trainings.get(name).schema()}},
+            "then": {"properties": trainings.get(name).schemas()},
         }
         for name in trainings.names()
     ]

@@ -10,6 +10,8 @@ this module; the other layers are before it (and the last one too with `tie_last
 - GPT-2, OPT of one width: layer 0 is the sum of token and position embeddings, the last layer after the final LayerNorm.
 - GPT-NeoX, Phi (LayerNorm), OLMo (LayerNorm without weights), Llama, Mistral, Qwen, SmolLM3, OLMo-2 and T5's encoder
   (RMSNorm): layer 0 is rows of the embedding matrix, the last layer after the final norm.
+- Equation decoders (`train: grokking`): layer 0 is the sum of token embeddings times √D and position embeddings, the last layer
+  before any norm.
 - Gemma, Gemma-2, Gemma-3: layer 0 is rows of the embedding matrix times √D, the last layer after the final RMSNorm.
 
 The kept layers of a batch are held until the sampled positions have been picked out of them. Hooks that pick them as

@@ -210,6 +210,7 @@ def _skeleton(folder: str | Path, kind: str, trust_remote_code: bool, most: int,
     import torch
     import transformers
 
+    from idsweep.models import equation_decoder  # noqa: F401 (makes it known to transformers)
     from idsweep.models.computed_tables import without_weights
 
     try:

@@ -10,6 +10,7 @@ from idsweep.files.packages import path_in_package
 from idsweep.machine.names import nearest_name
 
 # Modules of transformers 5 that list `model_type` -> class of its config.
+OWN = frozenset({"equation_decoder"})  # families of this package, each in a module of its name
 LISTED_IN = ("auto_mappings.py", "configuration_auto.py")
 ENTRY = re.compile(r"""["']([\w.-]+)["']\s*[,:]\s*["']\w+Config["']""")
 
@@ -22,7 +23,7 @@ def model_types() -> frozenset[str]:
         texts = [path.read_text(encoding="utf-8") for name in LISTED_IN if (path := folder / name).is_file()]
     except (ValueError, OSError):
         return frozenset()
-    return frozenset(name for text in texts for name in ENTRY.findall(text))
+    return OWN.union(name for text in texts for name in ENTRY.findall(text))
 
 
 def wrong_model_type(given: Any) -> str | None:

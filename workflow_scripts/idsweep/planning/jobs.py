@@ -215,10 +215,8 @@ def _of_blocks(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, 
 
 
 def _of_equations(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
-    number, length = texts["dataset"].number, texts["dataset"].tokens
-    evaluated = (
-        2 * length * min(training["evaluated"] or number, number) * training["steps"] / training["metrics_every"]
-    )
+    length, held_out = texts["dataset"].tokens, (1 - training["fraction"]) * texts["dataset"].number
+    evaluated = length * (training["evaluated"] or held_out) * training["steps"] / training["metrics_every"]
     return costs.training(shape, training["steps"], training["batch_size"] * length, evaluated, length, saved)
 
 

@@ -18,6 +18,7 @@ CHARACTERS = 9  # of a value written as text
 SIXTEEN_BIT, THIRTY_TWO_BIT = 2, 4
 WIDER = 4  # an MLP's inner width by that of the hidden states
 MANY_PARAMETERS = 10**9  # from here on `dtype: auto` is bfloat16
+UNTIED = ("gpt_neox", "equation_decoder")  # families whose head is a matrix of its own
 ADAPTED_MATRICES = 4  # of each block, as those of attention
 
 
@@ -99,7 +100,7 @@ def _trained(sweep: Sweep, model: Model) -> Shape:
         vocabulary = len(trained_on.generator.words(trained_on.entry))
     else:
         vocabulary = model.tokenizer.owner["tokenizer"]["vocabulary_size"]
-    matrices = 1 if said.get("tie_word_embeddings", said["model_type"] != "gpt_neox") else 2
+    matrices = 1 if said.get("tie_word_embeddings", said["model_type"] not in UNTIED) else 2
     parameters = _in_blocks(model.depth, width, inner) + matrices * vocabulary * width
     return Shape(
         model.depth, width, inner, vocabulary, parameters, THIRTY_TWO_BIT * parameters, THIRTY_TWO_BIT,

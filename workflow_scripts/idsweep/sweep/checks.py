@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from idsweep.config.load import LONGEST_NAME, MOST_SHOWN, choose
 from idsweep.data.entries import LABEL_KEYS, reading
@@ -164,25 +163,13 @@ def _check_trainings(sweep: Sweep) -> Iterator[str]:
                 numbers[trained_on.name] = trained_on.generator.number(trained_on.entry)
             varied = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
             share = model.training.share["trained_fraction"]
-            for key, complaint in _wrong_share(model.entry["training"], share, numbers[trained_on.name], loader):
-                path = f"{at}.vary.training.{key}" if f"training.{key}" in varied else f"{at}.training.{key}"
-                yield f"{path}: {complaint}"
-
-
-def _wrong_share(training: Mapping[str, Any], key: str, number: int, what: str) -> Iterator[tuple[str, str]]:
-    """Key and complaint of a share of texts that leaves one side empty or fills no batch. key: that of the share."""
-    fraction, batch = training[key], training.get("batch_size", 1)
-    trained = round(fraction * number)
-    if not 0 < trained < number:
-        yield (
-            key,
-            f"{fraction} of {number} {what} leaves one side empty; choose a fraction that gives each side at least one",
-        )
-    elif batch > trained:
-        yield (
-            "batch_size",
-            f"{batch} is too large: a fraction of {fraction} trains on {trained} of {number} {what}; lower it",
-        )
+            fraction, number = model.entry["training"][share], numbers[trained_on.name]
+            if not 0 < round(fraction * number) < number:
+                path = f"{at}.vary.training.{share}" if f"training.{share}" in varied else f"{at}.training.{share}"
+                yield (
+                    f"{path}: {fraction} of {number} {loader} leaves one side empty; choose a fraction that gives each side "
+                    "at least one"
+                )
 
 
 def _check_generated(sweep: Sweep) -> Iterator[str]:

@@ -1,29 +1,28 @@
-"""A causal model trained on a part of all equations `a o b = c` until it knows the others.
+"""An equation decoder trained on a part of all equations `a o b = c` until it knows the others.
 
-Power et al. 2022, "Grokking: Generalization beyond overfitting on small algorithmic datasets" (arXiv:2201.02177).
+Power et al. 2022, "Grokking: Generalization beyond overfitting on small algorithmic datasets" (arXiv:2201.02177). Model, optimiser and
+batches are by default those of arXiv:2506.01034.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from idsweep.data.equations import Equations, of_entry, split, token_ids, vocabulary
 from idsweep.machine.progress import Progress
+from idsweep.models.equation_decoder import EquationDecoderForAnswers
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.architecture import model_config
 from idsweep.training.checkpoint import save_checkpoint
@@ -33,15 +32,44 @@ from idsweep.training.unfinished import Unfinished
 
 TRAINING = {
     "about": "all equations of a task, a part of which is trained on.",
-    "kinds": {"causal": {}, "encoder": {}},
+    "kinds": {"encoder": {}},
     "metrics": ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"),
     "loader": "equations",
     "share": {"trained_fraction": "fraction"},
     "tokenizer": "write_tokenizer",
     "cost": "equations",
     "gpu": True,
-    "without_effect": {"embedding_std": {"initialization": "transformers"}},
     "check": "grokking_checks",
+    "architecture": {
+        "model_type": {"description": "The decoder of the published experiments, the only one.", "enum": "MODEL_TYPES"},
+        "hidden_size": {"description": "Width.", "type": "integer", "minimum": 1, "default": 128},
+        "num_hidden_layers": {"description": "Number of blocks.", "type": "integer", "minimum": 1, "default": 2},
+        "num_attention_heads": {
+            "description": "Heads of the attention; the width is a multiple.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 4,
+        },
+        "intermediate_size": {
+            "description": "Width inside the blocks' perceptrons.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 512,
+        },
+        "max_position_embeddings": {
+            "description": "Positions, 4 at least.",
+            "type": "integer",
+            "minimum": 2,
+            "default": 5,
+        },
+        "dropout": {
+            "description": "Share dropped: of embeddings, the attention's matrix, and inside and behind each part of a block.",
+            "type": "number",
+            "minimum": 0,
+            "exclusiveMaximum": 1,
+            "default": 0.1,
+        },
+    },
     "required": ("dataset", "fraction", "steps"),
     "keys": {
         "dataset": {"description": "Name in the catalog of datasets, one of loader equations.", "type": "string"},
@@ -92,7 +120,7 @@ TRAINING = {
             "default": 1.0,
         },
         "warmup_steps": {
-            "description": "Steps of linear warm-up; linear decay to zero follows.",
+            "description": "Steps in which the learning rate rises from a third to its height; linear decay to zero follows.",
             "type": "integer",
             "minimum": 0,
             "default": 10,
@@ -103,17 +131,6 @@ TRAINING = {
             "minimum": 1,
             "default": 400000,
         },
-        "initialization": {
-            "description": "Initial weights as PyTorch's layers have them, or as transformers' config says.",
-            "enum": "INITIALIZATIONS",
-            "default": "torch",
-        },
-        "embedding_std": {
-            "description": "Standard deviation of the embeddings' initial weights, for initialization torch.",
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "default": 1.0,
-        },
         "metrics_every": {
             "description": "Steps between two measurements of losses and accuracies.",
             "type": "integer",
@@ -121,40 +138,51 @@ TRAINING = {
             "default": 10,
         },
         "evaluated": {
-            "description": "Training and validation equations, each, that these are measured on (null: all).",
+            "description": "Validation equations that are drawn anew for each measurement, with replacement (null: all, each once).",
             "type": ["integer", "null"],
             "minimum": 1,
-            "default": 1024,
+            "default": 4096,
         },
         "seed": {
-            "description": "Seed of the split, the initial weights and the order of the equations.",
+            "description": "Seed of the split into training and validation equations; that of each run, with `seeds`.",
             "type": "integer",
             "minimum": 0,
             "maximum": 2147483647,
             "default": 0,
+        },
+        "model_seed": {
+            "description": "Seed of the initial weights, the batches and dropout, one for all splits (null: that of the split).",
+            "type": ["integer", "null"],
+            "minimum": 0,
+            "maximum": 2147483647,
+            "default": 1234,
         },
     },
 }
 
 logger = logging.getLogger(__name__)
 
-INITIALIZATIONS = ("torch", "transformers")
+MODEL_TYPES = ("equation_decoder",)
 EVALUATED_AT_ONCE = 512
+WARMUP_FROM = 1 / 3  # of the highest learning rate
+TRAINED_ON, EVALUATED_ON = 0, 1  # streams of random numbers
 
 
 def train(task: Task) -> pa.Table:
     """What an entry of the catalog asks for: `train_grokking` on a part of the dataset's equations."""
     given = dict(task.settings["training"])
     equations = of_entry(task.settings["texts"]["dataset"]["entry"])
+    split_seed, model_seed = given.pop("seed"), given.pop("model_seed")
     return train_grokking(
         equations,
-        *split(len(equations.left), given.pop("fraction"), given["seed"]),
+        *split(len(equations.left), given.pop("fraction"), split_seed),
         task.tokenizer,
         task.checkpoints,
         identity=task.identity,
         architecture=task.settings["architecture"],
         checkpoints=task.settings["checkpoints"],
         device=task.device,
+        model_seed=split_seed if model_seed is None else model_seed,
         **given,
     )
 
@@ -176,21 +204,19 @@ def train_grokking(
     gradient_clipping: float,
     warmup_steps: int,
     decay_steps: int,
-    seed: int,
+    model_seed: int,
     checkpoints: Collection[int],
     identity: str,
-    initialization: str = "torch",
-    embedding_std: float = 1.0,
     device: str = "cpu",
     metrics_every: int = 10,
-    evaluated: int | None = 1024,
+    evaluated: int | None = 4096,
 ) -> pa.Table:
-    """Train a model to predict c at the "=" of "a o b =", and save `checkpoints`, steps, as model folders `step{n}`.
+    """Train a decoder to name c at the "=" of "a o b =", and save `checkpoints`, steps, as model folders `step{n}`.
 
-    Cross entropy at "=" alone; AdamW with decoupled weight decay on all parameters, its gradients clipped to the norm
-    `gradient_clipping`; linear warm-up, then linear decay that would reach zero at `decay_steps`. Every epoch takes the
-    training equations in another order, and batches run on from one epoch into the next. Step 0 is the model before
-    any training.
+    Cross entropy over the answers at "=" alone; AdamW with decoupled weight decay on all parameters, its gradients clipped to the
+    norm `gradient_clipping`. The learning rate rises linearly from a third of its height within `warmup_steps`, then falls
+    linearly and would reach zero at `decay_steps`. Each batch is drawn from the training equations with replacement. Step 0 is
+    the model before any training.
 
     Parameters
     ----------
@@ -199,23 +225,24 @@ def train_grokking(
     tokenizer_folder
         A tokenizer whose ids are the places in `idsweep.data.equations.vocabulary(equations)`.
     architecture
-        `model_type` and what its config is to have (see `idsweep.training.architecture`), but for the vocabulary.
-    initialization
-        "torch": PyTorch's defaults, which are uniform within ±1/√(inputs) for weights and biases of linear layers, and
-        normal for embeddings, with deviation `embedding_std` (PyTorch's is 1). "transformers": what the architecture's
-        config says.
+        `model_type: equation_decoder` and what its config is to have (see `idsweep.models.equation_decoder`), but for the
+        vocabulary.
+    model_seed
+        Of the initial weights, the batches and dropout. The split is the caller's.
     identity
         What shapes weights and metrics (the training's signature). A training of the same identity and output folder
         that was killed goes on from its last saved state, and ends with the weights that it would have had; one of
         another identity starts anew.
-    metrics_every, evaluated
-        At every so many steps, at step 0, at the last one and at checkpoints, so many equations of each part, drawn
-        once (all if None), are evaluated. Neither shapes the weights.
+    metrics_every
+        Steps between two measurements; there are others at the last step and at checkpoints. They do not shape the weights.
+    evaluated
+        So many validation equations are drawn anew for each measurement, with replacement; all are taken once if None.
 
     Returns a table step int64 | metric string | value float64 with `train_loss`, `validation_loss` (mean cross entropy
-    in nats), `train_accuracy` and `validation_accuracy` (share of right answers), with dropout off.
+    in nats), `train_accuracy` and `validation_accuracy` (share of right answers). The training metrics at step n are those of
+    its own batch, with dropout, before the update; so there are none at step 0. Validation is without dropout, after it.
 
-    Deterministic for a given seed, device and number of threads. Torch's random numbers outside are left as they were.
+    Deterministic for a given `model_seed`, device and number of threads. Torch's random numbers outside are left as they were.
 
     Raises ValueError before any work if a setting is out of bounds or the architecture unknown, misspelt or too short,
     if the tokenizer is not the equations', or if `train` and `validation` overlap or lie outside the equations; and
@@ -231,7 +258,6 @@ def train_grokking(
         epsilon=epsilon,
         gradient_clipping=gradient_clipping,
         decay_steps=decay_steps,
-        embedding_std=embedding_std,
         metrics_every=metrics_every,
         evaluated=math.inf if evaluated is None else evaluated,
     )
@@ -244,11 +270,7 @@ def train_grokking(
             f"warmup_steps, decay_steps: {warmup_steps} and {decay_steps} do not fit {steps} steps. The learning rate "
             "rises until warmup_steps, 0 or more, and falls to zero at decay_steps, which is more and at least `steps`."
         )
-    if initialization not in INITIALIZATIONS:
-        raise ValueError(
-            f"initialization: {initialization!r} is not known; choose one of {', '.join(INITIALIZATIONS)}."
-        )
-    _check_parts(equations, train, validation, batch_size)
+    _check_parts(equations, train, validation)
     words = vocabulary(equations)
     tokenizer = load_tokenizer(tokenizer_folder)
     if tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) != words:
@@ -258,15 +280,13 @@ def train_grokking(
         )
     sequences = token_ids(equations)
     config = model_config(architecture, vocab_size=len(words), sequence_length=sequences.shape[1])
+    if config.model_type not in MODEL_TYPES:
+        raise ValueError(
+            f"architecture.model_type: {config.model_type!r} is not trained on equations; write {MODEL_TYPES[0]}."
+        )
 
-    with _own_randomness(seed, device):
-        try:
-            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        except ValueError as error:
-            raise ValueError(f"architecture: it does not make a causal model: {error}") from error
-        if initialization == "torch":
-            initialize_as_torch(model, embedding_std)
-        model.to(device).train()
+    with _own_randomness(model_seed, device):
+        model = EquationDecoderForAnswers(config).to(device).train()
         training = _Training(
             model,
             torch.from_numpy(sequences).to(device),
@@ -283,15 +303,8 @@ def train_grokking(
         )
         logger.info(
             "%s of %d parameters; %d equations to train on, %d to validate.",
-            config.model_type,
-            model.num_parameters(),
-            len(train),
-            len(validation),
+            *(config.model_type, model.num_parameters(), len(train), len(validation)),
         )
-        parts = {
-            "train": _drawn(train, evaluated, seed, device),
-            "validation": _drawn(validation, evaluated, seed, device),
-        }
         with Unfinished(output_folder, identity) as unfinished:
             state = unfinished.state()
             if state is not None:
@@ -299,14 +312,24 @@ def train_grokking(
                 logger.info("Going on from step %d.", state["step"])
             first, metrics = (0, []) if state is None else (state["step"], state["metrics"])
             progress = Progress("training", steps, "steps")
+            if state is None and 0 in steps_to_save:
+                save_checkpoint(model, tokenizer, unfinished.checkpoints / "step0")
             detail = ""
-
-            def keep(step: int) -> None:
-                """What is to be evaluated and saved at a step."""
-                nonlocal detail
+            for step in range(first + 1, steps + 1):
+                batch = _drawn(train, batch_size, model_seed, step, TRAINED_ON)
+                outcome = training.step(
+                    batch.to(device), learning_rate * _rate_factor(step - 1, warmup_steps, decay_steps)
+                )
                 save = step in steps_to_save
                 if save or step % metrics_every == 0 or step == steps:
-                    values = training.evaluate(parts)
+                    places = (
+                        validation
+                        if evaluated is None
+                        else _drawn(validation, evaluated, model_seed, step, EVALUATED_ON)
+                    )
+                    values = outcome.metrics("train") | training.evaluate(
+                        torch.as_tensor(places, device=device)
+                    ).metrics("validation")
                     _check_finite(values, step, learning_rate)
                     metrics.extend([step, metric, value] for metric, value in values.items())
                     detail = "training accuracy {train_accuracy:.2f}, validation accuracy {validation_accuracy:.2f}"
@@ -316,13 +339,6 @@ def train_grokking(
                 if save or unfinished.due:
                     unfinished.save({"step": step, "metrics": metrics} | training.state())
                 progress.report(step, detail)
-
-            if state is None:
-                keep(0)
-            batches = _batches(train, batch_size, seed, first, device)
-            for step, batch in zip(range(first + 1, steps + 1), batches, strict=False):
-                training.step(batch, learning_rate * _rate_factor(step - 1, warmup_steps, decay_steps))
-                keep(step)
             unfinished.finish()
     return pa.Table.from_arrays(
         [pa.array(column, field.type) for column, field in zip(zip(*metrics, strict=True), METRICS, strict=True)],
@@ -330,23 +346,17 @@ def train_grokking(
     )
 
 
-def initialize_as_torch(model: nn.Module, embedding_std: float = 1.0) -> None:
-    """Draw the weights of embeddings and linear layers anew, as PyTorch does by default, from torch's generator.
+class _Outcome(NamedTuple):
+    """Logits (m, answers) and right answers (m,) of some equations, and their mean cross entropy, on the device."""
 
-    Embeddings are normal with deviation `embedding_std`; weights and biases of linear layers are uniform within ±1/√(inputs), which
-    is what `torch.nn.Linear` does; GPT-2's Conv1D is a linear layer. Where the output matrix is tied to the embeddings,
-    both are as embeddings. Other parameters, of norms for instance, keep their values.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            module.reset_parameters()
-        elif isinstance(module, Conv1D):
-            bound = 1 / math.sqrt(module.nx)
-            nn.init.uniform_(module.weight, -bound, bound)
-            nn.init.uniform_(module.bias, -bound, bound)
-    for module in model.modules():
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=embedding_std)
+    logits: torch.Tensor
+    answers: torch.Tensor
+    loss: torch.Tensor
+
+    def metrics(self, part: str) -> dict[str, float]:
+        """Reads the values, for which it waits for the device."""
+        right = self.logits.argmax(-1) == self.answers
+        return {f"{part}_loss": self.loss.item(), f"{part}_accuracy": right.double().mean().item()}
 
 
 class _Training:
@@ -354,7 +364,7 @@ class _Training:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: EquationDecoderForAnswers,
         sequences: torch.Tensor,
         answers: torch.Tensor,
         optimizer: torch.optim.Optimizer,
@@ -363,32 +373,29 @@ class _Training:
         self._model, self._sequences, self._answers = model, sequences, answers
         self._optimizer, self._gradient_clipping = optimizer, gradient_clipping
         self._parameters = list(model.parameters())
-        # The cache stays on: without one, transformers looks for packed sequences, and waits for the device to do so.
-        keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._options = {"logits_to_keep": 1} if keeps else {}
 
-    def step(self, batch: torch.Tensor, learning_rate: float) -> None:
-        """One update on the equations int64 (batch,). It does not wait for the device."""
+    def step(self, batch: torch.Tensor, learning_rate: float) -> _Outcome:
+        """One update on the equations int64 (batch,), and what the model said before it. It does not wait for the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = cross_entropy(self._logits(batch), self._answers[batch])
+        outcome = self._outcome(self._model(self._sequences[batch]), batch)
         self._optimizer.zero_grad()
-        loss.backward()
+        outcome.loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, self._gradient_clipping)
         self._optimizer.step()
+        return outcome
 
-    def evaluate(self, parts: Mapping[str, torch.Tensor]) -> dict[str, float]:
-        """Loss and accuracy on each part, int64 places of equations."""
-        values = {}
+    @torch.no_grad()
+    def evaluate(self, places: torch.Tensor) -> _Outcome:
+        """What the model says of equations, int64 places, without dropout."""
         self._model.eval()
-        with torch.no_grad():
-            for name, places in parts.items():
-                logits = torch.cat([self._logits(some) for some in places.split(EVALUATED_AT_ONCE)])
-                answers = self._answers[places]
-                values[f"{name}_loss"] = cross_entropy(logits, answers).item()
-                values[f"{name}_accuracy"] = (logits.argmax(-1) == answers).double().mean().item()
+        logits = torch.cat([self._model(self._sequences[some]) for some in places.split(EVALUATED_AT_ONCE)])
         self._model.train()
-        return values
+        return self._outcome(logits, places)
+
+    def _outcome(self, logits: torch.Tensor, places: torch.Tensor) -> _Outcome:
+        answers = self._answers[places]
+        return _Outcome(logits, answers, cross_entropy(logits, answers))
 
     def state(self) -> dict[str, Any]:
         """All that later steps depend on."""
@@ -408,45 +415,21 @@ class _Training:
         if self._sequences.is_cuda and "random_cuda" in state:  # not where a CPU trained before
             torch.cuda.set_rng_state(state["random_cuda"], self._sequences.device)
 
-    def _logits(self, places: torch.Tensor) -> torch.Tensor:
-        """float32 (m, vocabulary): the prediction at "="."""
-        return self._model(input_ids=self._sequences[places], **self._options).logits[:, -1]
-
-
-def _batches(train: np.ndarray, batch_size: int, seed: int, first: int, device: str) -> Iterator[torch.Tensor]:
-    """Batches int64 (batch_size,) from number `first` on, of the epochs' permutations one after the other.
-
-    Epoch e is a permutation by PCG64 from [seed, e], so that any batch is known from its number.
-    """
-    epoch, begin = divmod(first * batch_size, len(train))
-
-    def shuffled(epoch: int) -> torch.Tensor:
-        return torch.from_numpy(np.random.Generator(np.random.PCG64([seed, epoch])).permutation(train)).to(device)
-
-    order = shuffled(epoch)
-    while True:
-        end = begin + batch_size
-        if end <= len(train):
-            yield order[begin:end]
-            begin = end
-        else:
-            epoch, rest, begin = epoch + 1, order[begin:], end - len(train)
-            order = shuffled(epoch)
-            yield torch.cat([rest, order[:begin]])
-
 
 def _rate_factor(updates: int, warmup_steps: int, decay_steps: int) -> float:
     """What the learning rate is multiplied by after so many updates: above zero from the first to the last."""
     if updates < warmup_steps:
-        return (updates + 1) / warmup_steps
+        return WARMUP_FROM + (1 - WARMUP_FROM) * updates / warmup_steps
     return (decay_steps - updates) / (decay_steps - warmup_steps)
 
 
-def _drawn(places: np.ndarray, number: int | None, seed: int, device: str) -> torch.Tensor:
-    """`number` of the places, drawn by PCG64 from `seed`; all if it is None or there are no more."""
-    if number is not None and number < len(places):
-        places = np.sort(np.random.Generator(np.random.PCG64(seed)).choice(places, number, replace=False))
-    return torch.from_numpy(places).to(device)
+def _drawn(places: np.ndarray, number: int, seed: int, step: int, stream: int) -> torch.Tensor:
+    """int64 (number,): some of the places, drawn with replacement by PCG64 from the seed, the step and the stream.
+
+    So any draw is known from its step, wherever a training goes on.
+    """
+    generator = np.random.Generator(np.random.PCG64([seed, step, stream]))
+    return torch.from_numpy(places[generator.integers(len(places), size=number)])
 
 
 @contextmanager
@@ -472,15 +455,13 @@ def _check_numbers(**values: float) -> None:
             raise ValueError(f"{key}: {value} is not more than zero.")
 
 
-def _check_parts(equations: Equations, train: np.ndarray, validation: np.ndarray, batch_size: int) -> None:
+def _check_parts(equations: Equations, train: np.ndarray, validation: np.ndarray) -> None:
     number = len(equations.answer)
     for name, places in (("train", train), ("validation", validation)):
         if len(places) == 0 or places.min() < 0 or places.max() >= number:
             raise ValueError(f"{name}: it must hold places of equations from 0 to {number - 1}, at least one.")
     if len(both := np.intersect1d(train, validation)):
         raise ValueError(f"train, validation: both hold equation {both[0]}; they must have none in common.")
-    if batch_size > len(train):
-        raise ValueError(f"batch_size: {batch_size}, but there are only {len(train)} equations to train on.")
 
 
 def _check_finite(values: Mapping[str, float], step: int, learning_rate: float) -> None:

@@ -26,7 +26,9 @@ class Training:
     kinds: each kind of model that it makes -> keys of `training:` that this kind needs (True) or does not take (False).
     keys: the keys of its `training:` block, each with its JSON schema. An `enum` may be the name of a tuple of the same
         module. required: those that must be given. keys_of: a module whose `KEYS` are keys of this training too, but for
-        those of keys_left_out. without_effect: key -> {other key: its value at which the first one changes nothing}.
+        those of keys_left_out.
+    architecture: the keys of `architecture:` with their JSON schemas, for trainings of a model of their own; empty where any family of
+        transformers is trained.
     check: a module of this package that imports no torch, with a function `complaints(training)` that yields key (empty
         for the whole block) and complaint for keys that do not fit each other.
     rule: of the workflow that makes it; train_NAME if left out.
@@ -48,7 +50,7 @@ class Training:
     kinds: Mapping[str, Mapping[str, bool]]
     keys: Mapping[str, Any]
     required: tuple[str, ...] = ()
-    without_effect: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    architecture: Mapping[str, Any] = field(default_factory=dict)
     check: str | None = None
     rule: str = ""
     metrics: tuple[str, ...] = ()
@@ -75,13 +77,19 @@ class Training:
         """Whether it makes static vectors, which have no architecture, checkpoints or tokenizer."""
         return "static" in self.kinds
 
-    def schema(self) -> dict[str, Any]:
-        """The JSON schema of its `training:` block."""
+    def schemas(self) -> dict[str, dict[str, Any]]:
+        """The JSON schemas of the blocks of an entry that it decides: `training:`, and `architecture:` where that is its own."""
+        blocks = {"training": (self.keys, self.required)}
+        if self.architecture:
+            blocks["architecture"] = (self.architecture, ())
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "required": list(self.required),
-            "properties": dict(self.keys),
+            block: {
+                "type": "object",
+                "additionalProperties": False,
+                "required": list(required),
+                "properties": dict(keys),
+            }
+            for block, (keys, required) in blocks.items()
         }
 
     def kinds_of(self, training: Mapping[str, Any]) -> list[str]:
@@ -98,13 +106,8 @@ class Training:
         return (*self.metrics, *more)
 
     def shaping(self, training: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys that shape its numbers, without those that name texts and those without effect."""
-        idle = {
-            key
-            for key, where in self.without_effect.items()
-            if all(training.get(other) == value for other, value in where.items())
-        }
-        return {key: value for key, value in training.items() if key not in idle.union(self.texts)}
+        """The keys that shape its numbers, without those that name texts."""
+        return {key: value for key, value in training.items() if key not in self.texts}
 
     def complaints(self, training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Key (empty for the whole block) and complaint for keys that do not fit each other."""
