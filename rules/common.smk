@@ -79,9 +79,12 @@ def asked_often(function):
 
 @functools.cache
 def only_what_is_stale():
-    """Whether signatures alone say what runs: nothing is asked to run again, and changed inputs by themselves say nothing."""
+    """Whether signatures alone say what runs: nothing is asked to run again, and changed inputs by themselves say nothing.
+
+    The report runs nothing, and shows how all jobs depend on each other.
+    """
     asked = workflow.dag_settings
-    forced = asked.forceall or asked.forcerun or asked.forcetargets
+    forced = asked.forceall or asked.forcerun or asked.forcetargets or "--report" in sys.argv
     return not forced and RerunTrigger.INPUT not in asked.rerun_triggers
 
 

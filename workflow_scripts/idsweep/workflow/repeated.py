@@ -22,9 +22,9 @@ def is_done(graph: JobGraph, records: Any, rule: str, names: Mapping[str, str]) 
     """
     if rule not in READERS or not (vectors := graph.inputs(rule, **names).get("embeddings")) or Path(vectors).exists():
         return False
-    made = [output_of(rule, name, **names) for name in outputs(rule)]
+    written = [output_of(rule, name, **names) for name in outputs(rule)]
     signature = graph.signature(rule, **names)
-    return all(_is_there(graph, output) and _agrees(records, graph.path(output), signature) for output in made)
+    return all(_is_there(graph, output) and _agrees(records, graph.path(output), signature) for output in written)
 
 
 def _agrees(records: Any, path: str, signature: str) -> bool:
