@@ -586,7 +586,7 @@ def test_another_identity_starts_anew(tokenizer_folder, tmp_path):
         ({"architecture": ARCHITECTURE | {"hidden_sise": 16}}, "equation_decoder takes no setting 'hidden_sise'"),
         ({"architecture": ARCHITECTURE | {"hidden_size": "wide"}}, "does not take these settings: .*hidden_size"),
         ({"architecture": ARCHITECTURE | {"num_attention_heads": 3}}, "16 is no multiple of num_attention_heads = 3"),
-        ({"architecture": ARCHITECTURE | {"dropout": 1}}, "dropout: 1 is not from 0 to below 1"),
+        ({"architecture": ARCHITECTURE | {"dropout": 1}}, "dropout: 1 is no number from 0 to below 1"),
     ],
 )
 def test_what_cannot_be_trained_is_told_before(tokenizer_folder, tmp_path, changes, message):

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.modeling_outputs import BaseModelOutput
 
 NO_ANSWERS = 2  # the last tokens of the vocabulary, "o" and "="
+SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings")
 
 
 @strict
@@ -35,25 +36,18 @@ class EquationDecoderConfig(PreTrainedConfig):
 
     def validate_architecture(self) -> None:
         """Raises ValueError for sizes that make no model."""
-        sizes = (
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "intermediate_size",
-            "max_position_embeddings",
-        )
-        for key in sizes:
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}: {getattr(self, key)} is less than 1")
+        for key in SIZES:
+            if not isinstance(size := getattr(self, key), int) or size < 1:
+                raise ValueError(f"{key}: {size!r} is no whole number from 1 on")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size: {self.hidden_size} is no multiple of num_attention_heads = {self.num_attention_heads}"
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: {self.dropout} is not from 0 to below 1")
-        if self.vocab_size <= NO_ANSWERS:
+        if not (isinstance(self.dropout, int | float) and 0 <= self.dropout < 1):
+            raise ValueError(f"dropout: {self.dropout!r} is no number from 0 to below 1")
+        if not isinstance(self.vocab_size, int) or self.vocab_size <= NO_ANSWERS:
             raise ValueError(
-                f"vocab_size: {self.vocab_size} leaves no answers beside the {NO_ANSWERS} tokens that are none"
+                f"vocab_size: {self.vocab_size!r} leaves no answers beside {NO_ANSWERS} tokens that are none"
             )
 
 
