@@ -584,7 +584,7 @@ def test_another_identity_starts_anew(tokenizer_folder, tmp_path):
         ({"architecture": ARCHITECTURE | {"model_type": "equations"}}, "'equations' is not known"),
         ({"architecture": {"model_type": "gpt2"}}, "'gpt2' is not trained on equations; write equation_decoder"),
         ({"architecture": ARCHITECTURE | {"hidden_sise": 16}}, "equation_decoder takes no setting 'hidden_sise'"),
-        ({"architecture": ARCHITECTURE | {"hidden_size": "wide"}}, "does not take these settings: .*hidden_size"),
+        ({"architecture": ARCHITECTURE | {"hidden_size": "wide"}}, "(?s)does not take these settings: .*hidden_size"),
         ({"architecture": ARCHITECTURE | {"num_attention_heads": 3}}, "16 is no multiple of num_attention_heads = 3"),
         ({"architecture": ARCHITECTURE | {"dropout": 1}}, "dropout: 1 is no number from 0 to below 1"),
     ],

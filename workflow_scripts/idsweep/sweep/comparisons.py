@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from idsweep.config.load import choose
+from idsweep.files.packages import in_project
 from idsweep.models.folders import WIDTH_KEYS, read_architecture
 from idsweep.sweep.models import LOCAL_DIMENSION, Checkpoint, Model, safe
 
@@ -141,6 +142,7 @@ def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
     from idsweep.tables.brought import read_reference
 
     try:
+        file = in_project(file)
         there = file.is_file()
     except OSError as error:  # a name that is too long, a folder that may not be entered
         yield f"{str(file)!r} cannot be read: {error}"

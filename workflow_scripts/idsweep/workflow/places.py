@@ -8,8 +8,10 @@ lies at these very places is in the settings, by content (`Shaping`), and what r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from idsweep.files.packages import in_project
 from idsweep.sweep.models import Model, Tokenizer
 from idsweep.sweep.sweep import Dataset, Sweep
 from idsweep.workflow.paths import Output, folder_of_sweep, output_of, path_of
@@ -92,7 +94,8 @@ class Places:
 
     def reference(self) -> str:
         """The file of published values; empty if the sweep names none."""
-        return self._sweep.config.get("reference", "")
+        given = self._sweep.config.get("reference")
+        return str(in_project(Path(given))) if given else ""
 
     def padding_side(self, model: str, **_: str) -> str:
         """The side on which sequences of a batch are made as long as the longest; no place, but no number hangs on it."""
