@@ -41,7 +41,6 @@ def job(folder: Path, name: str, **wildcards: str):
     return script.job(
         SimpleNamespace(
             log=[str(folder / "logs" / f"{name}.log")],
-            output=[],
             rule=name,
             wildcards=Named(wildcards),
             params=Named(settings="{}", signature="abc"),

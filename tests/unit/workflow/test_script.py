@@ -22,7 +22,6 @@ class Named(dict):
 def snakemake(tmp_path: Path) -> SimpleNamespace:
     return SimpleNamespace(
         log=[str(tmp_path / "job.log")],
-        output=[],
         rule="find_neighbors",
         wildcards=Named(sweep="demo", model="m", layer="3"),
         params=Named(settings=json.dumps({"k": 5}), signature="abc"),
