@@ -115,7 +115,7 @@ accuracy: $(VENV)/installed
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --write docs/estimators.md
 
 coverage: $(VENV)/installed
-	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage --write docs/estimators.md
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.intervals --write docs/estimators.md
 
 storage: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.storage --write docs/files.md

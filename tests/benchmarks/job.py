@@ -45,7 +45,7 @@ def prepare(folder: Path, X: np.ndarray) -> None:
     from idsweep.workflow.signature import Digests
 
     points = np.arange(len(X), dtype=np.int32)
-    write_table(folder / "tokens.parquet", pa.table({"point": points, "sequence": points // 50}), {})
+    write_table(folder / "tokens.parquet", pa.table({"point": points, "sequence": points // 50, "drawn": points}), {})
     with EmbeddingsWriter(folder / "embeddings.parquet", lambda: {"n_parameters": PARAMETERS}) as writer:
         writer.write(points, {LAYER: X})
     config = SWEEP | {"points": {"number": len(X)}, "neighbors": {"number": NEIGHBORS}}

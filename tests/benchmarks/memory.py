@@ -92,7 +92,7 @@ def prepare(folder: Path, size: Size) -> dict[str, Any]:
 
     random, sampled, items = np.random.default_rng(0), size.sampled or size.number, items_of(size)
     points = np.arange(sampled, dtype=np.int32)
-    write_table(folder / "tokens.parquet", pa.table({"point": points, "sequence": points // 50}), {})
+    write_table(folder / "tokens.parquet", pa.table({"point": points, "sequence": points // 50, "drawn": points}), {})
     if any(map(needs_vectors, items)):
         with EmbeddingsWriter(folder / "embeddings.parquet", dict) as file:
             for layer in range(size.layers):

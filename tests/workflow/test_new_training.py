@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,9 @@ def test_a_cluster_gives_it_a_gpu(project: Project, monkeypatch: pytest.MonkeyPa
 
     (project.folder / "config/cluster.yaml").write_text("gpu_partition: large\n")
     monkeypatch.chdir(project.folder)
+    found_of = importlib.util.find_spec
+    plugin = "snakemake_executor_plugin_slurm"  # which is there where a cluster is
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: plugin if name == plugin else found_of(name))
     with Path("profiles/slurm/config.yaml").open() as file:
         found = ProfileConfigFileParser().parse(file)
     assert "train_random_vectors:slurm_partition='large'" in found["set-resources"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks import coverage as simulation
+from benchmarks import intervals as simulation
 from idsweep.estimators import estimate_global, estimate_local, estimate_mean
 from idsweep.estimators import registry as estimators
 from idsweep.neighbors.search import nearest_neighbors

@@ -47,6 +47,9 @@ def test_a_config_file_that_is_not_there_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, words: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: SimpleNamespace(origin=name)
+    )  # SLURM's plugin is there
     (tmp_path / "a.yaml").touch()
     monkeypatch.setattr(sys, "argv", ["snakemake", *words])
     with pytest.raises(SystemExit, match=r"there is no file 'nope\.yaml'"):

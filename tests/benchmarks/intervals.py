@@ -1,6 +1,6 @@
 """How many 95 % intervals hold what they should, on clouds of many kinds.
 
-python -m benchmarks.coverage [--size tiny] [--write PAGE]; `make coverage` writes docs/estimators.md, between its markers.
+python -m benchmarks.intervals [--size tiny] [--write PAGE]; `make coverage` writes docs/estimators.md, between its markers.
 
 Of each kind many clouds are drawn, independently and from one distribution: the vocabulary of the clouds of tokens is
 the same in all of them. An interval is the value ± 1.96 standard errors, and it should hold the mean of the values over
@@ -295,7 +295,7 @@ def report(found: Mapping[str, Mapping[str, Coverage]], draws: int) -> list[str]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; returns 1, and writes nothing, if intervals hold less than 90 % anywhere, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description="How much intervals hold.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.intervals", description="How much intervals hold.")
     parser.add_argument("--size", choices=DRAWS, default="full", help="how many clouds (default: full)")
     parser.add_argument("--write", metavar="PAGE", type=Path, help="put the table between the markers of this page")
     given = parser.parse_args(arguments)
