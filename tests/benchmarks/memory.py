@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -161,7 +160,9 @@ def job(folder: Path) -> None:
     read = folder / "neighbors.parquet", folder / "tokens.parquet", vectors if vectors.exists() else None
     estimates, identities = estimate_block(*read, settings)
     write_estimates(folder / "estimates.parquet", estimates, identities, {})
-    print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # Not getrusage: its ru_maxrss begins with that of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
 
 
 def table(sizes: Sequence[Size]) -> list[Mapping[str, Any]]:

@@ -22,7 +22,7 @@ QUICK_LOOKS = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-betw
 # What the first run suffers: a job of this rule is cancelled while it runs …
 CANCELLED = "train_language_model"
 # … and one of this rule gets 300 MB at first, where spy/sitecustomize.py takes 1 GB. Only this rule has just these lines.
-SHORT_OF_MEMORY = ("train_tokenizer", "mem_mb=growing({}),\n        runtime=growing(30),\n        corpus")
+SHORT_OF_MEMORY = ("train_tokenizer", '**places_of("train_tokenizer"),\n        mem_mb=growing({}),')
 
 
 @dataclass
