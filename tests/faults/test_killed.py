@@ -102,7 +102,7 @@ def test_what_was_to_be_made_anew_is_there_after_a_kill(project: Project) -> Non
     script, line = "workflow_scripts/idsweep/data/tokens.py", "def sample_tokens("
     project.edit(script, line, f"__import__('time').sleep(60)\n\n\n{line}")
     tokens = project.results / "tokens/minilm/lee_news.parquet"
-    run = start(project)
+    run = start(project, str(tokens.relative_to(project.folder)))  # no other job, which could end before
     wait_until(lambda: not tokens.exists(), run)
     kill(run, alone=False)
     assert not tokens.exists()

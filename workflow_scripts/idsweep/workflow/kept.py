@@ -65,16 +65,15 @@ def put_back(records: Any, folder: Path) -> list[str]:
         return []
     kept, back = json.loads((folder / NOTES).read_text())["jobs"], []
     for outputs in kept:
-        # A job has let go of all of its outputs, or of none. One that had just begun may have new records beside old outputs.
-        if not all(os.path.lexists(_second(path)) for path in outputs):
+        # A job has let go of all of its outputs, or of none; one that never began still has them.
+        if not all(os.path.lexists(_second(path)) for path in outputs) or all(map(_is_untouched, outputs)):
             continue
         for path, record in outputs.items():
             if not _is_untouched(path):
                 delete(Path(path))
                 _second(path).replace(path)
                 back.append(path)
-            if (found := records._read_record(path)) is None or dict(found.items()) != record:
-                _note(records, path, record)
+            _note(records, path, record)
     records._clear_cache()
     forget(folder)
     return back
