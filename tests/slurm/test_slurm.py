@@ -56,7 +56,7 @@ def test_light_jobs_share_a_submission(finished: SubmittedProject) -> None:
     made = estimates_in(finished.cluster, grouped[0])
     assert len(made) == len(set(made)) > 1
     # One after the other: the memory and the core of one, and the time of all.
-    assert (grouped[0]["MinMemoryNode"], grouped[0]["NumCPUs"]) == ("2000M", "1")
+    assert (grouped[0]["MinMemoryNode"], grouped[0]["NumCPUs"]) == ("1000M", "1")
     hours, minutes, _ = map(int, grouped[0]["TimeLimit"].split(":"))
     assert 60 * hours + minutes == 10 * len(made)
 
