@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -143,9 +144,9 @@ def measured(size: Size) -> float:
     with tempfile.TemporaryDirectory(prefix="idsweep-memory-") as name:
         folder = Path(name)
         (folder / "settings.json").write_text(json.dumps(prepare(folder, size)))
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.memory", "--job", name], text=True, stdout=subprocess.PIPE, check=True
-        )
+        command = [sys.executable, "-m", "benchmarks.memory", "--job", name]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, check=True)
     return float(done.stdout)
 
 
