@@ -234,10 +234,10 @@ ESTIMATES = [{"estimator": "twonn", "scope": "local"}]
 def test_names_of_the_catalog_become_plain_path_parts(name: str) -> None:
     part = safe(name)
     assert part and "/" not in part and not part.startswith((".", "-"))
-    assert part.isascii() and not set(part) & set("{}*?$;|&<>'\"`\\ \n\t\0~")
+    assert not set(part) & set("{}*?$;|&<>'\"`\\ \n\t\0~") and part.isprintable()
 
 
-@pytest.mark.parametrize("name", ["../x", "/x", "~", "a/b", "a\n", "{x}", "$(x)", "-x", ".x", "", "é", "x" * 201])
+@pytest.mark.parametrize("name", ["../x", "/x", "~", "a/b", "a\n", "{x}", "$(x)", "-x", ".x", "", "é x", "x" * 201])
 def test_names_of_a_sweep_s_own_are_refused_where_they_are_no_file_names(name: str) -> None:
     changes: dict[str, dict[str, Any]] = {
         "sweep": {"sweep": name},

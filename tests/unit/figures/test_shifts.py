@@ -19,7 +19,7 @@ from unit.figures.layout import layout_faults, panels
 from unit.figures.rows import identity, note
 
 LAYERS = (0, 11, 12)
-THREE = [("dialogues", "train"), ("dialogues--test", "test"), ("news", "train")]
+THREE = [("dialogues", "train"), ("dialogues:test", "test"), ("news", "train")]
 NINE = [
     (name if split == "train" else f"{name}:{split}", split)
     for name in ("dialogues", "reddit", "wikitext")
@@ -110,7 +110,7 @@ def test_halves_span_the_points_of_both_models_at_the_last_layer() -> None:
     assert headings(drawn) == ["tuned (checkpoint-2800) against roberta-base (main), layer 12"]
     for title, dataset in (
         ("dialogues, train", "dialogues"),
-        ("dialogues, test", "dialogues--test"),
+        ("dialogues, test", "dialogues:test"),
         ("news, train", "news"),
     ):
         (axes,) = panels(drawn, title)

@@ -299,8 +299,8 @@ def _base(rows: pd.DataFrame) -> str:
 
 
 def _name(dataset: str, split: str) -> str:
-    # NAME:SPLIT is called NAME--SPLIT in files and tables.
-    return f"{dataset.removesuffix(f'--{split}')}, {split}"
+    # A sweep writes another split than its entry's as NAME:SPLIT.
+    return f"{dataset.removesuffix(f':{split}')}, {split}"
 
 
 def _colours() -> list[tuple[float, float, float]]:

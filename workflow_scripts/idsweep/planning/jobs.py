@@ -55,7 +55,7 @@ class Sizes:
         return self._shapes[model.name]
 
     def texts(self, model: Model, dataset: str) -> Texts:
-        key = (model.tokenizer.name, dataset)
+        key = (model.tokenizer.path, dataset)
         if key not in self._texts:
             self._texts[key] = texts_of(self.sweep, dataset, model.tokenizer)
         return self._texts[key]
@@ -117,7 +117,7 @@ class Sizes:
 
     @cached_property
     def _models(self) -> dict[str, Model]:
-        return {model.tokenizer.name: model for model in reversed(self.sweep.models.values())}
+        return {model.tokenizer.path: model for model in reversed(self.sweep.models.values())}
 
     def model_of(self, tokenizer: str) -> Model:
         """The first of the measured models that have a tokenizer."""
@@ -159,7 +159,7 @@ def assumptions(sizes: Sizes) -> Iterator[str]:
         if model.reads_text
         for dataset in sizes.sweep.datasets
     ]
-    texts = {dataset: sizes.texts(model, dataset) for model, dataset in measured}
+    texts = {sizes.sweep.datasets[dataset].name: sizes.texts(model, dataset) for model, dataset in measured}
     if unknown := [name for name, texts_of_dataset in texts.items() if not texts_of_dataset.known]:
         yield (
             f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} "

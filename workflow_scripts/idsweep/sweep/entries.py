@@ -71,7 +71,7 @@ def _same_names(every_run: Iterable[Run]) -> Iterator[str]:
         other = named.setdefault(safe(run.name), run)
         if other is not run:
             values = [", ".join(f"{key} {value!r}" for key, value in one.varied.items()) for one in (other, run)]
-            yield f": {values[0]} and {values[1]} give two runs the same name, {safe(run.name)!r}; change one of them"
+            yield f": {values[0]} and {values[1]} give two runs the same name, {run.name!r}; change one of them"
 
 
 def _shared_metrics(models: list[Model]) -> Iterator[str]:
@@ -116,19 +116,19 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     start = _base(entry, config, at)
     base = start if source != "train" or "lora" in entry["training"] else None
     tokenizer = _tokenizer(name, entry, source, root, offered, start, config, at)
-    checkpoints = {checkpoint.name: checkpoint for checkpoint in picked}
+    checkpoints = {checkpoint.path: checkpoint for checkpoint in picked}
     if entry["kind"] == "static":
         check(wrong_static_layers(chosen), f"models.{catalogued}")
         depth, positions, layers, matrices, failing = 0, None, (), ("input_embeddings",), {}
     else:
         failing = _failing(entry, root, picked, base, config, at) if root else {}
-        sound = [checkpoint for checkpoint in picked if checkpoint.name not in failing]
+        sound = [checkpoint for checkpoint in picked if checkpoint.path not in failing]
         depth, positions = _shape(entry, source, root, sound, start, at)
         layers, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
         check_lengths(entry, tokenizer, config if layers else None, positions, catalogued, at)
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
-        safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
+        name, run.group, catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
         matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
         failing,
     )  # fmt: skip
@@ -184,7 +184,7 @@ def _list_checkpoints(entry: Mapping[str, Any], source: str, root: Path | None, 
         raise ConfigError([f"{at}: {', '.join(beyond)} are beyond training.{unit}s = {last}"])
     named_so: dict[str, str] = {}
     for written, checkpoint in offered.items():
-        if (other := named_so.setdefault(checkpoint.name, written)) != written:
+        if (other := named_so.setdefault(checkpoint.path, written)) != written:
             raise ConfigError([f"{at}: two names become the same path, {other!r} and {written!r}; rename one of them"])
     return offered
 
@@ -268,13 +268,13 @@ def _tokenizer(
 ) -> Tokenizer:
     """An entry's own tokenizer, its base's, or that of the entry which `tokenizer: of` names."""
     if entry["kind"] == "static":
-        return Tokenizer(safe(name), source, root, entry, name)
+        return Tokenizer(name, source, root, entry)
     if base is not None:
         return base[0].tokenizer
     other = entry.get("tokenizer", {}).get("of")
     if other is None:
         folder = _tokenizer_folder(root, entry, offered, f"{at}.{source}") if root else None
-        return Tokenizer(safe(name), source, folder, entry, name)
+        return Tokenizer(name, source, folder, entry)
     owner_at = f"{at}.tokenizer.of"
     owner = entry_of("models", other, config, owner_at)
     if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():
@@ -329,12 +329,12 @@ def _failing(
     config: Mapping[str, Any],
     at: str,
 ) -> dict[str, str]:
-    """Local checkpoint -> why the job that loads it would fail. It fails beside others, which are measured.
+    """Path of a local checkpoint -> why the job that loads it would fail. It fails beside others, which are measured.
 
     Raises ConfigError if none is left, or if a folder that is named is not there at all.
     """
     found: dict[str, list[str]] = {}
-    folders = {checkpoint.name: folder_of(root, entry, checkpoint) for checkpoint in picked}
+    folders = {checkpoint.path: folder_of(root, entry, checkpoint) for checkpoint in picked}
     for name, folder in folders.items():
         if not os.path.lexists(folder):
             raise ConfigError([f"{at}.checkpoints: there is no folder {str(folder)!r}; mend the name, or leave it out"])

@@ -172,7 +172,7 @@ def wrong_base(folders: Iterable[Path], base: tuple[Model, Checkpoint], config: 
     for folder in folders:
         named = adapters.base_of(folder)
         if (model.folder is None or named in here) and (
-            wrong := adapters.wrong_base(named, model.known_as(checkpoint.name))
+            wrong := adapters.wrong_base(named, model.known_as(checkpoint.path))
         ):
             yield f": {folder}: {wrong}"
 

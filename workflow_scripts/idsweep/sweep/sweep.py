@@ -24,8 +24,8 @@ PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
 class Dataset:
     """One split of a dataset of the catalog.
 
-    name: as the sweep names it. source: its entry in the catalog, the same for all splits. file: the local file or folder
-    that its texts come from, where there is one. written: its name as the sweep writes it. `trained_on` and `held_out`, which are other texts for each model, have
+    name: as the sweep names it. source: the name of its entry in the catalog, the same for all splits. file: the local file or folder
+    that its texts come from, where there is one. `trained_on` and `held_out`, which are other texts for each model, have
     no entry: see `Sweep.corpus`.
     """
 
@@ -33,7 +33,14 @@ class Dataset:
     source: str
     entry: Mapping[str, Any]
     file: Path | None
-    written: str = ""
+
+    @property
+    def path(self) -> str:
+        return safe(self.name)
+
+    @property
+    def source_path(self) -> str:
+        return safe(self.source)
 
     @property
     def prepared(self) -> bool:
@@ -71,7 +78,7 @@ class Part(NamedTuple):
 class Cloud(NamedTuple):
     """One point cloud for each representation: of a model at a checkpoint on a dataset, or of its vocabulary.
 
-    cloud: its name among the sweep's `points:`.
+    dataset: its path. cloud: its name among the sweep's `points:`.
     """
 
     model: Model
@@ -82,8 +89,8 @@ class Cloud(NamedTuple):
     def names(self) -> dict[str, str]:
         """The wildcards of its jobs."""
         return {
-            "model": self.model.name,
-            "checkpoint": self.checkpoint.name,
+            "model": self.model.path,
+            "checkpoint": self.checkpoint.path,
             "dataset": self.dataset,
             "cloud": self.cloud,
         }
@@ -93,7 +100,7 @@ class Cloud(NamedTuple):
 class Sweep:
     """Everything that the workflow expands over.
 
-    models: those that are measured. known: these, and those that adapters build on.
+    Mappings are by paths. models: those that are measured. known: these, and those that adapters build on.
     corpora: the datasets, and those that models are trained on. missing: checkpoints that it leaves out because they are
     not measured, as `MODEL @ CHECKPOINT`, and undrawn: why figures are left out with them; see `partial`.
     """
@@ -189,7 +196,7 @@ class Sweep:
 
     def called(self, name: str) -> list[Model]:
         """The measured models that a name in the config stands for: that of an entry or a group for all its runs."""
-        return [model for model in self.models.values() if safe(name) in model.names]
+        return [model for model in self.models.values() if model.called(name)]
 
     def trained(self) -> list[Model]:
         """The measured models that the workflow trains."""
@@ -202,10 +209,10 @@ class Sweep:
     def failing(self) -> dict[str, str]:
         """`MODEL @ CHECKPOINT` -> why it cannot be measured, of what is known before anything runs."""
         return {
-            f"{model.name} @ {name}": error
+            f"{model.name} @ {model.checkpoints[path].name}": error
             for model in self.models.values()
-            for name, error in model.failing.items()
-            if name in model.checkpoints
+            for path, error in model.failing.items()
+            if path in model.checkpoints
         }
 
     def has_dynamics(self) -> bool:
@@ -214,11 +221,11 @@ class Sweep:
         return any(len(known) > 1 for known in steps)
 
     def releases(self) -> dict[str, Dataset]:
-        """Name in the catalog -> one of its splits, of what is prepared from a release."""
-        return {corpus.source: corpus for corpus in self.corpora.values() if corpus.prepared}
+        """Path of an entry in the catalog -> one of its splits, of what is prepared from a release."""
+        return {corpus.source_path: corpus for corpus in self.corpora.values() if corpus.prepared}
 
     def tokenizers(self) -> dict[str, Tokenizer]:
-        return {model.tokenizer.name: model.tokenizer for model in self.known.values()}
+        return {model.tokenizer.path: model.tokenizer for model in self.known.values()}
 
     def masks(self, model: Model) -> bool:
         """Whether each sampled token of a model is masked where it is measured."""
@@ -232,6 +239,7 @@ class Sweep:
 def _part_name(set: str, item: Mapping[str, Any]) -> str:
     """The name of the part of one estimate; no name of a config holds the sign +."""
     name = f"{set}+{label(item)}+{item['scope']}"
-    if len(name) <= LONGEST_NAME:
+    if len(name.encode()) <= LONGEST_NAME:
         return name
-    return f"{name[: LONGEST_NAME - 17]}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    beginning = name.encode()[: LONGEST_NAME - 17].decode(errors="ignore")
+    return f"{beginning}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -39,11 +39,12 @@ def read_metric(file: str | Path) -> pa.Table:
     return table
 
 
-def read_reference(file: str | Path) -> pa.Table:
+def read_reference(file: str | Path, names: Mapping[str, Mapping[str, str]] | None = None) -> pa.Table:
     """Published values, columns of `REFERENCE`, from a CSV file.
 
     model is a model's name without its seed; quantity local_dimension (the mean over the points of one layer) or the name of a
-    metric. dataset and layer are null where a value holds for all of them. lower and upper are a published range.
+    metric. dataset and layer are null where a value holds for all of them. lower and upper are a published range. names: of
+    models and datasets, what stands for them in paths -> their names, where the two differ.
 
     Raises ValueError as `read_metric` does, but for steps that are there twice, and if lower is more than upper.
     """
@@ -52,6 +53,9 @@ def read_reference(file: str | Path) -> pa.Table:
         raise ValueError(f"{file}, column 'step': steps must not be negative.")
     if pc.any(pc.greater(table["lower"], table["upper"])).as_py():
         raise ValueError(f"{file}: lower is more than upper in a row; lower is the smaller end of a range.")
+    for column, named in (names or {}).items():
+        values = pa.array([named.get(value, value) for value in table[column].to_pylist()], pa.string())
+        table = table.set_column(table.column_names.index(column), column, values)
     return table
 
 
