@@ -29,7 +29,7 @@ MOST_SHOWN = 10
 MOST_COMBINATIONS = 1000  # of lists of values
 DEEPEST, MOST_ITEMS = 50, 1_000_000  # of what a config file holds, whose aliases may stand for ever more
 LARGEST = 2**63  # whole numbers that tables can hold are below
-LONGEST_NAME = 200  # characters of a name that becomes part of a path; file systems take 255, endings included
+LONGEST_NAME = 200  # bytes of a name that becomes part of a path; file systems take 255, endings included
 KINDS = {
     "object": "a mapping (as `name:` below it)",
     "array": "a list",
@@ -83,6 +83,10 @@ def load(given: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> 
     _check(config, schema, beside=complaints)
     _fill_defaults(config, schema, schema)
     config["nulls"] = sorted(config["nulls"])
+    for key in ("classes", "without"):
+        if key in config["tokens"]:
+            config["tokens"][key] = sorted(set(config["tokens"][key]))
+    _leave_unused(config, schema)
     of_points = schema["properties"]["points"]["properties"]
     points = [{key: _typed(value, of_points[key]) for key, value in settings.items()} for settings in points]
     filled = [config["points"] | settings for settings in points]
@@ -94,6 +98,19 @@ def load(given: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> 
     }
     _check_estimators(config)
     return config
+
+
+def _leave_unused(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    """Set what has no effect to its default, so that a change of it makes nothing stale: seeds with which nothing is drawn."""
+    tokens, scales = config["tokens"], config["scales"]
+    unused = {
+        ("tokens", "sequence_seed"): tokens["sequences"] is None or tokens["choose"] == "first",
+        ("vocabulary", "seed"): config["vocabulary"]["number"] is None,
+        ("scales", "seed"): not scales["halvings"] and not config["nulls"],
+    }
+    for (section, key), is_unused in unused.items():
+        if is_unused:
+            config[section][key] = schema["properties"][section]["properties"][key]["default"]
 
 
 def _read_yaml(path: Path) -> Any:
@@ -418,12 +435,14 @@ def neighbors_needed(item: Mapping[str, Any]) -> int:
 
 
 def all_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Every parameter of one estimate, those left out at their defaults."""
-    defaults, given = estimators.get(item["estimator"]).parameters(item["scope"]), parameters(item)
+    """Every parameter of one estimate, those left out or without effect at their defaults."""
+    estimator, given = estimators.get(item["estimator"]), parameters(item)
+    defaults = estimator.parameters(item["scope"])
     floats = {key for key, default in defaults.items() if isinstance(default, float)}
-    return defaults | {
+    used = defaults | {
         key: float(value) if key in floats and value is not None else value for key, value in given.items()
     }
+    return used | {key: defaults[key] for key, (other, value) in estimator.only_with.items() if used[other] != value}
 
 
 def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
