@@ -8,7 +8,7 @@
 # make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
 # make lint   ruff, snakefmt and snakemake --lint
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
-# make bench-memory   whether estimates take less memory than they ask for (part of make bench)
+# make bench-memory   whether searches and estimates take less memory than they ask for (part of make bench)
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make coverage  how many intervals of standard errors hold what they should: docs/estimators.md
