@@ -260,7 +260,7 @@ HUB = {"hub": "a/b", "kind": "causal", "layers": 2}
     [
         ({"models": {"small": {}, "Small": {}}}, "catalog.models: 'small' and 'Small' differ only in upper and lower case"),
         ({"models": {"long": {}}, "catalog": {"models": {"long": HUB | {"checkpoints": {"x" * 201: 1}}}}}, "is too long for a file, 201"),
-        ({"models": {"y" * 201: {}}, "catalog": {"models": {"y" * 201: HUB}}}, "is too long for a file, 201 characters; expected at most 200"),
+        ({"models": {"y" * 201: {}}, "catalog": {"models": {"y" * 201: HUB}}}, "is too long for a file, 201 bytes; expected at most 200"),
         ({"models": {"a": {}}, "catalog": {"models": {"a": HUB | {"checkpoints": {"A": 1, "a": 2}}}}}, "catalog.models.a.checkpoints: 'A' and 'a'"),
         ({"datasets": ["lee_news", "Lee_news"]}, "catalog.datasets: 'lee_news' and 'Lee_news' differ"),
         ({"estimator_sets": {"a": ESTIMATES, "A": [ESTIMATES[0] | {"name": "x"}]}}, "estimator_sets: 'a' and 'A' differ"),
