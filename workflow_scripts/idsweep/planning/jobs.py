@@ -233,7 +233,7 @@ def _of_sequences(shape: Shape, texts: Mapping[str, Texts], training: Mapping[st
     )
     evaluations = saved + (REGULAR_EVALUATIONS if "steps" in training else 0)
     read = {
-        key: min(training.get("evaluated", inf), texts_of_key.number) * texts_of_key.cut(training["max_length"])
+        key: min(training["evaluated"] or inf, texts_of_key.number) * texts_of_key.cut(training["max_length"])
         for key, texts_of_key in texts.items()
         if key != "dataset"
     }

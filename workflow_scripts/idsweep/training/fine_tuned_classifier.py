@@ -54,23 +54,29 @@ TRAINING = {
             "type": "string",
         },
         "scored_classes": {
-            "description": "Labels that macro and weighted F1 are of, as all but one that most texts have (all if left out). Losses "
+            "description": "Labels that macro and weighted F1 are of, as all but one that most texts have (null: all). Losses "
             "and accuracies are of all texts.",
-            "type": "array",
+            "type": ["array", "null"],
             "minItems": 1,
             "uniqueItems": True,
             "items": {"type": "string"},
+            "default": None,
+            "added": True,
         },
         "head_dropout": {
-            "description": "Dropout before the layers of the head (that of the base's config if left out).",
-            "type": "number",
+            "description": "Dropout before the layers of the head (null: that of the base's config).",
+            "type": ["number", "null"],
             "minimum": 0,
             "exclusiveMaximum": 1,
+            "default": None,
+            "added": True,
         },
         "head_initialization": {
-            "description": "Initial weights of the head: as transformers draws them (normal, if left out), or as torch draws "
-            "those of any linear layer (uniform, biases too).",
+            "description": "Initial weights of the head: as transformers draws them (normal), or as torch draws those of any "
+            "linear layer (uniform, biases too).",
             "enum": "HEAD_INITIALIZATIONS",
+            "default": "transformers",
+            "added": True,
         },
     },
 }

@@ -49,21 +49,27 @@ KEYS = {
         "default": None,
     },
     "choose": {
-        "description": "Whether those sequences are drawn at random (if left out), are the first ones, or the first ones after "
-        "the library `datasets` has shuffled them (shuffled).",
+        "description": "Whether those sequences are drawn at random, are the first ones, or the first ones after the library "
+        "`datasets` has shuffled them (shuffled).",
         "enum": ["random", "first", "shuffled"],
+        "default": "random",
+        "added": True,
     },
     "draw_seed": {
-        "description": "Seed of that draw (`seed` if left out).",
-        "type": "integer",
+        "description": "Seed of that draw (null: `seed`).",
+        "type": ["integer", "null"],
         "minimum": 0,
         "maximum": 2147483647,
+        "default": None,
+        "added": True,
     },
     "evaluated": {
         "description": "Number of texts of `validation` (and `test`) that losses and scores are of, drawn at random by the seed "
-        "of the draw (all if left out).",
-        "type": "integer",
+        "of the draw (null: all).",
+        "type": ["integer", "null"],
         "minimum": 1,
+        "default": None,
+        "added": True,
     },
     "max_length": {
         "description": "Tokens that a sequence is cut to, special tokens included.",
@@ -118,13 +124,16 @@ KEYS = {
         "default": 0.01,
     },
     "bias_correction": {
-        "description": "Whether AdamW corrects its moments for beginning at zero (true if left out); false is what BERT was "
-        "trained with.",
+        "description": "Whether AdamW corrects its moments for beginning at zero; false is what BERT was trained with.",
         "type": "boolean",
+        "default": True,
+        "added": True,
     },
     "order": {
-        "description": "Order of the sequences: shuffled anew for each epoch (if left out), or once, the same for all.",
+        "description": "Order of the sequences: shuffled anew for each epoch, or once, the same for all.",
         "enum": "ORDERS",
+        "default": "anew",
+        "added": True,
     },
     "precision": {
         "description": "Floating-point type of the forward and backward pass; float16 needs a GPU. Weights stay float32.",
