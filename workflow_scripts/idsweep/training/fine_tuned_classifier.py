@@ -137,11 +137,12 @@ def fine_tune_classifier(
 
     Returns a table step int64 | metric string | value float64. For each split of train, validation and test it has
     `{split}_loss` (mean nats per text), `{split}_accuracy`, `{split}_macro_f1` and `{split}_weighted_f1` (scikit-learn's
-    f1_score over `scored_classes`, macro by their mean, weighted by their texts; 0 where it is undefined). The training texts that are evaluated
-    are as many as those of validation, drawn once.
+    f1_score over `scored_classes`: their mean, and their mean by the number of their texts; 0 where it is undefined). The
+    training texts that are evaluated are as many as those of validation, drawn once.
 
-    Raises ValueError if there are fewer than two classes, if a scored one is none of them, if validation or test has a label that train has not, if a split
-    has no text, if texts do not fit the model, and as `new_classifier`, `load_tokenizer` and `fine_tune` do.
+    Raises ValueError if there are fewer than two classes, if a scored one is none of them, if validation or test has a label
+    that train has not, if a split has no text, if texts do not fit the model, and as `new_classifier`, `load_tokenizer` and
+    `fine_tune` do.
     """
     classes = _classes(train, {"validation": validation, "test": test})
     scored = _places_of(scored_classes, classes)
