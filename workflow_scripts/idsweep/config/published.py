@@ -6,7 +6,7 @@
     published:  its published value
     key:        where it stands in the experiment, such as catalog.models.*.training.steps. * is every model or item that has
                 the rest; a dot within a name is written /
-    equals:     the value of that key that says the same (default: `published`)
+    equals:     the value of that key that says the same (default: `published`); a list of the names, if it holds several by name
     ours, in:   instead of `key`, where no key says it: what idsweep does, and the module that does it
     why:        the reason of a difference, needed where there is one and refused where there is none
 """
@@ -74,6 +74,8 @@ def compare(name: str, folder: Path) -> tuple[str, list[Row]]:
             values = list(_at(config, config, _keys(said["key"])))
             if not values:
                 raise ValueError(f"{at}: the configuration has no {said['key']}.")
+            if isinstance(said.get("equals"), list):
+                values = [list(value) if isinstance(value, Mapping) else value for value in values]
             shared = values[0] if all(value == values[0] for value in values) else values
             here = f"`{_name(said['key'])}: {_written(shared)}`"
             same = shared == said.get("equals", said["published"])
