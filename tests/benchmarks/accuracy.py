@@ -32,7 +32,7 @@ from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.workflow import signature
 
-from benchmarks.markers import write_between
+from builders.markers import write_between
 
 TOLERANCE = 1e-6
 KEPT = Path(__file__).with_name("accuracy_results")

@@ -17,7 +17,7 @@ import pandas as pd
 from idsweep.tables.events import LOCAL_COLUMNS, LOCAL_DIMENSION, TRAINING_COLUMNS, detect_events
 from scipy.signal import lfilter
 
-from benchmarks.markers import write_between
+from builders.markers import write_between
 
 LAST_STEP = 10_000.0
 TIME = np.linspace(0, 1, 200_001)  # on which the true events are found

@@ -27,7 +27,7 @@ from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.search import nearest_neighbors
 
 from benchmarks.accuracy import Results, made_by, table
-from benchmarks.markers import write_between
+from builders.markers import write_between
 
 KEPT = Path(__file__).with_name("coverage_results")
 NUMBER = 600

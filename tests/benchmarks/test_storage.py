@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from benchmarks import storage
-from benchmarks.markers import markers
+from builders.markers import markers
 
 
 def test_a_small_run_fills_the_page(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""The command `idsweep`: what a sweep will take, what a file holds that it has written, the keys of a configuration."""
+"""The command `idsweep`: what a sweep will take, what a file holds that it has written, the keys of a configuration,
+and what an experiment sets beside its paper."""
 
 from __future__ import annotations
 
@@ -34,12 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SWEEP",
         help="another sweep that was run here: how long its jobs took tells how long these will",
     )
+    beside = commands.add_parser("published", help="print an experiment's settings beside those of its paper")
+    beside.add_argument("experiment", help="a name in config/experiments/published")
     given = parser.parse_args(arguments)
     try:
         if given.command == "plan":
             from idsweep.planning.command import plan_page
 
             print(printable(plan_page(given.sweep, given.profile, given.cores, given.measured)), end="")
+            return 0
+        if given.command == "published":
+            from idsweep.config.published import table
+
+            print(printable(table(given.experiment, in_project(Path("config")))), end="")
             return 0
         if given.command == "keys":
             print(page(in_project(given.schema)), end="")
