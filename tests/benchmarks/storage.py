@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from builders.markers import write_between
 
 NUMBER, NEIGHBORS, SEED = 5000, 64, 0

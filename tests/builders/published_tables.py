@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from idsweep.config import published
+
 from builders.markers import markers, write_between
 from builders.project import CONFIG, PROJECT
-from idsweep.config import published
 
 PAGE = PROJECT / "docs/experiments.md"
 

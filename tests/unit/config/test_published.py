@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from builders import published_tables
 from builders.project import CONFIG
 from idsweep.config import published

@@ -33,7 +33,7 @@ ENUMS: dict[str, Any] = {
     "points.normalize": "idsweep.neighbors.points:NORMALIZE",
     "nulls[]": "idsweep.neighbors.variants:NULLS",
     "estimator_sets.<name>[].scope": Estimator("all", local=len, global_=len).scopes,
-    "$defs.layers[]": "idsweep.files.representations:EMBEDDING_MATRICES",
+    "$defs.layers[]": "idsweep.files.representations:NAMED",
     "$defs.figure.against": "idsweep.figures.redundancy:AGAINST",
     "$defs.figure.band": (True, False, *BANDS),
     "$defs.figure.scale": "idsweep.drawing.style:SCALES",

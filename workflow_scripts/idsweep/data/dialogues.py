@@ -1,6 +1,6 @@
 """Releases of task-oriented dialogues as one table of utterances, and how they are fetched.
 
-The original releases are read, each as a zip file or as the folder unpacked from it:
+Each is read as a zip file or as the folder unpacked from it:
 
 - MultiWOZ 2.1 (Eric et al. 2020): data.json, {id: {log: [{text, …}]}}, user and system in turn; the ids of
   validation and test are the lines of valListFile and testListFile (.json or .txt); all others are train.
@@ -9,6 +9,8 @@ The original releases are read, each as a zip file or as the folder unpacked fro
 - EmoWOZ (Feng et al. 2022): emowoz-multiwoz.json and emowoz-dialmage.json in MultiWOZ's form; turns of the user
   have four annotations `emotion`, the fourth of which is the final label, by majority or by hand. data-split.json
   is {train, dev, test: {multiwoz, dialmage: [id]}}.
+- ConvLab (Zhu et al. 2023), the unified format of many datasets: dialogues.json, a list of {data_split, dialogue_id,
+  original_id, turns: [{speaker, utterance, state, dialogue_acts}]}; only turns of the user have a state, {domain: {slot: value}}.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 EMOTIONS = ("neutral", "fearful", "dissatisfied", "apologetic", "abusive", "excited", "satisfied")
 FINAL_ANNOTATION = 3
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+OF_CONVLAB = ("original_id", "state", "acts")  # columns that no other release has
 NEVER_BETTER = (400, 401, 403, 404, 405, 410)  # an HTTP status that no further attempt changes
 BLOCK = 2**20
 
@@ -44,15 +47,20 @@ class _Utterance(NamedTuple):
     turn: int
     speaker: str
     emotion: str | None = None
+    original_id: str | None = None
+    state: str | None = None
+    acts: str | None = None
 
 
 def utterances(release: str | Path, format: str) -> pa.Table:
     """All utterances of a release, in the order of its files, dialogue by dialogue.
 
-    format: multiwoz, sgd or emowoz.
+    format: multiwoz, sgd, emowoz or convlab.
 
     Columns: text, split (train, validation, test), dialogue (its id), turn (int32, from 0), speaker (user, system)
-    and emotion (null where the release has none: every utterance but those of EmoWOZ's users).
+    and emotion (null where the release has none: every utterance but those of EmoWOZ's users). Of convlab also original_id (of
+    the dialogue, in the release that it was made from), state (what the user wants after this turn) and acts, as JSON text; null where a
+    turn has none.
 
     Raises ValueError if the format is not known, or if the release is missing or lacks a file or a field.
     """
@@ -68,17 +76,9 @@ def utterances(release: str | Path, format: str) -> pa.Table:
         raise ValueError(f"{release} is no release of {format}: {error}") from error
     if not rows:
         raise ValueError(f"{release} holds no utterance.")
-    text, split, dialogue, turn, speaker, emotion = zip(*rows, strict=True)
-    return pa.table(
-        {
-            "text": pa.array(text, pa.string()),
-            "split": pa.array(split, pa.string()),
-            "dialogue": pa.array(dialogue, pa.string()),
-            "turn": pa.array(turn, pa.int32()),
-            "speaker": pa.array(speaker, pa.string()),
-            "emotion": pa.array(emotion, pa.string()),
-        }
-    )
+    columns = dict(zip(_Utterance._fields, zip(*rows, strict=True), strict=True))
+    names = [name for name in columns if format == "convlab" or name not in OF_CONVLAB]
+    return pa.table({name: pa.array(columns[name], pa.int32() if name == "turn" else pa.string()) for name in names})
 
 
 class _Files:
@@ -175,10 +175,34 @@ def _emotion(turn: Mapping[str, Any], said: _Utterance) -> str:
         ) from error
 
 
+def _convlab(files: _Files) -> Iterator[_Utterance]:
+    for dialogue in files.json("dialogues.json"):
+        for i, turn in enumerate(dialogue["turns"]):
+            if (speaker := turn["speaker"]) not in ("user", "system"):
+                raise ValueError(
+                    f"turn {i} of {dialogue['dialogue_id']} has the speaker {speaker!r}, neither user nor system."
+                )
+            yield _Utterance(
+                turn["utterance"],
+                dialogue["data_split"],
+                dialogue["dialogue_id"],
+                i,
+                speaker,
+                original_id=dialogue.get("original_id"),
+                state=_as_json(turn.get("state")),
+                acts=_as_json(turn.get("dialogue_acts")),
+            )
+
+
+def _as_json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
 READERS: Mapping[str, Callable[[_Files], Iterator[_Utterance]]] = {
     "multiwoz": _multiwoz,
     "sgd": _sgd,
     "emowoz": _emowoz,
+    "convlab": _convlab,
 }
 
 

@@ -133,9 +133,7 @@ def draw(
     across = ceil(n_clouds / down)
     width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
     violins = Violins(limits, density_norm, moments)
-    heights = [
-        HEADING_HEIGHT + down * (violins.height + CURVE_HEIGHT * (block.course is not None)) for block in blocks
-    ]
+    heights = [HEADING_HEIGHT + down * (violins.height + CURVE_HEIGHT * (block.course is not None)) for block in blocks]
     drawn = style.figure(width, sum(heights) + 0.4)
     parts = drawn.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
     inches = (width - MARGIN) / across

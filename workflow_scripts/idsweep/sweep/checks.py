@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from idsweep.config.load import LONGEST_NAME, MOST_SHOWN, choose
 from idsweep.data.entries import LABEL_KEYS, reading
 from idsweep.figures import registry
-from idsweep.files.representations import VOCABULARY, of_layer
+from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.models import Model, catalog_path, safe
 from idsweep.sweep.sweep import HELD_OUT, PARTS, TRAINED_ON, Dataset, Sweep
@@ -74,7 +74,9 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_labels(sweep)
     yield from _check_kinds_of_tokens(sweep)
     yield from _check_generated(sweep)
-    if not readers and (wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]):
+    if not any(model.layers for model in models.values()) and (
+        wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]
+    ):
         others = ", ".join(name for name in registry.names() if not registry.needs(name)["texts"])
         yield f"figures: {', '.join(wrong)} show layers, but this sweep measures none; set `figures: {{}}`, or choose from {others}"
     else:
@@ -96,7 +98,7 @@ def _check_names(sweep: Sweep) -> Iterator[str]:
     for model in sweep.known.values():
         checkpoints = [checkpoint.name for checkpoint in model.checkpoints.values()]
         named[f"{catalog_path('models', model.catalogued)}.checkpoints"] = checkpoints
-        named["representations"] = [*map(of_layer, model.layers), *model.combinations]
+        named["representations"] = model.states
     for at, names in named.items():
         spellings: dict[str, str] = {}
         for name in names:
@@ -203,6 +205,8 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
     ]
     if tokens["select"] == "mean" and sweep.config["extraction"]["masked"]:
         yield "tokens.select: a mean over a sequence has no token to mask; set extraction.masked to false, or choose another selection"
+    if tokens["choose"] == "first" and isinstance(tokens["sequence_seed"], list):
+        yield "tokens.sequence_seed: with `choose: first` no sequences are drawn; remove this key, or set choose to random"
     if tokens["select"] != "classes" and "classes" in tokens:
         yield "tokens.classes: this key is only for `select: classes`; remove it, or set `select: classes`"
     if tokens["select"] != "all" and "without" in tokens:

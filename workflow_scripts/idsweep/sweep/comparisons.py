@@ -97,7 +97,7 @@ def _of_pair(pair: Pair) -> Iterator[str]:
             f"{what} have hidden states of {widths[0]} and {widths[1]} dimensions: one was not fine-tuned from the other; "
             f"compare {model.name} with the model that it was made from"
         )
-    elif not (set(model.layers) & set(base.layers) or model.combinations):
+    elif not set(model.states) & set(base.states):
         yield (
             f"{what} have no measured layer in common: {_listed(model.layers)} and {_listed(base.layers)}; name the same "
             "`layers` for both"
@@ -156,11 +156,15 @@ def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
         yield str(error)
         return
     groups = [_group(model, sweep) for model in sweep.models.values()]
-    for name in rows["model"].unique().to_pylist():
+    for name in rows["model"].drop_null().unique().to_pylist():
         if not any(re.fullmatch(group, safe(name)) for group in groups):
             group_names = list(dict.fromkeys(model.group for model in sweep.models.values()))
             yield f"{file}: {name!r} is not a model of this sweep (a name without its seed); {choose(name, group_names)}"
-    known = [LOCAL_DIMENSION, *dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names)]
+    known = [
+        LOCAL_DIMENSION,
+        "redundancy",
+        *dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names),
+    ]
     for name in rows["quantity"].unique().to_pylist():
         if name not in known:
             yield f"{file}: the quantity {name!r} is not known in this sweep; {choose(name, known)}"

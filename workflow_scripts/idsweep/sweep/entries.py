@@ -12,12 +12,13 @@ from idsweep.config import steps
 from idsweep.config.load import ConfigError, choose
 from idsweep.config.runs import Run, runs
 from idsweep.files.packages import path_in_package
-from idsweep.files.representations import EMBEDDING_MATRICES, Combination
-from idsweep.models.folders import read_architecture, tokenizer_files, tokenizer_identity, why_not_measured
+from idsweep.files.representations import BEFORE_FINAL_NORM, EMBEDDING_MATRICES, NAMED, Combination
+from idsweep.models.folders import read_architecture, read_config, tokenizer_files, tokenizer_identity, why_not_measured
 from idsweep.sweep.entry_checks import (
     check,
     check_lengths,
     wrong_base,
+    wrong_final_norm,
     wrong_keys,
     wrong_layers,
     wrong_start,
@@ -119,17 +120,21 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     checkpoints = {checkpoint.path: checkpoint for checkpoint in picked}
     if entry["kind"] == "static":
         check(wrong_static_layers(chosen), f"models.{catalogued}")
-        depth, positions, layers, matrices, failing = 0, None, (), ("input_embeddings",), {}
+        depth, positions, layers, before_final_norm, matrices, failing = 0, None, (), False, ("input_embeddings",), {}
     else:
         failing = _failing(entry, root, picked, base, config, at) if root else {}
         sound = [checkpoint for checkpoint in picked if checkpoint.path not in failing]
         depth, positions = _shape(entry, source, root, sound, start, at)
-        layers, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
-        check_lengths(entry, tokenizer, config if layers else None, positions, catalogued, at)
+        layers, before_final_norm, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
+        reads_text = bool(layers) or before_final_norm
+        if before_final_norm:
+            model_type = _model_type(entry, root, sound, start)
+            check(wrong_final_norm(catalogued, model_type), _layers_at(chosen, catalogued))
+        check_lengths(entry, tokenizer, config if reads_text else None, positions, catalogued, at)
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
         name, run.group, catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
-        matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
+        before_final_norm, matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
         failing,
     )  # fmt: skip
 
@@ -349,25 +354,40 @@ def _failing(
 
 def _layers(
     chosen: Mapping[str, Any], name: str, kind: str, config: Mapping[str, Any], depth: int
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The layers to estimate, by number, and the embedding matrices, by name."""
-    own = "layers" in chosen
-    layers = chosen["layers"] if own else config["layers"]
+) -> tuple[tuple[int, ...], bool, tuple[str, ...]]:
+    """The layers to estimate, by number, whether to estimate what is before the final norm, and the embedding matrices, by name."""
+    layers, at = chosen.get("layers", config["layers"]), _layers_at(chosen, name)
     if layers == "all":
-        return tuple(range(depth + 1)), ()
-    at = f"models.{name}.layers" if own else "layers"
+        return tuple(range(depth + 1)), False, ()
     check(wrong_layers(layers, name, depth), at)
     if "output_embeddings" in layers and kind not in ("causal", "masked"):
         raise ConfigError([f"{at}: {name} is of kind {kind!r} and has no output_embeddings; leave them out"])
-    numbers = {layer % (depth + 1) for layer in layers if layer not in EMBEDDING_MATRICES}
-    return tuple(sorted(numbers)), tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in layers)
+    numbers = {layer % (depth + 1) for layer in layers if isinstance(layer, int)}
+    matrices = tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in layers)
+    return tuple(sorted(numbers)), BEFORE_FINAL_NORM in layers, matrices
+
+
+def _layers_at(chosen: Mapping[str, Any], name: str) -> str:
+    return f"models.{name}.layers" if "layers" in chosen else "layers"
+
+
+def _model_type(
+    entry: Mapping[str, Any], root: Path | None, sound: list[Checkpoint], base: tuple[Model, Checkpoint] | None
+) -> str | None:
+    """The family of a model, where that is known before anything is fetched."""
+    if base:
+        start, checkpoint = base
+        return _model_type(start.entry, start.folder, [checkpoint], start.start)
+    if root is not None:
+        return read_config(folder_of(root, entry, sound[0])).get("model_type")
+    return entry.get("architecture", {}).get("model_type")
 
 
 def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str, Combination]:
     combinations = {}
     for label, given in config["representations"].items():
         at = f"representations.{label}"
-        if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
+        if label in NAMED or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
             raise ConfigError([f"{at}: this name is taken; choose another"])
         check(wrong_layers(given["layers"], name, depth), f"{at}.layers")
         layers = tuple(layer % (depth + 1) for layer in given["layers"])

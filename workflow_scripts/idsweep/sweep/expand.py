@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from idsweep.config.load import ConfigError, key_path
@@ -17,6 +18,7 @@ from idsweep.sweep.sweep import PARTS, Dataset, Sweep
 from idsweep.training import kinds
 
 RELEASE = ("release", "url", "path")
+DRAWN_BY = ("sequence_seed", "seed")  # keys of `tokens` that may be lists
 SAME_PATH = "catalog: two names become {!r} as a path, {!r} and {!r}; rename one of them"
 
 
@@ -25,7 +27,7 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     complaints: list[str] = []
     datasets: dict[str, Dataset] = {}
     for i, name in enumerate(config["datasets"]):
-        _collect(complaints, datasets, name, _datasets, name, config, key_path(["datasets", i]))
+        _collect(complaints, datasets, name, _draws, name, config, key_path(["datasets", i]))
     models: dict[str, Model] = {}
     for name, chosen in config["models"].items():
         _collect(complaints, models, name, make_models, name, chosen or {}, config)
@@ -105,6 +107,27 @@ def _collect(
             other = getattr(into[item.path], "catalogued", None) or into[item.path].name
             complaints.append(SAME_PATH.format(item.path, other, name))
         into[item.path] = item
+
+
+def _draws(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
+    """A dataset once for each combination of the seeds that `tokens` lists."""
+    (dataset,) = _datasets(name, config, at)
+    listed = {key: values for key in DRAWN_BY if isinstance(values := config["tokens"][key], list)}
+    varied = [key for key, values in listed.items() if len(values) > 1]
+    if varied and name in PARTS:
+        raise ConfigError(
+            [
+                f"tokens.{varied[0]}: several seeds are for datasets of the catalog, and {name} is other texts for each model; give one "
+                f"seed, or leave {name} out of `datasets`"
+            ]
+        )
+    draws = []
+    for values in product(*listed.values()):
+        seeds = dict(zip(listed, values, strict=True))
+        suffix = "".join(f"-{key}{seeds[key]}" for key in varied)
+        drawn_from = dataset.name if varied else None
+        draws.append(replace(dataset, name=dataset.name + suffix, drawn_from=drawn_from, seeds=seeds))
+    return draws
 
 
 def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:

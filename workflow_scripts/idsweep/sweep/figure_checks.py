@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from idsweep.config.load import choose, key_path, label
 from idsweep.figures import registry as figures
+from idsweep.files.representations import layer_of
 from idsweep.sweep import comparisons
 from idsweep.sweep.models import Checkpoint, Model, safe
 
@@ -23,7 +24,7 @@ def complaints(sweep: Sweep) -> Iterator[str]:
         given, needs = _read_options(sweep, figure), figures.needs(figure)
         options = figures.options(figure) | given
         yield from _wrong_names(sweep, figure, options, needs)
-        models = [model for model in _pick_models(sweep, given) if model.reads_text]
+        models = [model for model in _pick_models(sweep, given) if model.layers]
         yield from _wrong_layers(figure, given, models, needs)
         yield from _wrong_checkpoints(figure, given, _fine_tuned(sweep, models) if needs["comparisons"] else models)
         yield from _missing(sweep, figure, options, needs)
@@ -87,7 +88,7 @@ def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: Mappi
 
 
 def _representations(model: Model) -> list[str]:
-    return [*model.matrices, *model.combinations]
+    return [*model.matrices, *(name for name in model.states if layer_of(name) is None)]
 
 
 def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[str]:
@@ -98,7 +99,10 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: M
     paths = {*map(safe, names)}
     known = {
         "models": [*sweep.config["models"], *sorted(names - sweep.config["models"].keys())],
-        "datasets": sweep.config["datasets"],
+        "datasets": [
+            *sweep.config["datasets"],
+            *(dataset.name for dataset in sweep.datasets.values() if dataset.drawn_from),
+        ],
         "estimators": sorted({*labels["local"], *labels["global"]}),
     }
     for key, choices in known.items():

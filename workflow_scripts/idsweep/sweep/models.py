@@ -16,7 +16,7 @@ from typing import Any
 
 from idsweep.config import steps
 from idsweep.config.load import ConfigError, choose
-from idsweep.files.representations import VOCABULARY, Combination, of_layer
+from idsweep.files.representations import BEFORE_FINAL_NORM, VOCABULARY, Combination, of_layer
 from idsweep.models.folders import checkpoint_folders
 from idsweep.training import kinds
 
@@ -75,7 +75,8 @@ class Model:
     group: its name but for the seed. catalogued: its name in the catalog, one for all runs of an entry. folder: where local
     weights are; None for hub models and for models that the workflow trains. depth: number of blocks, so that layers are 0 … depth. positions: the longest
     sequence that it takes, if that is known beforehand. layers: those to estimate. combinations: of layers, by name.
-    matrices: names of the embedding matrices to estimate. checkpoints: by their paths. base: the model and checkpoint that PEFT adapters are merged
+    before_final_norm: whether to estimate what goes into the norm behind the last block. matrices: names of the embedding
+    matrices to estimate. checkpoints: by their paths. base: the model and checkpoint that PEFT adapters are merged
     into. start: the model and checkpoint that a fine-tuning starts from, or adapters were made for. metrics: files with metrics
     from elsewhere, by name. varied: the entry's varied keys and their values in this run. failing: paths of local checkpoints
     that cannot be loaded, and why; not all of them.
@@ -92,6 +93,7 @@ class Model:
     positions: int | None
     layers: tuple[int, ...]
     combinations: Mapping[str, Combination]
+    before_final_norm: bool
     matrices: tuple[str, ...]
     checkpoints: Mapping[str, Checkpoint]
     base: tuple[Model, Checkpoint] | None
@@ -140,7 +142,7 @@ class Model:
     @property
     def reads_text(self) -> bool:
         """Whether hidden states are measured, not only embedding matrices."""
-        return bool(self.layers)
+        return bool(self.layers) or self.before_final_norm
 
     @property
     def reads_labels(self) -> bool:
@@ -179,7 +181,21 @@ class Model:
         """Names of what is estimated on a dataset, or on the vocabulary."""
         if dataset == VOCABULARY:
             return list(self.matrices)
-        return [*map(of_layer, self.layers), *self.combinations]
+        return self.states
+
+    @property
+    def states(self) -> list[str]:
+        """Names of the representations that a forward pass gives."""
+        return [
+            *map(of_layer, self.layers),
+            *self.combinations,
+            *([BEFORE_FINAL_NORM] if self.before_final_norm else []),
+        ]
+
+    @property
+    def layers_run(self) -> list[int]:
+        """The layers that are measured, alone or in combinations."""
+        return sorted({*self.layers, *(layer for one in self.combinations.values() for layer in one.layers)})
 
     def loading(self, dtype: str) -> dict[str, Any]:
         """How the weights are loaded: as what they build on or start from. dtype: the sweep's; auto leaves it to the entries."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep.config.load import LONGEST_NAME, label, needs_vectors, neighbors_needed
+from idsweep.config.load import LONGEST_NAME, at_size, label, needs_vectors, neighbors_needed
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import TextGenerator
 from idsweep.files.representations import VOCABULARY, blocks
@@ -25,7 +25,8 @@ class Dataset:
     """One split of a dataset of the catalog.
 
     name: as the sweep names it. source: the name of its entry in the catalog, the same for all splits. file: the local file or folder
-    that its texts come from, where there is one. `trained_on` and `held_out`, which are other texts for each model, have
+    that its texts come from, where there is one. drawn_from: its name without seeds, where `tokens` has several; seeds: those that
+    its sequences and tokens are drawn by. `trained_on` and `held_out`, which are other texts for each model, have
     no entry: see `Sweep.corpus`.
     """
 
@@ -33,6 +34,8 @@ class Dataset:
     source: str
     entry: Mapping[str, Any]
     file: Path | None
+    drawn_from: str | None = None
+    seeds: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -143,22 +146,29 @@ class Sweep:
         return parts
 
     @cached_property
-    def _needed(self) -> dict[str, list[int]]:
-        """The neighbours that each estimate of each part looks at, found once: jobs of large sweeps ask thousands of times."""
-        return {name: [*map(neighbors_needed, part.items)] for name, part in self.parts.items()}
+    def _items(self) -> dict[str, dict[int, list[tuple[Mapping[str, Any], int]]]]:
+        """Part -> size of a cloud -> estimates and the neighbours that each looks at, found once: jobs of large sweeps ask
+        thousands of times."""
+        sizes = {cloud["number"] for cloud in self.config["clouds"].values()}
+        return {
+            name: {
+                size: [(item, neighbors_needed(item)) for item in (at_size(one, size) for one in part.items)]
+                for size in sizes
+            }
+            for name, part in self.parts.items()
+        }
 
     def neighbors(self, cloud: str) -> int:
         """Neighbours that are stored for each point of a cloud: neighbors.number, but no more than half of the points, so that
         duplicates and halves leave enough, unless an estimate needs more."""
         number, points = self.config["neighbors"]["number"], self.config["clouds"][cloud]["number"]
-        needed = [k for of_part in self._needed.values() for k in of_part]
+        needed = [k for of_part in self._items.values() for _, k in of_part[points]]
         return max(min(number, (points - 1) // 2), *(k for k in [1, *needed] if k < points))
 
     def items(self, part: str, cloud: str) -> list[Mapping[str, Any]]:
         """The estimates of a part that a cloud has neighbours enough for."""
         number = self.neighbors(cloud)
-        items = self.parts[part].items
-        return [item for item, needed in zip(items, self._needed[part], strict=True) if needed <= number]
+        return [item for item, needed in self._items[part][self.config["clouds"][cloud]["number"]] if needed <= number]
 
     def parts_of(self, cloud: str, set: str | None = None) -> list[str]:
         """The parts, of one set or of all, of which a cloud has an estimate."""
@@ -184,6 +194,11 @@ class Sweep:
         """The dataset in which the entries of a vocabulary are counted, if they are."""
         name = self.config["vocabulary"]["counted_in"]
         return None if name is None else self.corpora[safe(name)]
+
+    def draws_of(self, name: str) -> list[str]:
+        """The datasets that a name in the config stands for: one for each seed that its sequences or tokens are drawn by."""
+        draws = [dataset.name for dataset in self.datasets.values() if dataset.drawn_from == name]
+        return draws or [name]
 
     def training_corpus(self, entry: Mapping[str, Any]) -> Dataset:
         """What the model of an entry, and its tokenizer, are trained on."""

@@ -219,7 +219,8 @@ class JobGraph:
     def _sample_tokens(self, tokenizer: str, dataset: str) -> Job:
         made_with = self._tokenizers[tokenizer]
         corpus = self._sweep.corpus(dataset, made_with.owner)
-        tokens = dict(self._sweep.config["tokens"])
+        measured = self._sweep.datasets.get(dataset)
+        tokens = self._sweep.config["tokens"] | dict(measured.seeds if measured else {})
         tokens |= {key: made_with.options[key] for key in ("max_length",) if key in made_with.options}
         if tokens["choose"] == "first":
             tokens.pop("sequence_seed")
@@ -252,9 +253,9 @@ class JobGraph:
             "losses": self._sweep.has_losses(catalog_model),
         }
         if self._sweep.config["extraction"]["layers"] == "measured":
-            of_pass["layers"] = sorted(
-                {*catalog_model.layers, *(i for c in catalog_model.combinations.values() for i in c.layers)}
-            )
+            of_pass["layers"] = catalog_model.layers_run
+        if catalog_model.before_final_norm:
+            of_pass["before_final_norm"] = True
         masked = of_pass["masked"]
         mask = {"mask": {"trust_remote_code": catalog_model.tokenizer.owner["trust_remote_code"]}} if masked else {}
         inputs = {
@@ -318,6 +319,7 @@ class JobGraph:
                     **self._shaping.identity(catalog_model, checkpoint, dataset),
                     "cloud": cloud,
                     **{field.name: points[field.name.removeprefix("cloud_")] for field in CLOUD},
+                    **self._draw_of(dataset),
                 },
             }
 
@@ -329,6 +331,13 @@ class JobGraph:
         if any(map(needs_vectors, items)):
             inputs["embeddings"] = self._embeddings(model, checkpoint, dataset)
         return Job(settings, inputs, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
+
+    def _draw_of(self, dataset: str) -> dict[str, Any]:
+        """What tells draws of a dataset apart, where there are several."""
+        draw = self._sweep.datasets.get(dataset)
+        if draw is None or draw.drawn_from is None:
+            return {}
+        return {"drawn_from": draw.drawn_from, **{f"draw_{key}": seed for key, seed in draw.seeds.items()}}
 
     def _describe_tokens(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
         catalog_model = self._sweep.models[model]
@@ -438,6 +447,8 @@ class JobGraph:
             options.setdefault(
                 "static", [model.name for model in self._sweep.models.values() if model.kind == "static"]
             )
+        if "datasets" in options:
+            options["datasets"] = [draw for name in options["datasets"] for draw in self._sweep.draws_of(name)]
         if "base" in options:
             options["base"] = next(
                 filter(None, (model.called(options["base"]) for model in self._sweep.models.values()))

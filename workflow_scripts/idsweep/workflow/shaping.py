@@ -218,6 +218,7 @@ class Shaping:
                 "matrices": [*model.matrices],
                 "combinations": {name: one._asdict() for name, one in model.combinations.items()},
                 "checkpoints": [checkpoint.name for checkpoint in model.checkpoints.values()],
+                **({"before_final_norm": True} if model.before_final_norm else {}),
             }
             for model in self._sweep.models.values()
         }
