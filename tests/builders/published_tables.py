@@ -15,7 +15,7 @@ PAGE = PROJECT / "docs/experiments.md"
 
 def folded(name: str) -> list[str]:
     """Lines of the page: the table of an experiment, shown on request, under how many of its settings differ."""
-    source, rows = published.compare(name, CONFIG)
+    _, rows = published.compare(name, CONFIG)
     differing = sum(row.differs is not None for row in rows)
     summary = f"Published settings: {len(rows) - differing} of {len(rows)} are the same"
     return [f"<details><summary>{summary}</summary>", "", published.table(name, CONFIG).rstrip(), "", "</details>"]

@@ -71,7 +71,7 @@ def test_a_value_decides_whether_a_setting_is_the_same(folder: Path) -> None:
 )
 def test_what_cannot_be_compared_is_refused(folder: Path, setting: dict[str, object], complaint: str) -> None:
     _say(folder, **setting)
-    with pytest.raises(ValueError, match="mine.yaml: setting 'thing'") as error:
+    with pytest.raises(ValueError, match=r"mine\.yaml: setting 'thing'") as error:
         published.compare("mine", folder)
     assert complaint in str(error.value)
 
