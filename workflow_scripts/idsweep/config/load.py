@@ -110,7 +110,7 @@ def _leave_unused(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
         ("scales", "seed"): not scales["halvings"] and not config["nulls"],
     }
     for (section, key), is_unused in unused.items():
-        if is_unused:
+        if is_unused and not isinstance(config[section][key], list):
             config[section][key] = schema["properties"][section]["properties"][key]["default"]
 
 

@@ -205,8 +205,11 @@ def _check_tokens(sweep: Sweep) -> Iterator[str]:
     ]
     if tokens["select"] == "mean" and sweep.config["extraction"]["masked"]:
         yield "tokens.select: a mean over a sequence has no token to mask; set extraction.masked to false, or choose another selection"
-    if tokens["choose"] == "first" and isinstance(tokens["sequence_seed"], list):
-        yield "tokens.sequence_seed: with `choose: first` no sequences are drawn; remove this key, or set choose to random"
+    if isinstance(tokens["sequence_seed"], list):
+        if tokens["choose"] == "first":
+            yield "tokens.sequence_seed: with `choose: first` no sequences are drawn; remove this key, or set choose to random"
+        elif tokens["sequences"] is None:
+            yield "tokens.sequence_seed: all sequences are taken, so that none are drawn; set tokens.sequences, or remove this key"
     if tokens["select"] != "classes" and "classes" in tokens:
         yield "tokens.classes: this key is only for `select: classes`; remove it, or set `select: classes`"
     if tokens["select"] != "all" and "without" in tokens:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from idsweep.config.load import choose
 from idsweep.files.packages import in_project
 from idsweep.models.folders import WIDTH_KEYS, read_architecture
-from idsweep.sweep.models import LOCAL_DIMENSION, Checkpoint, Model, safe
+from idsweep.sweep.models import Checkpoint, Model, safe
 
 if TYPE_CHECKING:
     from idsweep.sweep.sweep import Sweep
@@ -139,7 +139,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
-    from idsweep.tables.brought import read_reference
+    from idsweep.tables.brought import QUANTITIES, read_reference
 
     try:
         file = in_project(file)
@@ -161,8 +161,7 @@ def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
             group_names = list(dict.fromkeys(model.group for model in sweep.models.values()))
             yield f"{file}: {name!r} is not a model of this sweep (a name without its seed); {choose(name, group_names)}"
     known = [
-        LOCAL_DIMENSION,
-        "redundancy",
+        *QUANTITIES,
         *dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names),
     ]
     for name in rows["quantity"].unique().to_pylist():

@@ -25,6 +25,7 @@ REFERENCE = pa.schema(
         pa.field("setting", pa.string()),
     ]
 )
+QUANTITIES = ("local_dimension", "redundancy")  # of reference rows, beside metrics
 NEEDED = ("quantity", "value")  # columns
 OVER_TRAINING = ("model", "step", "value")  # of rows that are not ranges
 
