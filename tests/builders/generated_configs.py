@@ -329,7 +329,7 @@ def _schema_of(config: Mapping[str, Any], place: tuple[Any, ...]) -> Mapping[str
 
 def _own_schemas(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the training of a model's entry may have in its block; nothing for models that are not trained."""
-    return kinds.get(entry["train"]).schemas() if "train" in entry else {}
+    return kinds.get(entry["train"]).schemas() if entry.get("train") in kinds.names() else {}
 
 
 def _parent(config: Mapping[str, Any], place: tuple[Any, ...]) -> Mapping[str, Any]:
@@ -351,7 +351,7 @@ def altered(draw: st.DrawFn) -> dict[str, Any]:
         if isinstance(value, dict) and keys:
             key = draw(st.sampled_from(keys))
             part = schema["properties"][key]
-            if "train" in value:
+            if value.get("train") in kinds.names():  # not the share of a split
                 part = kinds.get(value["train"]).schemas().get(key, part)
             value[key] = draw(by_schema(part))
         else:

@@ -153,7 +153,7 @@ def legend(drawn: Figure) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "tables"),
     [
-        ("sensitivity", ("local",)),
+        ("sensitivity", ("local", "global", "reference")),
         ("losses", ("pointwise", "predictions", "loss_correlations")),
         ("perplexity", ("local", "losses")),
         ("tokens", ("token_groups",)),
