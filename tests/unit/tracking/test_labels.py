@@ -13,13 +13,21 @@ from idsweep.tracking.variants import last_place, variants
 
 
 def row(place: int, text: str, state: dict | None = None, acts: list | None = None) -> dict:
+    """An utterance; state and acts by the names of `SLOTS`, as "hotel-area"."""
+    if state is not None:
+        by_domain: dict = {}
+        for slot, value in state.items():
+            domain, _, within = slot.partition("-")
+            by_domain.setdefault(domain, {})[within] = value
+        state = by_domain
+    acts = [[slot.partition("-")[0], intent, slot.partition("-")[2], value] for intent, slot, value in acts or []]
     return {
         "dialogue": "d1",
         "turn": place,
         "speaker": ("user", "system")[place % 2],
         "text": text,
         "state": json.dumps(state) if place % 2 == 0 and state is not None else None,
-        "acts": json.dumps(acts or []),
+        "acts": json.dumps(acts),
     }
 
 
@@ -185,8 +193,9 @@ def test_parts_are_the_newest_first() -> None:
     ("rows", "message"),
     [
         ([row(0, "a", None)], "dialogue d1, turn 0: the user's turn has no state"),
-        ([row(0, "a", {"hotel-pool": "yes"})], "dialogue d1, turn 0: slot 'hotel-pool' is not known"),
-        ([row(0, "a", {}, [["inform", "spa-area", "x"]])], "dialogue d1, turn 0: an act names slot 'spa-area'"),
+        ([row(0, "a", {"hotel-pool": "yes"})], "dialogue d1, turn 0: slot 'pool' of domain 'hotel' is not known"),
+        ([row(0, "a", {"spa-area": "x"})], "dialogue d1, turn 0: slot 'area' of domain 'spa' is not known"),
+        ([{**row(0, "a", {}), "acts": '[["hotel", "inform"]]'}], "dialogue d1, turn 0: its acts are no list of"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(rows: list[dict], message: str) -> None:

@@ -74,6 +74,10 @@ class Composer:
         token_ids, part, word = np.array(row + end, dtype=np.int32).T
         return Input(token_ids, (part >= 0) & (part % 2 == USER), part, word)
 
+    def single(self, part: Sequence[str]) -> list[int]:
+        """The token ids of one part between a beginning and an end."""
+        return [*self._begin, *(piece for piece, _, _ in self._of_part(0, part)), *self._end]
+
     def _of_part(self, place: int, part: Sequence[str]) -> list[tuple[int, int, int]]:
         return [(piece, place, number) for number, word in enumerate(part) for piece in self._of_word(word)]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from idsweep.tracking.normalization import normalize_text, words
-from idsweep.tracking.slots import SLOTS
+from idsweep.tracking.slots import SLOTS, UNTRACKED, UNTRACKED_SLOTS, slot_name
 
 Act = tuple[str, str, str | None]  # intent, slot of SLOTS, value
 
@@ -34,10 +34,11 @@ class Turn(NamedTuple):
 def turns_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
     """The user turns of one dialogue.
 
-    rows: its utterances in order, each with `dialogue`, `turn`, `speaker` (user or system), `text`, `state` (JSON, slot -> value,
-    of user turns) and `acts` (JSON, a list of [intent, slot, value]). The dialogue ends where a speaker speaks twice.
+    rows: its utterances in order, each with `dialogue`, `turn`, `speaker` (user or system), `text`, and, as JSON texts, `state` (of
+    the user's turns) and `acts`, as `idsweep.data.dialogue_states` says. The dialogue ends where a speaker speaks twice. Domains and
+    slots that are not tracked are left out (`slots.UNTRACKED`, and slots that nobody looks for, such as telephone numbers).
 
-    Raises ValueError for a user turn without a state, or a slot that is not known; the message names dialogue and turn.
+    Raises ValueError for a user turn without a state, or one whose domain or slot is not known; the message names dialogue and turn.
     """
     parts: list[list[str]] = []
     before: dict[str, str] = {}
@@ -57,10 +58,7 @@ def turns_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
             continue
         if row["state"] is None:
             raise ValueError(f"{at}: the user's turn has no state.")
-        state = json.loads(row["state"])
-        for slot in state:
-            if slot not in SLOTS:
-                raise ValueError(f"{at}: slot {slot!r} is not known; the slots are {', '.join(SLOTS)}.")
+        state = _tracked(json.loads(row["state"]), at)
         requested = frozenset(slot for intent, slot, _ in acts if intent == "request")
         yield Turn(
             row["dialogue"],
@@ -75,9 +73,27 @@ def turns_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
         parts.insert(0, said)
 
 
+def _tracked(state: Mapping[str, Mapping[str, str]], at: str) -> dict[str, str]:
+    tracked = {}
+    for domain, values in state.items():
+        for slot, value in values.items():
+            if (name := slot_name(domain, slot)) is not None:
+                tracked[name] = value
+            elif domain.lower() not in UNTRACKED and slot.lower() not in UNTRACKED_SLOTS:
+                raise ValueError(
+                    f"{at}: slot {slot!r} of domain {domain!r} is not known; the slots are {', '.join(SLOTS)}."
+                )
+    return tracked
+
+
 def _acts(row: Mapping[str, Any], at: str) -> list[Act]:
-    acts = json.loads(row["acts"]) if row["acts"] else []
-    for _, slot, _ in acts:
-        if slot not in SLOTS:
-            raise ValueError(f"{at}: an act names slot {slot!r}; the slots are {', '.join(SLOTS)}.")
-    return [(intent.lower(), slot, value) for intent, slot, value in acts]
+    """Intent, slot and value of the acts about slots that are tracked."""
+    try:
+        acts = json.loads(row["acts"]) if row["acts"] else []
+        return [
+            (intent, name, value)
+            for domain, intent, slot, value in acts
+            if (name := slot_name(domain, slot)) is not None
+        ]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{at}: its acts are no list of domain, intent, slot and value: {row['acts']!r}.") from error
