@@ -201,13 +201,16 @@ def test_perplexity_is_that_of_the_validation_loss_and_has_its_rank(lora: Projec
 @pytest.fixture(scope="module")
 def tuned(checkout: Path) -> Project:
     """All weights and low-rank updates of one base, measured before and after."""
-    given = {"steps": 2, "max_length": 32, "sequences": 16, "batch_size": 8}
+    given = {"steps": 2, "max_length": 32, "sequences": 16, "batch_size": 8, "warmup_steps": 0}
     both = ("neox_reviews", "neox_reviews_lora")
     trainings = {f"catalog__models__{name}__training__{k}": v for name in both for k, v in given.items()}
+    of_adapters = yaml.safe_load((PROJECT / "config/experiments/fine_tuning_lora_small.yaml").read_text())
     return miniature(
         checkout,
         "fine_tuning",
+        catalog__models__neox_reviews_lora=of_adapters["catalog"]["models"]["neox_reviews_lora"],
         **trainings,
+        figures={"shifts": {}},
         **{f"catalog__models__{name}__base_checkpoint": "step2" for name in both},
         catalog__models__neox_reviews__checkpoints="step{0,2}",
         catalog__models__neox_reviews_lora__checkpoints="step{2}",
@@ -256,7 +259,7 @@ def test_low_rank_updates_are_adapters_and_the_rest_whole_models(tuned: Project)
         name: tuned.results / f"training/{name}/checkpoints/step2" for name in ("neox_reviews", "neox_reviews_lora")
     }
     assert {path.name for path in folders["neox_reviews_lora"].glob("*.safetensors")} == {"adapter_model.safetensors"}
-    assert json.loads((folders["neox_reviews_lora"] / "adapter_config.json").read_text())["r"] == 8
+    assert json.loads((folders["neox_reviews_lora"] / "adapter_config.json").read_text())["r"] == 16
     assert (folders["neox_reviews"] / "model.safetensors").exists()
 
 
@@ -276,7 +279,13 @@ def overfitted(checkout: Path) -> Project:
         **{f"catalog__models__minilm_sentiment__training__{key}": value for key, value in given.items()},
         catalog__models__minilm_sentiment__seeds=[50],
         catalog__models__minilm_sentiment__checkpoints="epoch{0,1,2}",
-        catalog__datasets__reviews__own_splits={"train": 0.1, "validation": 0.05, "rest": 0.85, "seed": 42},
+        catalog__datasets__reviews__own_splits={
+            "train": 0.1,
+            "validation": 0.05,
+            "test": 0.05,
+            "rest": 0.8,
+            "seed": 42,
+        },
         models={"minilm_sentiment": {"checkpoints": ["epoch0", "epoch2"]}},
         datasets=["reviews:train"],
         tokens=TOKENS,
@@ -308,7 +317,7 @@ def test_f1_scores_are_those_of_the_saved_classifier(overfitted: Project) -> Non
             predicted.append(model.config.id2label[int(logits.argmax())])
             losses.append(-float(logits.log_softmax(-1)[model.config.label2id[label]]))
         for average in ("macro", "weighted"):
-            expected = f1_score(labelled.labels, predicted, average=average, zero_division=0)
+            expected = f1_score(labelled.labels, predicted, labels=["neg", "pos"], average=average, zero_division=0)
             assert curves[epoch, f"validation_{average}_f1"] == pytest.approx(expected, rel=1e-9)
         assert curves[epoch, "validation_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
 
@@ -404,6 +413,7 @@ def predicted(checkout: Path) -> Project:
         **{f"catalog__models__tiny_modernbert__training__{key}": value for key, value in training.items()},
         catalog__models__tiny_modernbert__checkpoints="step{2}",
         models={"tiny_modernbert": {}},
+        figures={"losses": {}, "perplexity": {}, "tokens": {}},
         datasets=["lee_news"],
         tokens=TOKENS,
         points={"number": 200},

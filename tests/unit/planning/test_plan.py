@@ -59,10 +59,23 @@ def test_models_of_every_source_have_a_shape() -> None:
 
 
 def test_adapters_take_the_disk_of_adapters_alone() -> None:
-    text = (PROJECT / "config/experiments/fine_tuning_small.yaml").read_text()
-    sweep = sweeps.sweep_of(yaml.safe_load(text))
-    whole, lora = (shape_of(sweep, sweep.models[name]) for name in ("neox_reviews", "neox_reviews_lora"))
+    shapes = []
+    for experiment, name in (("fine_tuning_small", "neox_reviews"), ("fine_tuning_lora_small", "neox_reviews_lora")):
+        sweep = sweeps.sweep_of(yaml.safe_load((PROJECT / f"config/experiments/{experiment}.yaml").read_text()))
+        shapes.append(shape_of(sweep, sweep.models[name]))
+    whole, lora = shapes
     assert lora.files < 0.2 * whole.files and lora.parameters == whole.parameters
+
+
+def test_trainings_cost_by_their_batches_and_by_what_is_evaluated() -> None:
+    def seconds(**changes: int) -> float:
+        given = yaml.safe_load((PROJECT / "config/experiments/fine_tuning_lora_small.yaml").read_text())
+        training = given["catalog"]["models"]["neox_reviews_lora"]["training"]
+        training |= {"steps": 4000, "sequences": 40} | changes
+        return plan(sweeps.sweep_of(given)).core_seconds()["fine_tune_language_model"]
+
+    assert seconds(gradient_accumulation=4) == pytest.approx(2 * seconds(gradient_accumulation=2), rel=0.1)
+    assert seconds(evaluated=1) < seconds(evaluated=40)
 
 
 def test_texts_are_counted_and_cut() -> None:

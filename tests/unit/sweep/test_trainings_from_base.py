@@ -10,6 +10,7 @@ import pytest
 from builders.sweeps import LABELLED, NEWS, TUNED, complaints_of_entry, graph_of, loaded, sweep_of_entry
 from idsweep.config.load import ConfigError
 from idsweep.sweep.models import Model
+from idsweep.training import kinds
 from idsweep.workflow.job_graph import JobGraph
 from safetensors.numpy import save_file
 
@@ -143,6 +144,16 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         training(TUNED, lora={}, freeze=["*embed*"]),
         ".training.freeze: with lora all weights of the base are frozen anyway",
     ),
+    "first sequences without their number": (
+        training(TUNED, choose="first"),
+        ".training.choose: all sequences are trained on, so that none are chosen; set sequences, or remove this key",
+    ),
+    "seed of a draw of all sequences": (training(TUNED, draw_seed=1), ".training.draw_seed: no sequences are drawn"),
+    "seed of a draw of the first sequences": (
+        training(TUNED, sequences=10, choose="first", draw_seed=1),
+        ".training.draw_seed: no sequences are drawn, but the first ones or all are taken; remove this key",
+    ),
+    "classes of a language model": (training(TUNED, scored_classes=["pos"]), ".training.scored_classes: unknown key"),
     "warm-up of a constant rate": (
         training(TUNED, schedule="constant", warmup_steps=5),
         ".training.warmup_steps: the schedule constant has none; choose constant_with_warmup",
@@ -224,6 +235,11 @@ def test_another_training_of_the_base_makes_the_fine_tuned_model_stale(tmp_path:
         (training(CLASSIFIER, learning_rate=0.001), True),
         (training(CLASSIFIER, freeze=["*layer.0*"]), True),
         (training(CLASSIFIER, lora={"rank": 2}), True),
+        (training(CLASSIFIER, sequences=100, choose="first"), True),
+        (training(CLASSIFIER, bias_correction=False), True),
+        (training(CLASSIFIER, order="same"), True),
+        (training(CLASSIFIER, head_dropout=0.3), True),
+        (training(CLASSIFIER, scored_classes=["pos"]), True),
         (CLASSIFIER | {"checkpoints": "epoch{0,2}"}, True),
         (CLASSIFIER | {"dtype": "float16"}, False),
         (CLASSIFIER | {"size_gb": 3.0}, False),
@@ -232,6 +248,17 @@ def test_another_training_of_the_base_makes_the_fine_tuned_model_stale(tmp_path:
 def test_what_shapes_the_weights_makes_the_training_stale(tmp_path: Path, entry: dict[str, Any], stale: bool) -> None:
     one, two = (graph(tmp_path, given).signature("fine_tune_classifier", model="mine") for given in (CLASSIFIER, entry))
     assert (one != two) is stale
+
+
+def test_later_keys_at_their_defaults_are_no_settings(tmp_path: Path) -> None:
+    keys = kinds.get("fine_tuned_classifier").keys
+    defaults = {key: part["default"] for key, part in keys.items() if part.get("added")}
+    assert {"choose", "draw_seed", "evaluated", "bias_correction", "order", "head_dropout"} < defaults.keys()
+    settings = [
+        graph(tmp_path, entry).settings("fine_tune_classifier", model="mine")["training"]
+        for entry in (CLASSIFIER, training(CLASSIFIER, **defaults))
+    ]
+    assert settings[0] == settings[1] and not defaults.keys() & settings[0].keys()
 
 
 def test_labels_make_stale_the_classifier_alone(tmp_path: Path) -> None:

@@ -98,14 +98,15 @@ def scores_one_by_one(model, tokenizer, texts: LabelledTexts) -> tuple[np.ndarra
     return np.stack(scores), np.array([CLASSES.index(label) for label in texts.labels])
 
 
-def expected_metrics(scores: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """The metrics from their definitions, class by class."""
+def expected_metrics(scores: np.ndarray, right: np.ndarray, scored: tuple[int, ...] = ()) -> dict[str, float]:
+    """The metrics from their definitions, class by class; scored: those that F1 is of, if not all that occur."""
     guessed = scores.argmax(1)
     f1, weight = [], []
-    for place in sorted({*right, *guessed}):
+    for place in scored or sorted({*right, *guessed}):
         hits = np.sum((guessed == place) & (right == place))
-        f1.append(2 * hits / (np.sum(guessed == place) + np.sum(right == place)))
-        weight.append(np.mean(right == place))
+        f1.append(2 * hits / max(1, np.sum(guessed == place) + np.sum(right == place)))
+        weight.append(np.sum(right == place))
+    weight = np.array(weight) / sum(weight)
     return {
         "loss": -scores[range(len(right)), right].mean(),
         "accuracy": np.mean(guessed == right),
@@ -145,6 +146,87 @@ def test_a_classifier_learns_and_its_checkpoints_are_whole_models_with_the_metri
             strict=True,
         ):
             assert torch.equal(state, of_classifier)
+
+
+@pytest.mark.parametrize("scored", [("sad", "torn"), ("torn",)])
+def test_f1_is_of_the_scored_classes_alone(scored, bases, tokenizer_folder, tmp_path):
+    settings = SETTINGS | {"steps": 12, "checkpoints": [12], "learning_rate": 3e-3}
+    runs = {
+        name: fine_tune_classifier(
+            TRAIN, TEST, VALIDATION, bases["bert"], tokenizer_folder, tmp_path / name, **settings, **given
+        )
+        for name, given in (("all", {}), ("some", {"scored_classes": list(scored)}))
+    }
+    folder = tmp_path / "some" / "step12"
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    found, of_all = values(runs["some"], 12), values(runs["all"], 12)
+    for split, texts in (("validation", TEST), ("test", VALIDATION)):
+        scores, right = scores_one_by_one(model, load_tokenizer(folder), texts)
+        expected = expected_metrics(scores, right, tuple(CLASSES.index(label) for label in scored))
+        assert {name: found[f"{split}_{name}"] for name in expected} == pytest.approx(expected, abs=2e-5)
+        assert all(found[f"{split}_{name}"] == of_all[f"{split}_{name}"] for name in ("loss", "accuracy"))
+    assert any(found[f"validation_{name}_f1"] != of_all[f"validation_{name}_f1"] for name in ("macro", "weighted"))
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert"])
+def test_the_head_s_inputs_are_dropped_as_told_in_training_alone(model_type, bases):
+    model = new_classifier(bases[model_type], CLASSES, pad_token_id=1, seed=0, head_dropout=0.3)
+    heads = [name for name, _ in model.named_modules() if name in ("classifier", "classifier.out_proj")][-1:]
+    came = []
+    model.get_submodule(heads[0]).register_forward_pre_hook(lambda module, given: came.append(given[0].detach()))
+    ids = torch.arange(5, 17).repeat(400, 1)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.train()(input_ids=ids)
+        model.eval()(input_ids=ids)
+    dropped, whole = ((states == 0).double().mean().item() for states in came)
+    assert whole == 0
+    assert dropped == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / came[0].numel()) ** 0.5)
+    of_base = new_classifier(bases[model_type], CLASSES, pad_token_id=1, seed=0)
+    shares = [
+        {name: module.p for name, module in one.base_model.named_modules() if isinstance(module, torch.nn.Dropout)}
+        for one in (model, of_base)
+    ]
+    assert shares[0] == shares[1] and set(shares[0].values()) == {0.1}
+
+
+def test_dropout_of_the_head_shapes_the_training(bases, tokenizer_folder, tmp_path):
+    losses = [
+        values(
+            fine_tune_classifier(
+                TRAIN,
+                VALIDATION,
+                None,
+                bases["bert"],
+                tokenizer_folder,
+                tmp_path / str(share),
+                **SETTINGS,
+                head_dropout=share,
+            ),
+            4,
+        )["validation_loss"]
+        for share in (0.0, 0.9)
+    ]
+    assert abs(losses[0] - losses[1]) > 1e-4
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "gpt2"])
+def test_a_head_is_drawn_as_torch_draws_linear_layers_if_asked(model_type, bases):
+    def head(**given) -> dict[str, torch.Tensor]:
+        model = new_classifier(bases[model_type], CLASSES, pad_token_id=1, **given)
+        return {
+            name: tensor.detach()
+            for name, tensor in model.named_parameters()
+            if not name.startswith(f"{model.base_model_prefix}.")
+        }
+
+    torchs = head(seed=0, head_initialization="torch")
+    assert torchs.keys() == head(seed=0).keys() and torchs
+    for name, tensor in torchs.items():
+        assert 0.5 / 24**0.5 < tensor.abs().max() <= 1 / 24**0.5, name  # 24 inputs
+        assert torch.equal(tensor, head(seed=0, head_initialization="torch")[name])
+        assert not torch.equal(tensor, head(seed=1, head_initialization="torch")[name])
+    assert all((tensor == 0).all() for name, tensor in head(seed=0).items() if name.endswith("bias"))
 
 
 def test_step_0_has_the_weights_of_the_base(bases, tokenizer_folder, tmp_path):
@@ -300,6 +382,14 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(lora, bases, toke
             "validation: its labels 'mad' are not among those of the training texts, 'glad', 'sad', 'torn'",
         ),
         ({"test": LabelledTexts(["a", "b"], ["x", "y"])}, "test: its labels 'x', 'y' are not among"),
+        (
+            {"scored_classes": ["sad", "happy"]},
+            "scored_classes: 'happy' is no label of the training texts; they have 'glad', 'sad', 'torn'",
+        ),
+        (
+            {"head_initialization": "zero"},
+            "head_initialization: 'zero' is not known; choose one of transformers, torch",
+        ),
         ({"max_length": 0}, "max_length: 0 is too short; this tokenizer needs 1 at least"),
         (
             {"max_length": 99, "train": part([("word " * 99, "sad"), ("a", "glad"), ("b", "torn")])},
@@ -322,6 +412,13 @@ def test_a_tokenizer_that_cannot_pad_is_told(bases, tmp_path):
     word_tokenizer(sorted({word for text, _ in LABELLED for word in text.split()}), tmp_path / "words")
     with pytest.raises(ValueError, match="neither a padding nor an end-of-text token"):
         fine_tune_classifier(TRAIN, VALIDATION, TEST, bases["bert"], tmp_path / "words", tmp_path / "run", **SETTINGS)
+
+
+def test_a_head_without_dropout_is_told(bases):
+    with pytest.raises(
+        ValueError, match=r"head_dropout: the classifier .* model_type 'gpt2' has no dropout before its head"
+    ):
+        new_classifier(bases["gpt2"], CLASSES, pad_token_id=1, seed=0, head_dropout=0.3)
 
 
 def test_a_family_without_classifiers_is_told(tmp_path):

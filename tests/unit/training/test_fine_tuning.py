@@ -17,7 +17,7 @@ import pytest
 import torch
 from builders.model_folders import save_model
 from builders.tiny_models import tiny
-from builders.trainings import SUBJECTS, VERBS, values, weights
+from builders.trainings import FROM_BASE, SUBJECTS, VERBS, values, weights
 from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import adapter_files
 from idsweep.models.tokenizers import load_tokenizer
@@ -51,6 +51,7 @@ SETTINGS = {
     "seed": 0,
     "base_name": "somebody/base",
 }
+BARE = {key: value for key, value in FROM_BASE.items() if key != "identity"}
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "rank_stabilized": True, "target_modules": None}
 
 
@@ -133,8 +134,12 @@ def test_the_losses_are_those_of_the_saved_model_text_by_text(run, tokenizer_fol
     assert values(metrics, "validation_loss")[24] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("schedule", "warmup_steps"), [("linear", 2), ("constant", 0)])
-def test_updates_are_those_of_a_loop_over_single_texts(schedule, warmup_steps, bases, tokenizer_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("schedule", "warmup_steps", "corrected"), [("linear", 2, True), ("constant", 0, True), ("linear", 2, False)]
+)
+def test_updates_are_those_of_a_loop_over_single_texts(
+    schedule, warmup_steps, corrected, bases, tokenizer_folder, tmp_path
+):
     steps, rate, decay, norm = 4, 0.02, 0.3, 0.05
     tune(
         bases,
@@ -149,6 +154,7 @@ def test_updates_are_those_of_a_loop_over_single_texts(schedule, warmup_steps, b
         warmup_steps=warmup_steps,
         weight_decay=decay,
         gradient_clipping=norm,
+        bias_correction=corrected,
     )
     model = load_model(bases["still"], kind="causal").double()
     factors = {"linear": [0, 1 / 2, 1, 1 / 2], "constant": [1] * 4}[schedule]
@@ -163,10 +169,15 @@ def test_updates_are_those_of_a_loop_over_single_texts(schedule, warmup_steps, b
                 gradient = parameter.grad * min(1, norm / norms[-1])
                 first[name] = 0.9 * first.get(name, 0) + 0.1 * gradient
                 second[name] = 0.999 * second.get(name, 0) + 0.001 * gradient**2
-                if name.endswith("weight") and "ln_" not in name:
+                decays = name.endswith("weight") and "ln_" not in name
+                if decays and corrected:
                     parameter *= 1 - rate * factor * decay
-                mean, square = first[name] / (1 - 0.9**updates), second[name] / (1 - 0.999**updates)
+                mean, square = first[name], second[name]
+                if corrected:
+                    mean, square = mean / (1 - 0.9**updates), square / (1 - 0.999**updates)
                 parameter -= rate * factor * mean / (square.sqrt() + 1e-8)
+                if decays and not corrected:
+                    parameter *= 1 - rate * factor * decay
     assert min(norms) > norm
     trained = dict(load_model(tmp_path / "run" / f"step{steps}", kind="causal").named_parameters())
     # Rounding turns gradients that vanish into steps of any sign.
@@ -242,6 +253,42 @@ def test_with_epochs_checkpoints_and_metrics_count_epochs(bases, tokenizer_folde
         assert values(epochs, name)[1] == by_step[8] and values(epochs, name)[2] == by_step[16]
     for epoch, step in ((1, 8), (2, 16)):
         assert weights(tmp_path / "a" / f"epoch{epoch}") == weights(tmp_path / "b" / f"step{step}")
+
+
+def epochs_of(folder: Path, tokenizer_folder: Path, **changes) -> list[list[int]]:
+    """The examples of three epochs of ten, in the order in which they come."""
+    came = []
+
+    def collate(rows: list[int]) -> dict[str, torch.Tensor]:
+        came.extend(rows)
+        return {"labels": torch.tensor([0])}
+
+    fine_tune(
+        Guess(),
+        load_tokenizer(tokenizer_folder),
+        list(range(10)),
+        collate,
+        lambda model: {},
+        folder,
+        identity="x",
+        checkpoints=[3],
+        epochs=3,
+        save=lambda model, folder: folder.mkdir(),
+        **BARE | changes,
+    )
+    assert len(came) == 30
+    return [came[first : first + 10] for first in (0, 10, 20)]
+
+
+def test_epochs_have_one_order_or_each_its_own(tokenizer_folder, tmp_path):
+    anew = epochs_of(tmp_path / "anew", tokenizer_folder)
+    same = epochs_of(tmp_path / "same", tokenizer_folder, order="same", batch_size=4, gradient_accumulation=2)
+    for epochs, number in ((anew, 3), (same, 1)):
+        assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+        assert len({tuple(epoch) for epoch in epochs}) == number
+    assert same[0] != list(range(10))
+    assert epochs_of(tmp_path / "again", tokenizer_folder, order="same") == same  # whatever the batches are
+    assert epochs_of(tmp_path / "other", tokenizer_folder, order="same", seed=1)[0] != same[0]
 
 
 def test_the_seed_decides_the_weights(run, bases, tokenizer_folder, tmp_path):
@@ -420,7 +467,18 @@ CASES = {
         9,
     ),
     # An adapter with dropout; killed after an epoch that is a checkpoint.
-    "causal": ({"lora": LORA, "steps": None, "epochs": 8, "checkpoints": [0, 1, 2, 8], "batch_size": 6}, 60.0, 8),
+    "causal": (
+        {"lora": LORA, "steps": None, "epochs": 8, "checkpoints": [0, 1, 2, 8], "batch_size": 6, "order": "same"},
+        60.0,
+        8,
+    ),
+    # One order for all epochs, accumulated, without bias correction; killed in the midst of an epoch of 6 updates.
+    "still": (
+        {"steps": 40, "checkpoints": [40], "batch_size": 4, "gradient_accumulation": 2, "order": "same"}
+        | {"bias_correction": False},
+        0.0,
+        9,
+    ),
 }
 
 
@@ -435,7 +493,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been_killed(
     arguments = [TRAIN, VALIDATION, *map(str, (bases[kind], tokenizer_folder, tmp_path / "killed" / "run"))]
     given = (torch.get_num_threads(), seconds, arguments, SETTINGS | changes)
     step = kill_in_training(processes, given, unfinished, after)
-    assert after < step < (40 if kind == "masked" else 64)
+    assert after < step < (changes["steps"] or 64)
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [".run.unfinished"]
     (unfinished / ".scratch.unfinished" / "checkpoint-99").mkdir(parents=True)
     (unfinished / "checkpoints" / ".step9.unfinished").mkdir()
@@ -505,18 +563,8 @@ def test_every_schedule_runs_as_transformers_has_it(tokenizer_folder, tmp_path, 
             identity="x",
             checkpoints=[4],
             steps=4,
-            batch_size=2,
-            gradient_accumulation=1,
-            learning_rate=5e-3,
-            schedule=schedule,
-            warmup_steps=warmup,
-            weight_decay=0.0,
-            precision="float32",
-            gradient_clipping=1.0,
-            seed=0,
-            device="cpu",
-            base_name="x",
             save=lambda model, folder: folder.mkdir(),
+            **BARE | {"batch_size": 2, "learning_rate": 5e-3, "schedule": schedule, "warmup_steps": warmup},
         )
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=5e-3)
         expected = get_scheduler(schedule, optimizer, num_warmup_steps=warmup, num_training_steps=4)
@@ -539,6 +587,7 @@ def test_every_schedule_runs_as_transformers_has_it(tokenizer_folder, tmp_path, 
             {"precision": "float16"},
             "precision: float16 needs a CUDA device, and this training runs on cpu. Set precision",
         ),
+        ({"order": "shuffled"}, "order: 'shuffled' is not known; choose one of anew, same"),
         ({"precision": "half"}, "precision: 'half' is not known; choose one of float32, bfloat16"),
         ({"schedule": "reduce_lr_on_plateau"}, "schedule: 'reduce_lr_on_plateau' is not known; choose one of linear"),
         ({"schedule": "constant", "warmup_steps": 2}, "warmup_steps: 2, but the schedule 'constant' has no warm-up"),

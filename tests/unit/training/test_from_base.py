@@ -8,6 +8,8 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import datasets
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -24,10 +26,13 @@ from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
+from idsweep.training import fine_tuned_classifier
 from idsweep.training.fine_tuned_classifier import fine_tune_classifier, new_classifier
 from idsweep.training.fine_tuned_language_model import fine_tune_language_model
 from idsweep.training.fine_tuning import BASE_OPTIONS
+from idsweep.training.from_base import plain_texts
 from idsweep.training.lora_embedding import train_lora_embedding
+from idsweep.training.task import Task
 from idsweep.training.tokenizer import train_tokenizer
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
@@ -328,3 +333,60 @@ def test_a_training_cuts_texts_where_the_measured_ones_are_cut(
         loss[side] = -scores.gather(-1, rows[:, 1:, None]).mean().item()
     assert min(map(len, whole)) >= 3 < max(map(len, whole)) and abs(loss["left"] - loss["right"]) > 1e-3
     assert found["validation_loss"] == pytest.approx(loss["left"], rel=1e-5)
+
+
+LINES = [f"{mood} line {number}" for number in range(40) for mood in ("glad", "sad")]
+DRAWS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "all": ({"sequences": None}, LINES),
+    "first": ({"sequences": 7, "choose": "first"}, LINES[:7]),
+    "first, few to validate on": ({"sequences": 7, "choose": "first", "draw_seed": 9, "evaluated": 6}, LINES[:7]),
+    "random": (
+        {"sequences": 7},
+        [LINES[i] for i in sorted(np.random.Generator(np.random.PCG64(5)).choice(80, 7, replace=False))],
+    ),
+    "random with a seed of its own": (
+        {"sequences": 7, "draw_seed": 9},
+        [LINES[i] for i in sorted(np.random.Generator(np.random.PCG64(9)).choice(80, 7, replace=False))],
+    ),
+    "shuffled": (
+        {"sequences": 7, "choose": "shuffled", "draw_seed": 9},
+        sorted(datasets.Dataset.from_dict({"text": LINES}).shuffle(seed=9)["text"][:7], key=LINES.index),
+    ),
+}
+
+
+@pytest.mark.parametrize("given", DRAWS)
+def test_the_sequences_trained_on_are_those_that_the_keys_say(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, expected = DRAWS[given]
+    (tmp_path / "lines.txt").write_text("\n".join(LINES))
+    entry = {"loader": "text", "path": str(tmp_path / "lines.txt"), "label_pattern": "^(\\w+)"}
+    task = Task(
+        settings={
+            "training": keys | {"seed": 5, "steps": 1},
+            "texts": {"dataset": {"entry": entry}, "validation": {"entry": entry}},
+            "base": {"name": "base"},
+            "checkpoints": [1],
+            "tokenizer": {"options": {}},
+        },
+        files={"dataset": "", "validation": ""},
+        tokenizer="",
+        base="",
+        checkpoints="",
+        identity="",
+        device="cpu",
+    )
+    drawn = task.settings["training"].get("draw_seed", 5)
+    few = [LINES[i] for i in sorted(np.random.Generator(np.random.PCG64(drawn)).choice(80, 6, replace=False))]
+    validated = few if "evaluated" in keys else LINES
+    assert plain_texts(task) == (expected, validated)
+    called = {}
+    monkeypatch.setattr(
+        fine_tuned_classifier, "fine_tune_classifier", lambda *texts, **settings: called.update(settings, texts=texts)
+    )
+    fine_tuned_classifier.train(task)
+    train, validation, test = called["texts"]
+    assert train == LabelledTexts(expected, [line.split()[0] for line in expected])
+    assert validation.texts == validated and test is None
+    assert called["seed"] == 5 and not called.keys() & {"sequences", "choose", "draw_seed", "evaluated"}

@@ -15,6 +15,7 @@ import pytest
 from idsweep.planning import jobs
 from idsweep.planning.jobs import COSTS_OF_TRAININGS
 from idsweep.training import fine_tuning, kinds, language_model
+from idsweep.training.from_base import OF_THE_DRAW
 
 PROJECT = Path(__file__).parents[3]
 # The function behind each training, and what the workflow gives it beside the keys of `training:`.
@@ -57,7 +58,7 @@ def test_keys_and_defaults_are_those_of_the_function(name: str) -> None:
     if "settings" in taken:  # what it hands on
         taken |= inspect.signature(import_module("idsweep.training.fine_tuning").fine_tune).parameters
     keywords = {key: one.default for key, one in taken.items() if one.kind is inspect.Parameter.KEYWORD_ONLY}
-    read_before = {*training.texts, *training.share.values(), "sequences"}
+    read_before = {*training.texts, *training.share.values()} | ({*OF_THE_DRAW} if training.from_base else set())
     read_before |= {"seed"} if name == "grokking" else set()  # that of the split
     left_out = {"save"} | ({"lora", "freeze"} if name == "lora_embedding" else set())
     assert training.keys.keys() - read_before == keywords.keys() - GIVEN - left_out

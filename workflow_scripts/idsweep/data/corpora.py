@@ -221,7 +221,12 @@ def load_sequences(spec: Mapping[str, Any], file: str | Path | None = None) -> l
 
 
 def read_labelled(
-    spec: Mapping[str, Any], file: str | Path | None = None, *, number: int | None = None, seed: int = 0
+    spec: Mapping[str, Any],
+    file: str | Path | None = None,
+    *,
+    number: int | None = None,
+    choose: str = "random",
+    seed: int = 0,
 ) -> LabelledTexts:
     """`number` texts (all if None) with their labels, drawn and ordered as `read_corpus` does.
 
@@ -232,7 +237,7 @@ def read_labelled(
             "label_column: the dataset names no labels. Give the column that holds them as label_column, or "
             "label_pattern, a regular expression with one group that finds them in the texts."
         )
-    corpus = read_corpus(spec, file, number=number, seed=seed, labels=True)
+    corpus = read_corpus(spec, file, number=number, choose=choose, seed=seed, labels=True)
     return LabelledTexts(corpus.texts, corpus.labels)
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from math import inf
 from typing import Any, NamedTuple
 
 from idsweep.config.load import needs_vectors, neighbors_needed
@@ -224,15 +225,20 @@ def _of_sequences(shape: Shape, texts: Mapping[str, Texts], training: Mapping[st
     """Trainings from a base: evaluated on all texts of `validation`, and on as many to train on."""
     number = min(training["sequences"] or texts["dataset"].number, texts["dataset"].number)
     length = texts["dataset"].cut(training["max_length"])
-    steps = training["steps"] if "steps" in training else training["epochs"] * number / training["batch_size"]
+    of_an_epoch = number / training["batch_size"]
+    batches = (
+        training["steps"] * training["gradient_accumulation"]
+        if "steps" in training
+        else training["epochs"] * of_an_epoch
+    )
     evaluations = saved + (REGULAR_EVALUATIONS if "steps" in training else 0)
     read = {
-        key: texts_of_key.number * texts_of_key.cut(training["max_length"])
+        key: min(training["evaluated"] or inf, texts_of_key.number) * texts_of_key.cut(training["max_length"])
         for key, texts_of_key in texts.items()
         if key != "dataset"
     }
     evaluated = evaluations * (sum(read.values()) + min(read["validation"], number * length))
-    return costs.training(shape, steps, training["batch_size"] * length, evaluated, length, saved, trainer=True)
+    return costs.training(shape, batches, training["batch_size"] * length, evaluated, length, saved, trainer=True)
 
 
 def _of_words(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:

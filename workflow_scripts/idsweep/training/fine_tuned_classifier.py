@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from idsweep.models.quiet import quiet_transformers
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.training.fine_tuned_language_model import PaddedTexts, check_rows_fit
 from idsweep.training.fine_tuning import Batch, fine_tune
-from idsweep.training.from_base import arguments
+from idsweep.training.from_base import arguments, draw
 from idsweep.training.task import Task
 
 TRAINING = {
@@ -52,9 +52,35 @@ TRAINING = {
         "test": {
             "description": "Further dataset that losses and scores are of: a dataset of the catalog, or NAME:SPLIT.",
             "type": "string",
-        }
+        },
+        "scored_classes": {
+            "description": "Labels that macro and weighted F1 are of, as all but one that most texts have (null: all). Losses "
+            "and accuracies are of all texts.",
+            "type": ["array", "null"],
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "string"},
+            "default": None,
+            "added": True,
+        },
+        "head_dropout": {
+            "description": "Dropout before the layers of the head (null: that of the base's config).",
+            "type": ["number", "null"],
+            "minimum": 0,
+            "exclusiveMaximum": 1,
+            "default": None,
+            "added": True,
+        },
+        "head_initialization": {
+            "description": "Initial weights of the head: as transformers draws them (normal), or as torch draws those of any "
+            "linear layer (uniform, biases too).",
+            "enum": "HEAD_INITIALIZATIONS",
+            "default": "transformers",
+            "added": True,
+        },
     },
 }
+HEAD_INITIALIZATIONS = ("transformers", "torch")
 TEXTS_IN_AN_EVALUATION = 32
 
 # Token ids of a text and the number of its class.
@@ -63,10 +89,8 @@ Example = tuple[list[int], int]
 
 def train(task: Task) -> pa.Table:
     """What an entry of the catalog asks for: `fine_tune_classifier` on the datasets' texts and labels."""
-    given = task.settings["training"]
-    number = {"dataset": given["sequences"]}
     read = {
-        key: read_labelled(texts["entry"], task.files[key], number=number.get(key), seed=given["seed"])
+        key: read_labelled(texts["entry"], task.files[key], **draw(task, key))
         for key, texts in task.settings["texts"].items()
     }
     return fine_tune_classifier(read["dataset"], read["validation"], read.get("test"), **arguments(task))
@@ -85,6 +109,9 @@ def fine_tune_classifier(
     loading: Mapping[str, Any] | None = None,
     tokenizer_options: Mapping[str, Any] | None = None,
     lora: Mapping[str, Any] | None = None,
+    scored_classes: Collection[str] | None = None,
+    head_dropout: float | None = None,
+    head_initialization: str = "transformers",
     **settings: Any,
 ) -> pa.Table:
     """Fine-tune the model of `base_folder` to tell the labels of texts, and save checkpoints as `fine_tune` does.
@@ -101,18 +128,24 @@ def fine_tune_classifier(
         How `load_model` (`BASE_OPTIONS` of it) and `load_tokenizer` load the base and its tokenizer.
     lora
         As in `fine_tune`. The head, BERT's pooler included, is trained as a whole and saved with the adapter.
+    scored_classes
+        Labels that the F1 scores are of; None for those that occur or are predicted.
+    head_dropout, head_initialization
+        As in `new_classifier`.
     settings
         What else `fine_tune` takes: identity, checkpoints, steps or epochs, learning_rate …
 
     Returns a table step int64 | metric string | value float64. For each split of train, validation and test it has
     `{split}_loss` (mean nats per text), `{split}_accuracy`, `{split}_macro_f1` and `{split}_weighted_f1` (scikit-learn's
-    f1_score over the classes that occur or are predicted, 0 where it is undefined). The training texts that are evaluated
-    are as many as those of validation, drawn once.
+    f1_score over `scored_classes`: their mean, and their mean by the number of their texts; 0 where it is undefined). The
+    training texts that are evaluated are as many as those of validation, drawn once.
 
-    Raises ValueError if there are fewer than two classes, if validation or test has a label that train has not, if a split
-    has no text, if texts do not fit the model, and as `new_classifier`, `load_tokenizer` and `fine_tune` do.
+    Raises ValueError if there are fewer than two classes, if a scored one is none of them, if validation or test has a label
+    that train has not, if a split has no text, if texts do not fit the model, and as `new_classifier`, `load_tokenizer` and
+    `fine_tune` do.
     """
     classes = _classes(train, {"validation": validation, "test": test})
+    scored = _places_of(scored_classes, classes)
     tokenizer = load_tokenizer(tokenizer_folder, **(tokenizer_options or {}))
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
@@ -126,7 +159,15 @@ def fine_tune_classifier(
         for split, texts in (("train", train), ("validation", validation), ("test", test))
         if texts is not None
     }
-    model = new_classifier(base_folder, classes, pad_token_id=tokenizer.pad_token_id, seed=seed, **(loading or {}))
+    model = new_classifier(
+        base_folder,
+        classes,
+        pad_token_id=tokenizer.pad_token_id,
+        seed=seed,
+        head_dropout=head_dropout,
+        head_initialization=head_initialization,
+        **(loading or {}),
+    )
     pad = PaddedTexts(tokenizer, None)
     check_rows_fit(model, [row for split in examples.values() for row, _ in split], pad, base_folder, tokenizer_folder)
 
@@ -141,7 +182,7 @@ def fine_tune_classifier(
         return {
             f"{split}_{metric}": value
             for split, of_split in evaluated.items()
-            for metric, value in classification_metrics(model, of_split, collate).items()
+            for metric, value in classification_metrics(model, of_split, collate, scored).items()
         }
 
     return fine_tune(
@@ -158,17 +199,33 @@ def fine_tune_classifier(
 
 
 def new_classifier(
-    base_folder: str | Path, classes: Sequence[str], *, pad_token_id: int, seed: int, **loading: Any
+    base_folder: str | Path,
+    classes: Sequence[str],
+    *,
+    pad_token_id: int,
+    seed: int,
+    head_dropout: float | None = None,
+    head_initialization: str = "transformers",
+    **loading: Any,
 ) -> PreTrainedModel:
     """A float32 classifier with the weights of a base and the head that transformers gives its family.
 
     BERT's head is a linear layer on the state of the first token, behind the pooler, which is new too if the base has none;
     RoBERTa's has two layers; a decoder's is a linear layer on the state of the last token. Heads are always new, also where the
-    base is a classifier, and drawn from `seed` alone; torch's random numbers outside are left as they were. `loading` is how
-    `load_model` loads the base.
+    base is a classifier, and drawn from `seed` alone; torch's random numbers outside are left as they were.
 
-    Raises ValueError if the family has no classifier, and as `load_model` does.
+    head_dropout: of the head's inputs; of a head of several layers, before each of them. None: what the base's config says.
+    head_initialization: "transformers" draws the head's weights from a normal distribution and sets biases to zero; "torch"
+        draws both as any new linear layer has them, uniform within ±1/√inputs.
+    loading: how `load_model` loads the base.
+
+    Raises ValueError if the family has no classifier, or none with dropout before its head, which head_dropout needs, if
+    head_initialization is not known, and as `load_model` does.
     """
+    if head_initialization not in HEAD_INITIALIZATIONS:
+        raise ValueError(
+            f"head_initialization: {head_initialization!r} is not known; choose one of {', '.join(HEAD_INITIALIZATIONS)}."
+        )
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)
         base = load_model(base_folder, kind="encoder", dtype="float32", **loading)
@@ -191,18 +248,41 @@ def new_classifier(
             ) from error
         # Some families' classifiers leave out the pooler that their base has.
         missing = model.base_model.load_state_dict(base.state_dict(), strict=False).missing_keys
+        if head_initialization == "torch":
+            for module in _beside_base(model):
+                if isinstance(module, torch.nn.Linear):
+                    module.reset_parameters()
     if missing:
         raise ValueError(
             f"{base_folder}: its classifier in transformers has {len(missing)} weights that the base has not, as "
             f"{missing[0]}; take another base."
         )
+    if head_dropout is not None:
+        _set_head_dropout(model, head_dropout)
     return model
 
 
+def _set_head_dropout(model: PreTrainedModel, share: float) -> None:
+    dropouts = [module for module in _beside_base(model) if isinstance(module, torch.nn.Dropout)]
+    if not dropouts:
+        raise ValueError(
+            f"head_dropout: the classifier that transformers has for model_type {model.config.model_type!r} has no dropout "
+            "before its head; remove this key, or take another base."
+        )
+    for dropout in dropouts:
+        dropout.p = share
+
+
 def classification_metrics(
-    model: torch.nn.Module, examples: Sequence[Example], collate: Callable[[Sequence[Example]], Batch]
+    model: torch.nn.Module,
+    examples: Sequence[Example],
+    collate: Callable[[Sequence[Example]], Batch],
+    scored: Sequence[int] | None = None,
 ) -> dict[str, float]:
-    """`loss` (mean nats per text), `accuracy`, `macro_f1` and `weighted_f1` of a model in evaluation mode."""
+    """`loss` (mean nats per text), `accuracy`, `macro_f1` and `weighted_f1` of a model in evaluation mode.
+
+    scored: numbers of the classes that F1 scores are of; None for those that occur or are predicted.
+    """
     device = next(model.parameters()).device
     by_length = sorted(examples, key=lambda example: len(example[0]))
     scores, labels = [], torch.tensor([label for _, label in by_length])
@@ -216,8 +296,12 @@ def classification_metrics(
     return {
         "loss": cross_entropy(logits, labels).item(),
         "accuracy": (predicted == labels).double().mean().item(),
-        "macro_f1": float(f1_score(labels.numpy(), predicted.numpy(), average="macro", zero_division=0)),
-        "weighted_f1": float(f1_score(labels.numpy(), predicted.numpy(), average="weighted", zero_division=0)),
+        **{
+            f"{average}_f1": float(
+                f1_score(labels.numpy(), predicted.numpy(), labels=scored, average=average, zero_division=0)
+            )
+            for average in ("macro", "weighted")
+        },
     }
 
 
@@ -240,6 +324,17 @@ def _classes(train: LabelledTexts, others: Mapping[str, LabelledTexts | None]) -
     return classes
 
 
+def _places_of(scored: Collection[str] | None, classes: Sequence[str]) -> list[int] | None:
+    if scored is None:
+        return None
+    if unknown := sorted(set(scored) - set(classes)):
+        raise ValueError(
+            f"scored_classes: {', '.join(map(repr, unknown))} {'is no label' if len(unknown) == 1 else 'are no labels'} of the "
+            f"training texts; they have {', '.join(map(repr, classes))}."
+        )
+    return [place for place, label in enumerate(classes) if label in scored]
+
+
 def _examples(
     texts: LabelledTexts, tokenizer: PreTrainedTokenizerBase, classes: Sequence[str], max_length: int
 ) -> list[Example]:
@@ -252,6 +347,13 @@ def _examples(
         raise ValueError(f"The text {empty[0]!r} has no token; leave it out of the dataset, as by 'drop_prefixes'.")
     number = {label: place for place, label in enumerate(classes)}
     return [(row, number[label]) for row, label in zip(rows, texts.labels, strict=True)]
+
+
+def _beside_base(model: PreTrainedModel) -> Iterator[torch.nn.Module]:
+    """The modules of a classifier that are not its base's."""
+    for child in model.children():
+        if child is not model.base_model:
+            yield from child.modules()
 
 
 def _head(model: PreTrainedModel) -> list[str]:

@@ -88,6 +88,8 @@ def fine_tune_language_model(
     seed: int,
     device: str = "cpu",
     base_name: str,
+    bias_correction: bool = True,
+    order: str = "anew",
 ) -> pa.Table:
     """Train the model of `base_folder` further on texts, and save each of `checkpoints` (see `fine_tune`).
 
@@ -135,6 +137,8 @@ def fine_tune_language_model(
         seed=seed,
         device=device,
         base_name=base_name,
+        bias_correction=bias_correction,
+        order=order,
     )
 
 

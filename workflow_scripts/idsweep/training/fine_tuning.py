@@ -30,6 +30,7 @@ from transformers import (
 from idsweep.files.atomic import whole_or_nothing
 from idsweep.machine.progress import Progress
 from idsweep.models.quiet import quiet_transformers
+from idsweep.training.adamw import UncorrectedAdamW
 from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS
 from idsweep.training.unfinished import Unfinished
@@ -42,10 +43,33 @@ KEYS = {
         "type": "string",
     },
     "sequences": {
-        "description": "Number of sequences to train on, drawn by the seed (null takes all).",
+        "description": "Number of sequences to train on (null takes all).",
         "type": ["integer", "null"],
         "minimum": 1,
         "default": None,
+    },
+    "choose": {
+        "description": "Whether those sequences are drawn at random, are the first ones, or the first ones after the library "
+        "`datasets` has shuffled them (shuffled).",
+        "enum": ["random", "first", "shuffled"],
+        "default": "random",
+        "added": True,
+    },
+    "draw_seed": {
+        "description": "Seed of that draw (null: `seed`).",
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "maximum": 2147483647,
+        "default": None,
+        "added": True,
+    },
+    "evaluated": {
+        "description": "Number of texts of `validation` (and `test`) that losses and scores are of, drawn at random by the seed "
+        "of the draw (null: all).",
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "default": None,
+        "added": True,
     },
     "max_length": {
         "description": "Tokens that a sequence is cut to, special tokens included.",
@@ -99,6 +123,18 @@ KEYS = {
         "minimum": 0,
         "default": 0.01,
     },
+    "bias_correction": {
+        "description": "Whether AdamW corrects its moments for beginning at zero; false is what BERT was trained with.",
+        "type": "boolean",
+        "default": True,
+        "added": True,
+    },
+    "order": {
+        "description": "Order of the sequences: shuffled anew for each epoch, or once, the same for all.",
+        "enum": "ORDERS",
+        "default": "anew",
+        "added": True,
+    },
     "precision": {
         "description": "Floating-point type of the forward and backward pass; float16 needs a GPU. Weights stay float32.",
         "enum": "PRECISIONS",
@@ -111,7 +147,7 @@ KEYS = {
         "default": 1.0,
     },
     "seed": {
-        "description": "Seed of the draw of sequences, their order, masks, dropout and new weights.",
+        "description": "Seed of the sequences' order, masks, dropout and new weights, and of their draw without draw_seed.",
         "type": "integer",
         "minimum": 0,
         "maximum": 2147483647,
@@ -164,6 +200,7 @@ KEYS = {
 logger = logging.getLogger(__name__)
 
 NOT_PREDICTED = -100
+ORDERS = ("anew", "same")
 PRECISIONS = ("float32", "bfloat16", "float16")
 # Those of transformers that need neither an evaluation nor settings of their own.
 SCHEDULES = (
@@ -212,6 +249,8 @@ def fine_tune(
     seed: int,
     device: str,
     base_name: str,
+    bias_correction: bool = True,
+    order: str = "anew",
     save: Callable[[torch.nn.Module, Path], None] | None = None,
 ) -> pa.Table:
     """Train a model further and save each of `checkpoints` as a folder `step{n}`, or `epoch{n}`, of `output_folder`.
@@ -224,7 +263,7 @@ def fine_tune(
     model
         In float32. It is changed. Parameters that need no gradient are left as they are.
     train_dataset
-        Examples by number; each epoch takes them in an order of its own.
+        Examples by number; in which order epochs take them, `order` says.
     collator
         Examples -> the model's inputs and `labels`, int64, shaped as the logits without their last dimension: what is
         to be predicted at each place, `NOT_PREDICTED` where nothing is. Labels are not shifted. Where it draws random
@@ -256,6 +295,11 @@ def fine_tune(
         Patterns, as `*embeddings*` or `encoder.layer.[0-3].*`, of names of parameters that are not trained.
     base_name
         The name that adapters give their base.
+    bias_correction
+        False: the moments of AdamW are not corrected for beginning at zero (`UncorrectedAdamW`).
+    order
+        "anew": each epoch takes the examples in an order of its own. "same": all epochs take them in one order. Both are
+        drawn from `seed`.
     save
         Writes a checkpoint of the model to a folder. None: a whole model folder with its tokenizer, or the adapter.
 
@@ -273,7 +317,7 @@ def fine_tune(
     numbers = sorted(set(checkpoints))
     if not numbers or numbers[0] < 0 or numbers[-1] > length:
         raise ValueError(f"checkpoints: {numbers} must be {unit}s from 0 to {length}, at least one.")
-    _check_options(precision, schedule, warmup_steps, device)
+    _check_options(precision, schedule, warmup_steps, order, device)
     if not len(train_dataset):
         raise ValueError("The training data is empty: there is nothing to fine-tune on. Give it at least one example.")
     if lora is not None:
@@ -343,6 +387,8 @@ def fine_tune(
                 train_dataset=train_dataset,
                 data_collator=_SeededCollator(collator, seed, batches_done),
                 callbacks=[recorder],
+                optimizer_cls_and_kwargs=None if bias_correction else (UncorrectedAdamW, {"lr": learning_rate}),
+                places=_places_in_order(len(train_dataset), seed) if order == "same" else None,
             )
             trainer.remove_callback(PrinterCallback)
             logger.info(
@@ -376,6 +422,14 @@ class _Trainer(Trainer):
     """The mean loss over all labels of an update: models' own losses are means over each batch with some families."""
 
     loss_is_scaled_for_ga = True
+
+    def __init__(self, *, places: Sequence[int] | None, **settings: Any) -> None:
+        """places: of the examples in the order of all epochs; None for an order that each epoch draws."""
+        super().__init__(**settings)
+        self._places = places
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return super()._get_train_sampler(train_dataset) if self._places is None else self._places
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
@@ -494,12 +548,17 @@ class _SeededCollator:
         return self._collator(examples)
 
 
+def _places_in_order(number: int, seed: int) -> list[int]:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 3]))).permutation(number).tolist()
+
+
 def _seed(seed: int, purpose: int, number: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence([seed, purpose, number]).generate_state(1, np.uint64)[0]))
 
 
-def _check_options(precision: str, schedule: str, warmup_steps: int, device: str) -> None:
-    for key, value, known in (("precision", precision, PRECISIONS), ("schedule", schedule, SCHEDULES)):
+def _check_options(precision: str, schedule: str, warmup_steps: int, order: str, device: str) -> None:
+    enums = {"precision": (precision, PRECISIONS), "schedule": (schedule, SCHEDULES), "order": (order, ORDERS)}
+    for key, (value, known) in enums.items():
         if value not in known:
             raise ValueError(f"{key}: {value!r} is not known; choose one of {', '.join(known)}.")
     if precision == "float16" and not device.startswith("cuda"):

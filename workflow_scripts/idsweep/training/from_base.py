@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from idsweep.data.corpora import load_sequences, read_corpus
+from idsweep.data.corpora import read_corpus
 from idsweep.training.fine_tuning import BASE_OPTIONS
 from idsweep.training.task import Task
 
+OF_THE_DRAW = ("sequences", "choose", "draw_seed", "evaluated")
+
 
 def plain_texts(task: Task) -> tuple[list[str], list[str]]:
-    """The texts to train on, of which `training.sequences` are drawn, and those to validate on."""
-    texts, given = task.settings["texts"], task.settings["training"]
-    train = read_corpus(texts["dataset"]["entry"], task.files["dataset"], number=given["sequences"], seed=given["seed"])
-    return train.texts, load_sequences(texts["validation"]["entry"], task.files["validation"])
+    """The texts to train on, and those to validate on, drawn as `draw` says."""
+    texts = task.settings["texts"]
+    train, validation = (
+        read_corpus(texts[key]["entry"], task.files[key], **draw(task, key)).texts for key in ("dataset", "validation")
+    )
+    return train, validation
+
+
+def draw(task: Task, key: str) -> dict[str, Any]:
+    """How `read_corpus` and `read_labelled` draw the texts that `key` of the training names."""
+    given = task.settings["training"]
+    seed = given.get("draw_seed", given["seed"])
+    if key == "dataset":
+        return {"number": given["sequences"], "choose": given.get("choose", "random"), "seed": seed}
+    return {"number": given.get("evaluated"), "seed": seed}
 
 
 def arguments(task: Task) -> dict[str, Any]:
@@ -29,5 +42,5 @@ def arguments(task: Task) -> dict[str, Any]:
         "base_name": base["name"],
         "loading": {key: base[key] for key in BASE_OPTIONS if key in base},
         "tokenizer_options": task.settings["tokenizer"]["options"],
-        **{key: value for key, value in task.settings["training"].items() if key != "sequences"},
+        **{key: value for key, value in task.settings["training"].items() if key not in OF_THE_DRAW},
     }

@@ -25,7 +25,8 @@ class Training:
     about: the end of the sentence "`training:` of a model with `train: NAME`: …" in config/README.md.
     kinds: each kind of model that it makes -> keys of `training:` that this kind needs (True) or does not take (False).
     keys: the keys of its `training:` block, each with its JSON schema. An `enum` may be the name of a tuple of the same
-        module. required: those that must be given. keys_of: a module whose `KEYS` are keys of this training too, but for
+        module. A default with `"added": True` beside it is no setting: a key that came later leaves what was trained before
+        as it is. required: those that must be given. keys_of: a module whose `KEYS` are keys of this training too, but for
         those of keys_left_out.
     architecture: the keys of `architecture:` with their JSON schemas, for trainings of a model of their own; empty where any family of
         transformers is trained.
@@ -106,8 +107,13 @@ class Training:
         return (*self.metrics, *more)
 
     def shaping(self, training: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys that shape its numbers, without those that name texts."""
-        return {key: value for key, value in training.items() if key not in self.texts}
+        """The keys that shape its numbers, without those that name texts, and without later ones at their defaults."""
+        later = {key: part["default"] for key, part in self.keys.items() if part.get("added")}
+        return {
+            key: value
+            for key, value in training.items()
+            if key not in self.texts and (key not in later or value != later[key])
+        }
 
     def complaints(self, training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Key (empty for the whole block) and complaint for keys that do not fit each other."""
