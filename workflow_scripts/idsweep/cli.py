@@ -34,12 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SWEEP",
         help="another sweep that was run here: how long its jobs took tells how long these will",
     )
+    scores = commands.add_parser("import-scores", help="write scores that TripPy-R left as files for `metrics:`")
+    scores.add_argument("folder", help="a folder of checkpoints and scores, or one of results.SEED folders")
     given = parser.parse_args(arguments)
     try:
         if given.command == "plan":
             from idsweep.planning.command import plan_page
 
             print(printable(plan_page(given.sweep, given.profile, given.cores, given.measured)), end="")
+            return 0
+        if given.command == "import-scores":
+            from idsweep.tables.tracker_scores import entry_of, write_scores
+
+            print(printable(entry_of(write_scores(given.folder))), end="")
             return 0
         if given.command == "keys":
             print(page(in_project(given.schema)), end="")
