@@ -8,12 +8,13 @@
 # make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
 # make lint   ruff, snakefmt and snakemake --lint
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
-# make bench-memory   whether estimates take less memory than they ask for (part of make bench)
+# make bench-memory   whether searches and estimates take less memory than they ask for (part of make bench)
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make coverage  how many intervals of standard errors hold what they should: docs/estimators.md
+# make published  each experiment's settings beside its paper's: docs/experiments.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage clean
+.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -116,6 +117,9 @@ accuracy: $(VENV)/installed
 
 coverage: $(VENV)/installed
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.intervals --write docs/estimators.md
+
+published: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m builders.published_tables
 
 storage: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.storage --write docs/files.md

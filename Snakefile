@@ -63,6 +63,7 @@ rule all:
     default_target: True
     input:
         REPORT,
+        TOKEN_FILES,
 
 
 rule figures:

@@ -24,6 +24,7 @@ from idsweep.workflow.job_graph import JobGraph, script_of
 from idsweep.workflow.partial import left_out, measured_part
 from idsweep.workflow.records import Unrecorded
 from idsweep.workflow.paths import MADE_BY, outputs
+from idsweep.workflow.same_tokens import SameTokens
 from idsweep.workflow.patterns import one_of
 
 try:
@@ -39,6 +40,7 @@ try:
 except ConfigError as error:
     sys.exit(str(error))
 UNRECORDED = Unrecorded(GRAPH)
+SAME_TOKENS = SameTokens(SWEEP, GRAPH)
 COMPUTE = SWEEP.config["compute"]
 
 # A sweep is one run of the workflow; its name is no wildcard, so that Snakemake tells the stages apart by how paths begin.
@@ -89,7 +91,8 @@ def only_what_is_stale():
 
 
 def inputs_of(rule):
-    """Name -> path or paths that a job reads; nothing for one that is done with vectors which were then deleted.
+    """Name -> path or paths that a job reads; nothing for one that is done with vectors which were then deleted, or with
+    tokens that are made again as they were.
 
     Snakemake would else make them again, and with them all that ever read them, for one new estimate of them. Of what it
     has no record, it hears here that it is to be made again.
@@ -99,6 +102,8 @@ def inputs_of(rule):
     def read(wildcards):
         names = dict(wildcards.items())
         if only_what_is_stale() and repeated.is_done(GRAPH, workflow.persistence, rule, names):
+            return {}
+        if only_what_is_stale() and SAME_TOKENS.stay(workflow.persistence, rule, tuple(sorted(names.items()))):
             return {}
         if workflow.is_main_process:
             workflow.dag.forcefiles.update(UNRECORDED.stale(rule, tuple(sorted(names.items())), is_recorded))
@@ -166,6 +171,8 @@ FIGURE_FILES = [
 ]
 TABLE_FILES = [f"{RESULTS}/tables/{table}.{ending}" for table in table_names(SWEEP) for ending in ("parquet", "csv")]
 REPORT = outputs_of("write_report")["report"]
+# A report that is current needs no tokens, but those beside it must be its own.
+TOKEN_FILES = [] if SWEEP.config["partial"] else SAME_TOKENS.paths()
 
 
 # ---- before the run

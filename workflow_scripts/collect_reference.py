@@ -8,5 +8,6 @@ from idsweep.tables.brought import REFERENCE, read_reference
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
-    file = snakemake.resources.reference
-    write_table(snakemake.output[0], read_reference(file) if file else REFERENCE.empty_table(), run.provenance())
+    file, names = snakemake.resources.reference, run.settings.get("names")
+    table = read_reference(file, names) if file else REFERENCE.empty_table()
+    write_table(snakemake.output[0], table, run.provenance())

@@ -11,6 +11,7 @@ from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     figure = snakemake.wildcards.figure
-    frames = [read_frame(table, snakemake.input[table]) for table in registry.tables(figure)]
+    names = run.settings.get("names")
+    frames = [read_frame(table, snakemake.input[table], names) for table in registry.tables(figure)]
     drawn = registry.get(figure)(*frames, **run.settings["options"])
     style.save(drawn, snakemake.output, missing=run.settings.get("missing", ()))

@@ -27,12 +27,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from builders.markers import write_between
 from idsweep.estimators.registry import estimate_global, estimate_local, module_of
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.search import nearest_neighbors
 from idsweep.workflow import signature
-
-from benchmarks.markers import write_between
 
 TOLERANCE = 1e-6
 KEPT = Path(__file__).with_name("accuracy_results")

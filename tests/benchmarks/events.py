@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from builders.markers import write_between
 from idsweep.tables.events import LOCAL_COLUMNS, LOCAL_DIMENSION, TRAINING_COLUMNS, detect_events
 from scipy.signal import lfilter
-
-from benchmarks.markers import write_between
 
 LAST_STEP = 10_000.0
 TIME = np.linspace(0, 1, 200_001)  # on which the true events are found

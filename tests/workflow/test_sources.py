@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from idsweep.files.packages import path_in_package
 from idsweep.files.parquet import read_table
 from idsweep.files.vectors import read_embeddings
@@ -161,6 +162,28 @@ def test_a_new_checkpoint_appears_as_new_jobs_and_nothing_else_runs_again(measur
     collected |= {"describe_sweep": 1, "write_report": 1}
     new = {"extract_embeddings": 1, "extract_vocabulary": 1, "find_neighbors": 2, "estimate_dimensions": 3}
     assert stale == new | collected
+
+
+def test_an_adapter_of_another_model_fails_alone(measured: Project, tmp_path: Path) -> None:
+    """Its weights have other shapes, which only its job finds out; what else is new is measured."""
+    project = measured.copied(tmp_path / "idsweep")
+    wide = BertConfig(**TINY.to_dict() | {"hidden_size": 32})
+    write_adapters(project.folder / "runs/wide", AutoModelForMaskedLM.from_config(wide))
+    write_checkpoint(project.folder / "runs/trainer/checkpoint-30", 2)
+    stranger = MODELS["adapted"] | {"path": "runs/wide"}
+    given = yaml.safe_load(project.configfile.read_text())
+    project.configure(
+        given, models__stranger={"layers": [-1]}, catalog__models=given["catalog"]["models"] | {"stranger": stranger}
+    )
+    done = project.snakemake()
+    assert done.returncode != 0
+    assert "1 job(s) failed" in done.stdout, done.stdout
+    told = done.stdout.partition("results/mini/logs/extract_embeddings/stranger/final/lee_news.log")[2]
+    assert "error: The adapter runs/wide cannot be merged into the model runs/trainer/checkpoint-10" in told, (
+        done.stdout
+    )
+    assert "Traceback" not in done.stdout
+    assert (project.results / "estimates/quick/trainer/checkpoint-30/lee_news").is_dir()
 
 
 def write_release(path: Path, greeting: str) -> None:

@@ -237,9 +237,20 @@ def test_a_failed_rerun_hides_nothing(project: Project) -> None:
         "workflow_scripts/idsweep/machine/devices.py", 'raise ValueError("no power")\n    if device', "if device"
     )
     assert project.stale() == EXTRACTED
-    # The jobs that failed have what they were to make anew; taken back, the old tokens alone are gone: these were made anew.
-    project.configure(tokens__seed=0)
-    assert project.stale() == SAMPLED
+    # The jobs that failed have what they were to make anew. Taken back, the old tokens alone are gone: these were made anew.
+    project.configure()
+    assert project.stale() == {"sample_tokens": 2}
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert project.stale() == {}
+    # What is stale by itself is made anew, of the tokens that are made before; a pass is not.
+    shutil.rmtree(project.results / "tokens")
+    assert project.stale() == {"sample_tokens": 2}
+    project.configure(neighbors__number=20)
+    assert project.stale() == {"sample_tokens": 2, **SEARCHED}
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert project.stale() == {}
 
 
 def test_a_failed_rerun_takes_nothing_with_it(project: Project) -> None:

@@ -1,4 +1,5 @@
-"""The command `idsweep`: what a sweep will take, what a file holds that it has written, the keys of a configuration."""
+"""The command `idsweep`: what a sweep will take, what a file holds that it has written, the keys of a configuration,
+and what an experiment sets beside its paper."""
 
 from __future__ import annotations
 
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     scores = commands.add_parser("import-scores", help="write scores that TripPy-R left as files for `metrics:`")
     scores.add_argument("folder", help="a folder of checkpoints and scores, or one of results.SEED folders")
+    beside = commands.add_parser("published", help="print an experiment's settings beside those of its paper")
+    beside.add_argument("experiment", help="a name in config/experiments/published")
     given = parser.parse_args(arguments)
     try:
         if given.command == "plan":
@@ -47,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from idsweep.tables.tracker_scores import entry_of, write_scores
 
             print(printable(entry_of(write_scores(given.folder))), end="")
+        if given.command == "published":
+            from idsweep.config.published import table
+
+            print(printable(table(given.experiment, in_project(Path("config")))), end="")
             return 0
         if given.command == "keys":
             print(page(in_project(given.schema)), end="")

@@ -163,6 +163,7 @@ PUBLISHED = {
     "llama-3.2-3b": gated("llama", 28, 3072, 24, 8, 8192, 128256, tied=True),
     "gemma-3-270m": gated("gemma3_text", 18, 640, 4, 1, 2048, 262144, tied=True, head_dim=256),
     "gemma-3-1b-pt": gated("gemma3_text", 26, 1152, 4, 1, 6912, 262144, tied=True, head_dim=256),
+    "gemma-3-1b-it": gated("gemma3_text", 26, 1152, 4, 1, 6912, 262144, tied=True, head_dim=256),
     "gemma-3-4b-pt": gemma(34, 2560, 8, 4, 10240),
     "gemma-3-12b-pt": gemma(48, 3840, 16, 8, 15360),
     "phi-3.5-mini-instruct": gated("phi3", 32, 3072, 32, 32, 8192, 32064, tied=False),

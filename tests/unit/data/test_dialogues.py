@@ -8,11 +8,12 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from idsweep.data.corpora import read_corpus
 from idsweep.data.dialogues import EMOTIONS, READERS, fetch_release, utterances
-from idsweep.data.entries import RELEASES
+from idsweep.data.entries import MORE_COLUMNS, RELEASE_COLUMNS, RELEASES
 
 
 def said(*texts: str) -> dict:
@@ -91,6 +92,33 @@ EMOWOZ = {
 }
 
 
+def unified(name: str, split: str, original: str, *turns: dict) -> dict:
+    """A dialogue in ConvLab's unified format."""
+    told = [{"speaker": ("user", "system")[i % 2], "utt_idx": i, **turn} for i, turn in enumerate(turns)]
+    kept = {"dataset": "multiwoz21", "data_split": split, "dialogue_id": name, "original_id": original}
+    return kept | {"domains": ["hotel"], "goal": {}, "turns": told}
+
+
+ACTS = {"categorical": [], "non-categorical": [{"intent": "inform", "slot": "area", "value": "nörth"}], "binary": []}
+CONVLAB = {
+    "data/dialogues.json": json.dumps(
+        [
+            unified(
+                "multiwoz21-train-0",
+                "train",
+                "SNG01.json",
+                {"utterance": "a nörth hotel", "dialogue_acts": ACTS, "state": {"hotel": {"area": "nörth|south"}}},
+                {"utterance": "which?", "dialogue_acts": {"binary": []}, "booked": {}},
+            ),
+            unified("multiwoz21-test-0", "test", "PMUL2.json", {"utterance": "taxi", "state": {}}),
+            unified("multiwoz21-validation-0", "validation", "SNG03.json", {"utterance": "bye"}),
+        ]
+    ),
+    "data/ontology.json": "{}",
+    "dummy_data.json": "[]",
+}
+
+
 def folder_of(files: dict[str, str], folder: Path) -> Path:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +134,8 @@ def zip_of(files: dict[str, str], folder: Path) -> Path:
 
 
 def rows_of(release: Path, format: str) -> list[tuple]:
-    return [tuple(row.values()) for row in utterances(release, format).to_pylist()]
+    """The columns that all releases have."""
+    return [tuple(row[name] for name in RELEASE_COLUMNS) for row in utterances(release, format).to_pylist()]
 
 
 @pytest.mark.parametrize("release_of", [zip_of, folder_of])
@@ -149,6 +178,94 @@ def test_emowoz_without_dialmage_is_its_multiwoz_part(tmp_path):
     assert [row[0] for row in rows_of(zip_of(files, tmp_path), "emowoz")] == ["no .", "well", "thanks !", "welcome"]
 
 
+def test_states_and_acts_of_multiwoz_are_those_of_the_turn(tmp_path):
+    """The state stands in the system's next turn; a booked value counts before the one that was asked for."""
+    hotel = {
+        "semi": {"area": "North", "name": "not mentioned", "stars": "", "type": "do n't care"},
+        "book": {"booked": [], "day": ""},
+    }
+    booked = {
+        "semi": {"area": "north", "type": "dont care"},
+        "book": {"day": "monday", "booked": [{"day": "tuesday", "ref": "X"}]},
+    }
+    log = [
+        {"text": "a", "metadata": {}, "dialog_act": {"Hotel-Inform": [["Area", "north"]]}},
+        {"text": "b", "metadata": {"hotel": hotel}, "dialog_act": {"general-greet": [["none", "none"]]}},
+        {"text": "c", "metadata": {}, "dialog_act": "No Annotation"},
+        {"text": "d", "metadata": {"hotel": booked}, "dialog_act": {"Booking-Book": [["Ref", "X"]]}},
+        {"text": "e", "metadata": {}, "dialog_act": {}},
+    ]
+    release = changed(
+        MULTIWOZ, "MULTIWOZ2.1/data.json", json.dumps({"A.json": {"log": log}, "SNG03.json": said("x", "y")})
+    )
+    release = changed(release, "MULTIWOZ2.1/testListFile.json", "SNG03.json")
+    rows = utterances(zip_of(release, tmp_path), "multiwoz").to_pylist()[:5]
+    states = [row["state"] and json.loads(row["state"]) for row in rows]
+    assert states == [
+        {"hotel": {"area": "north", "type": "do n't care"}},
+        None,
+        {"hotel": {"area": "north", "type": "dontcare", "book day": "tuesday"}},
+        None,
+        None,
+    ]
+    assert [json.loads(row["acts"]) for row in rows] == [
+        [["hotel", "inform", "Area", "north"]],
+        [["general", "greet", "none", "none"]],
+        [],
+        [["hotel", "book", "Ref", "X"]],
+        [],
+    ]
+    log[1]["metadata"] = {"hotel": "north"}
+    release = changed(
+        release, "MULTIWOZ2.1/data.json", json.dumps({"A.json": {"log": log}, "SNG03.json": said("x", "y")})
+    )
+    with pytest.raises(
+        ValueError, match=r"turn 0 of A.json: its state or acts cannot be read: the state of domain 'hotel'"
+    ):
+        utterances(zip_of(release, tmp_path), "multiwoz")
+
+
+@pytest.mark.parametrize("release_of", [zip_of, folder_of])
+def test_the_unified_format_comes_in_its_own_order_with_states_and_acts(tmp_path, release_of):
+    table = utterances(release_of(CONVLAB, tmp_path), "convlab")
+    basic = table.select(["text", "split", "dialogue", "turn", "speaker", "emotion"]).to_pylist()
+    assert [tuple(row.values()) for row in basic] == [
+        ("a nörth hotel", "train", "multiwoz21-train-0", 0, "user", None),
+        ("which?", "train", "multiwoz21-train-0", 1, "system", None),
+        ("taxi", "test", "multiwoz21-test-0", 0, "user", None),
+        ("bye", "validation", "multiwoz21-validation-0", 0, "user", None),
+    ]
+    assert table["original_id"].to_pylist() == ["SNG01.json", "SNG01.json", "PMUL2.json", "SNG03.json"]
+    assert [state and json.loads(state) for state in table["state"].to_pylist()] == [
+        {"hotel": {"area": "nörth|south"}},
+        None,
+        {},
+        None,
+    ]
+    assert json.loads(table["acts"][0].as_py()) == [["", "inform", "area", "nörth"]]
+    assert [*table.column_names] == [*RELEASE_COLUMNS, *MORE_COLUMNS["convlab"]]
+    assert rows_of(zip_of(MULTIWOZ, tmp_path), "multiwoz") == UTTERED
+    assert [*utterances(zip_of(SGD, tmp_path), "sgd").column_names] == [*RELEASE_COLUMNS]
+
+
+def test_a_split_that_a_release_lacks_is_told_with_those_that_are_there(tmp_path):
+    table = utterances(folder_of(CONVLAB, tmp_path / "release"), "convlab")
+    pq.write_table(table.filter(pc.field("split") != "test"), tmp_path / "utterances.parquet")
+    entry = {"loader": "parquet", "release": "convlab", "path": str(tmp_path / "release")}
+
+    def texts(**keys):
+        return read_corpus(entry | keys, tmp_path / "utterances.parquet").texts
+
+    assert texts(where={"speaker": "user"}) == ["a nörth hotel"]
+    assert texts(split="train", where={"original_id": "SNG01.json"}) == ["a nörth hotel", "which?"]
+    with pytest.raises(
+        ValueError, match=r"split: the release convlab at .*release has no 'test'; .* 'train', 'validation'"
+    ):
+        texts(split="test")
+    with pytest.raises(ValueError, match=r"A release has no column 'state'; its columns are text, .*emotion"):
+        read_corpus(entry | {"release": "sgd", "column": "state"}, tmp_path / "utterances.parquet")
+
+
 def changed(files: dict[str, str], name: str, text: str | None) -> dict[str, str]:
     return {key: value for key, value in files.items() if key != name} | ({} if text is None else {name: text})
 
@@ -167,7 +284,14 @@ def changed(files: dict[str, str], name: str, text: str | None) -> dict[str, str
             changed(EMOWOZ, "emowoz-multiwoz.json", json.dumps({"B.json": {"log": [{"text": "a", "emotion": [1]}]}})),
             r"turn 0 of B.json has no final emotion: \[1\]",
         ),
-        ("dailydialog", EMOWOZ, "'dailydialog' is not known; choose one of multiwoz, sgd, emowoz"),
+        ("convlab", changed(CONVLAB, "data/dialogues.json", None), "no dialogues.json in it"),
+        ("convlab", changed(CONVLAB, "data/dialogues.json", '[{"turns": [{}]}]'), "KeyError: 'speaker'"),
+        (
+            "convlab",
+            changed(CONVLAB, "data/dialogues.json", '[{"dialogue_id": "a", "turns": [{"speaker": "wizard"}]}]'),
+            "turn 0 of a has the speaker 'wizard', neither user nor system",
+        ),
+        ("dailydialog", EMOWOZ, "'dailydialog' is not known; choose one of multiwoz, sgd, emowoz, convlab"),
     ],
 )
 def test_what_is_no_release_is_told(tmp_path, format, files, message):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+from idsweep.tables.brought import REFERENCE
 from matplotlib.figure import Figure
 
 PYTHIA = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)]  # steps of its checkpoints
@@ -38,3 +40,8 @@ def summary(*identified: Any, **more: Any) -> dict[str, Any]:
 def note(drawn: Figure) -> str:
     """The words below a figure."""
     return " ".join(drawn.get_supxlabel().split())
+
+
+def no_reference() -> pd.DataFrame:
+    """The reference table of a sweep without published values."""
+    return REFERENCE.empty_table().to_pandas()

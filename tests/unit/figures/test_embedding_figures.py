@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unit.figures.layout import layout_faults
-from unit.figures.rows import PYTHIA, note, summary
+from unit.figures.rows import PYTHIA, no_reference, note, summary
 
 SIZES = {  # parameters and width
     "pythia-14m": (14_067_712, 128),
@@ -50,6 +50,12 @@ def row(model: str, scope: str, value: float, n_parameters: int = 70_000_000, wi
     )
     numbers |= {"standard_error": 0.4, "scale": 1.0, "scale_stable": None}
     return summary(model, "vocabulary") | of_matrix | numbers | more
+
+
+def draw_redundancy(
+    local: pd.DataFrame, global_: pd.DataFrame, reference: pd.DataFrame | None = None, **options
+) -> Figure:
+    return redundancy.draw(local, global_, no_reference() if reference is None else reference, **options)
 
 
 def tables(sizes: dict[str, tuple[int, int]] = SIZES, steps=(None,), seeds=(None,), **more):
@@ -130,7 +136,7 @@ def hidden_marks(drawn: Figure) -> list[str]:
 
 def test_the_dimension_and_the_redundancy_stand_against_the_size() -> None:
     local, global_ = tables()
-    upper, lower = redundancy.draw(local, global_).axes
+    upper, lower = draw_redundancy(local, global_).axes
     sizes = [n_parameters for n_parameters, _ in SIZES.values()]
     widths = np.array([width for _, width in SIZES.values()])
     values, means = global_["value"].to_numpy(), local["mean"].to_numpy()
@@ -150,16 +156,16 @@ def test_bars_are_95_intervals_or_the_range_of_the_seeds() -> None:
     def bar(axes: Axes) -> list[float]:
         return list(axes.collections[0].get_segments()[0][:, 1])
 
-    upper, lower = redundancy.draw(*tables(single)).axes
+    upper, lower = draw_redundancy(*tables(single)).axes
     assert bar(upper) == pytest.approx([value - 1.96 * 0.4, value + 1.96 * 0.4])
     assert bar(lower) == pytest.approx([1 - (value + 1.96 * 0.4) / 512, 1 - (value - 1.96 * 0.4) / 512])
-    upper, _ = redundancy.draw(*tables(single, seeds=(1, 2, 5))).axes
+    upper, _ = draw_redundancy(*tables(single, seeds=(1, 2, 5))).axes
     assert lines_of(upper)[0][1] == pytest.approx([value + 0.2])
     assert bar(upper) == pytest.approx([value + 0.1, value + 0.5])
 
 
 def test_every_model_is_named_beside_its_points_and_its_width_below() -> None:
-    drawn = redundancy.draw(*tables(SIZES | STATIC), static=list(STATIC))
+    drawn = draw_redundancy(*tables(SIZES | STATIC), static=list(STATIC))
     upper, lower = drawn.axes
     assert sorted(texts_of(upper)) == sorted(SIZES | STATIC)
     assert sorted(texts_of(lower)) == sorted(f"D = {width}" for _, width in (SIZES | STATIC).values())
@@ -168,17 +174,31 @@ def test_every_model_is_named_beside_its_points_and_its_width_below() -> None:
 
 
 def test_static_vectors_are_marked_apart() -> None:
-    drawn = redundancy.draw(*tables(SIZES | STATIC), static=list(STATIC))
+    drawn = draw_redundancy(*tables(SIZES | STATIC), static=list(STATIC))
     points = {line.get_marker(): list(line.get_xdata()) for line in drawn.axes[0].get_lines()}
     assert points == {"o": [size for size, _ in SIZES.values()], "D": [size for size, _ in STATIC.values()]}
     assert legend_texts(drawn) == ["language models", "static vectors", "global", "mean local"]
-    assert legend_texts(redundancy.draw(*tables())) == ["global", "mean local"]
+    assert legend_texts(draw_redundancy(*tables())) == ["global", "mean local"]
+
+
+def test_published_ranges_of_the_redundancy_are_shaded_in_the_lower_panels() -> None:
+    row = {"quantity": "redundancy", "lower": 0.9, "upper": 0.98, "source": "a paper"}
+    reference = pd.concat([no_reference(), pd.DataFrame([row])])
+    for drawn in (
+        draw_redundancy(*tables(), reference, against="size"),
+        draw_redundancy(*tables(steps=(0, 10)), reference, against="step"),
+    ):
+        upper, lower = drawn.axes
+        assert len(upper.patches) == 0
+        (shaded,) = lower.patches
+        assert shaded.get_bbox().intervaly.tolist() == pytest.approx([0.9, 0.98])
+        assert "Shaded: published, 0.9 – 0.98 (a paper)" in note(drawn)
 
 
 def test_over_training_each_model_has_a_line_for_each_look() -> None:
     steps = (0, 1, 2, 4, 8, 16, 32, 1000)
     local, global_ = tables(steps=steps)
-    drawn = redundancy.draw(local, global_, against="step")
+    drawn = draw_redundancy(local, global_, against="step")
     upper, lower = drawn.axes
     expected = []
     for model, (_, width) in SIZES.items():
@@ -198,13 +218,13 @@ def test_over_training_each_model_has_a_line_for_each_look() -> None:
 
 def test_lines_over_seeds_are_medians_with_the_range_as_band() -> None:
     frames = tables({"pythia-70m": SIZES["pythia-70m"]}, steps=(0, 10, 100), seeds=(1, 2, 5))
-    drawn = redundancy.draw(*frames, against="step")
+    drawn = draw_redundancy(*frames, against="step")
     (_, values), *_ = lines_of(drawn.axes[0])
     band = drawn.axes[0].collections[0].get_paths()[0].vertices
     at = band[band[:, 0] == 100][:, 1]
     assert (at.min(), at.max()) == pytest.approx((values[2] - 0.1, values[2] + 0.3))
     assert legend_texts(drawn)[0] == "pythia-70m (D = 512), 3\N{NO-BREAK SPACE}seeds"
-    without = redundancy.draw(*tables(steps=(0, 10)), band=False, against="step")
+    without = draw_redundancy(*tables(steps=(0, 10)), band=False, against="step")
     assert not [c for axes in without.axes for c in axes.collections]
 
 
@@ -212,7 +232,7 @@ def test_lines_of_models_have_a_colour_each_whatever_is_known_of_their_sizes() -
     local, global_ = tables({f"run{place}": (10**6, 64) for place in range(14)}, steps=(0, 10))
     for sizes in (local["n_parameters"], None):
         frames = local.assign(n_parameters=sizes), global_.assign(n_parameters=sizes)
-        drawn = redundancy.draw(*frames, against="step")
+        drawn = draw_redundancy(*frames, against="step")
         assert len({line.get_color() for line in drawn.axes[0].get_lines()}) == 14
 
 
@@ -220,25 +240,25 @@ def test_the_legend_tells_every_width_that_is_drawn() -> None:
     wide = tables({"gpt2": (124_439_808, 768)}, steps=(0, 10))
     wider = tables({"gpt2": (124_439_808, 1536)}, steps=(0, 10), representation="ends", dataset="news")
     local, global_ = (pd.concat(pair, ignore_index=True) for pair in zip(wide, wider, strict=True))
-    drawn = redundancy.draw(local, global_, representations=["input_embeddings", "ends"], against="step")
+    drawn = draw_redundancy(local, global_, representations=["input_embeddings", "ends"], against="step")
     assert legend_texts(drawn)[0] == "gpt2 (D = 768, 1536)"
 
 
 def test_against_size_takes_the_last_checkpoint_and_against_step_those_with_several() -> None:
     over_steps, alone = tables({"pythia-70m": SIZES["pythia-70m"]}, steps=(0, 1000)), tables(STATIC)
     local, global_ = (pd.concat(pair, ignore_index=True) for pair in zip(over_steps, alone, strict=True))
-    drawn = redundancy.draw(local, global_, against="step")
+    drawn = draw_redundancy(local, global_, against="step")
     assert len(drawn.axes[0].get_lines()) == 2
     assert note(drawn).startswith(
         "Training step (3 models not drawn, without several known steps: word2vec-google-news"
     )
-    sizes = redundancy.draw(local, global_, against="size")
+    sizes = draw_redundancy(local, global_, against="size")
     assert sorted(texts_of(sizes.axes[0])) == sorted(["pythia-70m", *STATIC])
     last = global_[(global_["model"] == "pythia-70m") & (global_["step"] == 1000)]["value"].item()
     assert last in lines_of(sizes.axes[0])[0][1]
-    assert "No redundancy against the step to draw" in redundancy.draw(*alone, against="step").texts[0].get_text()
+    assert "No redundancy against the step to draw" in draw_redundancy(*alone, against="step").texts[0].get_text()
     with pytest.raises(ValueError, match="against = 'layer' is not known; it must be size or step"):
-        redundancy.draw(local, global_, against="layer")
+        draw_redundancy(local, global_, against="layer")
 
 
 def mixed_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -254,7 +274,7 @@ def mixed_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.mark.parametrize("representations", [["input_embeddings"], ["input_embeddings", "output_embeddings"]])
 def test_models_of_one_checkpoint_and_of_several_are_all_drawn(representations: list[str]) -> None:
     local, global_ = mixed_tables()
-    drawn = redundancy.draw(local, global_, representations=representations, static=list(STATIC))
+    drawn = draw_redundancy(local, global_, representations=representations, static=list(STATIC))
     of_sizes, of_steps = drawn.subfigs
     names = [text.get_text() for text in of_sizes.axes[0].texts]
     assert sorted(names) == sorted(["minilm", *STATIC, *(f"tiny-width{width}" for width in (32, 64, 128))])
@@ -266,19 +286,19 @@ def test_models_of_one_checkpoint_and_of_several_are_all_drawn(representations: 
     titles = [" ".join(axes.get_title("left").split()) for axes in of_steps.axes[::2]]
     assert titles == [f"{name.replace('_', ' ').capitalize()} (MLE, L = 64)" for name in representations]
     assert layout_faults(drawn) == [] and hidden_marks(drawn) == []
-    alone = redundancy.draw(local, global_, representations=representations, against="size")
+    alone = draw_redundancy(local, global_, representations=representations, against="size")
     assert alone.subfigs == [] and len(alone.axes) == 2 * len(representations)
 
 
 def test_what_has_no_size_stands_over_training_alone() -> None:
     local, global_ = (table.assign(n_parameters=None) for table in tables(steps=(0, 10)))
-    drawn = redundancy.draw(local, global_)
+    drawn = draw_redundancy(local, global_)
     assert note(drawn) == "Training step" and len(drawn.axes) == 2
 
 
 def test_a_logarithmic_axis_of_steps_has_no_place_for_step_0() -> None:
     for steps, first in (("log", 1), ("symlog", 0)):
-        drawn = redundancy.draw(*tables(steps=(0, 1, 10)), steps=steps, against="step")
+        drawn = draw_redundancy(*tables(steps=(0, 1, 10)), steps=steps, against="step")
         assert lines_of(drawn.axes[0])[0][0][0] == first
 
 
@@ -290,7 +310,7 @@ def test_values_that_are_missing_leave_a_gap_and_are_told() -> None:
     local.loc[5, "standard_error"] = np.nan
     for table in (local, global_):
         table.loc[[8, 9], "n_parameters"] = None
-    drawn = redundancy.draw(local, global_)
+    drawn = draw_redundancy(local, global_)
     assert sorted(texts_of(drawn.axes[0])) == sorted(set(SIZES) - {"pythia-70m", "pythia-6.9b", "pythia-12b"})
     assert "(1 undefined estimate left out)" in note(drawn)
     assert "(2 models not drawn, without a known size: pythia-6.9b, pythia-12b)" in note(drawn)
@@ -299,10 +319,10 @@ def test_values_that_are_missing_leave_a_gap_and_are_told() -> None:
 
 def test_one_scope_alone_is_enough() -> None:
     local, global_ = tables()
-    drawn = redundancy.draw(local, global_[:0])
+    drawn = draw_redundancy(local, global_[:0])
     assert legend_texts(drawn) == ["mean local"]
     assert lines_of(drawn.axes[0]) == [([size for size, _ in SIZES.values()], list(local["mean"]))]
-    assert legend_texts(redundancy.draw(local[:0], global_)) == ["global"]
+    assert legend_texts(draw_redundancy(local[:0], global_)) == ["global"]
 
 
 def test_the_data_of_the_first_cloud_are_drawn() -> None:
@@ -310,7 +330,7 @@ def test_the_data_of_the_first_cloud_are_drawn() -> None:
     other = {"cloud": "number1000"}
     local = pd.concat([local, local.assign(**other), local.assign(variant="gaussian")], ignore_index=True)
     global_ = pd.concat([global_, global_.assign(**other), global_.assign(variant="n1=2")], ignore_index=True)
-    drawn = redundancy.draw(local, global_)
+    drawn = draw_redundancy(local, global_)
     assert [len(xs) for xs, _ in lines_of(drawn.axes[0])] == [len(SIZES)] * 2
 
 
@@ -321,7 +341,7 @@ def test_estimators_and_representations_have_a_column_each() -> None:
         for representation, dataset in (("output_embeddings", "vocabulary"), ("layer_3", "news"))
     ]
     local, global_ = (pd.concat(tables_, ignore_index=True) for tables_ in zip(*parts, strict=True))
-    drawn = redundancy.draw(local, global_, representations=["output_embeddings", "layer_3"])
+    drawn = draw_redundancy(local, global_, representations=["output_embeddings", "layer_3"])
     titles = [" ".join(axes.get_title("left").split()) for axes in drawn.axes[::2]]
     assert titles == [
         "Output embeddings (MLE, L = 64)",
@@ -330,31 +350,31 @@ def test_estimators_and_representations_have_a_column_each() -> None:
         "Layer 3, news (TwoNN, L = 64)",
     ]
     assert layout_faults(drawn) == []
-    chosen = redundancy.draw(local, global_, representations=["layer_3"], estimators=["twonn"], models=["glove-6b"])
+    chosen = draw_redundancy(local, global_, representations=["layer_3"], estimators=["twonn"], models=["glove-6b"])
     assert [len(xs) for xs, _ in lines_of(chosen.axes[0])] == [1, 1]
 
 
 def test_what_was_not_measured_is_told() -> None:
     local, global_ = tables()
-    drawn = redundancy.draw(local, global_, representations=["output_embeddings"])
+    drawn = draw_redundancy(local, global_, representations=["output_embeddings"])
     assert "output_embeddings were not measured. Add them to the layers" in drawn.texts[0].get_text()
     with pytest.raises(ValueError, match=r"representation 'layer_7' was asked for, but .* holds 'input_embeddings'"):
-        redundancy.draw(local, global_, representations=["input_embeddings", "layer_7"])
+        draw_redundancy(local, global_, representations=["input_embeddings", "layer_7"])
     with pytest.raises(ValueError, match=r"estimator 'twonn' was asked for, but .* holds 'mle'"):
-        redundancy.draw(local, global_, estimators=["twonn"])
+        draw_redundancy(local, global_, estimators=["twonn"])
     with pytest.raises(ValueError, match=r"model 'gpt2' was asked for, but .* holds 'pythia-14m'"):
-        redundancy.draw(local, global_, models=["gpt2"])
+        draw_redundancy(local, global_, models=["gpt2"])
     with pytest.raises(ValueError, match="lacks the columns"):
-        redundancy.draw(local.drop(columns="cloud"), global_)
+        draw_redundancy(local.drop(columns="cloud"), global_)
     with pytest.raises(ValueError, match="more than one row for model 'pythia-14m'"):
-        redundancy.draw(pd.concat([local, local]), global_)
+        draw_redundancy(pd.concat([local, local]), global_)
 
 
 def test_more_columns_than_can_be_read_are_refused() -> None:
     parts = [tables({"gpt2": (124_439_808, 768)}, representation=f"layer_{layer}") for layer in range(13)]
     local, global_ = (pd.concat(tables_, ignore_index=True) for tables_ in zip(*parts, strict=True))
     with pytest.raises(ValueError, match="13 estimators, representations and datasets are more than the 12 columns"):
-        redundancy.draw(local, global_, representations=[f"layer_{layer}" for layer in range(13)])
+        draw_redundancy(local, global_, representations=[f"layer_{layer}" for layer in range(13)])
 
 
 @pytest.mark.slow
@@ -363,7 +383,7 @@ def test_many_models_are_readable_and_those_beyond_30_are_named() -> None:
     many = {f"{name}-{kind}": size for name, size in SIZES.items() for kind in ("pile", "deduped", "cased")}
     local, global_ = tables(many | STATIC)
     shift = 3 * generator.standard_normal(len(local))
-    drawn = redundancy.draw(local.assign(mean=local["mean"] + shift), global_.assign(value=global_["value"] + shift))
+    drawn = draw_redundancy(local.assign(mean=local["mean"] + shift), global_.assign(value=global_["value"] + shift))
     assert sorted(texts_of(drawn.axes[0])) == sorted(many)
     assert "(3 models not drawn for lack of room, see the option models: word2vec-google-news" in note(drawn)
     assert layout_faults(drawn) == []
@@ -375,7 +395,7 @@ def test_many_models_are_readable_and_those_beyond_30_are_named() -> None:
 @pytest.mark.parametrize("steps", [(None,), PYTHIA[::10]], ids=["sizes", "steps"])
 @pytest.mark.parametrize(("count", "scale"), [(1, "linear"), (3, "log"), (10, "linear")])
 def test_redundancy_is_readable(count: int, scale: str, steps: tuple) -> None:
-    drawn = redundancy.draw(*tables(dict(list(SIZES.items())[:count]), steps), scale=scale)
+    drawn = draw_redundancy(*tables(dict(list(SIZES.items())[:count]), steps), scale=scale)
     assert layout_faults(drawn) == []
     drawn.set_dpi(200)  # as it is saved
     assert layout_faults(drawn) == []
@@ -564,7 +584,7 @@ def test_lines_beyond_ten_are_named() -> None:
 
 
 def test_the_registry_finds_both_figures() -> None:
-    assert registry.tables("redundancy") == ("local", "global")
+    assert registry.tables("redundancy") == ("local", "global", "reference")
     assert registry.tables("ranks") == ("training", "local", "global")
     assert registry.options("redundancy")["representations"] == ("input_embeddings",)
     assert registry.options("ranks") == {

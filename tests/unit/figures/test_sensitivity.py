@@ -7,13 +7,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep.figures.sensitivity import draw
+from idsweep.figures import sensitivity
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from unit.figures.layout import layout_faults
-from unit.figures.rows import note, summary
+from unit.figures.rows import no_reference, note, summary
 
 NOISE = {0.0: None, 0.01: 0.3, 0.1: 3.0, 1.0: 30.0}
 TOKENS = ("all", "special", "word_start", "continuation", "count>=10")
@@ -63,6 +63,13 @@ def table(
             }
         )
     return pd.DataFrame(rows)
+
+
+def draw(
+    local: pd.DataFrame, global_: pd.DataFrame | None = None, reference: pd.DataFrame | None = None, **options
+) -> Figure:
+    global_ = local[:0] if global_ is None else global_
+    return sensitivity.draw(local, global_, no_reference() if reference is None else reference, **options)
 
 
 def panel(drawn: Figure, label: str) -> Axes:
@@ -318,3 +325,56 @@ def test_panels_of_a_block_fill_its_rows(noise: tuple[float, ...], columns: int)
     drawn = draw(table((500, 2000), (16, 64), (100, 1000), noise, seeds=(1,)))
     assert {axes.get_subplotspec().get_gridspec().ncols for axes in drawn.axes} == {columns}
     assert len(drawn.axes) == (5 if len(noise) > 1 else 3)
+
+
+def test_draws_of_one_dataset_are_seeds_of_its_points() -> None:
+    draws = [
+        table(numbers=(500, 2000), seeds=(1,)).assign(
+            dataset=f"news-sequence_seed{seed}", drawn_from="news", draw_sequence_seed=seed, draw_seed=42
+        )
+        for seed in (778, 779, 780)
+    ]
+    local = pd.concat([of_seed.assign(mean=of_seed["mean"] + place) for place, of_seed in enumerate(draws)])
+    drawn = draw(local)
+    (axes,) = drawn.axes
+    over = local.groupby("cloud_number")["mean"]
+    (line,) = lines(axes)
+    np.testing.assert_allclose(line, over.mean().reset_index())
+    np.testing.assert_allclose(bars(axes), np.column_stack([over.mean() - over.std(), over.mean() + over.std()]))
+    assert " ".join(axes.get_title("left").split()) == TITLE
+    assert "over 3 draws" in note(drawn)
+
+
+def test_global_estimates_are_dashed_beside_noise_and_not_against_neighbours() -> None:
+    local = table(neighbors=(16, 128), noise=(0.0, 0.1), seeds=(1, 2))
+    global_ = table(noise=(0.0, 0.1), seeds=(1, 2)).rename(columns={"mean": "value"}).assign(n_neighbors=None)
+    drawn = draw(local, global_)
+    over = global_.groupby("cloud_noise")["value"].mean()
+    dashed = {
+        label: [line.get_xydata() for line in panel(drawn, label).get_lines() if line.get_linestyle() == "--"]
+        for label in ("Neighbours L", "Noise, standard deviation σ", "Hausdorff distance to the clean cloud")
+    }
+    assert dashed["Neighbours L"] == []
+    (of_noise,) = dashed["Noise, standard deviation σ"]
+    np.testing.assert_allclose(of_noise, over.reset_index())
+    (of_distance,) = dashed["Hausdorff distance to the clean cloud"]
+    np.testing.assert_allclose(of_distance, np.column_stack([[0.0, 3.0], over]))
+    assert "Dashed: global estimates (TwoNN)" in note(drawn)
+    assert "Dashed" not in note(draw(local))
+
+
+def test_published_ranges_are_shaded_where_they_belong() -> None:
+    range_ = {
+        "quantity": "local_dimension",
+        "dataset": "news",
+        "setting": "N",
+        "lower": 13.7,
+        "upper": 14.3,
+        "source": "a paper",
+    }
+    reference = pd.concat([no_reference(), pd.DataFrame([range_])])
+    drawn = draw(table(numbers=(500, 2000), noise=(0.0, 0.1)), reference=reference)
+    shaded = {axes.get_xlabel().split(" (")[0].split("\n")[0]: len(axes.patches) for axes in drawn.axes}
+    assert shaded["Points N"] == 1 and sum(shaded.values()) == 1
+    assert "Shaded: published, 13.7 – 14.3 (a paper)" in note(drawn)
+    assert "Shaded" not in note(draw(table(numbers=(500, 2000)), reference=reference.assign(dataset="reviews")))

@@ -19,7 +19,7 @@ from unit.figures.layout import layout_faults, panels
 from unit.figures.rows import identity, note
 
 LAYERS = (0, 11, 12)
-THREE = [("dialogues", "train"), ("dialogues--test", "test"), ("news", "train")]
+THREE = [("dialogues", "train"), ("dialogues:test", "test"), ("news", "train")]
 NINE = [
     (name if split == "train" else f"{name}:{split}", split)
     for name in ("dialogues", "reddit", "wikitext")
@@ -110,7 +110,7 @@ def test_halves_span_the_points_of_both_models_at_the_last_layer() -> None:
     assert headings(drawn) == ["tuned (checkpoint-2800) against roberta-base (main), layer 12"]
     for title, dataset in (
         ("dialogues, train", "dialogues"),
-        ("dialogues, test", "dialogues--test"),
+        ("dialogues, test", "dialogues:test"),
         ("news, train", "news"),
     ):
         (axes,) = panels(drawn, title)
@@ -127,6 +127,29 @@ def test_the_shift_its_interval_and_the_effect_size_are_said() -> None:
     shifts.loc[shifts["step"] == 2800, ["shift", "lower", "upper", "effect_size"]] = [-1.234, -1.5, 0.25, -0.456]
     for axes in draw(compared, shifts).axes[::2]:
         assert text(axes) == "shift −1.23 (−1.50 to +0.25) effect size −0.46"
+
+
+def test_moments_are_those_of_the_finite_points_of_each_half() -> None:
+    compared, shifts = tables()
+    compared.loc[(compared["layer"] == 12) & (compared["point"] == 3), "value"] = np.inf
+    (axes,) = panels(draw(compared, shifts, moments=True), "news, train")
+    for model, name in (("roberta-base", "base"), ("tuned", "fine-tuned")):
+        values = at(compared, dataset="news", layer=12, model=model)["value"]
+        values = values[np.isfinite(values)]
+        assert len(values) == 39
+        expected = f"{name} {np.mean(values):.2f}, {np.median(values):.2f}, {np.std(values, ddof=1):.2f}"
+        assert expected in text(axes)
+    assert "mean, median, std: base" in text(axes)
+
+
+def test_halves_share_their_area_or_their_width() -> None:
+    compared, shifts = tables()
+    narrow = (compared["layer"] == 12) & (compared["model"] == "tuned")
+    compared.loc[narrow, "value"] = 9 + 0.2 * (compared.loc[narrow, "value"] - 9)
+    (by_area,), (by_width,) = (panels(draw(compared, shifts, density_norm=n), "news, train") for n in ("area", "width"))
+    widths = [[np.ptp(half[:, 0]) for half in halves(axes).values()] for axes in (by_area, by_width)]
+    assert widths[0][1] > 3 * widths[0][0]
+    np.testing.assert_allclose(widths[1][0], widths[1][1], rtol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -364,6 +387,7 @@ def test_tables_that_do_not_match_are_refused() -> None:
         ({"checkpoints": ["last"]}, "checkpoint 'last' was asked for, but the shifts table holds 'checkpoint-400'"),
         ({"checkpoints": "last"}, "checkpoints = 'last' is not known; it must be all, or a list"),
         ({"steps": "cubic"}, "steps = 'cubic' is not known"),
+        ({"density_norm": "count"}, "density_norm = 'count' is not known; it must be one of width, area"),
     ],
 )
 def test_what_is_not_there_is_refused(options: dict, message: str) -> None:
@@ -385,8 +409,9 @@ def test_what_is_not_there_is_refused(options: dict, message: str) -> None:
             ),
             {"limits": [0, 10]},
         ),
+        (tables(["tuned"], NINE), {"density_norm": "width", "moments": True, "limits": [4, 20]}),
     ],
-    ids=["one panel", "one dataset", "layers", "long names"],
+    ids=["one panel", "one dataset", "layers", "long names", "moments"],
 )
 def test_layouts_have_no_faults(frames: tuple[pd.DataFrame, pd.DataFrame], options: dict) -> None:
     assert layout_faults(draw(*frames, **options)) == []
@@ -403,5 +428,6 @@ def test_the_registry_knows_the_figure() -> None:
     assert registry.tables("shifts") == ("compared", "shifts")
     assert set(registry.options("shifts")) == {
         "estimator", "models", "datasets", "layers", "checkpoints", "steps", "limits",
+        "density_norm", "moments",
     }  # fmt: skip
     assert registry.description("shifts").startswith("Violins of the local estimates of a base model")

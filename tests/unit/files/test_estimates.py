@@ -64,6 +64,7 @@ def test_an_estimates_file_says_what_it_is_of(tree: Path) -> None:
         assert list(identity) == IDENTITY.names
         expected = TRAINED | {"representation": layer, "layer": int(layer[6:]), "extrinsic_dimension": 64}
         expected |= {"hausdorff": 0.25 if layer == "layer_1" else None, "n_parameters": None}
+        expected |= {"drawn_from": None, "draw_sequence_seed": None, "draw_seed": None}
         assert identity == expected
         assert read_estimates(path, layer).schema.equals(ESTIMATES)
     assert np.signbit(found["layer_0"]["cloud_noise"]) == np.False_

@@ -271,7 +271,25 @@ LACKING_A_MODEL = {  # kind -> what a repository has, what is said of it
         CONFIG | {"model.safetensors.index.json": INDEX, "model-00001-of-00002.safetensors": b"one"},
         "lacks model-00002-of-00002.safetensors, one of the 2 files that its model.safetensors.index.json names",
     ),
-    "no_index": (CONFIG | {"model.safetensors.index.json": b"[]"}, "that is not an index of weights"),
+    "no_index": (
+        CONFIG | {"model.safetensors.index.json": b"[]"},
+        "that is not an index of weights: it holds no mapping.",
+    ),
+    "deep_index": (CONFIG | {"model.safetensors.index.json": b"[" * 10**6}, "weights: it is nested too deeply."),
+    "damaged_index": (CONFIG | {"model.safetensors.index.json": INDEX[:-9]}, "that is not an index of weights: "),
+    "index_of_bytes": (CONFIG | {"model.safetensors.index.json": b"\xff\xfe{"}, "that is not an index of weights: "),
+    "index_of_nothing": (
+        CONFIG | {"model.safetensors.index.json": b'{"weight_map": {}}'},
+        "its weight_map names no files",
+    ),
+    "index_of_numbers": (
+        CONFIG | {"model.safetensors.index.json": b'{"weight_map": {"a": [1]}}'},
+        "its weight_map names no files",
+    ),
+    "shard_outside": (
+        CONFIG | {"model.safetensors.index.json": b'{"weight_map": {"a": "../../outside"}}'},
+        "lacks ../../outside",
+    ),
     "shard_below": (
         CONFIG | {"model.safetensors.index.json": b'{"weight_map": {"a": "x/shard"}}', "x/shard": b"w"},
         "lacks x/shard",

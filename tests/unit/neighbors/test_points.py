@@ -91,7 +91,7 @@ def test_distinct_points_of_clouds_with_other_duplicates_are_mostly_the_same():
 def test_too_few_distinct_points_are_all_taken_and_told(caplog):
     with caplog.at_level(logging.WARNING):
         assert len(prepare(number=5, draw="distinct").rows) == 4
-    assert "points.number = 5" in caplog.text and "all 4 are used" in caplog.text
+    assert "points.number = 5, but there are only 4 vectors: all are used" in caplog.text
     with pytest.raises(ValueError, match="'distinct' leaves duplicates out"):
         prepare(draw="distinct", deduplicate=False)
 
@@ -100,7 +100,7 @@ def test_more_points_than_there_are(caplog):
     with caplog.at_level(logging.WARNING):
         points = prepare(number=9, deduplicate=False)
     assert len(points.rows) == 7
-    assert "points.number = 9" in caplog.text and "all 7 are used" in caplog.text
+    assert "points.number = 9, but there are only 7 vectors: all are used" in caplog.text
     caplog.clear()
     prepare(number=7)
     assert not caplog.records

@@ -145,7 +145,7 @@ def test_positions_of_minus_one_are_no_limit(tmp_path: Path) -> None:
 
 
 def test_both_names_of_one_path_are_told() -> None:
-    for kind, names in (("models", ("模型", "型模")), ("datasets", ("新闻", "报纸"))):
+    for kind, names in (("models", ("模 型", "模/型")), ("datasets", ("新闻 1", "新闻/1"))):
         entries = {name: HUB if kind == "models" else {"loader": "hub", "hub": "a/b"} for name in names}
         chosen = dict.fromkeys(names) if kind == "models" else list(names)
         (told,) = complaints_of(SWEEP | {kind: chosen, "catalog": {kind: entries}})

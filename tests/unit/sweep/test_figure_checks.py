@@ -153,7 +153,7 @@ def test_grokking_needs_accuracies_of_the_models_it_takes(tmp_path: Path) -> Non
     catalog = {"models": SWEEP["catalog"]["models"]}
     hub = {"models": {"org/hub": None}, "datasets": ["lee_news"], "catalog": catalog}
     with pytest.raises(
-        ConfigError, match=r"figures\.grokking: org--hub has no train_accuracy and no validation_accuracy"
+        ConfigError, match=r"figures\.grokking: org/hub has no train_accuracy and no validation_accuracy"
     ):
         sweep_of({"grokking": {"models": ["org/hub"]}}, **hub)
     (tmp_path / "a.csv").write_text("step,value\n0,0.5\n")
@@ -225,7 +225,7 @@ def test_ranks_need_a_varied_rank_and_one_base() -> None:
     with pytest.raises(ConfigError, match=r"figures\.ranks\.base: .* there is none without training\.rank; measure"):
         of_models(figures, "tuned")
     both = "org/hub", "org/other", "tuned"
-    with pytest.raises(ConfigError, match=r"figures\.ranks\.base: .* there are org--hub, org--other; measure"):
+    with pytest.raises(ConfigError, match=r"figures\.ranks\.base: .* there are org/hub, org/other; measure"):
         of_models(figures, *both)
     assert of_models({"ranks": {"estimate": "twonn", "base": "org/other"}}, *both).models
     with pytest.raises(
@@ -363,7 +363,7 @@ def test_checks_know_figures_by_what_they_say_and_not_by_name(tmp_path: Path) ->
     lines = dict(
         zip([(name, i) for name, all in ASKED.items() for i in range(len(all))], before.splitlines(), strict=True)
     )
-    assert lines["scales", 1].endswith("taken") and "layer -3 of org--hub is not measured" in lines["scales", 0]
+    assert lines["scales", 1].endswith("taken") and "layer -3 of org/hub is not measured" in lines["scales", 0]
     assert lines["sensitivity", 1].endswith("taken") and lines["tokens", 0].endswith("taken")
     assert all("predicts tokens" in lines[name, 0] for name in ("losses", "perplexity"))
     assert "is compared with another" in lines["shifts", 0] and "has no train_accuracy" in lines["grokking", 0]
@@ -385,8 +385,8 @@ def test_a_new_figure_is_one_file(tmp_path: Path) -> None:
     asked = [{"layers": [-2]}, {"layers": [1]}, {"measure": "rnk"}, {"limits": [0, 1]}]
     told = check_copy(tmp_path, TELL, json.dumps([OF_HUB, {"staircase": asked}])).splitlines()
     assert len(told) == 4
-    assert "figures.staircase: org--hub has no train_accuracy;" in told[0] and "staircase.layers" not in told[0]
-    assert "figures.staircase.layers: layer 1 of org--hub is not measured; measured: 0, 2" in told[1]
+    assert "figures.staircase: org/hub has no train_accuracy;" in told[0] and "staircase.layers" not in told[0]
+    assert "figures.staircase.layers: layer 1 of org/hub is not measured; measured: 0, 2" in told[1]
     assert "figures.staircase.measure: 'rnk' is not known; did you mean 'rank'" in told[2]
     assert "figures.staircase.limits: unknown option of the figure staircase" in told[3]
     silent = OF_HUB | {"extraction": {"losses": False}}

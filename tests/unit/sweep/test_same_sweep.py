@@ -35,6 +35,10 @@ SAME: dict[str, dict[str, Any]] = {
         "keep_embeddings": False,
     },
     "a tolerance of 0.10": {"scales": {"tolerance": 0.10}},
+    "seeds with which nothing is drawn": {
+        "tokens": NEWS.get("tokens", {}) | {"sequence_seed": 5},
+        "vocabulary": {"seed": 5},
+    },
     "defaults of an estimator": {
         "estimator_sets": {
             "quick": [TWONN, {"estimator": "twonn", "scope": "global", "discard_fraction": 0.1, "name": "twonn"}]
@@ -43,7 +47,38 @@ SAME: dict[str, dict[str, Any]] = {
     "a default of a figure": {"figures": {"violins": {"datasets": None}}},
     "models with nothing chosen": {"models": {"minilm": {}}},
 }
+LPCA = {"estimator": "lpca", "scope": "local"}
+EMBEDDINGS = {"models": {"minilm": {"layers": ["input_embeddings", 1]}}, "estimator_sets": {"q": [TWONN, LPCA]}}
+# What has no effect beside other keys: the keys, and what is changed of them.
+IDLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a seed of no halves and no nulls": (
+        {"scales": {"halvings": 0}, "nulls": []},
+        {"scales": {"halvings": 0, "seed": 3}, "nulls": []},
+    ),
+    "a seed of the first points": (
+        {"points": {"number": 500, "choose": "first"}},
+        {"points": {"number": 500, "choose": "first", "seed": 3}},
+    ),
+    "a seed of the first sequences": (
+        {"tokens": {"sequences": 50, "choose": "first"}},
+        {"tokens": {"sequences": 50, "choose": "first", "sequence_seed": 3}},
+    ),
+    "a seed of the whole vocabulary": (EMBEDDINGS, EMBEDDINGS | {"vocabulary": {"seed": 3}}),
+    "parameters of other versions": (
+        EMBEDDINGS,
+        EMBEDDINGS | {"estimator_sets": {"q": [TWONN, LPCA | {"alpha_fan": 5, "alpha_ratio": 0.2}]}},
+    ),
+    "special tokens in another order": (
+        {"tokens": {"select": "all", "without": ["sep", "cls"]}},
+        {"tokens": {"select": "all", "without": ["cls", "sep"]}},
+    ),
+}
 OTHER: dict[str, dict[str, Any]] = {
+    "a seed of halves": {"scales": {"seed": 3}},
+    "a seed of some sequences": {"tokens": {"sequences": 50, "sequence_seed": 3}},
+    "a seed of the first points of some sequences": {
+        "points": {"number": 500, "choose": "first", "sequences": 5, "seed": 3}
+    },
     "noise": {"points": {"number": 500, "noise": 1}},
     "a seed of noise": {"points": {"number": 500, "noise": 1, "noise_seed": 1}},
     "one null": {"nulls": ["gaussian"]},
@@ -74,6 +109,22 @@ def before(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("change", SAME)
 def test_what_means_the_same_makes_nothing_stale(before: dict[str, str], folder: Path, change: str) -> None:
     assert signatures(SWEEP | SAME[change], folder) == before
+
+
+@pytest.mark.parametrize("keys", IDLE)
+def test_what_has_no_effect_makes_nothing_stale(folder: Path, keys: str) -> None:
+    one, other = (signatures(SWEEP | given, folder) for given in IDLE[keys])
+    assert one == other
+
+
+def test_what_has_an_effect_on_embedding_matrices_does(folder: Path) -> None:
+    given = [
+        EMBEDDINGS,
+        EMBEDDINGS | {"vocabulary": {"number": 50}},
+        EMBEDDINGS | {"vocabulary": {"number": 50, "seed": 3}},
+        EMBEDDINGS | {"estimator_sets": {"q": [TWONN, LPCA | {"alpha_fo": 0.2}]}},
+    ]
+    assert len({str(signatures(SWEEP | one, folder)) for one in given}) == len(given)
 
 
 @pytest.mark.parametrize("change", OTHER)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from builders import sweeps
 from builders.project import CONFIG, PROJECT
-from builders.sweeps import NEWS, graph_of, loaded
+from builders.sweeps import NEWS, complaints_of, graph_of, loaded
 from idsweep.config.load import ConfigError, load
 from idsweep.planning.page import page
 from idsweep.planning.plan import plan
@@ -93,7 +93,12 @@ def test_a_single_checkpoint_is_final_and_has_no_step() -> None:
         ("../../etc", "etc"),
         (".hidden", "hidden"),
         ("a b;rm -rf $HOME", "a--b--rm---rf--HOME"),
-        ("日本", "_"),
+        ("日本语模型-7b", "日本语模型-7b"),
+        ("Модель №1/α", "Модель--№1--α"),
+        ("🦙", "🦙"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("a\u202eb\u3000c\u200d", "a--b--c--"),
+        ("/", "_"),
     ],
 )
 def test_names_become_safe_paths(name: str, path: str) -> None:
@@ -104,6 +109,43 @@ def test_a_hub_id_may_be_a_model_s_name() -> None:
     name = "org/my model"
     sweep = sweep_of(models={name: None}, catalog={"models": {name: HUB | {"hub": "org/x"}}})
     assert list(sweep.models) == ["org--my--model"]
+
+
+NAMES = ("模型 一", "μοντέλο/2", "🦙 7b")
+
+
+def test_tables_and_messages_show_names_as_they_are_written() -> None:
+    models = {name: HUB | {"hub": f"x/{i}-{{checkpoint}}", "checkpoints": "step{1}"} for i, name in enumerate(NAMES)}
+    news = {"数据 集": {"loader": "text", "path": str(PROJECT / "README.md")}}
+    sweep = sweep_of(
+        models=dict.fromkeys(NAMES), datasets=["数据 集"], catalog={"models": models, "datasets": news}, figures={}
+    )
+    graph = JobGraph(sweep)
+    assert {model.name for model in sweep.models.values()} == {*NAMES}
+    assert [*sweep.models] == ["模型--一", "μοντέλο--2", "🦙--7b"]
+    for rule, names in graph.jobs():
+        if rule == "estimate_dimensions":
+            identity = graph.settings(rule, **dict(names))["identity"]
+            assert identity["model"] in NAMES and identity["group"] in NAMES and identity["dataset"] == "数据 集"
+            assert dict(names)["model"] in sweep.models, "a part of a path"
+    told = complaints_of(NEWS | {"models": {"模型 二": None}, "catalog": {"models": models}})
+    assert any("'模型 二'" in line and "模型 一" in line for line in told), told
+
+
+def test_names_that_no_path_tells_apart_are_both_told() -> None:
+    for one, other in (("模 型", "模/型"), ("cafe\u0301", "caf\u00e9"), (" ", "/")):
+        catalog = {"models": {one: HUB | {"hub": "x/y"}, other: HUB | {"hub": "x/z"}}}
+        (told,) = complaints_of(NEWS | {"models": {one: None, other: None}, "catalog": catalog})
+        assert repr(one) in told and repr(other) in told, told
+    catalog = {"models": {"ΜΟΝΤΕΛΟ": HUB | {"hub": "x/y"}, "μοντελο": HUB | {"hub": "x/z"}}}
+    (told,) = complaints_of(NEWS | {"models": dict.fromkeys(catalog["models"]), "catalog": catalog})
+    assert "'ΜΟΝΤΕΛΟ' and 'μοντελο' differ only in upper and lower case" in told
+    for blank in ("", " \u3000", "\u200b", "\u202e"):
+        (told,) = complaints_of(NEWS | {"models": {blank: None}, "catalog": {"models": {blank: HUB | {"hub": "x/y"}}}})
+        assert told == f"catalog.models: the name {blank!a} has no letter that can be seen; give it another one"
+    long = "模" * 100
+    (told,) = complaints_of(NEWS | {"models": {long: None}, "catalog": {"models": {long: HUB | {"hub": "x/y"}}}})
+    assert "is too long for a file, 300 bytes; expected at most 200" in told
 
 
 def test_two_names_that_become_one_path_are_told() -> None:
@@ -131,6 +173,18 @@ def model_folder(folder: Path, *, tokenizer: bool = True, adapter: bool = False)
 def model_of(entry: dict[str, Any], chosen: dict[str, Any] | None = None, **changes: Any) -> Model:
     catalog = {"models": {"mine": entry, **changes.pop("others", {})}}
     return sweep_of(models={"mine": chosen}, catalog=catalog, **changes).models["mine"]
+
+
+def test_an_adapter_of_another_model_fails_beside_others(tmp_path: Path) -> None:
+    for step, of in ((1, "start"), (2, "pythia-70m")):
+        folder = model_folder(tmp_path / f"adapters/checkpoint-{step}", adapter=True)
+        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": of}))
+    start = {"start": {"path": str(model_folder(tmp_path / "start")), "kind": "causal"}}
+    entry = {"path": str(tmp_path / "adapters"), "kind": "causal", "base": "start", "checkpoints": "checkpoint-{1,2}"}
+    assert model_of(entry, {"checkpoints": ["checkpoint-1"]}, others=start).failing == {}
+    sweep = sweep_of(models={"mine": None}, catalog={"models": {"mine": entry, **start}})
+    assert [*sweep.models["mine"].failing] == ["checkpoint-2"]
+    assert "mine @ checkpoint-2: " in foreseen(sweep) and "was trained on pythia-70m, not on start" in foreseen(sweep)
 
 
 def test_a_folder_of_checkpoints(tmp_path: Path) -> None:

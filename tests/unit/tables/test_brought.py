@@ -68,7 +68,9 @@ def test_a_column_of_no_numbers_is_told(tmp_path: Path, column: list, message: s
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("quantity,step,value\na,1,2\n", "has no column 'model'"),
+        ("model,step,value\nm,1,2\n", "has no column 'quantity'"),
+        ("quantity,step,value\na,1,2\n", "column 'model': a value is missing; only ranges"),
+        ("model,quantity,step,value,lower\nm,a,1,,2\n", "column 'value': a value is missing; only ranges"),
         ("model,quantity,step,value\nm,a,-1,2\n", "column 'step': steps must not be negative"),
         ("model,quantity,step,value,lower,upper\nm,a,1,2,3,1\n", "lower is more than upper"),
         ("model,quantity,step,value,lower\nm,a,1,2,-inf\n", "column 'lower': a value is infinite"),
@@ -77,6 +79,17 @@ def test_a_column_of_no_numbers_is_told(tmp_path: Path, column: list, message: s
 def test_what_is_wrong_about_published_values_is_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_reference(csv(tmp_path, text))
+
+
+def test_a_range_needs_no_model_step_or_value(tmp_path: Path) -> None:
+    text = "quantity,value,lower,upper,setting\nlocal_dimension,,8,10,M\n"
+    (row,) = read_reference(csv(tmp_path, text)).to_pylist()
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "quantity": "local_dimension",
+        "lower": 8.0,
+        "upper": 10.0,
+        "setting": "M",
+    }
 
 
 def test_the_reference_files_of_the_experiments_can_be_read() -> None:
@@ -88,4 +101,5 @@ def test_the_reference_files_of_the_experiments_can_be_read() -> None:
             "local_dimension",
             "train_accuracy",
             "validation_accuracy",
+            "redundancy",
         }

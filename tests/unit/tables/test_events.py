@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks import events as benchmark
-from benchmarks.markers import markers
+from builders.markers import markers
 from builders.project import PROJECT
 from idsweep.statistics import change_points
 from idsweep.tables import events

@@ -14,8 +14,20 @@ from idsweep.tables.tracker_scores import write_scores
 def scores(folder: Path, offset: float = 0.0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     entries = [
-        {"loss": 3.5 + offset, "cl_loss": 2.0, "tk_loss": 0.5, "eval_accuracy_goal": 0.9, "checkpoint_name": "checkpoint-1775"},
-        {"loss": 2.5 + offset, "cl_loss": 1.0, "tk_loss": 0.25, "eval_accuracy_goal": 0.95, "checkpoint_name": "checkpoint-3550"},
+        {
+            "loss": 3.5 + offset,
+            "cl_loss": 2.0,
+            "tk_loss": 0.5,
+            "eval_accuracy_goal": 0.9,
+            "checkpoint_name": "checkpoint-1775",
+        },
+        {
+            "loss": 2.5 + offset,
+            "cl_loss": 1.0,
+            "tk_loss": 0.25,
+            "eval_accuracy_goal": 0.95,
+            "checkpoint_name": "checkpoint-3550",
+        },
     ]
     (folder / "eval_res.dev.json").write_text(json.dumps(entries))
     lines = [
@@ -30,7 +42,12 @@ def scores(folder: Path, offset: float = 0.0) -> Path:
 def test_scores_of_one_run(tmp_path: Path) -> None:
     files = write_scores(scores(tmp_path))
     assert [file.name for file in files] == [
-        *("validation_class_loss.csv", "validation_joint_goal_accuracy.csv", "validation_loss.csv", "validation_token_loss.csv"),
+        *(
+            "validation_class_loss.csv",
+            "validation_joint_goal_accuracy.csv",
+            "validation_loss.csv",
+            "validation_token_loss.csv",
+        ),
     ]
     assert files[1].read_text() == "step,value\n1775,0.41\n3550,0.52\n"
     assert read_metric(files[2]).to_pydict()["value"] == [3.5, 2.5]
@@ -50,10 +67,18 @@ def test_the_command_takes_all_seeds_of_a_folder(tmp_path: Path, capsys: pytest.
     [
         ("eval_res.dev.json", '[{"loss": 1', "eval_res.dev.json is no JSON.*written to its end"),
         ("eval_res.dev.json", '[{"loss": 1}]', "entry 0: it has no checkpoint_name like checkpoint-1775"),
-        ("eval_res.dev.json", '[{"loss": NaN, "checkpoint_name": "checkpoint-2"}]', "entry 0, loss: nan is no finite number"),
+        (
+            "eval_res.dev.json",
+            '[{"loss": NaN, "checkpoint_name": "checkpoint-2"}]',
+            "entry 0, loss: nan is no finite number",
+        ),
         ("eval_res.dev.json", "3", "holds no list of checkpoints"),
         ("eval_pred_test.1.0.log", "Joint goal acc: 0.4,", "line 1: no checkpoint is named"),
-        ("eval_pred_test.1.0.log", "checkpoint-3 Joint goal acc: 56.0,", "line 1: a joint goal accuracy of 56.0 is no share"),
+        (
+            "eval_pred_test.1.0.log",
+            "checkpoint-3 Joint goal acc: 56.0,",
+            "line 1: a joint goal accuracy of 56.0 is no share",
+        ),
         ("other.txt", "", "holds no scores: expected eval_res"),
     ],
 )

@@ -19,7 +19,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def roberta() -> PreTrainedTokenizerBase:
     """Each letter is a piece, a space before it belongs to it; special tokens as RoBERTa's."""
     vocabulary = ["<s>", "<pad>", "</s>", "<unk>", *LETTERS, *(f"Ġ{letter}" for letter in LETTERS), "Ġ"]
-    inner = Tokenizer(models.BPE({token: id for id, token in enumerate(vocabulary)}, [("Ġ", letter) for letter in LETTERS]))
+    inner = Tokenizer(
+        models.BPE({token: id for id, token in enumerate(vocabulary)}, [("Ġ", letter) for letter in LETTERS])
+    )
     inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     inner.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
     names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>"}
@@ -36,9 +38,7 @@ def said(tokenizer: PreTrainedTokenizerBase, ids: np.ndarray) -> str:
 def test_roberta_s_order_and_marks() -> None:
     tokenizer = roberta()
     composed = Composer(tokenizer, 40).compose(PARTS)
-    assert said(tokenizer, composed.token_ids) == (
-        "<s> _a b _c </s> </s> _d e </s> </s> _f _g </s> _h i </s> _j </s>"
-    )
+    assert said(tokenizer, composed.token_ids) == ("<s> _a b _c </s> </s> _d e </s> </s> _f _g </s> _h i </s> _j </s>")
     assert composed.part.tolist() == [-1, 0, 0, 0, -1, -1, 1, 1, -1, -1, 2, 2, -1, 3, 3, -1, 4, -1]
     assert composed.word.tolist() == [-1, 0, 0, 1, -1, -1, 0, 0, -1, -1, 0, 1, -1, 0, 0, -1, 0, -1]
     assert np.flatnonzero(composed.user).tolist() == [1, 2, 3, 10, 11, 16]
@@ -47,7 +47,9 @@ def test_roberta_s_order_and_marks() -> None:
 
 def test_the_first_turn_has_no_system_and_no_history() -> None:
     tokenizer = roberta()
-    assert said(tokenizer, Composer(tokenizer, 40).compose([["ab"], []]).token_ids) == "<s> _a b </s> </s> </s> </s> </s>"
+    assert (
+        said(tokenizer, Composer(tokenizer, 40).compose([["ab"], []]).token_ids) == "<s> _a b </s> </s> </s> </s> </s>"
+    )
 
 
 @pytest.mark.parametrize(

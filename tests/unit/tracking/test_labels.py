@@ -76,7 +76,9 @@ def test_slots_are_known_by_all_their_spellings(domain: str, slot: str, name: st
 
 
 def test_what_the_user_says_is_copied_where_it_stands_last() -> None:
-    (turn,) = dialogue(("Not north, I mean a cheap place in the north, cheaply", {"hotel-area": "north", "hotel-price range": "cheap"}))
+    (turn,) = dialogue(
+        ("Not north, I mean a cheap place in the north, cheaply", {"hotel-area": "north", "hotel-price range": "cheap"})
+    )
     labels = label(turn)
     assert changed(turn) == {"hotel-area": "copy_value", "hotel-price range": "copy_value"}
     said = turn.parts[0]
@@ -147,7 +149,9 @@ def test_two_new_slots_do_not_refer_to_each_other() -> None:
 
 
 def test_a_slot_may_refer_to_one_of_the_same_turn_that_is_said() -> None:
-    turns = dialogue(("From Ely to my train there", {"taxi-departure": "ely", "train-departure": "ely", "taxi-destination": "ely"}))
+    turns = dialogue(
+        ("From Ely to my train there", {"taxi-departure": "ely", "train-departure": "ely", "taxi-destination": "ely"})
+    )
     assert set(label(turns[0]).classes.values()) >= {"copy_value"}
     assert decoded(turns) == [turns[0].state]
 
@@ -167,9 +171,21 @@ def test_corrections_and_removals() -> None:
 
 def test_the_state_is_decoded_from_the_labels() -> None:
     turns = dialogue(
-        ("A cheap hotel in the city centre from 5 pm", {"hotel-area": "centre", "hotel-price range": "cheap", "taxi-leave at": "17:00"}),
+        (
+            "A cheap hotel in the city centre from 5 pm",
+            {"hotel-area": "centre", "hotel-price range": "cheap", "taxi-leave at": "17:00"},
+        ),
         ("Lodge?", None, [["inform", "hotel-name", "the lodge"]]),
-        ("Yes, with parking", {"hotel-area": "centre", "hotel-price range": "cheap", "taxi-leave at": "17:00", "hotel-name": "lodge", "hotel-parking": "yes"}),
+        (
+            "Yes, with parking",
+            {
+                "hotel-area": "centre",
+                "hotel-price range": "cheap",
+                "taxi-leave at": "17:00",
+                "hotel-name": "lodge",
+                "hotel-parking": "yes",
+            },
+        ),
     )
     states = decoded(turns)
     assert accuracy([turn.state for turn in turns], states).joint == 1
@@ -224,14 +240,22 @@ def test_what_is_wrong_is_told_with_its_place(rows: list[dict], message: str) ->
         ("hotel-type", "guest house", "hotel", False),
     ],
 )
-def test_values_are_compared_as_the_metric_does(slot: str, gold: str | None, predicted: str | None, right: bool) -> None:
+def test_values_are_compared_as_the_metric_does(
+    slot: str, gold: str | None, predicted: str | None, right: bool
+) -> None:
     assert is_right(slot, gold, predicted) is right
 
 
 def test_classes_that_do_not_fit_a_slot_keep_its_value() -> None:
     before = {"hotel-parking": "yes", "hotel-area": "north"}
     said = Said(
-        {"hotel-parking": "dontcare", "hotel-area": "true", "hotel-name": "copy_value", "hotel-type": "inform", "taxi-departure": "refer"},
+        {
+            "hotel-parking": "dontcare",
+            "hotel-area": "true",
+            "hotel-name": "copy_value",
+            "hotel-type": "inform",
+            "taxi-departure": "refer",
+        },
         {},
         {"taxi-departure": "hotel-name"},
         {},

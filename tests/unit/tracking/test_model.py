@@ -16,7 +16,12 @@ B, T, S = 3, 9, len(SLOTS)
 def tracker(heads: str, dropout: float = 0.3) -> Tracker:
     torch.manual_seed(0)
     config = RobertaConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=20
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=20,
     )
     return Tracker(AutoModel.from_config(config), heads, dropout)
 
@@ -43,7 +48,8 @@ def attention(module: torch.nn.MultiheadAttention, query, keys, allowed) -> tupl
     """Output and mean weights of one query, head by head: what `MultiheadAttention` is said to do."""
     width = query.shape[-1]
     q, k, v = (
-        states @ module.in_proj_weight[part * width : (part + 1) * width].T + module.in_proj_bias[part * width : (part + 1) * width]
+        states @ module.in_proj_weight[part * width : (part + 1) * width].T
+        + module.in_proj_bias[part * width : (part + 1) * width]
         for part, states in enumerate((query, keys, keys))
     )
     size = width // module.num_heads
@@ -67,7 +73,9 @@ def test_heads_of_attention_are_those_of_the_paper() -> None:
     for turn, slot in ((0, 0), (1, 7), (1, 29)):
         read, _ = attention(model.class_att, queries[slot], states[turn], given["attention_mask"][turn] == 1)
         inside = torch.cat([queries[slot], torch.nn.functional.gelu(model.h1c(model.class_layer_norm(read)))])
-        torch.testing.assert_close(predicted.classes[turn, slot], model.llc(torch.nn.functional.gelu(model.h2c(inside))))
+        torch.testing.assert_close(
+            predicted.classes[turn, slot], model.llc(torch.nn.functional.gelu(model.h2c(inside)))
+        )
         _, places = attention(model.token_att, queries[slot], states[turn], given["user"][turn])
         torch.testing.assert_close(predicted.places[turn, slot], places)
         _, referred = attention(
@@ -149,6 +157,8 @@ def test_the_loss_of_lines_is_of_the_first_and_the_last_token() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="heads: 'lines' is not known; choose attention or linear"):
         tracker("lines")
-    narrow = RobertaConfig(hidden_size=12, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8, vocab_size=9)
+    narrow = RobertaConfig(
+        hidden_size=12, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8, vocab_size=9
+    )
     with pytest.raises(ValueError, match="a width that 8 divides; the base has 12"):
         Tracker(AutoModel.from_config(narrow), "attention", 0.3)

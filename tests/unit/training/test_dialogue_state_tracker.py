@@ -82,7 +82,9 @@ def test_training_equals_a_plain_loop(base: Path, tmp_path: Path, heads: str) ->
     places = _places_in_order(len(turns), SETTINGS["seed"])
     plain = [p for n, p in tracker.named_parameters() if "bias" in n or "norm" in n.lower()]
     decayed = [p for n, p in tracker.named_parameters() if not ("bias" in n or "norm" in n.lower())]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0}], eps=1e-6)
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0}], eps=1e-6
+    )
     for step in range(3):
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * (3 - step) / 3
@@ -96,7 +98,9 @@ def test_training_equals_a_plain_loop(base: Path, tmp_path: Path, heads: str) ->
     found = load_file(tmp_path / "run/step3/model.safetensors")
     assert found.keys() == tracker.state_dict().keys()
     for name, expected in tracker.state_dict().items():
-        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=2e-6, msg=lambda said, name=name: f"{name}: {said}")
+        torch.testing.assert_close(
+            found[name], expected, rtol=1e-4, atol=2e-6, msg=lambda said, name=name: f"{name}: {said}"
+        )
 
 
 def test_metrics_are_those_of_the_states_and_losses_of_all_turns(base: Path, tmp_path: Path) -> None:
@@ -119,7 +123,9 @@ def test_metrics_are_those_of_the_states_and_losses_of_all_turns(base: Path, tmp
     assert values(metrics, "validation_loss")[3] == pytest.approx(total / len(turns), rel=1e-5)
     slot_accuracy = np.mean([values(metrics, f"validation_accuracy_{slot}")[3] for slot in SLOTS])
     assert values(metrics, "validation_slot_accuracy")[3] == pytest.approx(slot_accuracy)
-    assert values(metrics, "validation_slot_accuracy")[3] >= 26 / 30, "of most slots nothing is said, and nothing must be"
+    assert values(metrics, "validation_slot_accuracy")[3] >= 26 / 30, (
+        "of most slots nothing is said, and nothing must be"
+    )
 
 
 @pytest.mark.slow
@@ -146,7 +152,9 @@ def test_a_checkpoint_is_measured_as_its_encoder(base: Path, tmp_path: Path) -> 
 
 
 def test_a_base_with_fewer_tokens_than_its_tokenizer_is_refused(base: Path, tmp_path: Path) -> None:
-    small = RobertaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    small = RobertaConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
     RobertaModel(small).save_pretrained(tmp_path / "small")
     with pytest.raises(ValueError, match=r"has \d+ tokens, and .*small embeds 40; take the tokenizer"):
         train_tracker(TRAIN, VALIDATION, None, tmp_path / "small", base, tmp_path / "run", **SETTINGS)

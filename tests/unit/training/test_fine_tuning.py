@@ -6,7 +6,9 @@ import json
 import logging
 import math
 import multiprocessing
+import os
 import shutil
+import sys
 import time
 from multiprocessing import forkserver
 from pathlib import Path
@@ -60,7 +62,9 @@ def processes():
     """Where processes are made that have all imports behind them and no thread of this one; it imports meanwhile."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload([fine_tune_language_model.__module__, "pytest"])
-    forkserver.ensure_running()
+    with pytest.MonkeyPatch.context() as patched:  # what it imports beforehand is looked for where tests look
+        patched.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        forkserver.ensure_running()
     return made
 
 

@@ -20,13 +20,14 @@ from builders.project import PROJECT
 from builders.sweeps import GROKKING, graph_of, sweep_of_entry
 from builders.trainings import FROM_BASE
 from idsweep.config.load import ConfigError
+from idsweep.data import corpora
 from idsweep.data.corpora import LabelledTexts
 from idsweep.models.checkpoint_disk import room_for
 from idsweep.models.checkpoints import load_model
 from idsweep.models.tokenizers import load_tokenizer
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
-from idsweep.training import fine_tuned_classifier
+from idsweep.training import fine_tuned_classifier, fine_tuning
 from idsweep.training.fine_tuned_classifier import fine_tune_classifier, new_classifier
 from idsweep.training.fine_tuned_language_model import fine_tune_language_model
 from idsweep.training.fine_tuning import BASE_OPTIONS
@@ -390,3 +391,7 @@ def test_the_sequences_trained_on_are_those_that_the_keys_say(
     assert train == LabelledTexts(expected, [line.split()[0] for line in expected])
     assert validation.texts == validated and test is None
     assert called["seed"] == 5 and not called.keys() & {"sequences", "choose", "draw_seed", "evaluated"}
+
+
+def test_sequences_are_chosen_as_corpora_are_read() -> None:
+    assert fine_tuning.CHOOSE == corpora.CHOOSE

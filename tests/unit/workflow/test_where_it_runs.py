@@ -41,22 +41,24 @@ def definitions(profile: str) -> str:
     return yaml.safe_load(head)[0]
 
 
-@pytest.mark.parametrize("profile", ["local", "slurm"])
-@pytest.mark.parametrize("words", [["--configfile", "nope.yaml"], ["-n", "--configfiles", "a.yaml", "nope.yaml", "-q"]])
-def test_a_config_file_that_is_not_there_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, words: list[str]
+@pytest.mark.parametrize(
+    "words",
+    [["--configfile", "nope.yaml"], ["-n", "--configfiles", "a.yaml", "nope.yaml", "-q"], ["--configfile=nope.yaml"]],
+)
+def test_a_config_file_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
+    """Of the profile that is loaded by itself, so that it is told whatever profile is named."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: SimpleNamespace(origin=name)
-    )  # SLURM's plugin is there
     (tmp_path / "a.yaml").touch()
     monkeypatch.setattr(sys, "argv", ["snakemake", *words])
     with pytest.raises(SystemExit, match=r"there is no file 'nope\.yaml'"):
-        exec(definitions(profile), {})
-    if profile == "local":
-        (tmp_path / "nope.yaml").touch()
-        exec(definitions(profile), {})
+        exec(definitions("default"), {})
+    (tmp_path / "nope.yaml").write_bytes(b"\xff")
+    with pytest.raises(SystemExit, match=r"nope\.yaml cannot be read: .* Save it as text in UTF-8"):
+        exec(definitions("default"), {})
+    (tmp_path / "nope.yaml").write_text("sweep: ä", encoding="utf-8")
+    exec(definitions("default"), {})
 
 
 def test_a_plugin_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

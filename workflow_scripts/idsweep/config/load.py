@@ -29,7 +29,8 @@ MOST_SHOWN = 10
 MOST_COMBINATIONS = 1000  # of lists of values
 DEEPEST, MOST_ITEMS = 50, 1_000_000  # of what a config file holds, whose aliases may stand for ever more
 LARGEST = 2**63  # whole numbers that tables can hold are below
-LONGEST_NAME = 200  # characters of a name that becomes part of a path; file systems take 255, endings included
+LONGEST_NAME = 200  # bytes of a name that becomes part of a path; file systems take 255, endings included
+SHARE = "neighbor_share"  # in place of n_neighbors
 KINDS = {
     "object": "a mapping (as `name:` below it)",
     "array": "a list",
@@ -83,6 +84,10 @@ def load(given: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> 
     _check(config, schema, beside=complaints)
     _fill_defaults(config, schema, schema)
     config["nulls"] = sorted(config["nulls"])
+    for key in ("classes", "without"):
+        if key in config["tokens"]:
+            config["tokens"][key] = sorted(set(config["tokens"][key]))
+    _leave_unused(config, schema)
     of_points = schema["properties"]["points"]["properties"]
     points = [{key: _typed(value, of_points[key]) for key, value in settings.items()} for settings in points]
     filled = [config["points"] | settings for settings in points]
@@ -94,6 +99,19 @@ def load(given: Mapping[str, Any], folder: Path, files: Iterable[Path] = ()) -> 
     }
     _check_estimators(config)
     return config
+
+
+def _leave_unused(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    """Set what has no effect to its default, so that a change of it makes nothing stale: seeds with which nothing is drawn."""
+    tokens, scales = config["tokens"], config["scales"]
+    unused = {
+        ("tokens", "sequence_seed"): tokens["sequences"] is None or tokens["choose"] == "first",
+        ("vocabulary", "seed"): config["vocabulary"]["number"] is None,
+        ("scales", "seed"): not scales["halvings"] and not config["nulls"],
+    }
+    for (section, key), is_unused in unused.items():
+        if is_unused and not isinstance(config[section][key], list):
+            config[section][key] = schema["properties"][section]["properties"][key]["default"]
 
 
 def _read_yaml(path: Path) -> Any:
@@ -412,18 +430,45 @@ def parameters(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in ("estimator", "scope", "name")}
 
 
+def at_size(item: Mapping[str, Any], number: int) -> Mapping[str, Any]:
+    """One estimate of a cloud of `number` points: with its number of neighbours, where it says a share."""
+    if SHARE not in item:
+        return item
+    others = {key: value for key, value in item.items() if key != SHARE}
+    return others | {"n_neighbors": max(2, round(item[SHARE] * number))}
+
+
 def neighbors_needed(item: Mapping[str, Any]) -> int:
     """The neighbours that one estimate looks at."""
     return estimators.get(item["estimator"]).neighbors_needed(all_parameters(item))
 
 
 def all_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Every parameter of one estimate, those left out at their defaults."""
-    defaults, given = estimators.get(item["estimator"]).parameters(item["scope"]), parameters(item)
+    """Every parameter of one estimate, those left out or without effect at their defaults."""
+    estimator, given = estimators.get(item["estimator"]), parameters(item)
+    defaults = estimator.parameters(item["scope"])
     floats = {key for key, default in defaults.items() if isinstance(default, float)}
-    return defaults | {
+    used = defaults | {
         key: float(value) if key in floats and value is not None else value for key, value in given.items()
     }
+    return used | {key: defaults[key] for key, (other, value) in estimator.only_with.items() if used[other] != value}
+
+
+def _wrong_shares(
+    item: Mapping[str, Any], config: Mapping[str, Any], allowed: Mapping[str, Any], at: list[Any]
+) -> Iterator[str]:
+    where = key_path([*at, SHARE])
+    if "n_neighbors" in item:
+        yield f"{where}: n_neighbors stands beside it; give one of both"
+    elif "n_neighbors" not in allowed:
+        yield f"{where}: {item['estimator']} ({item['scope']}) has no n_neighbors; remove this key"
+    for name, cloud in config["clouds"].items():
+        k = at_size(item, cloud["number"])["n_neighbors"]
+        if k > config["neighbors"]["number"]:
+            yield (
+                f"{where}: {item[SHARE]:g} of {cloud['number']} points (cloud {name}) are {k} neighbours, but neighbors.number stores "
+                f"{config['neighbors']['number']}; lower the share or points.number, or raise neighbors.number"
+            )
 
 
 def _items(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -471,6 +516,11 @@ def _check_estimators(config: Mapping[str, Any]) -> None:
                 )
                 continue
             allowed = estimator.parameters(item["scope"])
+            if SHARE in item:
+                if shares := [*_wrong_shares(item, config, allowed, at)]:
+                    complaints += shares
+                    continue
+                item = at_size({"name": label(item), **item}, points)
             unknown = sorted(parameters(item).keys() - allowed.keys())
             for key in unknown:
                 complaints.append(

@@ -8,7 +8,7 @@ A dataset is one entry of the catalog, a plain mapping:
     path           ... or a local file (.gz, .bz2, .xz and .zst are unpacked while reading) or folder ...
     hub            ... or an id on the hub, with `config` and `revision` if wanted; with the loaders csv, json,
                    parquet and text, `file` names files of that repository, e.g. "plain_text/{split}/*.parquet"
-    release        ... or a release of dialogues (multiwoz, sgd, emowoz) at `url` or `path`, which has to be made
+    release        ... or a release of dialogues (multiwoz, sgd, emowoz, convlab) at `url` or `path`, which has to be made
                    into Parquet first (`idsweep.data.dialogues`)
     split          default: train
     own_splits     parts that the rows are split into, e.g. {train: 0.8, validation: 0.1, test: 0.1, seed: 42};
@@ -299,7 +299,20 @@ def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, An
         )
     left = {key: value for key, value in spec.items() if key not in ("release", "url")}
     check_entry(spec if {"url", "path"} & set(spec) else spec | {"path": str(file)})
+    _check_split(spec, file)
     return left | {"path": str(file), "where": {**spec.get("where", {}), "split": wanted_split(spec)}}
+
+
+def _check_split(spec: Mapping[str, Any], file: str | Path) -> None:
+    """Raise ValueError if the prepared Parquet of a release holds nothing of the entry's split."""
+    import pyarrow.parquet as pq
+
+    splits = pq.read_table(file, columns=["split"])["split"].unique().to_pylist()
+    if wanted_split(spec) not in splits:
+        raise ValueError(
+            f"split: the release {spec['release']} at {spec.get('path') or spec.get('url') or file} has no {wanted_split(spec)!r}; "
+            f"its dialogues are of {', '.join(map(repr, splits))}. Name one of them, or give a release that has it."
+        )
 
 
 def _rows(batches: Iterator[Mapping[str, list]], spec: Mapping[str, Any], source: str) -> Iterator[tuple[int, dict]]:

@@ -1,12 +1,12 @@
 """What the user of a task-oriented dialogue wants so far, and what each turn does, as releases of MultiWOZ write it down.
 
 Both are given by the releases' own names of domains and slots; `idsweep.tracking.slots.slot_name` knows them. A state is
-{domain: {slot: value}} without empty values; acts are [domain, intent, slot, value].
+{domain: {slot: value}} without empty values, in lower case; "a|b" means that both are right. Acts are [domain, intent, slot, value].
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 State = dict[str, dict[str, str]]
@@ -23,7 +23,9 @@ def of_metadata(metadata: Mapping[str, Any]) -> State:
     """
     state: State = {}
     for domain, parts in metadata.items():
-        if not isinstance(parts, Mapping) or not all(isinstance(parts.get(part, {}), Mapping) for part in ("semi", "book")):
+        if not isinstance(parts, Mapping) or not all(
+            isinstance(parts.get(part, {}), Mapping) for part in ("semi", "book")
+        ):
             raise ValueError(f"the state of domain {domain!r} has no `semi` and `book`.")
         values = dict(parts.get("semi", {}))
         book = parts.get("book", {})
@@ -49,17 +51,17 @@ def _add(state: State, domain: str, values: Mapping[str, Any]) -> None:
         value = value[0] if isinstance(value, list) and value else value
         if not isinstance(value, str | int):
             continue
-        # several values that are all right stand one after the other
-        plain = str(value).partition("|")[0].strip().lower()
+        plain = str(value).strip().lower()
         if plain not in EMPTY:
             state.setdefault(domain, {})[slot] = "dontcare" if plain in DONTCARE else plain
 
 
-def acts_of_original(given: Any, domain: str | None) -> Iterator[Act]:
+def acts_of_original(given: Any, domain: str | None) -> list[Act]:
     """The acts of a turn of the original release, {"Domain-Intent": [[slot, value], …]}; a text ("No Annotation") holds none.
 
     domain: what is talked about, to which acts of "Booking" belong (None: they are left out).
     """
+    acts = []
     for name, pairs in given.items() if isinstance(given, Mapping) else ():
         of_domain, _, intent = name.partition("-")
         if of_domain == "Booking":
@@ -67,18 +69,21 @@ def acts_of_original(given: Any, domain: str | None) -> Iterator[Act]:
                 continue
             of_domain = domain
         for slot, value in pairs:
-            yield of_domain.lower(), intent.lower(), slot, value
+            acts.append((of_domain.lower(), intent.lower(), slot, value))
+    return acts
 
 
-def acts_of_unified(given: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Act]:
+def acts_of_unified(given: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Act]:
     """The acts of a turn in ConvLab's unified format, {categorical, non-categorical, binary: [{intent, domain, slot, value}]}."""
-    for acts in given.values():
-        for act in acts:
-            yield act["domain"].lower(), act["intent"].lower(), act["slot"], act.get("value", "")
+    return [
+        (act.get("domain", "").lower(), act["intent"].lower(), act["slot"], act.get("value", ""))
+        for acts in given.values()
+        for act in acts
+    ]
 
 
-def domain_of(state: State, before: State, acts: Sequence[Act]) -> str | None:
-    """What a turn is about: the domain of an act, or else the one whose state changed, or None."""
-    named = [domain for domain, *_ in acts if domain not in ("general", "booking")]
+def domain_of(state: State, before: State, named: Sequence[str]) -> str | None:
+    """What a turn is about: a domain that an act names, or else the one whose state changed, or None."""
+    named = [domain.lower() for domain in named if domain.lower() not in ("general", "booking")]
     changed = [domain for domain, values in state.items() if values != before.get(domain)]
     return next(iter([*named, *changed]), None)

@@ -16,9 +16,13 @@ from idsweep.files.hub_names import wrong_id, wrong_revision
 from idsweep.files.packages import path_in_package
 
 SPLIT = "train"  # where an entry says none
-RELEASES = ("multiwoz", "sgd", "emowoz")
+RELEASES = ("multiwoz", "sgd", "emowoz", "convlab")
 SPLITS = ("train", "validation", "test")  # of releases, and those that the library `datasets` makes of one
 RELEASE_COLUMNS = ("text", "split", "dialogue", "turn", "speaker", "emotion")  # of `dialogues.utterances`
+MORE_COLUMNS = {
+    "multiwoz": ("state", "acts"),
+    "convlab": ("original_id", "state", "acts"),
+}  # release -> its columns beside these
 PLACE_KEYS = ("package", "file", "path")
 SOURCE_KEYS = (
     *PLACE_KEYS,
@@ -252,8 +256,9 @@ def _check_release(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"own_splits: a release has its own splits: {', '.join(SPLITS)}.")
     if wanted_split(spec) not in SPLITS:
         raise ValueError(f"split: {spec['split']!r} is no split of a release; choose {', '.join(SPLITS)}.")
-    if unknown := sorted(set(needed_columns(spec)) - set(RELEASE_COLUMNS)):
-        raise ValueError(f"A release has no column {unknown[0]!r}; its columns are {', '.join(RELEASE_COLUMNS)}.")
+    columns = (*RELEASE_COLUMNS, *MORE_COLUMNS.get(spec["release"], ()))
+    if unknown := sorted(set(needed_columns(spec)) - set(columns)):
+        raise ValueError(f"A release has no column {unknown[0]!r}; its columns are {', '.join(columns)}.")
 
 
 def _check_own_splits(spec: Mapping[str, Any]) -> None:

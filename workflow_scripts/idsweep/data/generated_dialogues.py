@@ -47,7 +47,9 @@ def write_release(folder: str | Path, dialogues: int, seed: int) -> None:
     Raises ValueError for fewer than 10 dialogues.
     """
     if dialogues < 10:
-        raise ValueError(f"dialogues: {dialogues} do not make a training, a validation and a test part; ask for 10 at least.")
+        raise ValueError(
+            f"dialogues: {dialogues} do not make a training, a validation and a test part; ask for 10 at least."
+        )
     made = {
         f"GEN{place:05}.json": {"goal": {}, "log": _Dialogue(np.random.Generator(np.random.PCG64([seed, place]))).log}
         for place in range(dialogues)
@@ -153,7 +155,11 @@ class _Dialogue:
             return "at any price"
         price = self._one_of(PRICES)
         self._set(domain, pricerange=price)
-        word = {"cheap": ("cheap", "inexpensive"), "moderate": ("moderate", "moderately priced"), "expensive": ("expensive", "upscale")}
+        word = {
+            "cheap": ("cheap", "inexpensive"),
+            "moderate": ("moderate", "moderately priced"),
+            "expensive": ("expensive", "upscale"),
+        }
         return f"that is {self._one_of(word[price])}"
 
     def _people(self, domain: str) -> str:
@@ -169,7 +175,11 @@ class _Dialogue:
 
     def _day(self, domain: str, slot: str = "book day") -> str:
         others = [
-            has[key] for other, has in self.state.items() if other != domain for key in ("book day", "day") if key in has
+            has[key]
+            for other, has in self.state.items()
+            if other != domain
+            for key in ("book day", "day")
+            if key in has
         ]
         day = self._one_of(others) if others and self._chance(0.4) else None
         if day is not None:
@@ -249,7 +259,9 @@ class _Dialogue:
             f"{name} would suit you.",
             told=[("restaurant", "Inform", "Name", name)],
         )
-        self._take_offer("restaurant", name, f"{name} has a table.", ("Food", "kind of food"), "It serves what you asked for.")
+        self._take_offer(
+            "restaurant", name, f"{name} has a table.", ("Food", "kind of food"), "It serves what you asked for."
+        )
         if self._chance(0.7):
             time, said_time = self._time()
             said = [self._people("restaurant"), self._day("restaurant")]

@@ -74,6 +74,11 @@ def around(rows: pd.DataFrame, keys: Sequence[str], value: str, band: bool | str
 
 
 def handles(names: Collection[str]) -> list[Patch]:
-    """What a legend says of the bands that are drawn; `names` as in the column `band`, None among them or not."""
+    """What a legend says of the bands that are drawn; `names` as in the column `band`, None where there is none.
+
+    A band of intervals ends where an interval rests on too little to be known; then the legend says so.
+    """
     shown = dict.fromkeys(name for name in names if name is not None)
-    return [Patch(facecolor=style.GREY, alpha=0.3, linewidth=0, label=f"band: {name}") for name in shown]
+    ends = any(name is None for name in names)
+    labels = (f"band: {name}{', where it is known' * (ends and name == OF_ONE['interval'])}" for name in shown)
+    return [Patch(facecolor=style.GREY, alpha=0.3, linewidth=0, label=label) for label in labels]

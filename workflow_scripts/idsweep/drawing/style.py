@@ -7,7 +7,9 @@ matplotlibrc, so that the same tables give the same bytes.
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from math import ceil
 from pathlib import Path
@@ -23,10 +25,45 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from idsweep.files.atomic import whole_or_nothing
 
+log = logging.getLogger(__name__)
+
+# Names may be of any script. Where DejaVu Sans lacks a sign, the first of these that is installed and has it is taken.
+OTHER_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "Noto Sans",
+    "Noto Sans Devanagari",
+    "Noto Sans Bengali",
+    "Noto Sans Tamil",
+    "Noto Sans Thai",
+    "Noto Sans Ethiopic",
+    "Noto Sans Symbols",
+    "Noto Sans Symbols 2",
+    "Noto Emoji",
+    "Segoe UI Emoji",
+    "Segoe UI Symbol",
+    "Symbola",
+    "Arial Unicode MS",
+    "Unifont",
+)
+INSTALLED = {font.name for font in fontManager.ttflist}
+NO_GLYPH = re.compile(r"Glyph (\d+) .*missing from font")
 COLUMN_WIDTH = 3.4
 TEXT_WIDTH = 6.9
 SMALL, NORMAL = 7, 8
@@ -35,7 +72,7 @@ STYLE = [
     "default",
     seaborn.axes_style("ticks"),
     {
-        "font.family": "DejaVu Sans",
+        "font.family": ["DejaVu Sans", *(name for name in OTHER_FONTS if name in INSTALLED)],
         "font.size": NORMAL,
         "axes.labelsize": NORMAL,
         "axes.titlesize": NORMAL,
@@ -98,7 +135,8 @@ def save(drawn: Figure, paths: Iterable[str | Path], missing: Sequence[str] = ()
     """Write `drawn` to every path, in the format of its ending: .pdf, .png (200 dpi) or .svg.
 
     missing: checkpoints that are not measured; below the figure a line says so.
-    The bytes depend on the figure and on the version of matplotlib alone: no dates, fixed ids. Each
+    The bytes depend on the figure and on the version of matplotlib alone (of signs that DejaVu Sans lacks, on the installed
+    fonts): no dates, fixed ids. Signs that no font has are boxes, and warned of. Each
     file appears under its name when it is whole. Raises ValueError for another ending.
     """
     paths = [Path(path) for path in paths]
@@ -107,9 +145,32 @@ def save(drawn: Figure, paths: Iterable[str | Path], missing: Sequence[str] = ()
             raise ValueError(f"{path}: a figure is written as {', '.join(METADATA)}, not as {path.suffix!r}.")
     if missing:
         _say_missing(drawn, missing)
-    for path in paths:
-        with whole_or_nothing(path) as unfinished:
-            drawn.savefig(unfinished, format=path.suffix[1:], dpi=PNG_DPI, metadata=METADATA[path.suffix])
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for path in paths:
+            with whole_or_nothing(path) as unfinished:
+                drawn.savefig(unfinished, format=path.suffix[1:], dpi=PNG_DPI, metadata=METADATA[path.suffix])
+    _tell(warned, paths[0].stem if paths else "")
+
+
+def _tell(warned: Iterable[warnings.WarningMessage], name: str) -> None:
+    """Say which signs no installed font has, in one line; pass other warnings on."""
+    boxes = {}
+    for warning in warned:
+        if found := NO_GLYPH.match(str(warning.message)):
+            boxes[chr(int(found[1]))] = True
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if boxes:
+        more = f" and {len(boxes) - NAMED} more" if len(boxes) > NAMED else ""
+        log.warning(
+            "The figure %s shows boxes in place of %s%s: no installed font that matplotlib can use has these signs. Install "
+            "one (Noto Sans CJK, Noto Emoji, Unifont), delete matplotlib's list of fonts (fontlist-*.json in its cache "
+            "folder), and draw again: --forcerun draw_figure.",
+            name,
+            " ".join(list(boxes)[:NAMED]),
+            more,
+        )
 
 
 def _say_missing(drawn: Figure, missing: Sequence[str]) -> None:

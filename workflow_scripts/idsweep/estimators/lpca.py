@@ -297,6 +297,13 @@ ESTIMATOR = Estimator(
     global_=global_,
     vectors=frozenset({"local", "global"}),
     memory=lambda number, dimension: 8.0 * number * dimension + 32.0 * min(number, dimension) ** 2,  # float64
+    only_with={
+        "alpha_fo": ("version", "FO"),
+        "alpha_fan": ("version", "Fan"),
+        "beta_fan": ("version", "Fan"),
+        "p_fan": ("version", "Fan"),
+        "alpha_ratio": ("version", "ratio"),
+    },
     ranges={
         "n_neighbors": Whole(2),
         "version": Choice(VERSIONS),

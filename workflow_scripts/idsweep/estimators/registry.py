@@ -55,6 +55,7 @@ class Estimator:
     memory: (N, D) -> bytes that a global estimate takes beside a cloud of N points of D coordinates and its graph.
     coarser: (parameters, k) -> {label: parameters} of the same estimate at the larger scales that a graph of k
     neighbours holds. defaults: scope -> {parameter: default}, if not those of the signatures.
+    only_with: parameter -> another one, and its value without which the first has no effect.
     ranges: parameter -> the values that it may have, in every scope that has it; check: raises ValueError for values that
     are each allowed and cannot go together. Both are asked before anything runs, of a configuration too.
     """
@@ -71,6 +72,7 @@ class Estimator:
     coarser: Callable[[Mapping[str, Any], int], Mapping[str, Mapping[str, Any]]] | None = None
     defaults: Mapping[str, Mapping[str, Any]] | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    only_with: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     check: Callable[[Mapping[str, Any]], None] | None = None
 
     @property

@@ -14,6 +14,8 @@ this module; the other layers are before it (and the last one too with `tie_last
   before any norm.
 - Gemma, Gemma-2, Gemma-3: layer 0 is rows of the embedding matrix times √D, the last layer after the final RMSNorm.
 
+What goes into the final norm is `before_final_norm`, beside the layers.
+
 The kept layers of a batch are held until the sampled positions have been picked out of them. Hooks that pick them as
 each block ends took the same time, and saved memory only where few tokens are sampled; on a CPU, batches are
 cut instead.
@@ -45,7 +47,7 @@ BUFFER_BYTES = 64 * 2**20
 STATES_BYTES = 256 * 2**20
 CPU_TOKENS = 1024  # what larger batches gain by sharing the weights they lose by leaving the caches
 
-Write = Callable[[np.ndarray, Mapping[int, np.ndarray]], None]
+Write = Callable[[np.ndarray, Mapping[int | str, np.ndarray]], None]
 
 
 def extract_hidden_states(
@@ -55,6 +57,7 @@ def extract_hidden_states(
     write: Write,
     *,
     layers: Sequence[int] | None = None,
+    before_final_norm: bool = False,
     masked: bool = False,
     mask_token: int | None = None,
     losses: bool = False,
@@ -71,10 +74,11 @@ def extract_hidden_states(
         is run for `losses` only). The states are computed in the model's dtype.
     points, sequences: the tables that `idsweep.data.tokens.sample_tokens` returns. At position -1 the state is the mean
         over all tokens of the sequence, special ones included, computed in float32.
-    write: called as write(points int32 (m,), {layer: float32 (m, D)}); every point comes exactly once,
+    write: called as write(points int32 (m,), {layer or name: float32 (m, D)}); every point comes exactly once,
         those of the longest sequences first. It is called in a thread of its own, one call after the other, while
         the device goes on.
     layers: which of the layers 0…n to keep; all if None.
+    before_final_norm: keep what goes into the norm behind the last block as well, under that name.
     masked: run each point in a copy of its sequence in which its token is replaced by `mask_token`.
     losses: return log-probabilities from the same pass. Needs a causal model, or a masked one under `masked`.
     padding_side: where shorter sequences of a batch are filled up, "right" or "left".
@@ -103,7 +107,7 @@ def extract_hidden_states(
     _check_inputs(rows, model, base)
     recorder = LossRecorder(model, base, rows) if losses else None
     pad = _padding(base)
-    states = HiddenStates(base, layers, device, rows)
+    states = HiddenStates(base, layers, device, rows, before_final_norm)
     if device == "cpu":
         batch_tokens = min(batch_tokens, CPU_TOKENS, max(1, STATES_BYTES // states.bytes_per_token))
     batch_tokens = _try_sharing(states, rows, batch_tokens, pad, padding_side)
@@ -115,18 +119,18 @@ def extract_hidden_states(
             batch = next_batch(rows, done, batch_tokens, pad, padding_side, states.sharing)
             try:
                 with torch.inference_mode():
-                    inputs, output = states(batch)
+                    inputs, output, kept = states(batch)
                     if recorder:
                         recorder.add(batch, inputs, output)
                     last = int(rows.bounds[batch.rows.stop])
                     while taken < last:  # a batch that is repeated goes on where it was stopped
                         part = range(taken, min(last, taken + buffer.size))
-                        buffer.take(part, _pick(rows, batch, part, output.hidden_states, states.layers, device))
+                        buffer.take(part, _pick(rows, batch, part, kept, device))
                         taken = part.stop
                 fits = True
             except torch.OutOfMemoryError:
                 fits = False  # the exception keeps the batch's tensors alive until here
-            output = None
+            output = kept = None
             if not fits:
                 batch_tokens = _halved(rows, batch)
                 continue
@@ -144,7 +148,7 @@ def _padding(base: torch.nn.Module) -> int:
 class _Buffer:
     """Picked states on their way to the host and to `write`, in a thread of its own, at most two parts at once."""
 
-    def __init__(self, write: Write, rows: Rows, layers: Sequence[int], width: int, chunk: int) -> None:
+    def __init__(self, write: Write, rows: Rows, layers: Sequence[int | str], width: int, chunk: int) -> None:
         self._write, self._rows, self._layers, self._width = write, rows, layers, width
         self.size = max(1, min(chunk, len(rows.points), BUFFER_BYTES // (len(layers) * width * 4)))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
@@ -205,12 +209,12 @@ class _Buffer:
             return
         layer, point = np.argwhere(~finite)[0]
         row = np.searchsorted(self._rows.bounds, part[point], side="right") - 1
-        raise ValueError(NOT_FINITE.format(layer=self._layers[layer], sequence=self._rows.numbers[row]))
+        name = self._layers[layer]
+        state = f"layer {name}" if isinstance(name, int) else name
+        raise ValueError(NOT_FINITE.format(state=state, sequence=self._rows.numbers[row]))
 
 
-def _pick(
-    rows: Rows, batch: Batch, part: range, states: Sequence[torch.Tensor], layers: Sequence[int], device: str
-) -> torch.Tensor:
+def _pick(rows: Rows, batch: Batch, part: range, states: Mapping[int | str, torch.Tensor], device: str) -> torch.Tensor:
     """The vectors of the points `part`, float32 (layers, m, D), picked out of states (layer -> (rows, length, D))."""
     positions = rows.positions[part.start : part.stop].astype(np.int64)
     places = np.searchsorted(rows.bounds, np.arange(part.start, part.stop), side="right") - 1 - batch.rows.start
@@ -220,9 +224,9 @@ def _pick(
     whole = torch.from_numpy(places[means]).to(device)
     tokens = torch.from_numpy(batch.mask[places[means], :, None].astype(bool)).to(device)
     into = torch.from_numpy(means).to(device)
-    picked = torch.empty(len(layers), len(part), states[layers[0]].shape[-1], dtype=torch.float32, device=device)
-    for vectors, layer in zip(picked, layers, strict=True):
-        state = states[layer].to(device)
+    width = next(iter(states.values())).shape[-1]
+    picked = torch.empty(len(states), len(part), width, dtype=torch.float32, device=device)
+    for vectors, state in zip(picked, (state.to(device) for state in states.values()), strict=True):
         vectors.copy_(state.reshape(-1, state.shape[-1]).index_select(0, flat))
         if len(means):
             # Padding is left out rather than multiplied by 0, for it may hold anything.

@@ -63,7 +63,7 @@ class Losses(NamedTuple):
 
 
 NOT_FINITE = (
-    "A hidden state of layer {layer}, sequence {sequence}, is NaN or infinite. The checkpoint may have diverged, or need "
+    "A hidden state of {state}, sequence {sequence}, is NaN or infinite. The checkpoint may have diverged, or need "
     "a wider dtype (float32)."
 )
 # Made of batches, since pyarrow imports pandas to make arrays of lists.
@@ -134,7 +134,7 @@ class LossRecorder:
                     state is not None
                     and not torch.isfinite(state[place][torch.from_numpy(batch.mask[place] > 0)]).all()
                 ):
-                    raise ValueError(NOT_FINITE.format(layer=layer, sequence=number))
+                    raise ValueError(NOT_FINITE.format(state=f"layer {layer}", sequence=number))
             raise ValueError(
                 f"A log-probability of sequence {number} is NaN: the logits may need a wider dtype (float32)."
             )

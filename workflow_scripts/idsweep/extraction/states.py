@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 
 from idsweep.extraction.batches import Batch, Rows
+from idsweep.extraction.final_norm import FinalNorm
+from idsweep.files.representations import BEFORE_FINAL_NORM
 from idsweep.models.differences import has_experts, repeated, same
 from idsweep.models.inputs import has_blank_matrix, only_length, without_cache
 from idsweep.models.sharing import NOT_REPEATED, Sharing, find_sharing
@@ -27,47 +30,66 @@ BLOCK_KEYS = ("num_hidden_layers", "decoder_layers", "num_decoder_layers", "num_
 class HiddenStates:
     """The hidden states of some layers of `base`, a model without its head.
 
-    layers: those that are kept, all if None. rows: what is going to be run.
+    layers: those that are kept, all if None. before_final_norm: keep what goes into the final norm as well. rows: what is going
+    to be run.
 
     layers, width: the kept ones, and how many numbers each has for each token. sharing: which rows can share a batch; until
     `try_sharing` has been called, none.
 
-    Raises ValueError if a layer does not exist, or the kept ones do not have one vector of the same width for each token.
+    Raises ValueError if a layer or the final norm does not exist, or the kept ones do not have one vector of the same width for
+    each token.
     """
 
-    def __init__(self, base: torch.nn.Module, layers: Sequence[int] | None, device: str, rows: Rows) -> None:
+    def __init__(
+        self,
+        base: torch.nn.Module,
+        layers: Sequence[int] | None,
+        device: str,
+        rows: Rows,
+        before_final_norm: bool = False,
+    ) -> None:
         self._base, self._device, self._options = base, device, without_cache(base)
         self._takes_positions = "position_ids" in inspect.signature(base.forward).parameters
         self._experts = has_experts(base.config)
         self._has_decoder = getattr(base.config, "is_encoder_decoder", False) and hasattr(base, "encoder")
         self._kept: list[int] | bool = True
+        self._final_norm: FinalNorm | None = None
         tokens = rows.tokens(0)[None, :TRIED_TOKENS].astype(np.int64)
         output = self._tried(tokens)
-        states = output.hidden_states
-        self.layers = list(range(len(states))) if layers is None else list(layers)
-        check_layers(self.layers, len(states) - 1)
+        last = len(output.hidden_states) - 1
+        numbers = list(range(last + 1)) if layers is None else list(layers)
+        if numbers or not before_final_norm:
+            check_layers(numbers, last)
+        self.layers: list[int | str] = [*numbers]
+        if before_final_norm:
+            self.layers.append(BEFORE_FINAL_NORM)
+            self._final_norm = FinalNorm(base, lambda: self._tried(tokens))
+            output = self._tried(tokens)
+        states = self._states_of(output)
         self._check_shapes(states, tokens.shape)
-        self._check_attention(tokens, states)
+        self._check_attention(tokens, output.hidden_states)
         _tell_the_last(base, output, self.layers)
-        self._kept = self.layers
-        again = self._run(tokens, np.ones_like(tokens))[1].hidden_states
-        if len(again) != len(states):  # Reformer gives all or none
+        self._kept = numbers or [last]
+        again = self._run(tokens, np.ones_like(tokens))[1]
+        if len(again.hidden_states) != last + 1:  # Reformer gives all or none
             self._kept = True
-            again = self._tried(tokens).hidden_states
+            again = self._tried(tokens)
+        again = self._states_of(again)
         if not all(repeated(again[layer][0], states[layer][0], experts=self._experts) for layer in self.layers):
             raise ValueError(f"{type(base).__name__} {NOT_REPEATED}.")
         self.width = states[self.layers[0]].shape[-1]
         self.bytes_per_token = len(self.layers) * self.width * states[self.layers[0]].element_size()
         self.sharing, self._shared = Sharing.NONE, self._run
 
-    def __call__(self, batch: Batch) -> tuple[dict[str, torch.Tensor], Any]:
-        """What the base was given, and its output with the kept layers in `hidden_states`.
+    def __call__(self, batch: Batch) -> tuple[dict[str, torch.Tensor], Any, dict[int | str, torch.Tensor]]:
+        """What the base was given, its output, and the kept layers (batch, length, D).
 
         Raises ValueError if these have not one vector for each token, as those of models that pad or pool inside.
         """
         inputs, output = self._shared(batch.ids, batch.mask)
-        self._check_shapes(output.hidden_states, batch.ids.shape)
-        return inputs, output
+        states = self._states_of(output)
+        self._check_shapes(states, batch.ids.shape)
+        return inputs, output, states
 
     def try_sharing(self, rows: Rows, batch_tokens: int, pad: int, padding_side: str) -> None:
         """Find out which of the rows can share a batch of so many tokens.
@@ -110,7 +132,8 @@ class HiddenStates:
             inputs["position_ids"] = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
         inputs = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
         try:
-            return inputs, self._base(**inputs, **self._options, output_hidden_states=self._kept, return_dict=True)
+            with self._final_norm.watched() if self._final_norm else nullcontext():
+                return inputs, self._base(**inputs, **self._options, output_hidden_states=self._kept, return_dict=True)
         except torch.OutOfMemoryError:
             raise
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -175,7 +198,15 @@ class HiddenStates:
                     return name
         return None
 
-    def _check_shapes(self, states: Sequence[torch.Tensor], tokens: tuple[int, ...]) -> None:
+    def _states_of(self, output: Any) -> dict[int | str, torch.Tensor]:
+        """The kept layers of the last output."""
+        states = {layer: output.hidden_states[layer] for layer in self.layers if layer != BEFORE_FINAL_NORM}
+        if self._final_norm is not None:
+            last = getattr(output, "last_hidden_state", None)
+            states[BEFORE_FINAL_NORM] = self._final_norm.take(output.hidden_states[-1] if last is None else last)
+        return states
+
+    def _check_shapes(self, states: Mapping[int | str, torch.Tensor], tokens: tuple[int, ...]) -> None:
         shapes = [tuple(states[layer].shape) for layer in self.layers]
         if len(set(shapes)) == 1 and len(shapes[0]) == 3 and shapes[0][:2] == tokens:
             return
@@ -192,7 +223,7 @@ class HiddenStates:
         """Whatever of the output is used: the kept layers, and what the head stands on."""
         _, output = self._run(ids, mask, positions)
         last = getattr(output, "last_hidden_state", None)
-        return [output.hidden_states[layer] for layer in self.layers] + ([] if last is None else [last])
+        return [*self._states_of(output).values()] + ([] if last is None else [last])
 
 
 def check_layers(layers: Sequence[int], last: int) -> None:
@@ -220,7 +251,7 @@ def _reason(base: torch.nn.Module, shapes: Sequence[tuple[int, ...]], tokens: tu
     )
 
 
-def _tell_the_last(base: torch.nn.Module, output: Any, layers: Sequence[int]) -> None:
+def _tell_the_last(base: torch.nn.Module, output: Any, layers: Sequence[int | str]) -> None:
     state, last = output.hidden_states[-1], getattr(output, "last_hidden_state", None)
     number = len(output.hidden_states) - 1
     if number in layers and last is not None and not (state.shape == last.shape and same(state[0], last[0])):

@@ -14,7 +14,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from idsweep.drawing import bands, over_training, style
+from idsweep.drawing import bands, over_training, published, style
 from idsweep.drawing.selection import at_last_checkpoint, of_representations, over_seeds, require_asked
 from idsweep.files.representations import VOCABULARY
 
@@ -71,6 +71,7 @@ class Part:
 def draw(
     local: pd.DataFrame,
     global_: pd.DataFrame,
+    reference: pd.DataFrame,
     *,
     estimators: Sequence[str] | None = None,
     models: Sequence[str] | None = None,
@@ -86,7 +87,8 @@ def draw(
     estimates and global values are told apart by their looks; bars and bands are 95 % intervals, or, where a model has
     several seeds, go from the lowest to the highest of them around their median.
 
-    local and global_: the summary table of local estimates (`mean`, …) and the table of global ones (`value`, …). A column of
+    local and global_: the summary table of local estimates (`mean`, …) and the table of global ones (`value`, …). reference: ranges
+    of `redundancy` are shaded. A column of
     panels for each of `estimators` (None: all that were made of them), `representations` and datasets. `against` is "size"
     or "step" (None: one below the other, where there is something); models without a known size, or, of "step" alone, without
     several steps, are named below, and so are those beyond 30. `static` names the models that are static vectors, to mark them apart from
@@ -122,14 +124,18 @@ def draw(
     if not blocks:
         kind = against or "size"
         return style.statement(f"No redundancy against the {kind} to draw: no model has {LACKING[kind]}.")
-    notes = {kind: _notes(rows, of_kind, kind, len(blocks) == 1) for kind, of_kind in blocks.items()}
+    ranges = published.ranges(reference, "redundancy")
+    notes = {
+        kind: [*_notes(rows, of_kind, kind, len(blocks) == 1), published.note(ranges)]
+        for kind, of_kind in blocks.items()
+    }
     kept = {kind: of_kind[of_kind["group"].isin(_kept(of_kind))] for kind, of_kind in blocks.items()}
     parts = _parts({kind: _width(of_kind, kind) for kind, of_kind in kept.items()})
     keys = ["group", "checkpoint", *PANEL, "scope"]
     if "step" in kept:
-        _over_steps(parts["step"], over_seeds(kept["step"], "value", keys, band), steps, scale, notes["step"])
+        _over_steps(parts["step"], over_seeds(kept["step"], "value", keys, band), steps, scale, notes["step"], ranges)
     if "size" in kept:
-        _of_sizes(parts["size"], over_seeds(kept["size"], "value", keys), scale, notes["size"])
+        _of_sizes(parts["size"], over_seeds(kept["size"], "value", keys), scale, notes["size"], ranges)
     return next(iter(parts.values())).drawn
 
 
@@ -223,8 +229,8 @@ def _redundancy(rows: pd.DataFrame) -> pd.DataFrame:
 # ---- over training
 
 
-def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, notes: list[str]) -> None:
-    """A line for each model and scope."""
+def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, notes: list[str], ranges: pd.DataFrame) -> None:
+    """A line for each model and scope, over published ranges of the redundancy."""
     models = rows.drop_duplicates("group").set_index("group")
     colours = _colours(models["n_parameters"])
     labels = {group: _label(rows[rows["group"] == group]) for group in models.index}
@@ -235,6 +241,7 @@ def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, notes: l
     part.grow(2 * ROW_HEIGHT * down + LEGEND_LINE * lines + 0.5)
     panels = _panels(part, rows, across, scale)
     for upper, lower, of_panel in panels:
+        published.shade(lower, ranges)
         for axes, shown in ((upper, of_panel), (lower, _redundancy(of_panel))):
             for (group, scope), line in shown.groupby(["group", "scope"], sort=False):
                 line, look = line.sort_values("place"), {"color": colours[group], "linestyle": DASHES[scope]}
@@ -265,8 +272,8 @@ def _colours(sizes: pd.Series) -> dict[str, tuple]:
 # ---- against the size
 
 
-def _of_sizes(part: Part, rows: pd.DataFrame, scale: str, notes: list[str]) -> None:
-    """A point for each model and scope, with the model's name beside it above and D below: when all other parts are drawn."""
+def _of_sizes(part: Part, rows: pd.DataFrame, scale: str, notes: list[str], ranges: pd.DataFrame) -> None:
+    """A point for each model and scope, over published ranges of the redundancy, with the model's name beside it above and D below: when all other parts are drawn."""
     across, down = _shape(rows)
     kinds = [kind for kind in KINDS if (rows["static"] == kind).any()]
     scopes = [scope for scope in SCOPES if (rows["scope"] == scope).any()]
@@ -274,6 +281,7 @@ def _of_sizes(part: Part, rows: pd.DataFrame, scale: str, notes: list[str]) -> N
     panels = _panels(part, rows, across, scale)
     colours = dict(zip(KINDS, style.categories(2), strict=True))
     for upper, lower, of_panel in panels:
+        published.shade(lower, ranges)
         for axes, shown in ((upper, of_panel), (lower, _redundancy(of_panel))):
             for (kind, scope), points in shown.groupby(["static", "scope"], sort=False):
                 _points(axes, points, _mark(colours[kind], scope, MARKERS[kind]))

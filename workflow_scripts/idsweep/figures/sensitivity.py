@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from idsweep.drawing import style
+from idsweep.drawing import published, style
 from idsweep.drawing.selection import (
     IDENTITY,
     at_last_checkpoint,
@@ -50,7 +50,9 @@ TITLES = {setting: title for setting, (_, title) in SETTINGS.items()} | {
     HAUSDORFF: "Hausdorff distance to the clean cloud"
 }
 MEAN = "#d55e00"
-SEEDS = ["cloud_seed", "cloud_noise_seed"]
+GLOBAL = "0.25"
+DRAWS = ["draw_sequence_seed", "draw_seed"]
+SEEDS = ["cloud_seed", "cloud_noise_seed", *DRAWS]
 KEYS = [*IDENTITY, *SETTINGS, *SEEDS]
 QUANTILES = {"whislo": "q05", "q1": "q25", "med": "median", "q3": "q75", "whishi": "q95"}
 
@@ -58,6 +60,8 @@ QUANTILES = {"whislo": "q05", "q1": "q25", "med": "median", "q3": "q75", "whishi
 @style.styled
 def draw(
     local: pd.DataFrame,
+    global_: pd.DataFrame,
+    reference: pd.DataFrame,
     *,
     estimator: str = "twonn",
     models: Sequence[str] | None = None,
@@ -67,11 +71,14 @@ def draw(
 ) -> Figure:
     """Mean local ID against each setting of the measurement that takes several values in the sweep: the number of points,
     of neighbours, of sequences, the noise added to the points, the distance by which it moves the cloud, and which tokens
-    are measured. Points are means over the seeds by which points and noise were drawn, bars their standard deviation.
-    There is a line for each combination of the other settings, or, of more than six, for the one below the axis.
+    are measured. Points are means over the seeds by which sequences, tokens, points and noise were drawn, bars their standard
+    deviation. There is a line for each combination of the other settings, or, of more than six, for the one below the axis.
+    Dashed lines are global estimates, where the sweep has them; published ranges are shaded.
 
     local: the summary table of local estimates, of all clouds (`cloud_number`, `n_neighbors`, `cloud_sequences`, null for
-    all of them, `cloud_noise`, `hausdorff`, `cloud_tokens`, `cloud_seed`, `cloud_noise_seed`, `mean`, quantiles). A row
+    all of them, `cloud_noise`, `hausdorff`, `cloud_tokens`, `cloud_seed`, `cloud_noise_seed`, `mean`, quantiles). global_: the
+    table of global ones, of which the one named as `estimator`, or as its beginning before a "-", is drawn. reference: ranges of
+    `local_dimension` against the `setting` N or M. A row
     of panels is a run at its last checkpoint, a dataset and one of `layers`, counted from the last one where negative
     (None: the last one). `estimator` is the estimate's label, or what its labels begin with before a "-"; of those that
     share all settings the first one is drawn, and of clouds that do, other estimates being named below. `scale` makes the
@@ -83,6 +90,7 @@ def draw(
     rows, same, other_clouds = _rows(local, estimator, models, datasets)
     rows = of_layers(at_last_checkpoint(rows), layers)
     clouds = _over_seeds(rows)
+    of_global, global_name = _global(global_, estimator, models, datasets, layers)
     panels = _panels(clouds)
     if not panels:
         return style.statement(
@@ -98,7 +106,7 @@ def draw(
     labels = {shown: _label(shown, *of_panel, inches) for shown, of_panel in panels.items()}
     drawn = style.figure(width, _height(places, panels, labels, clouds) + 0.3)
     grid = drawn.add_gridspec(down, across)
-    points = []
+    points, shaded, dashed = [], [], False
     for (key, of_block), of_places in zip(blocks, places, strict=True):
         first = None
         for place, (shown, (others, line_values)) in zip(of_places, panels.items(), strict=True):
@@ -115,6 +123,10 @@ def draw(
                 )
                 for line, values, colour in zip(of_panel, line_values, colours, strict=True):
                     _line(axes, line, shown, colour, _named(others, values, ""))
+                dashed |= _global_lines(axes, of_global, key, shown, others, line_values)
+                ranges = _published(reference, rows, key, shown)
+                published.shade(axes, ranges)
+                shaded.append(ranges)
                 _axis(axes, shown, pd.concat(of_panel), inches)
                 first = first or axes
                 if place[1] > 0 and axes is not first:
@@ -133,6 +145,8 @@ def draw(
     style.below(
         drawn,
         f"Mean and standard deviation over {'up to ' if fewest < seeds else ''}{seeds} draws" if seeds > 1 else "",
+        f"Dashed: global estimates ({style.estimator_name(global_name)})" if dashed else "",
+        published.note(pd.concat(shaded)) if shaded else "",
         "Boxes: quartiles of the points, and from 5 % to 95 % of them" if TOKENS in panels else "",
         style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip(),
         _fewer(pd.concat(points)),
@@ -159,7 +173,8 @@ def _rows(
     rows, same, others = pd.DataFrame(), [], []
     for label in labels:
         of_label = rows_of(local, "local", label, **chosen)
-        require_one_row_each(of_label, "local", [*IDENTITY, "cloud"])
+        of_label = _of_all_draws(of_label)
+        require_one_row_each(of_label, "local", [*IDENTITY, "cloud", *DRAWS])
         # Without noise the seed of the noise tells nothing apart.
         of_label = of_label.assign(cloud_noise_seed=of_label["cloud_noise_seed"].mask(of_label[NOISE] == 0))
         both = pd.concat([rows, of_label.drop_duplicates(KEYS)])
@@ -168,6 +183,63 @@ def _rows(
         else:
             rows, others = both, others + _others(of_label)
     return rows, same, list(dict.fromkeys(others))
+
+
+def _of_all_draws(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with datasets by their names without seeds, so that draws of one dataset are seeds of the same point."""
+    if "drawn_from" not in rows:
+        return rows.assign(**dict.fromkeys(DRAWS))
+    return rows.assign(dataset=rows["drawn_from"].fillna(rows["dataset"]))
+
+
+def _global(
+    table: pd.DataFrame,
+    estimator: str,
+    models: Sequence[str] | None,
+    datasets: Sequence[str] | None,
+    layers: Sequence[int] | None,
+) -> tuple[pd.DataFrame, str]:
+    """Global values over the seeds, as `_over_seeds` gives them, and the label of the estimate; no rows if there is none."""
+    there = list(table["estimator"].unique()) if len(table) else []
+    label = next((name for name in (estimator, estimator.split("-")[0]) if name in there), None)
+    if label is None:
+        return pd.DataFrame(), ""
+    rows = rows_of(table, "global", label, models=models, datasets=datasets, clouds=list(table["cloud"].unique()))
+    rows = _of_all_draws(of_layers(at_last_checkpoint(rows), layers)).rename(columns={"value": "mean"})
+    rows = rows.assign(
+        **dict.fromkeys(QUANTILES.values(), np.nan), cloud_noise_seed=rows["cloud_noise_seed"].mask(rows[NOISE] == 0)
+    )
+    return _over_seeds(rows.drop_duplicates(KEYS).assign(**{NEIGHBORS: np.nan})), label
+
+
+def _global_lines(
+    axes: Axes, clouds: pd.DataFrame, key: tuple, shown: str, others: list[str], line_values: list[tuple]
+) -> bool:
+    """Draw the global estimates of the clouds that the lines of a panel stand for; whether there are any."""
+    if clouds.empty or shown == NEIGHBORS:
+        return False
+    of_block = clouds[_equal(clouds, IDENTITY, key)]
+    places = [place for place, other in enumerate(others) if other != NEIGHBORS]
+    fixed = [others[place] for place in places]
+    drawn = False
+    for values in dict.fromkeys(tuple(each[place] for place in places) for each in line_values):
+        line = of_block[_equal(of_block, fixed, values)]
+        line = line[line["value"].notna()]
+        if len(line):
+            x = _places(line[shown], shown)
+            order = np.argsort(x, kind="stable")
+            axes.plot(x[order], line["value"].to_numpy(float)[order], color=GLOBAL, linestyle="--", linewidth=0.9)
+            _bars(axes, x[order], line.iloc[order], GLOBAL)
+            drawn = True
+    return drawn
+
+
+def _published(reference: pd.DataFrame, rows: pd.DataFrame, key: tuple, shown: str) -> pd.DataFrame:
+    """Published ranges of the local dimension of one run and dataset, against what is on the axis."""
+    model, _, dataset, _ = key
+    group = rows.loc[rows["model"] == model, "group"].iloc[0]
+    setting = SETTINGS[shown][0] if shown in SETTINGS else ""
+    return published.ranges(reference, "local_dimension", group=group, dataset=dataset, setting=setting)
 
 
 def _others(rows: pd.DataFrame) -> list[str]:

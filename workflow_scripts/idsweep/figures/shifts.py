@@ -33,6 +33,8 @@ MARGIN = 0.8
 VIOLIN_HEIGHT = 1.75
 CURVE_HEIGHT = 0.95
 HEADING_HEIGHT = 0.25
+MOMENTS_HEIGHT = 0.35
+DENSITY_NORMS = ("width", "area")
 BASE, TUNED = 0, 1
 NAMES = {BASE: "base", TUNED: "fine-tuned"}
 CLOUD = ["dataset", "split"]
@@ -51,6 +53,18 @@ class Block(NamedTuple):
     course: pd.DataFrame | None
 
 
+class Violins(NamedTuple):
+    """How violins look: the range of their axis (None: that of the estimates), what halves share, numbers below them."""
+
+    limits: Sequence[float] | None
+    density_norm: str
+    moments: bool
+
+    @property
+    def height(self) -> float:
+        return VIOLIN_HEIGHT + MOMENTS_HEIGHT * self.moments
+
+
 @style.styled
 def draw(
     compared: pd.DataFrame,
@@ -63,6 +77,8 @@ def draw(
     checkpoints: str | Sequence[str | int] | None = None,
     steps: str = "linear",
     limits: Sequence[float] | None = None,
+    density_norm: str = "width",
+    moments: bool = False,
 ) -> Figure:
     """Violins of the local estimates of a base model (left halves, grey) and of the model fine-tuned from it at its
     last checkpoint, or those asked for (right halves): a panel per dataset and split, dashes at the median and the
@@ -77,12 +93,16 @@ def draw(
     its bases, at one of `layers`, counted from the last one where negative (None: the last), and at one of `checkpoints`,
     "all" or a list of steps or names of them (None: the last). `steps` makes the axis of the steps "linear", "log", which
     has no place for step 0, or "symlog". Estimates that are not finite are left out and counted; `limits` fixes the
-    range of the violins' axis, and estimates beyond it are counted too. There are at most 24 panels of violins; models
+    range of the violins' axis, and estimates beyond it are counted too. All halves of a panel have the same width, or, by
+    `density_norm` "area", the same area. `moments` writes the mean, the median and the standard deviation (n − 1) of the finite
+    estimates of each half below it. There are at most 24 panels of violins; models
     beyond are named below.
 
     Raises ValueError if what is asked for is not in the tables or needs more panels, if shifts holds a row twice, or
     if compared lacks the points of a row of shifts.
     """
+    if density_norm not in DENSITY_NORMS:
+        raise ValueError(f"density_norm = {density_norm!r} is not known; it must be one of {', '.join(DENSITY_NORMS)}.")
     rows = shifts
     if not shifts.empty:
         rows = rows_of(shifts.assign(variant=DATA), "shifts", estimator, models=models, datasets=datasets)
@@ -112,13 +132,14 @@ def draw(
     down = ceil(n_clouds / style.columns(n_clouds, LEAST_WIDTH, MARGIN))
     across = ceil(n_clouds / down)
     width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
-    heights = [HEADING_HEIGHT + down * (VIOLIN_HEIGHT + CURVE_HEIGHT * (block.course is not None)) for block in blocks]
+    violins = Violins(limits, density_norm, moments)
+    heights = [HEADING_HEIGHT + down * (violins.height + CURVE_HEIGHT * (block.course is not None)) for block in blocks]
     drawn = style.figure(width, sum(heights) + 0.4)
     parts = drawn.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
     inches = (width - MARGIN) / across
     label = style.local_label("Local intrinsic dimension", estimator, compared[compared["estimator"] == estimator])
     for part, block in zip(parts, blocks, strict=True):
-        _draw_block(part, block, compared, (down, across), label, inches, steps, limits)
+        _draw_block(part, block, compared, (down, across), label, inches, steps, violins)
     style.below(
         drawn,
         style.not_drawn(without, ", without a checkpoint that is asked for"),
@@ -164,18 +185,18 @@ def _draw_block(
     label: str,
     inches: float,
     steps: str,
-    limits: Sequence[float] | None,
+    violins: Violins,
 ) -> None:
     down, across = shape
     each = 1 if block.course is None else 2
-    grid = part.add_gridspec(each * down, across, height_ratios=[VIOLIN_HEIGHT, CURVE_HEIGHT][:each] * down)
+    grid = part.add_gridspec(each * down, across, height_ratios=[violins.height, CURVE_HEIGHT][:each] * down)
     part.suptitle(_heading(block.shown, inches * across), x=0.01, ha="left", fontsize=style.NORMAL, fontweight="bold")
     first = first_curve = None
     clouds = list(block.shown.groupby(CLOUD, sort=False))
     for place, (cloud, of_cloud) in enumerate(clouds):
         row, column = divmod(place, across)
         axes = part.add_subplot(grid[each * row, column], sharey=first)
-        _violins(axes, _points(compared, of_cloud), of_cloud, limits)
+        _violins(axes, _points(compared, of_cloud), of_cloud, violins)
         style.title(axes, _name(*cloud), inches)
         style.label_outer(axes, label.replace(" (", "\n("), column == 0)
         first = first or axes
@@ -224,7 +245,7 @@ def _points(compared: pd.DataFrame, of_cloud: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _violins(axes: Axes, points: pd.DataFrame, of_cloud: pd.DataFrame, limits: Sequence[float] | None) -> None:
+def _violins(axes: Axes, points: pd.DataFrame, of_cloud: pd.DataFrame, look: Violins) -> None:
     finite = points[np.isfinite(points["value"])]
     if not finite.empty:
         seaborn.violinplot(
@@ -238,19 +259,20 @@ def _violins(axes: Axes, points: pd.DataFrame, of_cloud: pd.DataFrame, limits: S
             gap=0.04,
             cut=0,
             width=0.9,
-            density_norm="area",
+            density_norm=look.density_norm,
+            common_norm=True,  # else seaborn makes each half as wide as the other, whatever the norm
             linewidth=0.6,
             saturation=1,
             inner="quart",
             legend=False,
         )
     note = style.undefined_note(len(points) - len(finite), "not drawn")
-    if limits is not None:
-        axes.set_ylim(*limits)
-        beyond = int((~finite["value"].between(*limits)).sum())
+    if look.limits is not None:
+        axes.set_ylim(*look.limits)
+        beyond = int((~finite["value"].between(*look.limits)).sum())
         note += f"\n({beyond:,} beyond the axis)" if beyond else ""
     axes.set(xticks=[], xlim=(-0.55, 0.55), ylabel="")
-    axes.set_xlabel(_in_words(of_cloud) + note)
+    axes.set_xlabel(_in_words(of_cloud) + (_moments(finite) if look.moments else "") + note)
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, every_step: pd.Series, steps: str) -> None:
@@ -279,6 +301,14 @@ def _in_words(of_cloud: pd.DataFrame) -> str:
     return f"shift {_signed(middle['shift'], decimals)}{interval}{effect}"
 
 
+def _moments(finite: pd.DataFrame) -> str:
+    lines = [
+        f"{NAMES[side]} {values.mean():.2f}, {values.median():.2f}, {values.std():.2f}"
+        for side, values in finite.groupby("side")["value"]
+    ]
+    return "\n".join(["\nmean, median, std:", *lines])
+
+
 def _signed(value: float, decimals: int = 2) -> str:
     return f"{value:+z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
@@ -299,8 +329,8 @@ def _base(rows: pd.DataFrame) -> str:
 
 
 def _name(dataset: str, split: str) -> str:
-    # NAME:SPLIT is called NAME--SPLIT in files and tables.
-    return f"{dataset.removesuffix(f'--{split}')}, {split}"
+    # A sweep writes another split than its entry's as NAME:SPLIT.
+    return f"{dataset.removesuffix(f':{split}')}, {split}"
 
 
 def _colours() -> list[tuple[float, float, float]]:

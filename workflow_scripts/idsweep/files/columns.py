@@ -55,6 +55,9 @@ IDENTITY = pa.schema(
         pa.field("layer", pa.int16()),  # null for what is no single layer
         pa.field("cloud", pa.string()),
         *CLOUD,
+        pa.field("drawn_from", pa.string()),  # the dataset without its seeds, and these, where `tokens` lists several
+        pa.field("draw_sequence_seed", pa.int64()),
+        pa.field("draw_seed", pa.int64()),
         pa.field("extrinsic_dimension", pa.int32()),
         pa.field("n_parameters", pa.int64()),
         pa.field("hausdorff", pa.float64()),  # from the noisy cloud to the clean one

@@ -11,6 +11,47 @@ from idsweep.machine.names import nearest_name
 
 # Modules of transformers 5 that list `model_type` -> class of its config.
 OWN = frozenset({"equation_decoder"})  # families of this package, each in a module of its name
+# No norm stands behind their last block: each block ends in one, or the family has none. Others are tried where they are measured.
+WITHOUT_FINAL_NORM = frozenset(
+    {
+        *(
+            "albert",
+            "bart",
+            "bert",
+            "big_bird",
+            "camembert",
+            "convbert",
+            "data2vec-text",
+            "deberta",
+            "deberta-v2",
+            "distilbert",
+        ),
+        *(
+            "electra",
+            "equation_decoder",
+            "ernie",
+            "flaubert",
+            "fnet",
+            "layoutlm",
+            "longformer",
+            "marian",
+            "mobilebert",
+            "mpnet",
+        ),
+        *(
+            "nystromformer",
+            "openai-gpt",
+            "prophetnet",
+            "rembert",
+            "roberta",
+            "roformer",
+            "squeezebert",
+            "xlm",
+            "xlm-roberta",
+        ),
+        "xlnet",
+    }
+)
 LISTED_IN = ("auto_mappings.py", "configuration_auto.py")
 ENTRY = re.compile(r"""["']([\w.-]+)["']\s*[,:]\s*["']\w+Config["']""")
 

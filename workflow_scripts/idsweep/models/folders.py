@@ -365,7 +365,7 @@ def _mapping(text: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(content, dict):
-        raise ValueError("it holds no mapping.")
+        raise ValueError("it holds no mapping")
     return content
 
 
@@ -415,7 +415,7 @@ def _check_shards(folder: Path, indices: list[Path], present: set[str]) -> None:
 def shards_named(index: Path) -> set[str]:
     """The names of the files that an index of shards tells. Raises ValueError if it cannot be read."""
     placed = _mapping(index.read_bytes()).get("weight_map")
-    if not isinstance(placed, dict) or not all(isinstance(name, str) for name in placed.values()):
+    if not isinstance(placed, dict) or not placed or not all(isinstance(name, str) for name in placed.values()):
         raise ValueError("its weight_map names no files")
     return set(placed.values())
 

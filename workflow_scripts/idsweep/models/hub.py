@@ -29,6 +29,7 @@ from idsweep.models.folders import (
     MODEL_WEIGHTS,
     PARTIAL,
     is_tokenizer_file,
+    shards_named,
 )
 
 # Seconds before each further try after a failure that may pass; a wait that the hub asks for counts if it is longer.
@@ -198,9 +199,9 @@ def _without_weights(offered: Mapping[str, HubFile], adapter: bool, other: str |
 
 def _shards(index: Path, offered: Mapping[str, HubFile]) -> list[str]:
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"has an {index.name} that is not an index of weights: {error!r}.") from None
+        names = sorted(shards_named(index))
+    except ValueError as error:
+        raise ValueError(f"has an {index.name} that is not an index of weights: {error}.") from None
     if absent := [name for name in names if name not in offered or "/" in name]:
         raise ValueError(f"lacks {absent[0]}, one of the {len(names)} files that its {index.name} names.")
     return names

@@ -57,7 +57,7 @@ def read_cloud(
     if not selected.all():
         kept = selected[ids]
         ids, vectors = ids[kept], vectors[kept]
-    points = prepare_points(vectors, order=parquet.to_numpy(tokens["drawn"])[ids], **options)
+    points = prepare_points(vectors, order=parquet.to_numpy(tokens["drawn"])[ids], what=f"vectors of {name}", **options)
     return points._replace(rows=ids[points.rows])
 
 

@@ -41,6 +41,7 @@ def prepare_points(
     center: bool = False,
     noise: float = 0.0,
     noise_seed: int = 0,
+    what: str = "vectors",
 ) -> Points:
     """Make a point cloud of token vectors (M, D), float16, float32 or float64.
 
@@ -61,7 +62,7 @@ def prepare_points(
     With draw="tokens", fewer points than `number` can be left after steps 2 and 3. With draw="distinct", step 1 comes after
     them, and `number` points are left if there are as many. "random" then takes the rows that come first in a permutation of
     all M rows by PCG64(seed), so that clouds that differ in few duplicates share most of their points. float16 becomes
-    float32.
+    float32. `what` is the name of the vectors in warnings.
 
     Raises ValueError if vectors is not a finite numeric matrix, if an option is unknown, or if no point is left.
     """
@@ -80,9 +81,9 @@ def prepare_points(
     if draw == "distinct":
         rows = np.arange(len(vectors), dtype=np.int32)
     elif choose == "first":
-        rows = _first_rows(np.arange(len(vectors), dtype=np.int32), order, number)
+        rows = _first_rows(np.arange(len(vectors), dtype=np.int32), order, number, what)
     else:
-        rows = draw_rows(len(vectors), number, seed)
+        rows = draw_rows(len(vectors), number, seed, what)
     cloud = vectors[rows]
     if zero_vectors == "drop":
         kept = cloud.any(axis=1)
@@ -94,7 +95,7 @@ def prepare_points(
     if draw == "distinct":
         if choose == "random":
             order = np.random.Generator(np.random.PCG64(seed)).permutation(len(vectors))
-        taken = _first_rows(np.arange(len(rows), dtype=np.int32), order[rows], number)
+        taken = _first_rows(np.arange(len(rows), dtype=np.int32), order[rows], number, what)
         rows, cloud = rows[taken], cloud[taken]
     if normalize == "unit":
         cloud = _divide(cloud, lengths(cloud.astype(np.float64))[:, None])
@@ -112,24 +113,24 @@ def prepare_points(
     return Points(rows, cloud)
 
 
-def draw_rows(available: int, number: int, seed: int) -> np.ndarray:
+def draw_rows(available: int, number: int, seed: int, what: str = "vectors") -> np.ndarray:
     """`number` of the rows 0 … available-1 in increasing order, int32; all of them, with a warning, if too few."""
-    _warn_of_too_few(available, number)
+    _warn_of_too_few(available, number, what)
     if number >= available:
         return np.arange(available, dtype=np.int32)
     generator = np.random.Generator(np.random.PCG64(seed))
     return np.sort(generator.choice(available, size=number, replace=False)).astype(np.int32)
 
 
-def _first_rows(rows: np.ndarray, order: np.ndarray, number: int) -> np.ndarray:
+def _first_rows(rows: np.ndarray, order: np.ndarray, number: int, what: str) -> np.ndarray:
     """The `number` rows of least `order`, increasing; all of them, with a warning, if too few."""
-    _warn_of_too_few(len(rows), number)
+    _warn_of_too_few(len(rows), number, what)
     return np.sort(rows[np.argsort(order, kind="stable")[:number]])
 
 
-def _warn_of_too_few(available: int, number: int) -> None:
+def _warn_of_too_few(available: int, number: int, what: str) -> None:
     if number > available:
-        log.warning("points.number = %d, but there are only %d vectors: all %d are used", number, available, available)
+        log.warning("points.number = %d, but there are only %d %s: all are used", number, available, what)
 
 
 def _keep(rows: np.ndarray, cloud: np.ndarray, kept: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from idsweep.config.load import needs_vectors, neighbors_needed
 from idsweep.extraction import measures
 from idsweep.figures import registry as figures
-from idsweep.files.representations import VOCABULARY
+from idsweep.files.representations import BEFORE_FINAL_NORM, VOCABULARY, of_layer
 from idsweep.neighbors.variants import DATA
 from idsweep.planning import costs
 from idsweep.planning.costs import Cost
@@ -56,7 +56,7 @@ class Sizes:
         return self._shapes[model.name]
 
     def texts(self, model: Model, dataset: str) -> Texts:
-        key = (model.tokenizer.name, dataset)
+        key = (model.tokenizer.path, dataset)
         if key not in self._texts:
             self._texts[key] = texts_of(self.sweep, dataset, model.tokenizer)
         return self._texts[key]
@@ -81,11 +81,11 @@ class Sizes:
             return sampled * length
         return min(self.texts(model, dataset).number, sampled) * length
 
-    def stored(self, model: Model) -> list[int]:
-        """Layers that are stored."""
-        if self.sweep.config["extraction"]["layers"] == "all":
-            return list(range(model.depth + 1))
-        return sorted({*model.layers, *(i for one in model.combinations.values() for i in one.layers)})
+    def stored(self, model: Model) -> list[str]:
+        """Representations that are stored: layers, and what is before the final norm."""
+        all_layers = self.sweep.config["extraction"]["layers"] == "all"
+        layers = range(model.depth + 1) if all_layers else model.layers_run
+        return [*map(of_layer, layers), *([BEFORE_FINAL_NORM] if model.before_final_norm else [])]
 
     def most_sampled(self, model: Model, dataset: str) -> int:
         """Sampled tokens, where the texts hold enough of them."""
@@ -118,7 +118,7 @@ class Sizes:
 
     @cached_property
     def _models(self) -> dict[str, Model]:
-        return {model.tokenizer.name: model for model in reversed(self.sweep.models.values())}
+        return {model.tokenizer.path: model for model in reversed(self.sweep.models.values())}
 
     def model_of(self, tokenizer: str) -> Model:
         """The first of the measured models that have a tokenizer."""
@@ -128,7 +128,7 @@ class Sizes:
         """The representations whose neighbours are found: all that are stored, and combinations."""
         if dataset == VOCABULARY:
             return model.representations(VOCABULARY)
-        return [*map(str, self.stored(model)), *model.combinations]
+        return [*self.stored(model), *model.combinations]
 
 
 def work_of(sizes: Sizes, graph: JobGraph) -> list[Work]:
@@ -160,7 +160,7 @@ def assumptions(sizes: Sizes) -> Iterator[str]:
         if model.reads_text
         for dataset in sizes.sweep.datasets
     ]
-    texts = {dataset: sizes.texts(model, dataset) for model, dataset in measured}
+    texts = {sizes.sweep.datasets[dataset].name: sizes.texts(model, dataset) for model, dataset in measured}
     if unknown := [name for name, texts_of_dataset in texts.items() if not texts_of_dataset.known]:
         yield (
             f"Texts of {', '.join(unknown)}: {UNKNOWN_TOKENS} tokens each before they are cut, and {UNKNOWN_NUMBER:,} "

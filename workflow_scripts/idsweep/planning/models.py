@@ -85,7 +85,7 @@ def _published(sweep: Sweep, model: Model) -> Shape:
 
 
 def _local(sweep: Sweep, model: Model) -> Shape:
-    folder = model.weights(model.example.name)
+    folder = model.weights(model.example.path)
     files = sum(path.stat().st_size for path in folders.weight_files(folder))
     said = _first_said(folders.read_config(folder), "vocab_size", VOCABULARY)
     return _there(model, folders.read_architecture(folder).width, said, files)
@@ -113,7 +113,7 @@ def _of_adapters(model: Model, base: Shape) -> float:
     if model.source == "hub":
         return 1e9 * model.size_gb if "size_gb" in model.entry else 0.01 * base.files
     if model.source != "train":
-        folder = model.weights(model.example.name)
+        folder = model.weights(model.example.path)
         return sum(path.stat().st_size for path in folders.adapter_files(folder))
     rank = model.entry["training"]["lora"]["rank"]
     return THIRTY_TWO_BIT * base.depth * ADAPTED_MATRICES * 2 * base.width * rank

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from idsweep.config.load import LONGEST_NAME, MOST_SHOWN, choose
 from idsweep.data.entries import LABEL_KEYS, reading
 from idsweep.figures import registry
-from idsweep.files.representations import VOCABULARY, of_layer
+from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
-from idsweep.sweep.models import Model, catalog_path
+from idsweep.sweep.models import Model, catalog_path, safe
 from idsweep.sweep.sweep import HELD_OUT, PARTS, TRAINED_ON, Dataset, Sweep
 from idsweep.training import kinds
 
@@ -74,7 +74,9 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_labels(sweep)
     yield from _check_kinds_of_tokens(sweep)
     yield from _check_generated(sweep)
-    if not readers and (wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]):
+    if not any(model.layers for model in models.values()) and (
+        wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]
+    ):
         others = ", ".join(name for name in registry.names() if not registry.needs(name)["texts"])
         yield f"figures: {', '.join(wrong)} show layers, but this sweep measures none; set `figures: {{}}`, or choose from {others}"
     else:
@@ -84,20 +86,28 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
 def _check_names(sweep: Sweep) -> Iterator[str]:
     """Complaints about names that are too long for a file, or that differ in case alone."""
     named: dict[str, Iterable[str]] = {
-        "catalog.models": [*sweep.known, *sweep.tokenizers().keys() - sweep.known.keys()],
-        "catalog.datasets": {**sweep.datasets, **sweep.corpora, VOCABULARY: None},
+        "catalog.models": {one.name: None for one in (*sweep.known.values(), *sweep.tokenizers().values())},
+        "catalog.datasets": [
+            *{one.name: None for one in (*sweep.datasets.values(), *sweep.corpora.values())},
+            VOCABULARY,
+        ],
+        "sweep": [sweep.name],
         "estimator_sets": sweep.config["estimator_sets"],
         "points": sweep.config["clouds"],
     }
     for model in sweep.known.values():
-        named[f"{catalog_path('models', model.catalogued)}.checkpoints"] = model.checkpoints
-        named["representations"] = [*map(of_layer, model.layers), *model.combinations]
+        checkpoints = [checkpoint.name for checkpoint in model.checkpoints.values()]
+        named[f"{catalog_path('models', model.catalogued)}.checkpoints"] = checkpoints
+        named["representations"] = model.states
     for at, names in named.items():
         spellings: dict[str, str] = {}
         for name in names:
-            if len(name) > LONGEST_NAME:
-                yield f"{at}: {name[:40]}… is too long for a file, {len(name)} characters; expected at most {LONGEST_NAME}"
-            if (other := spellings.setdefault(name.lower(), name)) != name:
+            path = safe(name)
+            if not any(letter.isprintable() and not letter.isspace() for letter in name):
+                yield f"{at}: the name {name!a} has no letter that can be seen; give it another one"
+            if (size := len(path.encode())) > LONGEST_NAME:
+                yield f"{at}: {name[:40]}… is too long for a file, {size} bytes; expected at most {LONGEST_NAME}"
+            if (other := spellings.setdefault(path.casefold(), name)) != name:
                 yield (
                     f"{at}: {other!r} and {name!r} differ only in upper and lower case, which some file systems do not tell apart; rename one"
                 )
@@ -177,10 +187,10 @@ def _check_generated(sweep: Sweep) -> Iterator[str]:
     for model in sweep.models.values():
         if model.reads_text and model.training is not None and model.training.loader is not None:
             trained_on = sweep.training_corpus(model.entry)
-            for name in sweep.datasets:
-                if reading(sweep.corpus(name, model.entry).entry) != reading(trained_on.entry):
+            for path, dataset in sweep.datasets.items():
+                if reading(sweep.corpus(path, model.entry).entry) != reading(trained_on.entry):
                     yield (
-                        f"datasets: {name}: {model.name} is trained on the {model.training.loader} of {trained_on.name} and "
+                        f"datasets: {dataset.name}: {model.name} is trained on the {model.training.loader} of {trained_on.name} and "
                         f"knows no other sequences; measure it on {TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
                     )
 
@@ -188,13 +198,18 @@ def _check_generated(sweep: Sweep) -> Iterator[str]:
 def _check_tokens(sweep: Sweep) -> Iterator[str]:
     tokens = sweep.config["tokens"]
     read = [
-        (name, sweep.corpus(name, model.tokenizer.owner))
+        (dataset.name, sweep.corpus(path, model.tokenizer.owner))
         for model in sweep.models.values()
-        for name in sweep.datasets
+        for path, dataset in sweep.datasets.items()
         if model.reads_text
     ]
     if tokens["select"] == "mean" and sweep.config["extraction"]["masked"]:
         yield "tokens.select: a mean over a sequence has no token to mask; set extraction.masked to false, or choose another selection"
+    if isinstance(tokens["sequence_seed"], list):
+        if tokens["choose"] == "first":
+            yield "tokens.sequence_seed: with `choose: first` no sequences are drawn; remove this key, or set choose to random"
+        elif tokens["sequences"] is None:
+            yield "tokens.sequence_seed: all sequences are taken, so that none are drawn; set tokens.sequences, or remove this key"
     if tokens["select"] != "classes" and "classes" in tokens:
         yield "tokens.classes: this key is only for `select: classes`; remove it, or set `select: classes`"
     if tokens["select"] != "all" and "without" in tokens:

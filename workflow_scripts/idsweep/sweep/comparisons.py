@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from idsweep.config.load import choose
 from idsweep.files.packages import in_project
 from idsweep.models.folders import WIDTH_KEYS, read_architecture
-from idsweep.sweep.models import LOCAL_DIMENSION, Checkpoint, Model, safe
+from idsweep.sweep.models import Checkpoint, Model, safe
 
 if TYPE_CHECKING:
     from idsweep.sweep.sweep import Sweep
@@ -33,18 +33,18 @@ def pairs(sweep: Sweep) -> list[Pair]:
     for given in sweep.config["comparisons"]:
         for model in sweep.called(given["model"]):
             for base in sweep.called(given["base"]):
-                name = safe(given.get("base_checkpoint", base.last_checkpoint.name))
-                if name in base.checkpoints and base is not model:
-                    pairs_by_name[model.name, base.name, name] = Pair(model, base, base.checkpoints[name])
+                path = safe(given.get("base_checkpoint", base.last_checkpoint.name))
+                if path in base.checkpoints and base is not model:
+                    pairs_by_name[model.name, base.name, path] = Pair(model, base, base.checkpoints[path])
     compared = {model for model, _, _ in pairs_by_name}
     for model in sweep.models.values():
         if model.start is not None and model.name not in compared:
             base, checkpoint = model.start
-            measured = sweep.models.get(base.name)
-            if measured and checkpoint.name in measured.checkpoints:
+            measured = sweep.models.get(base.path)
+            if measured and checkpoint.path in measured.checkpoints:
                 pair = Pair(model, measured, checkpoint)
                 if not any(_of_pair(pair)):
-                    pairs_by_name[model.name, base.name, checkpoint.name] = pair
+                    pairs_by_name[model.name, base.name, checkpoint.path] = pair
     return list(pairs_by_name.values())
 
 
@@ -66,13 +66,13 @@ def complaints(sweep: Sweep) -> Iterator[str]:
 def _of_comparison(sweep: Sweep, given: Mapping[str, str]) -> Iterator[str]:
     for key in ("model", "base"):
         if not sweep.called(given[key]):
-            yield f"{key}: {given[key]!r} is not measured; {choose(given[key], sweep.models)}"
+            yield f"{key}: {given[key]!r} is not measured; {choose(given[key], [model.name for model in sweep.models.values()])}"
     bases = sweep.called(given["base"])
     if len(bases) > 1:
         yield f"base: {given['base']!r} stands for {len(bases)} models; name one: {', '.join(m.name for m in bases)}"
     for base in bases:
         if (name := given.get("base_checkpoint")) is not None and safe(name) not in base.checkpoints:
-            yield f"base_checkpoint: {name!r} is not measured; {choose(name, base.checkpoints)}"
+            yield f"base_checkpoint: {name!r} is not measured; {choose(name, [one.name for one in base.checkpoints.values()])}"
     if bases and bases == sweep.called(given["model"]):
         yield f"base: {given['base']!r} would be compared with itself; name another model"
 
@@ -82,7 +82,7 @@ def _of_pair(pair: Pair) -> Iterator[str]:
     what = f"comparisons: {model.name} and {base.name}"
     if not model.reads_text or not base.reads_text:
         yield f"{what}: a comparison needs hidden states of both, but one of them has none in this sweep; measure its layers"
-    elif model.tokenizer.name != base.tokenizer.name:
+    elif model.tokenizer.path != base.tokenizer.path:
         yield (
             f"{what} have different tokenizers, {model.tokenizer.name} and {base.tokenizer.name}; give "
             f"{model.catalogued} `tokenizer: {{of: {base.tokenizer.name}}}` in the catalog if they are the same"
@@ -97,7 +97,7 @@ def _of_pair(pair: Pair) -> Iterator[str]:
             f"{what} have hidden states of {widths[0]} and {widths[1]} dimensions: one was not fine-tuned from the other; "
             f"compare {model.name} with the model that it was made from"
         )
-    elif not (set(model.layers) & set(base.layers) or model.combinations):
+    elif not set(model.states) & set(base.states):
         yield (
             f"{what} have no measured layer in common: {_listed(model.layers)} and {_listed(base.layers)}; name the same "
             "`layers` for both"
@@ -108,7 +108,7 @@ def _width(model: Model) -> int | None:
     """Of its hidden states, where that is known before anything runs."""
     root = model.start[0] if model.start else model
     if root.folder is not None:
-        return read_architecture(root.weights(root.example.name)).width
+        return read_architecture(root.weights(root.example.path)).width
     said = root.entry | root.entry.get("architecture", {})
     return next((said[key] for key in ("width", *WIDTH_KEYS) if key in said), None)
 
@@ -139,7 +139,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
-    from idsweep.tables.brought import read_reference
+    from idsweep.tables.brought import QUANTITIES, read_reference
 
     try:
         file = in_project(file)
@@ -156,18 +156,21 @@ def _of_reference(sweep: Sweep, file: Path) -> Iterator[str]:
         yield str(error)
         return
     groups = [_group(model, sweep) for model in sweep.models.values()]
-    for name in rows["model"].unique().to_pylist():
-        if not any(re.fullmatch(group, name) for group in groups):
+    for name in rows["model"].drop_null().unique().to_pylist():
+        if not any(re.fullmatch(group, safe(name)) for group in groups):
             group_names = list(dict.fromkeys(model.group for model in sweep.models.values()))
             yield f"{file}: {name!r} is not a model of this sweep (a name without its seed); {choose(name, group_names)}"
-    known = [LOCAL_DIMENSION, *dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names)]
+    known = [
+        *QUANTITIES,
+        *dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names),
+    ]
     for name in rows["quantity"].unique().to_pylist():
         if name not in known:
             yield f"{file}: the quantity {name!r} is not known in this sweep; {choose(name, known)}"
 
 
 def _group(model: Model, sweep: Sweep) -> str:
-    """Regular expression of the names of an entry's groups: varied keys may have values that are not in this sweep."""
+    """Regular expression of the paths of an entry's groups: varied keys may have values that are not in this sweep."""
     keys = sweep.config["catalog"]["models"][model.catalogued].get("vary", {})
     values = "".join(f"-{re.escape(key.rsplit('.', 1)[-1])}.+" for key in keys)
     return re.escape(safe(model.catalogued)) + values

@@ -12,12 +12,13 @@ from idsweep.config import steps
 from idsweep.config.load import ConfigError, choose
 from idsweep.config.runs import Run, runs
 from idsweep.files.packages import path_in_package
-from idsweep.files.representations import EMBEDDING_MATRICES, Combination
-from idsweep.models.folders import read_architecture, tokenizer_files, tokenizer_identity, why_not_measured
+from idsweep.files.representations import BEFORE_FINAL_NORM, EMBEDDING_MATRICES, NAMED, Combination
+from idsweep.models.folders import read_architecture, read_config, tokenizer_files, tokenizer_identity, why_not_measured
 from idsweep.sweep.entry_checks import (
     check,
     check_lengths,
     wrong_base,
+    wrong_final_norm,
     wrong_keys,
     wrong_layers,
     wrong_start,
@@ -71,7 +72,7 @@ def _same_names(every_run: Iterable[Run]) -> Iterator[str]:
         other = named.setdefault(safe(run.name), run)
         if other is not run:
             values = [", ".join(f"{key} {value!r}" for key, value in one.varied.items()) for one in (other, run)]
-            yield f": {values[0]} and {values[1]} give two runs the same name, {safe(run.name)!r}; change one of them"
+            yield f": {values[0]} and {values[1]} give two runs the same name, {run.name!r}; change one of them"
 
 
 def _shared_metrics(models: list[Model]) -> Iterator[str]:
@@ -116,20 +117,24 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     start = _base(entry, config, at)
     base = start if source != "train" or "lora" in entry["training"] else None
     tokenizer = _tokenizer(name, entry, source, root, offered, start, config, at)
-    checkpoints = {checkpoint.name: checkpoint for checkpoint in picked}
+    checkpoints = {checkpoint.path: checkpoint for checkpoint in picked}
     if entry["kind"] == "static":
         check(wrong_static_layers(chosen), f"models.{catalogued}")
-        depth, positions, layers, matrices, failing = 0, None, (), ("input_embeddings",), {}
+        depth, positions, layers, before_final_norm, matrices, failing = 0, None, (), False, ("input_embeddings",), {}
     else:
         failing = _failing(entry, root, picked, base, config, at) if root else {}
-        sound = [checkpoint for checkpoint in picked if checkpoint.name not in failing]
+        sound = [checkpoint for checkpoint in picked if checkpoint.path not in failing]
         depth, positions = _shape(entry, source, root, sound, start, at)
-        layers, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
-        check_lengths(entry, tokenizer, config if layers else None, positions, catalogued, at)
+        layers, before_final_norm, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
+        reads_text = bool(layers) or before_final_norm
+        if before_final_norm:
+            model_type = _model_type(entry, root, sound, start)
+            check(wrong_final_norm(catalogued, model_type), _layers_at(chosen, catalogued))
+        check_lengths(entry, tokenizer, config if reads_text else None, positions, catalogued, at)
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
-        safe(name), safe(run.group), catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
-        matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
+        name, run.group, catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
+        before_final_norm, matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
         failing,
     )  # fmt: skip
 
@@ -184,7 +189,7 @@ def _list_checkpoints(entry: Mapping[str, Any], source: str, root: Path | None, 
         raise ConfigError([f"{at}: {', '.join(beyond)} are beyond training.{unit}s = {last}"])
     named_so: dict[str, str] = {}
     for written, checkpoint in offered.items():
-        if (other := named_so.setdefault(checkpoint.name, written)) != written:
+        if (other := named_so.setdefault(checkpoint.path, written)) != written:
             raise ConfigError([f"{at}: two names become the same path, {other!r} and {written!r}; rename one of them"])
     return offered
 
@@ -268,13 +273,13 @@ def _tokenizer(
 ) -> Tokenizer:
     """An entry's own tokenizer, its base's, or that of the entry which `tokenizer: of` names."""
     if entry["kind"] == "static":
-        return Tokenizer(safe(name), source, root, entry, name)
+        return Tokenizer(name, source, root, entry)
     if base is not None:
         return base[0].tokenizer
     other = entry.get("tokenizer", {}).get("of")
     if other is None:
         folder = _tokenizer_folder(root, entry, offered, f"{at}.{source}") if root else None
-        return Tokenizer(safe(name), source, folder, entry, name)
+        return Tokenizer(name, source, folder, entry)
     owner_at = f"{at}.tokenizer.of"
     owner = entry_of("models", other, config, owner_at)
     if "of" in owner.get("tokenizer", {}) or owner["kind"] == "static" or {"seeds", "vary", "base"} & owner.keys():
@@ -329,12 +334,12 @@ def _failing(
     config: Mapping[str, Any],
     at: str,
 ) -> dict[str, str]:
-    """Local checkpoint -> why the job that loads it would fail. It fails beside others, which are measured.
+    """Path of a local checkpoint -> why the job that loads it would fail. It fails beside others, which are measured.
 
     Raises ConfigError if none is left, or if a folder that is named is not there at all.
     """
     found: dict[str, list[str]] = {}
-    folders = {checkpoint.name: folder_of(root, entry, checkpoint) for checkpoint in picked}
+    folders = {checkpoint.path: folder_of(root, entry, checkpoint) for checkpoint in picked}
     for name, folder in folders.items():
         if not os.path.lexists(folder):
             raise ConfigError([f"{at}.checkpoints: there is no folder {str(folder)!r}; mend the name, or leave it out"])
@@ -349,25 +354,40 @@ def _failing(
 
 def _layers(
     chosen: Mapping[str, Any], name: str, kind: str, config: Mapping[str, Any], depth: int
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The layers to estimate, by number, and the embedding matrices, by name."""
-    own = "layers" in chosen
-    layers = chosen["layers"] if own else config["layers"]
+) -> tuple[tuple[int, ...], bool, tuple[str, ...]]:
+    """The layers to estimate, by number, whether to estimate what is before the final norm, and the embedding matrices, by name."""
+    layers, at = chosen.get("layers", config["layers"]), _layers_at(chosen, name)
     if layers == "all":
-        return tuple(range(depth + 1)), ()
-    at = f"models.{name}.layers" if own else "layers"
+        return tuple(range(depth + 1)), False, ()
     check(wrong_layers(layers, name, depth), at)
     if "output_embeddings" in layers and kind not in ("causal", "masked"):
         raise ConfigError([f"{at}: {name} is of kind {kind!r} and has no output_embeddings; leave them out"])
-    numbers = {layer % (depth + 1) for layer in layers if layer not in EMBEDDING_MATRICES}
-    return tuple(sorted(numbers)), tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in layers)
+    numbers = {layer % (depth + 1) for layer in layers if isinstance(layer, int)}
+    matrices = tuple(matrix for matrix in EMBEDDING_MATRICES if matrix in layers)
+    return tuple(sorted(numbers)), BEFORE_FINAL_NORM in layers, matrices
+
+
+def _layers_at(chosen: Mapping[str, Any], name: str) -> str:
+    return f"models.{name}.layers" if "layers" in chosen else "layers"
+
+
+def _model_type(
+    entry: Mapping[str, Any], root: Path | None, sound: list[Checkpoint], base: tuple[Model, Checkpoint] | None
+) -> str | None:
+    """The family of a model, where that is known before anything is fetched."""
+    if base:
+        start, checkpoint = base
+        return _model_type(start.entry, start.folder, [checkpoint], start.start)
+    if root is not None:
+        return read_config(folder_of(root, entry, sound[0])).get("model_type")
+    return entry.get("architecture", {}).get("model_type")
 
 
 def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str, Combination]:
     combinations = {}
     for label, given in config["representations"].items():
         at = f"representations.{label}"
-        if label in EMBEDDING_MATRICES or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
+        if label in NAMED or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
             raise ConfigError([f"{at}: this name is taken; choose another"])
         check(wrong_layers(given["layers"], name, depth), f"{at}.layers")
         layers = tuple(layer % (depth + 1) for layer in given["layers"])

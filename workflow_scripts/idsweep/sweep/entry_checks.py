@@ -10,10 +10,10 @@ from typing import Any
 from idsweep.config.load import ConfigError
 from idsweep.data.loaders import registry as loaders
 from idsweep.files.hub_names import wrong_id, wrong_revision
-from idsweep.files.representations import EMBEDDING_MATRICES
+from idsweep.files.representations import BEFORE_FINAL_NORM, NAMED
 from idsweep.models import adapters
 from idsweep.models.config_bounds import large_numbers
-from idsweep.models.families import wrong_model_type
+from idsweep.models.families import WITHOUT_FINAL_NORM, wrong_model_type
 from idsweep.models.folders import WIDTH_KEYS
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, catalog_path, safe
 from idsweep.training import kinds
@@ -172,7 +172,7 @@ def wrong_base(folders: Iterable[Path], base: tuple[Model, Checkpoint], config: 
     for folder in folders:
         named = adapters.base_of(folder)
         if (model.folder is None or named in here) and (
-            wrong := adapters.wrong_base(named, model.known_as(checkpoint.name))
+            wrong := adapters.wrong_base(named, model.known_as(checkpoint.path))
         ):
             yield f": {folder}: {wrong}"
 
@@ -218,8 +218,16 @@ def _check_generated(
 
 def wrong_layers(layers: list[int | str], name: str, depth: int) -> Iterator[str]:
     for i, layer in enumerate(layers):
-        if layer not in EMBEDDING_MATRICES and not -depth - 1 <= layer <= depth:
+        if layer not in NAMED and not -depth - 1 <= layer <= depth:
             yield (
                 f"[{i}]: {layer} is not a layer of {name}, which has layers 0 (embedding output) to {depth}; "
                 f"expected {-depth - 1} to {depth}"
             )
+
+
+def wrong_final_norm(name: str, model_type: str | None) -> Iterator[str]:
+    if model_type in WITHOUT_FINAL_NORM:
+        yield (
+            f": {BEFORE_FINAL_NORM}: {name} ({model_type}) has no norm behind its last block; its last layer (-1) is what that "
+            "block gives; name -1 instead"
+        )

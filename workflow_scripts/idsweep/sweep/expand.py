@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from idsweep.config.load import ConfigError, key_path
@@ -17,6 +18,7 @@ from idsweep.sweep.sweep import PARTS, Dataset, Sweep
 from idsweep.training import kinds
 
 RELEASE = ("release", "url", "path")
+DRAWN_BY = ("sequence_seed", "seed")  # keys of `tokens` that may be lists
 SAME_PATH = "catalog: two names become {!r} as a path, {!r} and {!r}; rename one of them"
 
 
@@ -25,7 +27,7 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     complaints: list[str] = []
     datasets: dict[str, Dataset] = {}
     for i, name in enumerate(config["datasets"]):
-        _collect(complaints, datasets, name, _datasets, name, config, key_path(["datasets", i]))
+        _collect(complaints, datasets, name, _draws, name, config, key_path(["datasets", i]))
     models: dict[str, Model] = {}
     for name, chosen in config["models"].items():
         _collect(complaints, models, name, make_models, name, chosen or {}, config)
@@ -37,9 +39,9 @@ def expand(config: Mapping[str, Any]) -> Sweep:
         raise ConfigError(complaints)
     known = dict(models)
     for base, _ in filter(None, (model.start for model in models.values())):
-        first = known.setdefault(base.name, base)
-        _check_same(complaints, base.name, (first.catalogued, base.catalogued), first.entry, base.entry)
-        known[base.name] = replace(first, checkpoints={**first.checkpoints, **base.checkpoints})
+        first = known.setdefault(base.path, base)
+        _check_same(complaints, base.path, (first.catalogued, base.catalogued), first.entry, base.entry)
+        known[base.path] = replace(first, checkpoints={**first.checkpoints, **base.checkpoints})
     used = {name: dataset for name, dataset in datasets.items() if name not in PARTS}
     for at, name in _read_beside(config, known.values()):
         if name in PARTS:
@@ -54,21 +56,19 @@ def expand(config: Mapping[str, Any]) -> Sweep:
             continue
         if corpus.entry.get("streaming"):
             complaints.append(f"{at}: {name} is streamed, but all of its texts are needed here; leave `streaming` out")
-        first = used.setdefault(corpus.name, corpus)
-        _check_same(complaints, corpus.name, (first.written, corpus.written), first.entry, corpus.entry)
+        first = used.setdefault(corpus.path, corpus)
+        _check_same(complaints, corpus.path, (first.name, corpus.name), first.entry, corpus.entry)
     if complaints:
         raise ConfigError(complaints)
     sweep = Sweep(config["sweep"], config, models, known, datasets, used)
     complaints += check_whole(sweep)
     for model in known.values():
-        first = sweep.tokenizers()[model.tokenizer.name]
-        _check_same(
-            complaints, first.name, (first.written, model.tokenizer.written), first.owner, model.tokenizer.owner
-        )
+        first = sweep.tokenizers()[model.tokenizer.path]
+        _check_same(complaints, first.path, (first.name, model.tokenizer.name), first.owner, model.tokenizer.owner)
     for corpus in filter(lambda corpus: corpus.prepared, used.values()):
-        first = sweep.releases()[corpus.source]
+        first = sweep.releases()[corpus.source_path]
         entries = ({k: e.get(k) for k in RELEASE} for e in (first.entry, corpus.entry))
-        _check_same(complaints, first.source, (first.written, corpus.written), *entries)
+        _check_same(complaints, first.source_path, (first.source, corpus.source), *entries)
     if complaints:
         raise ConfigError(complaints)
     return sweep
@@ -86,27 +86,48 @@ def _read_beside(config: Mapping[str, Any], models: Iterable[Model]) -> Iterator
 
 
 def _check_same(
-    complaints: list[str], name: str, written: tuple[str, str], one: Mapping[str, Any], other: Mapping[str, Any]
+    complaints: list[str], path: str, names: tuple[str, str], one: Mapping[str, Any], other: Mapping[str, Any]
 ) -> None:
-    """Complain of two entries that would have one path. written: what the configuration calls them."""
-    if one != other:
-        complaints.append(SAME_PATH.format(name, *written))
+    """Complain of two entries that would have one path."""
+    if one != other or names[0] != names[1]:
+        complaints.append(SAME_PATH.format(path, *names))
 
 
 def _collect(
-    complaints: list[str], into: dict[str, Any], written: str, make: Callable[..., list[Any]], *arguments: Any
+    complaints: list[str], into: dict[str, Any], name: str, make: Callable[..., list[Any]], *arguments: Any
 ) -> None:
-    """Add what `make` gives to `into`, by name. written: what the configuration calls it."""
+    """Add what `make` gives to `into`, by path. name: what the configuration calls it."""
     try:
         items = make(*arguments)
     except ConfigError as error:
         complaints += error.complaints
         return
     for item in items:
-        if item.name in into:
-            other = getattr(into[item.name], "catalogued", None) or into[item.name].written
-            complaints.append(SAME_PATH.format(item.name, other, written))
-        into[item.name] = item
+        if item.path in into:
+            other = getattr(into[item.path], "catalogued", None) or into[item.path].name
+            complaints.append(SAME_PATH.format(item.path, other, name))
+        into[item.path] = item
+
+
+def _draws(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
+    """A dataset once for each combination of the seeds that `tokens` lists."""
+    (dataset,) = _datasets(name, config, at)
+    listed = {key: values for key in DRAWN_BY if isinstance(values := config["tokens"][key], list)}
+    varied = [key for key, values in listed.items() if len(values) > 1]
+    if varied and name in PARTS:
+        raise ConfigError(
+            [
+                f"tokens.{varied[0]}: several seeds are for datasets of the catalog, and {name} is other texts for each model; give one "
+                f"seed, or leave {name} out of `datasets`"
+            ]
+        )
+    draws = []
+    for values in product(*listed.values()):
+        seeds = dict(zip(listed, values, strict=True))
+        suffix = "".join(f"-{key}{seeds[key]}" for key in varied)
+        drawn_from = dataset.name if varied else None
+        draws.append(replace(dataset, name=dataset.name + suffix, drawn_from=drawn_from, seeds=seeds))
+    return draws
 
 
 def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
@@ -118,7 +139,7 @@ def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
                     f"{catalog_path('datasets', name)}: this name is reserved for the texts that models are trained on; rename it"
                 ]
             )
-        return [Dataset(name, name, {}, None, name)]
+        return [Dataset(name, name, {}, None)]
     whole = name in config["catalog"]["datasets"] or not re.fullmatch(r".+:[^:]+", name)
     catalogued, split = (name, "") if whole else name.rsplit(":", 1)
     entry = entry_of("datasets", catalogued, config, at)
@@ -132,6 +153,6 @@ def _datasets(name: str, config: Mapping[str, Any], at: str) -> list[Dataset]:
                 "entry for each split"
             )
         entry = {**entry, "split": split} if split else entry
-        return [Dataset(safe(name), safe(catalogued), entry, corpus_file(entry), name)]
+        return [Dataset(name, catalogued, entry, corpus_file(entry))]
     except (ValueError, OSError) as error:
         raise ConfigError([f"{at}: {error}"]) from error

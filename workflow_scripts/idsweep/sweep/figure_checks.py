@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from idsweep.config.load import choose, key_path, label
 from idsweep.figures import registry as figures
+from idsweep.files.representations import layer_of
 from idsweep.sweep import comparisons
 from idsweep.sweep.models import Checkpoint, Model, safe
 
@@ -23,7 +24,7 @@ def complaints(sweep: Sweep) -> Iterator[str]:
         given, needs = _read_options(sweep, figure), figures.needs(figure)
         options = figures.options(figure) | given
         yield from _wrong_names(sweep, figure, options, needs)
-        models = [model for model in _pick_models(sweep, given) if model.reads_text]
+        models = [model for model in _pick_models(sweep, given) if model.layers]
         yield from _wrong_layers(figure, given, models, needs)
         yield from _wrong_checkpoints(figure, given, _fine_tuned(sweep, models) if needs["comparisons"] else models)
         yield from _missing(sweep, figure, options, needs)
@@ -38,7 +39,7 @@ def checkpoints_drawn(sweep: Sweep, figure: str, model: Model) -> list[Checkpoin
     return [
         checkpoint
         for checkpoint in model.checkpoints.values()
-        if choice == "all" or checkpoint.name in choice or checkpoint.step in choice
+        if choice == "all" or {checkpoint.name, checkpoint.path, checkpoint.step} & {*choice}
     ]
 
 
@@ -87,7 +88,7 @@ def _missing(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: Mappi
 
 
 def _representations(model: Model) -> list[str]:
-    return [*model.matrices, *model.combinations]
+    return [*model.matrices, *(name for name in model.states if layer_of(name) is None)]
 
 
 def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[str]:
@@ -95,20 +96,24 @@ def _wrong_names(sweep: Sweep, figure: str, options: Mapping[str, Any], needs: M
     items = [item for items in sweep.config["estimator_sets"].values() for item in items]
     labels = {scope: sorted({label(item) for item in items if item["scope"] == scope}) for scope in ("local", "global")}
     names = {name for model in sweep.models.values() for name in model.names}
+    paths = {*map(safe, names)}
     known = {
         "models": [*sweep.config["models"], *sorted(names - sweep.config["models"].keys())],
-        "datasets": sweep.config["datasets"],
+        "datasets": [
+            *sweep.config["datasets"],
+            *(dataset.name for dataset in sweep.datasets.values() if dataset.drawn_from),
+        ],
         "estimators": sorted({*labels["local"], *labels["global"]}),
     }
     for key, choices in known.items():
         for value in options.get(key) or ():
-            if value not in choices and (key != "models" or safe(value) not in names):
+            if value not in choices and (key != "models" or safe(value) not in paths):
                 yield f"{_at(figure, key)}: {value!r} is not known; {choose(value, choices)}"
     for key in ("static", "base"):
         given = options.get(key) or ()
         for name in [given] if isinstance(given, str) else given:
-            if safe(name) not in names:
-                yield f"{_at(figure, key)}: {name!r} is not a model of this sweep; {choose(name, sweep.models)}"
+            if safe(name) not in paths:
+                yield f"{_at(figure, key)}: {name!r} is not a model of this sweep; {choose(name, [model.name for model in sweep.models.values()])}"
     beginnings = [name.split("-")[0] for name in labels["local"]] if needs["estimator"] == "beginning" else []
     estimates = {
         "estimator": ("local", options.get("estimator"), [*labels["local"], *beginnings]),
@@ -153,7 +158,11 @@ def _wrong_checkpoints(figure: str, options: Mapping[str, Any], models: Sequence
     all_checkpoints = [checkpoint for model in models for checkpoint in model.checkpoints.values()]
     names = dict.fromkeys(checkpoint.name for checkpoint in all_checkpoints)
     for choice in () if checkpoints == "all" or not models else checkpoints:
-        if choice not in (names if isinstance(choice, str) else {checkpoint.step for checkpoint in all_checkpoints}):
+        if choice not in (
+            {*names, *map(safe, names)}
+            if isinstance(choice, str)
+            else {checkpoint.step for checkpoint in all_checkpoints}
+        ):
             yield f"{_at(figure, 'checkpoints')}: {choice!r} is not measured; {choose(choice, names)}"
 
 

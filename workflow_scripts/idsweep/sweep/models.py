@@ -1,19 +1,22 @@
 """From an entry of the catalog to a model of the sweep: its checkpoints, layers, tokenizer, and where its weights are.
 
-Names of the catalog become safe path components here, once; everything after uses those.
+A name is what the configuration writes; tables, figures and messages show it. `path` is what stands for it in paths and
+wildcards, and as a key of mappings: see `safe`.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from idsweep.config import steps
 from idsweep.config.load import ConfigError, choose
-from idsweep.files.representations import VOCABULARY, Combination, of_layer
+from idsweep.files.representations import BEFORE_FINAL_NORM, VOCABULARY, Combination, of_layer
 from idsweep.models.folders import checkpoint_folders
 from idsweep.training import kinds
 
@@ -22,11 +25,15 @@ LOCAL_DIMENSION = "local_dimension"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One state of a model's weights. `revision` is its name at the source, `name` its safe form."""
+    """One state of a model's weights. `revision` is what its source calls it."""
 
     name: str
     revision: str
     step: int | None
+
+    @property
+    def path(self) -> str:
+        return safe(self.name)
 
 
 @dataclass(frozen=True)
@@ -34,15 +41,17 @@ class Tokenizer:
     """What turns text into tokens; models that share one are measured on the same sampled tokens.
 
     name: that of the catalog entry it belongs to. source: as of models. folder: where a local one is (for static
-    vectors, the file that holds their words); None where a rule of the workflow makes it. owner: that entry. written: its
-    name in the catalog.
+    vectors, the file that holds their words); None where a rule of the workflow makes it. owner: that entry.
     """
 
     name: str
     source: str
     folder: Path | None
     owner: Mapping[str, Any]
-    written: str = ""
+
+    @property
+    def path(self) -> str:
+        return safe(self.name)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -66,10 +75,11 @@ class Model:
     group: its name but for the seed. catalogued: its name in the catalog, one for all runs of an entry. folder: where local
     weights are; None for hub models and for models that the workflow trains. depth: number of blocks, so that layers are 0 … depth. positions: the longest
     sequence that it takes, if that is known beforehand. layers: those to estimate. combinations: of layers, by name.
-    matrices: names of the embedding matrices to estimate. base: the model and checkpoint that PEFT adapters are merged
+    before_final_norm: whether to estimate what goes into the norm behind the last block. matrices: names of the embedding
+    matrices to estimate. checkpoints: by their paths. base: the model and checkpoint that PEFT adapters are merged
     into. start: the model and checkpoint that a fine-tuning starts from, or adapters were made for. metrics: files with metrics
-    from elsewhere, by name. varied: the entry's varied keys and their values in this run. failing: local checkpoints that cannot be
-    loaded, and why; not all of them.
+    from elsewhere, by name. varied: the entry's varied keys and their values in this run. failing: paths of local checkpoints
+    that cannot be loaded, and why; not all of them.
     """
 
     name: str
@@ -83,6 +93,7 @@ class Model:
     positions: int | None
     layers: tuple[int, ...]
     combinations: Mapping[str, Combination]
+    before_final_norm: bool
     matrices: tuple[str, ...]
     checkpoints: Mapping[str, Checkpoint]
     base: tuple[Model, Checkpoint] | None
@@ -92,9 +103,17 @@ class Model:
     failing: Mapping[str, str]
 
     @property
+    def path(self) -> str:
+        return safe(self.name)
+
+    @property
     def names(self) -> tuple[str, str, str]:
         """What options may call it: as the entry that it is a run of, as the group of its seeds, as itself."""
-        return safe(self.catalogued), self.group, self.name
+        return self.catalogued, self.group, self.name
+
+    def called(self, name: str) -> str | None:
+        """The one of its names that `name` is, or that has the same path; None if none is."""
+        return next((own for own in self.names if safe(own) == safe(name)), None)
 
     @property
     def seed(self) -> int | None:
@@ -123,7 +142,7 @@ class Model:
     @property
     def reads_text(self) -> bool:
         """Whether hidden states are measured, not only embedding matrices."""
-        return bool(self.layers)
+        return bool(self.layers) or self.before_final_norm
 
     @property
     def reads_labels(self) -> bool:
@@ -143,7 +162,7 @@ class Model:
     @property
     def example(self) -> Checkpoint:
         """The last checkpoint whose files can be read."""
-        return [checkpoint for checkpoint in self.checkpoints.values() if checkpoint.name not in self.failing][-1]
+        return [checkpoint for checkpoint in self.checkpoints.values() if checkpoint.path not in self.failing][-1]
 
     def weights(self, checkpoint: str) -> Path | None:
         """Folder (for static vectors, file) with one checkpoint's local weights; None where another rule makes them."""
@@ -155,14 +174,28 @@ class Model:
         return (name.replace("{checkpoint}", revision), self.entry["revision"]) if "{" in name else (name, revision)
 
     def known_as(self, checkpoint: str) -> str:
-        """The name that adapters give it as their base: its id on the hub, or its own."""
-        return self.hub(checkpoint)[0] if self.source == "hub" else self.name
+        """The name that adapters give it as their base: its id on the hub, or its path."""
+        return self.hub(checkpoint)[0] if self.source == "hub" else self.path
 
     def representations(self, dataset: str) -> list[str]:
         """Names of what is estimated on a dataset, or on the vocabulary."""
         if dataset == VOCABULARY:
             return list(self.matrices)
-        return [*map(of_layer, self.layers), *self.combinations]
+        return self.states
+
+    @property
+    def states(self) -> list[str]:
+        """Names of the representations that a forward pass gives."""
+        return [
+            *map(of_layer, self.layers),
+            *self.combinations,
+            *([BEFORE_FINAL_NORM] if self.before_final_norm else []),
+        ]
+
+    @property
+    def layers_run(self) -> list[int]:
+        """The layers that are measured, alone or in combinations."""
+        return sorted({*self.layers, *(layer for one in self.combinations.values() for layer in one.layers)})
 
     def loading(self, dtype: str) -> dict[str, Any]:
         """How the weights are loaded: as what they build on or start from. dtype: the sweep's; auto leaves it to the entries."""
@@ -177,9 +210,20 @@ class Model:
         return {"kind": self.kind, "layers": self.depth, **own}
 
 
+@cache
 def safe(name: str) -> str:
-    """A path component that keeps letters, digits, dots, dashes and underscores of `name`."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "--", name).lstrip(".-") or "_"
+    """A path component that keeps letters and digits of any script, signs beyond ASCII, dots, dashes and underscores of `name`.
+
+    One way of writing an accented letter stands for all, since some file systems do not tell them apart (NFC).
+    """
+    plain = unicodedata.normalize("NFC", name)
+    return re.sub("\0+", "--", "".join(c if _is_plain(c) else "\0" for c in plain)).lstrip(".-") or "_"
+
+
+def _is_plain(character: str) -> bool:
+    if character.isascii():
+        return character.isalnum() or character in "._-"
+    return unicodedata.category(character)[0] not in "CZ"  # no spaces, and nothing that cannot be seen
 
 
 def catalog_path(kind: str, name: str) -> str:
@@ -210,7 +254,7 @@ def offered_checkpoints(entry: Mapping[str, Any], folder: Path | None = None) ->
     if isinstance(named, str):
         named = dict(checkpoint_folders(folder, named)) if "*" in named else steps.expand(named)
     ordered = sorted(named.items(), key=lambda item: (item[1] is not None, item[1] or 0))
-    return {name: Checkpoint(safe(name), name, step) for name, step in ordered}
+    return {name: Checkpoint(name, name, step) for name, step in ordered}
 
 
 def folder_of(root: Path, entry: Mapping[str, Any], checkpoint: Checkpoint) -> Path:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep.config.load import LONGEST_NAME, label, needs_vectors, neighbors_needed
+from idsweep.config.load import LONGEST_NAME, at_size, label, needs_vectors, neighbors_needed
 from idsweep.data.loaders import registry as loaders
 from idsweep.data.loaders.registry import TextGenerator
 from idsweep.files.representations import VOCABULARY, blocks
@@ -24,8 +24,9 @@ PARTS = {TRAINED_ON: "train", HELD_OUT: "validation"}
 class Dataset:
     """One split of a dataset of the catalog.
 
-    name: as the sweep names it. source: its entry in the catalog, the same for all splits. file: the local file or folder
-    that its texts come from, where there is one. written: its name as the sweep writes it. `trained_on` and `held_out`, which are other texts for each model, have
+    name: as the sweep names it. source: the name of its entry in the catalog, the same for all splits. file: the local file or folder
+    that its texts come from, where there is one. drawn_from: its name without seeds, where `tokens` has several; seeds: those that
+    its sequences and tokens are drawn by. `trained_on` and `held_out`, which are other texts for each model, have
     no entry: see `Sweep.corpus`.
     """
 
@@ -33,7 +34,16 @@ class Dataset:
     source: str
     entry: Mapping[str, Any]
     file: Path | None
-    written: str = ""
+    drawn_from: str | None = None
+    seeds: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        return safe(self.name)
+
+    @property
+    def source_path(self) -> str:
+        return safe(self.source)
 
     @property
     def prepared(self) -> bool:
@@ -71,7 +81,7 @@ class Part(NamedTuple):
 class Cloud(NamedTuple):
     """One point cloud for each representation: of a model at a checkpoint on a dataset, or of its vocabulary.
 
-    cloud: its name among the sweep's `points:`.
+    dataset: its path. cloud: its name among the sweep's `points:`.
     """
 
     model: Model
@@ -82,8 +92,8 @@ class Cloud(NamedTuple):
     def names(self) -> dict[str, str]:
         """The wildcards of its jobs."""
         return {
-            "model": self.model.name,
-            "checkpoint": self.checkpoint.name,
+            "model": self.model.path,
+            "checkpoint": self.checkpoint.path,
             "dataset": self.dataset,
             "cloud": self.cloud,
         }
@@ -93,7 +103,7 @@ class Cloud(NamedTuple):
 class Sweep:
     """Everything that the workflow expands over.
 
-    models: those that are measured. known: these, and those that adapters build on.
+    Mappings are by paths. models: those that are measured. known: these, and those that adapters build on.
     corpora: the datasets, and those that models are trained on. missing: checkpoints that it leaves out because they are
     not measured, as `MODEL @ CHECKPOINT`, and undrawn: why figures are left out with them; see `partial`.
     """
@@ -136,22 +146,29 @@ class Sweep:
         return parts
 
     @cached_property
-    def _needed(self) -> dict[str, list[int]]:
-        """The neighbours that each estimate of each part looks at, found once: jobs of large sweeps ask thousands of times."""
-        return {name: [*map(neighbors_needed, part.items)] for name, part in self.parts.items()}
+    def _items(self) -> dict[str, dict[int, list[tuple[Mapping[str, Any], int]]]]:
+        """Part -> size of a cloud -> estimates and the neighbours that each looks at, found once: jobs of large sweeps ask
+        thousands of times."""
+        sizes = {cloud["number"] for cloud in self.config["clouds"].values()}
+        return {
+            name: {
+                size: [(item, neighbors_needed(item)) for item in (at_size(one, size) for one in part.items)]
+                for size in sizes
+            }
+            for name, part in self.parts.items()
+        }
 
     def neighbors(self, cloud: str) -> int:
         """Neighbours that are stored for each point of a cloud: neighbors.number, but no more than half of the points, so that
         duplicates and halves leave enough, unless an estimate needs more."""
         number, points = self.config["neighbors"]["number"], self.config["clouds"][cloud]["number"]
-        needed = [k for of_part in self._needed.values() for k in of_part]
+        needed = [k for of_part in self._items.values() for _, k in of_part[points]]
         return max(min(number, (points - 1) // 2), *(k for k in [1, *needed] if k < points))
 
     def items(self, part: str, cloud: str) -> list[Mapping[str, Any]]:
         """The estimates of a part that a cloud has neighbours enough for."""
         number = self.neighbors(cloud)
-        items = self.parts[part].items
-        return [item for item, needed in zip(items, self._needed[part], strict=True) if needed <= number]
+        return [item for item, needed in self._items[part][self.config["clouds"][cloud]["number"]] if needed <= number]
 
     def parts_of(self, cloud: str, set: str | None = None) -> list[str]:
         """The parts, of one set or of all, of which a cloud has an estimate."""
@@ -178,6 +195,11 @@ class Sweep:
         name = self.config["vocabulary"]["counted_in"]
         return None if name is None else self.corpora[safe(name)]
 
+    def draws_of(self, name: str) -> list[str]:
+        """The datasets that a name in the config stands for: one for each seed that its sequences or tokens are drawn by."""
+        draws = [dataset.name for dataset in self.datasets.values() if dataset.drawn_from == name]
+        return draws or [name]
+
     def training_corpus(self, entry: Mapping[str, Any]) -> Dataset:
         """What the model of an entry, and its tokenizer, are trained on."""
         return self.corpora[safe(entry["training"]["dataset"])]
@@ -189,7 +211,7 @@ class Sweep:
 
     def called(self, name: str) -> list[Model]:
         """The measured models that a name in the config stands for: that of an entry or a group for all its runs."""
-        return [model for model in self.models.values() if safe(name) in model.names]
+        return [model for model in self.models.values() if model.called(name)]
 
     def trained(self) -> list[Model]:
         """The measured models that the workflow trains."""
@@ -202,10 +224,10 @@ class Sweep:
     def failing(self) -> dict[str, str]:
         """`MODEL @ CHECKPOINT` -> why it cannot be measured, of what is known before anything runs."""
         return {
-            f"{model.name} @ {name}": error
+            f"{model.name} @ {model.checkpoints[path].name}": error
             for model in self.models.values()
-            for name, error in model.failing.items()
-            if name in model.checkpoints
+            for path, error in model.failing.items()
+            if path in model.checkpoints
         }
 
     def has_dynamics(self) -> bool:
@@ -214,11 +236,11 @@ class Sweep:
         return any(len(known) > 1 for known in steps)
 
     def releases(self) -> dict[str, Dataset]:
-        """Name in the catalog -> one of its splits, of what is prepared from a release."""
-        return {corpus.source: corpus for corpus in self.corpora.values() if corpus.prepared}
+        """Path of an entry in the catalog -> one of its splits, of what is prepared from a release."""
+        return {corpus.source_path: corpus for corpus in self.corpora.values() if corpus.prepared}
 
     def tokenizers(self) -> dict[str, Tokenizer]:
-        return {model.tokenizer.name: model.tokenizer for model in self.known.values()}
+        return {model.tokenizer.path: model.tokenizer for model in self.known.values()}
 
     def masks(self, model: Model) -> bool:
         """Whether each sampled token of a model is masked where it is measured."""
@@ -232,6 +254,7 @@ class Sweep:
 def _part_name(set: str, item: Mapping[str, Any]) -> str:
     """The name of the part of one estimate; no name of a config holds the sign +."""
     name = f"{set}+{label(item)}+{item['scope']}"
-    if len(name) <= LONGEST_NAME:
+    if len(name.encode()) <= LONGEST_NAME:
         return name
-    return f"{name[: LONGEST_NAME - 17]}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    beginning = name.encode()[: LONGEST_NAME - 17].decode(errors="ignore")
+    return f"{beginning}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -14,7 +14,7 @@ def check_texts(sweep: Sweep) -> None:
     Quick as it is: it stops at the first rows that hold a text. Raises ConfigError for each that cannot be read as its entry says.
     """
     labelled = {
-        corpus.name
+        corpus.path
         for model in sweep.known.values()
         if model.reads_labels
         for corpus in sweep.training_corpora(model.entry).values()
@@ -22,7 +22,7 @@ def check_texts(sweep: Sweep) -> None:
     complaints = []
     for corpus in sweep.corpora.values():
         try:
-            check_beginning(corpus.entry, corpus.name in labelled)
+            check_beginning(corpus.entry, corpus.path in labelled)
         except (ValueError, OSError) as error:
             complaints.append(f"{catalog_path('datasets', corpus.source)}: {error}")
     if complaints:

@@ -22,9 +22,12 @@ REFERENCE = pa.schema(
         pa.field("lower", pa.float64()),
         pa.field("upper", pa.float64()),
         pa.field("source", pa.string()),
+        pa.field("setting", pa.string()),
     ]
 )
-NEEDED = ("model", "quantity", "step", "value")
+QUANTITIES = ("local_dimension", "redundancy")  # of reference rows, beside metrics
+NEEDED = ("quantity", "value")  # columns
+OVER_TRAINING = ("model", "step", "value")  # of rows that are not ranges
 
 
 def read_metric(file: str | Path) -> pa.Table:
@@ -39,23 +42,35 @@ def read_metric(file: str | Path) -> pa.Table:
     return table
 
 
-def read_reference(file: str | Path) -> pa.Table:
+def read_reference(file: str | Path, names: Mapping[str, Mapping[str, str]] | None = None) -> pa.Table:
     """Published values, columns of `REFERENCE`, from a CSV file.
 
-    model is a model's name without its seed; quantity local_dimension (the mean over the points of one layer) or the name of a
-    metric. dataset and layer are null where a value holds for all of them. lower and upper are a published range.
+    model is a model's name without its seed; quantity local_dimension (the mean over the points of one layer), redundancy or the
+    name of a metric. dataset and layer are null where a value holds for all of them. lower and upper are a published range.
+    setting says what a range was published against (N points, M sequences); null otherwise. A range alone, without a value, may hold for all
+    models and steps, which are null then. names: of
+    models and datasets, what stands for them in paths -> their names, where the two differ.
 
     Raises ValueError as `read_metric` does, but for steps that are there twice, and if lower is more than upper.
     """
-    table = _columns(file, REFERENCE, needed=NEEDED)
-    if pc.min(table["step"]).as_py() < 0:
+    table = _columns(file, REFERENCE, needed=NEEDED, may_lack=("value",))
+    is_range = pc.and_(pc.is_valid(table["lower"]), pc.is_valid(table["upper"]))
+    for name in OVER_TRAINING:
+        if pc.any(pc.and_(pc.is_null(table[name]), pc.invert(is_range))).as_py():
+            raise ValueError(f"{file}, column {name!r}: a value is missing; only ranges (lower and upper) may lack it.")
+    if (pc.min(table["step"]).as_py() or 0) < 0:
         raise ValueError(f"{file}, column 'step': steps must not be negative.")
     if pc.any(pc.greater(table["lower"], table["upper"])).as_py():
         raise ValueError(f"{file}: lower is more than upper in a row; lower is the smaller end of a range.")
+    for column, named in (names or {}).items():
+        values = pa.array([named.get(value, value) for value in table[column].to_pylist()], pa.string())
+        table = table.set_column(table.column_names.index(column), column, values)
     return table
 
 
-def _columns(file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list[str]) -> pa.Table:
+def _columns(
+    file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list[str], may_lack: tuple[str, ...] = ()
+) -> pa.Table:
     try:
         table = pq.read_table(file) if Path(file).suffix == ".parquet" else _read_csv(file, schema)
     except (pa.ArrowException, OSError) as error:
@@ -77,7 +92,7 @@ def _columns(file: str | Path, schema: pa.Schema, needed: tuple[str, ...] | list
             columns[field.name] = column.cast(field.type)
         except pa.ArrowException as error:
             raise ValueError(f"{file}, column {field.name!r}: expected {field.type} ({error}).") from error
-        if field.name in needed and columns[field.name].null_count:
+        if field.name in needed and field.name not in may_lack and columns[field.name].null_count:
             raise ValueError(f"{file}, column {field.name!r}: a value is missing.")
         if pa.types.is_floating(field.type) and pc.all(pc.is_finite(columns[field.name])).as_py() is False:
             raise ValueError(f"{file}, column {field.name!r}: a value is infinite or not a number.")

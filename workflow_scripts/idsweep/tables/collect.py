@@ -138,18 +138,27 @@ def training_curves(parts: Iterable[tuple[Mapping[str, Any], pa.Table]]) -> pa.T
     return pa.Table.from_pylist(rows, schema=TRAINING)
 
 
-def read_frame(table: str, files: str | Sequence[str]) -> pd.DataFrame:
+def read_frame(
+    table: str, files: str | Sequence[str], names: Mapping[str, Mapping[str, str]] | None = None
+) -> pd.DataFrame:
     """A table of the sweep as a pandas DataFrame.
 
     `pointwise` and `compared` are made of the local estimates of the data in several estimates files, one row per point,
-    `predictions` (model, checkpoint, dataset, point, and each measure) of several files of predictions.
+    `predictions` (model, checkpoint, dataset, point, and each measure) of several files of predictions. names: for these, of
+    each of the first three, what stands in paths -> its name, where the two differ.
     """
     if table == "predictions":
         keys = [IDENTITY.field(name) for name in ("model", "checkpoint", "dataset")]
-        return identified([(provenance(f)["wildcards"], read_table(f)) for f in _listed(files)], keys).to_pandas()
+        parts = [(provenance(file)["wildcards"], read_table(file)) for file in _listed(files)]
+        named = [({key: _name(names or {}, key, path) for key, path in at.items()}, part) for at, part in parts]
+        return identified(named, keys).to_pandas()
     if table not in ("pointwise", "compared"):
         return read_table(files).to_pandas()
     return pa.concat_tables([_local_of_data(read_table(file)) for file in _listed(files)]).to_pandas()
+
+
+def _name(names: Mapping[str, Mapping[str, str]], key: str, path: str) -> str:
+    return names.get(key, {}).get(path, path)
 
 
 def _listed(files: str | Sequence[str]) -> Sequence[str]:

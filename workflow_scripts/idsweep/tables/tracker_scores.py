@@ -1,7 +1,7 @@
 """Scores that TripPy-R (Heck et al. 2022) leaves beside its checkpoints, as the files that `metrics:` of a sweep reads.
 
-    eval_res.{train,dev,test}.json        a list, one entry for each checkpoint: loss, cl_loss, tk_loss … and checkpoint_name
-    eval_pred_{train,dev,test}.1.0.log    lines with "Joint goal acc: X," and the name of the file of predictions, which names the checkpoint
+eval_res.{train,dev,test}.json        a list, one entry for each checkpoint: loss, cl_loss, tk_loss … and checkpoint_name
+eval_pred_{train,dev,test}.1.0.log    lines with "Joint goal acc: X," and the name of the file of predictions, which names the checkpoint
 """
 
 from __future__ import annotations

@@ -82,7 +82,10 @@ def accuracy(gold: Sequence[Mapping[str, str]], predicted: Sequence[Mapping[str,
     if not gold or len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} states of gold and {len(predicted)} predicted ones cannot be compared.")
     right = np.array(
-        [[is_right(slot, one.get(slot), other.get(slot)) for slot in SLOTS] for one, other in zip(gold, predicted, strict=True)]
+        [
+            [is_right(slot, one.get(slot), other.get(slot)) for slot in SLOTS]
+            for one, other in zip(gold, predicted, strict=True)
+        ]
     )
     return Accuracy(float(right.all(axis=1).mean()), dict(zip(SLOTS, right.mean(axis=0).tolist(), strict=True)))
 

@@ -55,7 +55,9 @@ def collate(examples: Sequence[Example], pad_token_id: int) -> tuple[dict[str, t
         input_ids[row, :length] = torch.from_numpy(each.read.token_ids.astype(np.int64))
         attention_mask[row, :length] = 1
         user[row, :length] = torch.from_numpy(each.read.user)
-    targets = Targets(*(torch.from_numpy(np.stack(parts)) for parts in zip(*(each[1:] for each in examples), strict=True)))
+    targets = Targets(
+        *(torch.from_numpy(np.stack(parts)) for parts in zip(*(each[1:] for each in examples), strict=True))
+    )
     return {"input_ids": input_ids, "attention_mask": attention_mask, "user": user}, targets
 
 
@@ -120,4 +122,3 @@ def _span(places: np.ndarray, read: Input, turn: Turn) -> str:
 def history_kept(number: int, share: float, generator: np.random.Generator) -> int | None:
     """How many of `number` turns of a history are kept in training: with probability `share` it is cut at random."""
     return int(generator.integers(number)) if number and generator.random() < share else None
-

@@ -67,7 +67,9 @@ class Tracker(nn.Module):
         self.heads = heads
         if heads == "attention":
             if width % ATTENTION_HEADS:
-                raise ValueError(f"heads: attention needs a width that {ATTENTION_HEADS} divides; the base has {width}.")
+                raise ValueError(
+                    f"heads: attention needs a width that {ATTENTION_HEADS} divides; the base has {width}."
+                )
             self.class_att, self.token_att, self.refer_att = (
                 nn.MultiheadAttention(width, ATTENTION_HEADS, batch_first=True) for _ in range(3)
             )
@@ -143,7 +145,9 @@ def losses(predicted: Predicted, targets: Targets, class_share: float, class_wei
     the cross-entropies of its first and last token. L_refer is the cross-entropy of the slot that is referred to. The last
     two are zero where there is no place or no reference.
     """
-    of_class = cross_entropy(predicted.classes.flatten(0, 1), targets.classes.flatten(), class_weights, reduction="none")
+    of_class = cross_entropy(
+        predicted.classes.flatten(0, 1), targets.classes.flatten(), class_weights, reduction="none"
+    )
     of_class = of_class.view_as(targets.classes)
     has_place = targets.first != ABSENT
     length = predicted.places.shape[-1]

@@ -62,7 +62,9 @@ SLOTS: Mapping[str, Slot] = MappingProxyType(
     }
 )
 UNTRACKED = frozenset({"hospital", "police", "bus", "booking", "general", "profile"})
-UNTRACKED_SLOTS = frozenset({"ticket", "phone", "postcode", "address", "reference", "ref", "car", "type of car", "entrance fee"})
+UNTRACKED_SLOTS = frozenset(
+    {"ticket", "phone", "postcode", "address", "reference", "ref", "car", "type of car", "entrance fee"}
+)
 
 # How the releases call a slot within its domain, in lower case without spaces.
 _SPELLINGS = {

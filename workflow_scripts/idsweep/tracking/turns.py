@@ -78,7 +78,7 @@ def _tracked(state: Mapping[str, Mapping[str, str]], at: str) -> dict[str, str]:
     for domain, values in state.items():
         for slot, value in values.items():
             if (name := slot_name(domain, slot)) is not None:
-                tracked[name] = value
+                tracked[name] = value.partition("|")[0]  # of several right values the first
             elif domain.lower() not in UNTRACKED and slot.lower() not in UNTRACKED_SLOTS:
                 raise ValueError(
                     f"{at}: slot {slot!r} of domain {domain!r} is not known; the slots are {', '.join(SLOTS)}."

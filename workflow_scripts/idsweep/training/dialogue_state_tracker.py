@@ -127,9 +127,7 @@ Dialogue = list[tuple[Turn, Labels]]
 
 def train(task: Task) -> pa.Table:
     """What an entry of the catalog asks for: `train_tracker` on the dialogues of the datasets."""
-    read = {
-        key: read_dialogues(texts["entry"], task.files[key]) for key, texts in task.settings["texts"].items()
-    }
+    read = {key: read_dialogues(texts["entry"], task.files[key]) for key, texts in task.settings["texts"].items()}
     return train_tracker(read["dataset"], read["validation"], read.get("test"), **arguments(task))
 
 
@@ -223,7 +221,9 @@ def train_tracker(
 
     def objective(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         device = batch["input_ids"].device
-        predicted = model(**{key: batch[key] for key in INPUTS}, **{key: value.to(device) for key, value in slots.items()})
+        predicted = model(
+            **{key: batch[key] for key in INPUTS}, **{key: value.to(device) for key, value in slots.items()}
+        )
         targets = Targets(*(batch[key] for key in Targets._fields))
         return losses(predicted, targets, class_loss_share, weights.to(device)).total.sum()
 
@@ -300,4 +300,3 @@ def _saver(tokenizer: PreTrainedTokenizerBase) -> Callable[[torch.nn.Module, Pat
             save_file(weights, unfinished / "model.safetensors", metadata={"format": "pt"})
 
     return save
-

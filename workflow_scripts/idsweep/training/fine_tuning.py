@@ -35,6 +35,7 @@ from idsweep.training.checkpoint import save_checkpoint
 from idsweep.training.metrics import METRICS
 from idsweep.training.unfinished import Unfinished
 
+CHOOSE = ("random", "first", "shuffled")  # of `data.corpora`
 # Keys that trainings from a base share.
 KEYS = {
     "dataset": {"description": "What is trained on: a dataset of the catalog, or NAME:SPLIT.", "type": "string"},
@@ -51,7 +52,7 @@ KEYS = {
     "choose": {
         "description": "Whether those sequences are drawn at random, are the first ones, or the first ones after the library "
         "`datasets` has shuffled them (shuffled).",
-        "enum": ["random", "first", "shuffled"],
+        "enum": "CHOOSE",
         "default": "random",
         "added": True,
     },

@@ -20,7 +20,7 @@ from idsweep.figures import registry as figures
 from idsweep.files.columns import CLOUD
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
-from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints, safe
+from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
 from idsweep.training import kinds
@@ -211,7 +211,7 @@ class JobGraph:
         if not kind.makes_vectors:
             inputs |= self._tokenizer(catalog_model.tokenizer)
         if kind.from_base:
-            inputs |= self._weights((start[0], start[1].name))
+            inputs |= self._weights((start[0], start[1].path))
         return Job(partial(self._shaping.training, catalog_model), inputs, (kind.module,), corpora)
 
     # ---- tokens and their vectors
@@ -219,7 +219,8 @@ class JobGraph:
     def _sample_tokens(self, tokenizer: str, dataset: str) -> Job:
         made_with = self._tokenizers[tokenizer]
         corpus = self._sweep.corpus(dataset, made_with.owner)
-        tokens = dict(self._sweep.config["tokens"])
+        measured = self._sweep.datasets.get(dataset)
+        tokens = self._sweep.config["tokens"] | dict(measured.seeds if measured else {})
         tokens |= {key: made_with.options[key] for key in ("max_length",) if key in made_with.options}
         if tokens["choose"] == "first":
             tokens.pop("sequence_seed")
@@ -252,15 +253,15 @@ class JobGraph:
             "losses": self._sweep.has_losses(catalog_model),
         }
         if self._sweep.config["extraction"]["layers"] == "measured":
-            of_pass["layers"] = sorted(
-                {*catalog_model.layers, *(i for c in catalog_model.combinations.values() for i in c.layers)}
-            )
+            of_pass["layers"] = catalog_model.layers_run
+        if catalog_model.before_final_norm:
+            of_pass["before_final_norm"] = True
         masked = of_pass["masked"]
         mask = {"mask": {"trust_remote_code": catalog_model.tokenizer.owner["trust_remote_code"]}} if masked else {}
         inputs = {
             "tokens": self._tokens(catalog_model, dataset),
             "sequences": output_of(
-                "sample_tokens", "sequences", tokenizer=catalog_model.tokenizer.name, dataset=dataset
+                "sample_tokens", "sequences", tokenizer=catalog_model.tokenizer.path, dataset=dataset
             ),
             **(self._tokenizer(catalog_model.tokenizer) if masked else {}),
             **self._loaded(catalog_model, checkpoint),
@@ -318,6 +319,7 @@ class JobGraph:
                     **self._shaping.identity(catalog_model, checkpoint, dataset),
                     "cloud": cloud,
                     **{field.name: points[field.name.removeprefix("cloud_")] for field in CLOUD},
+                    **self._draw_of(dataset),
                 },
             }
 
@@ -329,6 +331,13 @@ class JobGraph:
         if any(map(needs_vectors, items)):
             inputs["embeddings"] = self._embeddings(model, checkpoint, dataset)
         return Job(settings, inputs, tuple(sorted({estimators.module_of(item["estimator"]) for item in items})))
+
+    def _draw_of(self, dataset: str) -> dict[str, Any]:
+        """What tells draws of a dataset apart, where there are several."""
+        draw = self._sweep.datasets.get(dataset)
+        if draw is None or draw.drawn_from is None:
+            return {}
+        return {"drawn_from": draw.drawn_from, **{f"draw_{key}": seed for key, seed in draw.seeds.items()}}
 
     def _describe_tokens(self, set: str, model: str, checkpoint: str, dataset: str, cloud: str) -> Job:
         catalog_model = self._sweep.models[model]
@@ -342,7 +351,7 @@ class JobGraph:
             "tokens": self._tokens(catalog_model, dataset),
         }
         if dataset != VOCABULARY:
-            sampled = output_of("sample_tokens", "sequences", tokenizer=catalog_model.tokenizer.name, dataset=dataset)
+            sampled = output_of("sample_tokens", "sequences", tokenizer=catalog_model.tokenizer.path, dataset=dataset)
             inputs |= {"sequences": sampled, "predictions": output_of("extract_embeddings", "predictions", **names)}
         return Job(lambda: {"representations": catalog_model.representations(dataset)}, inputs)
 
@@ -364,14 +373,14 @@ class JobGraph:
         def settings() -> dict[str, Any]:
             return {"trained": [*map(self._shaping.run, trained)], "brought": self._shaping.brought_metrics()}
 
-        return Job(settings, {"metrics": [output_of(model.made_by, "metrics", model=model.name) for model in trained]})
+        return Job(settings, {"metrics": [output_of(model.made_by, "metrics", model=model.path) for model in trained]})
 
     def _collect_reference(self) -> Job:
         return Job(self._shaping.reference)
 
     def _collect_losses(self) -> Job:
         rows = [
-            self._shaping.identity(model, checkpoint.name, dataset) for model, checkpoint, dataset in self._with_losses
+            self._shaping.identity(model, checkpoint.path, dataset) for model, checkpoint, dataset in self._with_losses
         ]
         inputs = {
             "predictions": [self._predictions(*one) for one in self._with_losses],
@@ -412,7 +421,8 @@ class JobGraph:
     def _draw_figure(self, figure: str) -> Job:
         def settings() -> dict[str, Any]:
             options = {"options": self._figure_options(figure)}
-            return options | {"representations": self._shaping.representations()} | self._shaping.missing()
+            named = self._shaping.names() if "predictions" in figures.tables(figure) else {}
+            return options | named | {"representations": self._shaping.representations()} | self._shaping.missing()
 
         inputs = {table: self._drawn(figure, table) for table in figures.tables(figure)}
         return Job(settings, inputs, (f"idsweep.figures.{figure}",))
@@ -437,11 +447,15 @@ class JobGraph:
             options.setdefault(
                 "static", [model.name for model in self._sweep.models.values() if model.kind == "static"]
             )
-        # Tables hold the names as paths.
         if "datasets" in options:
-            options["datasets"] = [safe(name) for name in options["datasets"]]
+            options["datasets"] = [draw for name in options["datasets"] for draw in self._sweep.draws_of(name)]
         if "base" in options:
-            options["base"] = safe(options["base"])
+            options["base"] = next(
+                filter(None, (model.called(options["base"]) for model in self._sweep.models.values()))
+            )
+        if isinstance(options.get("checkpoints"), list):
+            names = {c.path: c.name for model in self._sweep.models.values() for c in model.checkpoints.values()}
+            options["checkpoints"] = [names.get(choice, choice) for choice in options["checkpoints"]]
         for key in options.keys() & {"models", "static"}:
             options[key] = [model.name for name in options[key] for model in self._sweep.called(name)]
         return options
@@ -482,7 +496,7 @@ class JobGraph:
 
     def _prepared(self, *corpora: Dataset) -> dict[str, list[Output]]:
         """The utterances that a rule makes of releases; nothing for other datasets."""
-        releases = sorted({corpus.source for corpus in corpora if corpus.prepared})
+        releases = sorted({corpus.source_path for corpus in corpora if corpus.prepared})
         return {"prepared": [output_of("prepare_dataset", "corpus", release=release) for release in releases]}
 
     def _tokenizer(self, tokenizer: Tokenizer) -> dict[str, Output]:
@@ -490,30 +504,30 @@ class JobGraph:
         if tokenizer.made_by is None:
             return {}
         if tokenizer.owner["kind"] == "static":
-            return {"tokenizer": output_of(tokenizer.made_by, "checkpoints", model=tokenizer.name)}
-        return {"tokenizer": output_of(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name)}
+            return {"tokenizer": output_of(tokenizer.made_by, "checkpoints", model=tokenizer.path)}
+        return {"tokenizer": output_of(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.path)}
 
     def _weights(self, *checkpoints: tuple[Model, str]) -> dict[str, list[Output]]:
         """What rules make of weights; nothing for weights that are simply there."""
         found = []
         for model, checkpoint in checkpoints:
             if model.source == "train":
-                found.append(output_of(model.made_by, "checkpoints", model=model.name))
+                found.append(output_of(model.made_by, "checkpoints", model=model.path))
             elif model.source == "hub":
-                found.append(output_of("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
+                found.append(output_of("fetch_checkpoint", "weights", model=model.path, checkpoint=checkpoint))
         return {"weights": found}
 
     def _loaded(self, model: Model, checkpoint: str) -> dict[str, Output | list[Output]]:
         """A checkpoint's weights, those that its adapters build on, and the training curve beside trained ones for its provenance."""
-        base = [(model.base[0], model.base[1].name)] if model.base else []
-        training = [output_of(model.made_by, "metrics", model=model.name)] if model.source == "train" else []
+        base = [(model.base[0], model.base[1].path)] if model.base else []
+        training = [output_of(model.made_by, "metrics", model=model.path)] if model.source == "train" else []
         return self._weights((model, checkpoint), *base) | {"training": training}
 
     def _tokens(self, model: Model, dataset: str) -> Output:
         """The sampled tokens of a model on a dataset: one file for all models that share a tokenizer."""
         if dataset == VOCABULARY:
-            return output_of("sample_vocabulary", "tokens", tokenizer=model.tokenizer.name)
-        return output_of("sample_tokens", "tokens", tokenizer=model.tokenizer.name, dataset=dataset)
+            return output_of("sample_vocabulary", "tokens", tokenizer=model.tokenizer.path)
+        return output_of("sample_tokens", "tokens", tokenizer=model.tokenizer.path, dataset=dataset)
 
     def _embeddings(self, model: str, checkpoint: str, dataset: str) -> Output:
         if dataset == VOCABULARY:
@@ -521,7 +535,7 @@ class JobGraph:
         return output_of("extract_embeddings", "embeddings", model=model, checkpoint=checkpoint, dataset=dataset)
 
     def _predictions(self, model: Model, checkpoint: Checkpoint, dataset: str) -> Output:
-        names = {"model": model.name, "checkpoint": checkpoint.name, "dataset": dataset}
+        names = {"model": model.path, "checkpoint": checkpoint.path, "dataset": dataset}
         return output_of("extract_embeddings", "predictions", **names)
 
     def _table(self, table: str) -> Output:

@@ -33,11 +33,11 @@ def measured_part(sweep: Sweep, graph: JobGraph) -> Sweep:
     incomplete = _touched(sweep, [output for output in _read(graph) if not _is_current(graph, output)])
     for model in sweep.models.values():
         checkpoints = {
-            name: checkpoint for name, checkpoint in model.checkpoints.items() if (model.name, name) not in incomplete
+            path: checkpoint for path, checkpoint in model.checkpoints.items() if (model.path, path) not in incomplete
         }
-        missing += [f"{model.name} @ {name}" for name in model.checkpoints if name not in checkpoints]
+        missing += [f"{model.name} @ {one.name}" for path, one in model.checkpoints.items() if path not in checkpoints]
         if checkpoints:
-            models[model.name] = replace(model, checkpoints=checkpoints)
+            models[model.path] = replace(model, checkpoints=checkpoints)
     if not models:
         raise ConfigError(["partial: no checkpoint of this sweep is measured yet; run it without `partial` first"])
     part = replace(sweep, models=models, missing=tuple(missing))
@@ -72,13 +72,13 @@ def _is_current(graph: JobGraph, output: Output) -> bool:
 
 
 def _touched(sweep: Sweep, outputs: Iterable[Output]) -> set[tuple[str, str]]:
-    """Model and checkpoint of all that is measured with some files: tokens, of all models that share them; metrics, of all
+    """Paths of model and checkpoint of all that is measured with some files: tokens, of all models that share them; metrics, of all
     checkpoints."""
     lost = {tuple(one for one in output.names if one[0] in NAMES_OF_A_PASS) for output in outputs}
     keys = {tuple(key for key, _ in names) for names in lost}
     touched = set()
     for model, checkpoint, dataset in sweep.passes():
-        own = dict(zip(NAMES_OF_A_PASS, (checkpoint.name, dataset, model.name, model.tokenizer.name), strict=True))
+        own = dict(zip(NAMES_OF_A_PASS, (checkpoint.path, dataset, model.path, model.tokenizer.path), strict=True))
         if any(tuple((key, own[key]) for key in some) in lost for some in keys):
-            touched.add((model.name, checkpoint.name))
+            touched.add((model.path, checkpoint.path))
     return touched

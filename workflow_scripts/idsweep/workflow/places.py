@@ -77,12 +77,12 @@ class Places:
     def start(self, model: str) -> str:
         """The folder with the weights that a training starts from; empty for one from scratch."""
         start = self._sweep.known[model].start
-        return self.of_weights(start[0], start[1].name) if start else ""
+        return self.of_weights(start[0], start[1].path) if start else ""
 
     def weights(self, model: str, checkpoint: str, **_: str) -> str:
         """The folder (file, of static vectors) with the weights that are loaded: a checkpoint's own, or those that its adapters build on."""
         base = self._sweep.known[model].base
-        return self.of_weights(base[0], base[1].name) if base else self.of_weights(self._sweep.known[model], checkpoint)
+        return self.of_weights(base[0], base[1].path) if base else self.of_weights(self._sweep.known[model], checkpoint)
 
     def adapter(self, model: str, checkpoint: str, **_: str) -> str:
         """The folder with a checkpoint's adapters; empty for whole checkpoints."""
@@ -109,22 +109,22 @@ class Places:
 
     def of_texts(self, corpus: Dataset) -> str:
         if corpus.prepared:
-            return self._path(output_of("prepare_dataset", "corpus", release=corpus.source))
+            return self._path(output_of("prepare_dataset", "corpus", release=corpus.source_path))
         return str(corpus.file or "")
 
     def of_tokenizer(self, tokenizer: Tokenizer) -> str:
         if tokenizer.made_by is None:
             return str(tokenizer.folder)
         if tokenizer.owner["kind"] == "static":
-            return self._path(output_of(tokenizer.made_by, "checkpoints", model=tokenizer.name)) + "/final.bin"
-        return self._path(output_of(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.name))
+            return self._path(output_of(tokenizer.made_by, "checkpoints", model=tokenizer.path)) + "/final.bin"
+        return self._path(output_of(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.path))
 
     def of_weights(self, model: Model, checkpoint: str) -> str:
         if model.source == "train":
-            folder = self._path(output_of(model.made_by, "checkpoints", model=model.name))
+            folder = self._path(output_of(model.made_by, "checkpoints", model=model.path))
             return f"{folder}/{checkpoint}" + (".bin" if model.kind == "static" else "")
         if model.source == "hub":
-            return self._path(output_of("fetch_checkpoint", "weights", model=model.name, checkpoint=checkpoint))
+            return self._path(output_of("fetch_checkpoint", "weights", model=model.path, checkpoint=checkpoint))
         return str(model.weights(checkpoint))
 
     def _path(self, output: Output) -> str:

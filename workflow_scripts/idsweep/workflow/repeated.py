@@ -24,10 +24,11 @@ def is_done(graph: JobGraph, records: Any, rule: str, names: Mapping[str, str]) 
         return False
     written = [output_of(rule, name, **names) for name in outputs(rule)]
     signature = graph.signature(rule, **names)
-    return all(_is_there(graph, output) and _agrees(records, graph.path(output), signature) for output in written)
+    return all(_is_there(graph, output) and agrees(records, graph.path(output), signature) for output in written)
 
 
-def _agrees(records: Any, path: str, signature: str) -> bool:
+def agrees(records: Any, path: str, signature: str) -> bool:
+    """Whether Snakemake's record of a file, if there is one, has the signature."""
     record = records._read_record(path)
     return record is None or any(signature in value for value in record.params or ())
 

@@ -11,7 +11,7 @@ from idsweep.config.load import all_parameters, label
 from idsweep.data.entries import files_at, names_count, reading
 from idsweep.files.representations import VOCABULARY
 from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
-from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints
+from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints, safe
 from idsweep.sweep.sweep import Dataset, Sweep
 from idsweep.training import kinds
 from idsweep.workflow.places import Places
@@ -41,7 +41,7 @@ class Shaping:
 
     def texts(self, dataset: Dataset, labels: bool = False) -> dict[str, Any]:
         """Of a dataset's texts; labels: with their labels."""
-        texts = {"dataset": dataset.name, "entry": reading(dataset.entry, labels=labels)}
+        texts = {"dataset": dataset.path, "entry": reading(dataset.entry, labels=labels)}
         if dataset.prepared:
             return texts
         place = self._places.of_texts(dataset)
@@ -104,7 +104,7 @@ class Shaping:
             "source": self.weights(model, checkpoint),
         }
         if model.base is not None:
-            settings["base"] = self.weights(model.base[0], model.base[1].name)
+            settings["base"] = self.weights(model.base[0], model.base[1].path)
         return settings
 
     def training(self, model: Model) -> dict[str, Any]:
@@ -121,9 +121,9 @@ class Shaping:
             settings["tokenizer"] = self.tokenizer(model.tokenizer)
         if kind.from_base:
             base, checkpoint = model.start
-            source = self.weights(base, checkpoint.name)
+            source = self.weights(base, checkpoint.path)
             settings["kind"] = model.kind
-            settings["base"] = {"name": base.known_as(checkpoint.name), "source": source, **base.loading("float32")}
+            settings["base"] = {"name": base.known_as(checkpoint.path), "source": source, **base.loading("float32")}
         elif not kind.makes_vectors:
             settings["architecture"] = model.entry["architecture"]
         return settings
@@ -141,14 +141,14 @@ class Shaping:
         }
 
     def identity(self, model: Model, checkpoint: str, dataset: str) -> dict[str, Any]:
-        """What tells a pass from others in tables."""
+        """What tells a pass from others in tables, by names; checkpoint, dataset: their paths."""
         return {
             "model": model.name,
             "group": model.group,
             "seed": model.seed,
-            "checkpoint": checkpoint,
+            "checkpoint": model.checkpoints[checkpoint].name,
             "step": model.checkpoints[checkpoint].step,
-            "dataset": dataset,
+            "dataset": VOCABULARY if dataset == VOCABULARY else self._sweep.datasets[dataset].name,
             "split": None if dataset == VOCABULARY else self._sweep.datasets[dataset].split,
         }
 
@@ -167,7 +167,21 @@ class Shaping:
     def reference(self) -> dict[str, Any]:
         """Of the published values that the sweep is compared with."""
         file = self._places.reference()
-        return {"content": self._digests.one(Path(file)) if file else None}
+        names = {
+            "model": {safe(model.group): model.group for model in self._sweep.models.values()},
+            "dataset": {dataset.path: dataset.name for dataset in self._sweep.datasets.values()},
+        }
+        return {"content": self._digests.one(Path(file)) if file else None, **_differing(names)}
+
+    def names(self) -> dict[str, dict[str, dict[str, str]]]:
+        """Path -> name of models, checkpoints and datasets whose name is not their path; nothing if there are none."""
+        models = self._sweep.models.values()
+        parts = {
+            "model": models,
+            "checkpoint": [checkpoint for model in models for checkpoint in model.checkpoints.values()],
+            "dataset": self._sweep.datasets.values(),
+        }
+        return _differing({key: {one.path: one.name for one in each} for key, each in parts.items()})
 
     def representations(self) -> dict[str, list[str]]:
         """What is measured of each model."""
@@ -185,11 +199,12 @@ class Shaping:
         left_out = {"compute", "keep_embeddings", "keep_neighbors", "partial", "clouds", *without}
         config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
         labelled = [model for model in self._sweep.known.values() if model.reads_labels]
-        labelled = {corpus.name for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}
+        labelled = {corpus.path for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}
         used = {
             "models": {model.name: _shaping_entry(model.entry) for model in self._sweep.models.values()},
             "datasets": {
-                name: reading(corpus.entry, labels=name in labelled) for name, corpus in self._sweep.corpora.items()
+                corpus.name: reading(corpus.entry, labels=path in labelled)
+                for path, corpus in self._sweep.corpora.items()
             },
         }
         return config | {"catalog": used}
@@ -202,7 +217,8 @@ class Shaping:
                 "layers": [*model.layers],
                 "matrices": [*model.matrices],
                 "combinations": {name: one._asdict() for name, one in model.combinations.items()},
-                "checkpoints": [*model.checkpoints],
+                "checkpoints": [checkpoint.name for checkpoint in model.checkpoints.values()],
+                **({"before_final_norm": True} if model.before_final_norm else {}),
             }
             for model in self._sweep.models.values()
         }
@@ -222,6 +238,12 @@ def estimate(item: Mapping[str, Any]) -> dict[str, Any]:
         "scope": item["scope"],
         "parameters": all_parameters(item),
     }
+
+
+def _differing(names: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """names: of each kind, path -> name. Only those that differ count, so that plain names are no setting."""
+    found = {kind: {path: name for path, name in each.items() if path != name} for kind, each in names.items()}
+    return {"names": found} if any(found.values()) else {}
 
 
 def _shaping_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
