@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from idsweep.tracking.turns import Turn
 from idsweep.training import kinds
 from idsweep.training.dialogue_state_tracker import train_tracker
 from idsweep.training.fine_tuning import _places_in_order
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import RobertaConfig, RobertaModel
 
 from unit.tracking.test_inputs import roberta
@@ -149,6 +150,28 @@ def test_a_checkpoint_is_measured_as_its_encoder(base: Path, tmp_path: Path) -> 
     original = load_model(base, kind="encoder", dtype="float32")
     for (_, one), (_, other) in zip(before.named_parameters(), original.named_parameters(), strict=True):
         assert (one == other).all()
+
+
+def test_a_checkpoint_of_trippy_r_is_measured_as_its_encoder(base: Path, tmp_path: Path) -> None:
+    """Its config has an architecture that transformers does not know, and keys of its own; its heads lie beside `roberta.`."""
+    folder = tmp_path / "results.40/checkpoint-1775"
+    folder.mkdir(parents=True)
+    config = json.loads((base / "config.json").read_text())
+    config |= {"architectures": ["RobertaForDST"], "dst_class_labels": 8, "slot_list": {"hotel-area": "where it lies"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    original = load_model(base, kind="encoder", dtype="float32")
+    heads = ("class_att", "token_att", "refer_att", "value_att")
+    stored = {f"roberta.{name}": tensor for name, tensor in original.state_dict().items()}
+    stored |= {f"{head}.{part}": torch.ones(3) for head in heads for part in ("in_proj_weight", "out_proj.bias")}
+    stored |= {
+        f"{name}.weight": torch.ones(3)
+        for name in ("token_layer_norm_proto", "class_layer_norm", "h1c", "h2c", "llc", "h2r")
+    }
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    measured = load_model(folder, kind="encoder", dtype="float32")
+    ids = torch.arange(5, 20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(measured(ids).last_hidden_state, original(ids).last_hidden_state, rtol=0, atol=0)
 
 
 def test_a_base_with_fewer_tokens_than_its_tokenizer_is_refused(base: Path, tmp_path: Path) -> None:
