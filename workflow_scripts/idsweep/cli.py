@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SWEEP",
         help="another sweep that was run here: how long its jobs took tells how long these will",
     )
+    scores = commands.add_parser("import-scores", help="write scores that TripPy-R left as files for `metrics:`")
+    scores.add_argument("folder", help="a folder of checkpoints and scores, or one of results.SEED folders")
     beside = commands.add_parser("published", help="print an experiment's settings beside those of its paper")
     beside.add_argument("experiment", help="a name in config/experiments/published")
     given = parser.parse_args(arguments)
@@ -44,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(printable(plan_page(given.sweep, given.profile, given.cores, given.measured)), end="")
             return 0
+        if given.command == "import-scores":
+            from idsweep.tables.tracker_scores import entry_of, write_scores
+
+            print(printable(entry_of(write_scores(given.folder))), end="")
         if given.command == "published":
             from idsweep.config.published import table
 

@@ -134,7 +134,8 @@ def zip_of(files: dict[str, str], folder: Path) -> Path:
 
 
 def rows_of(release: Path, format: str) -> list[tuple]:
-    return [tuple(row.values()) for row in utterances(release, format).to_pylist()]
+    """The columns that all releases have."""
+    return [tuple(row[name] for name in RELEASE_COLUMNS) for row in utterances(release, format).to_pylist()]
 
 
 @pytest.mark.parametrize("release_of", [zip_of, folder_of])
@@ -177,6 +178,53 @@ def test_emowoz_without_dialmage_is_its_multiwoz_part(tmp_path):
     assert [row[0] for row in rows_of(zip_of(files, tmp_path), "emowoz")] == ["no .", "well", "thanks !", "welcome"]
 
 
+def test_states_and_acts_of_multiwoz_are_those_of_the_turn(tmp_path):
+    """The state stands in the system's next turn; a booked value counts before the one that was asked for."""
+    hotel = {
+        "semi": {"area": "North", "name": "not mentioned", "stars": "", "type": "do n't care"},
+        "book": {"booked": [], "day": ""},
+    }
+    booked = {
+        "semi": {"area": "north", "type": "dont care"},
+        "book": {"day": "monday", "booked": [{"day": "tuesday", "ref": "X"}]},
+    }
+    log = [
+        {"text": "a", "metadata": {}, "dialog_act": {"Hotel-Inform": [["Area", "north"]]}},
+        {"text": "b", "metadata": {"hotel": hotel}, "dialog_act": {"general-greet": [["none", "none"]]}},
+        {"text": "c", "metadata": {}, "dialog_act": "No Annotation"},
+        {"text": "d", "metadata": {"hotel": booked}, "dialog_act": {"Booking-Book": [["Ref", "X"]]}},
+        {"text": "e", "metadata": {}, "dialog_act": {}},
+    ]
+    release = changed(
+        MULTIWOZ, "MULTIWOZ2.1/data.json", json.dumps({"A.json": {"log": log}, "SNG03.json": said("x", "y")})
+    )
+    release = changed(release, "MULTIWOZ2.1/testListFile.json", "SNG03.json")
+    rows = utterances(zip_of(release, tmp_path), "multiwoz").to_pylist()[:5]
+    states = [row["state"] and json.loads(row["state"]) for row in rows]
+    assert states == [
+        {"hotel": {"area": "north", "type": "do n't care"}},
+        None,
+        {"hotel": {"area": "north", "type": "dontcare", "book day": "tuesday"}},
+        None,
+        None,
+    ]
+    assert [json.loads(row["acts"]) for row in rows] == [
+        [["hotel", "inform", "Area", "north"]],
+        [["general", "greet", "none", "none"]],
+        [],
+        [["hotel", "book", "Ref", "X"]],
+        [],
+    ]
+    log[1]["metadata"] = {"hotel": "north"}
+    release = changed(
+        release, "MULTIWOZ2.1/data.json", json.dumps({"A.json": {"log": log}, "SNG03.json": said("x", "y")})
+    )
+    with pytest.raises(
+        ValueError, match=r"turn 0 of A.json: its state or acts cannot be read: the state of domain 'hotel'"
+    ):
+        utterances(zip_of(release, tmp_path), "multiwoz")
+
+
 @pytest.mark.parametrize("release_of", [zip_of, folder_of])
 def test_the_unified_format_comes_in_its_own_order_with_states_and_acts(tmp_path, release_of):
     table = utterances(release_of(CONVLAB, tmp_path), "convlab")
@@ -194,9 +242,10 @@ def test_the_unified_format_comes_in_its_own_order_with_states_and_acts(tmp_path
         {},
         None,
     ]
-    assert json.loads(table["acts"][0].as_py()) == ACTS
+    assert json.loads(table["acts"][0].as_py()) == [["", "inform", "area", "nörth"]]
     assert [*table.column_names] == [*RELEASE_COLUMNS, *MORE_COLUMNS["convlab"]]
-    assert rows_of(zip_of(MULTIWOZ, tmp_path), "multiwoz") == UTTERED  # others have no more columns than before
+    assert rows_of(zip_of(MULTIWOZ, tmp_path), "multiwoz") == UTTERED
+    assert [*utterances(zip_of(SGD, tmp_path), "sgd").column_names] == [*RELEASE_COLUMNS]
 
 
 def test_a_split_that_a_release_lacks_is_told_with_those_that_are_there(tmp_path):
@@ -214,7 +263,7 @@ def test_a_split_that_a_release_lacks_is_told_with_those_that_are_there(tmp_path
     ):
         texts(split="test")
     with pytest.raises(ValueError, match=r"A release has no column 'state'; its columns are text, .*emotion"):
-        read_corpus(entry | {"release": "multiwoz", "column": "state"}, tmp_path / "utterances.parquet")
+        read_corpus(entry | {"release": "sgd", "column": "state"}, tmp_path / "utterances.parquet")
 
 
 def changed(files: dict[str, str], name: str, text: str | None) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 Each is read as a zip file or as the folder unpacked from it:
 
-- MultiWOZ 2.1 (Eric et al. 2020): data.json, {id: {log: [{text, …}]}}, user and system in turn; the ids of
-  validation and test are the lines of valListFile and testListFile (.json or .txt); all others are train.
+- MultiWOZ 2.1 (Eric et al. 2020): data.json, {id: {log: [{text, metadata, dialog_act}]}}, user and system in turn; the ids of
+  validation and test are the lines of valListFile and testListFile (.json or .txt); all others are train. A turn of the system
+  has the state after the user's turn before it.
 - SGD (Rastogi et al. 2020): {train, dev, test}/dialogues_001.json …, each a list of {dialogue_id,
   turns: [{speaker, utterance}]}.
 - EmoWOZ (Feng et al. 2022): emowoz-multiwoz.json and emowoz-dialmage.json in MultiWOZ's form; turns of the user
@@ -27,6 +28,8 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from idsweep.data import dialogue_states
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -35,7 +38,10 @@ logger = logging.getLogger(__name__)
 EMOTIONS = ("neutral", "fearful", "dissatisfied", "apologetic", "abusive", "excited", "satisfied")
 FINAL_ANNOTATION = 3
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-OF_CONVLAB = ("original_id", "state", "acts")  # columns that no other release has
+MORE_COLUMNS = {
+    "multiwoz": ("state", "acts"),
+    "convlab": ("original_id", "state", "acts"),
+}  # of releases that have them
 NEVER_BETTER = (400, 401, 403, 404, 405, 410)  # an HTTP status that no further attempt changes
 BLOCK = 2**20
 
@@ -58,9 +64,9 @@ def utterances(release: str | Path, format: str) -> pa.Table:
     format: multiwoz, sgd, emowoz or convlab.
 
     Columns: text, split (train, validation, test), dialogue (its id), turn (int32, from 0), speaker (user, system)
-    and emotion (null where the release has none: every utterance but those of EmoWOZ's users). Of convlab also original_id (of
-    the dialogue, in the release that it was made from), state (what the user wants after this turn) and acts, as JSON text; null where a
-    turn has none.
+    and emotion (null where the release has none: every utterance but those of EmoWOZ's users). Of multiwoz and convlab also state
+    (what the user wants after this turn, of turns of the user) and acts, as JSON texts as `dialogue_states` says, null where a turn has none;
+    of convlab also original_id (of the dialogue, in the release that it was made from).
 
     Raises ValueError if the format is not known, or if the release is missing or lacks a file or a field.
     """
@@ -77,7 +83,8 @@ def utterances(release: str | Path, format: str) -> pa.Table:
     if not rows:
         raise ValueError(f"{release} holds no utterance.")
     columns = dict(zip(_Utterance._fields, zip(*rows, strict=True), strict=True))
-    names = [name for name in columns if format == "convlab" or name not in OF_CONVLAB]
+    more = {name for names in MORE_COLUMNS.values() for name in names} - {*MORE_COLUMNS.get(format, ())}
+    names = [name for name in columns if name not in more]
     return pa.table({name: pa.array(columns[name], pa.int32() if name == "turn" else pa.string()) for name in names})
 
 
@@ -123,7 +130,18 @@ def _multiwoz(files: _Files) -> Iterator[_Utterance]:
             raise ValueError(f"{stem} names no dialogue of data.json.")
         split_of |= dict.fromkeys(listed, split)
     for name, dialogue in dialogues.items():
-        yield from _log(dialogue["log"], split_of.get(_plain_id(name), "train"), name)
+        log, before, about = dialogue["log"], {}, None
+        for said in _log(log, split_of.get(_plain_id(name), "train"), name):
+            at = f"turn {said.turn} of {name}"
+            user, acts = said.speaker == "user", log[said.turn].get("dialog_act")
+            # the system's next turn has the state; a dialogue that ends with its user has none for that turn
+            metadata = log[said.turn + 1].get("metadata") if user and said.turn + 1 < len(log) else None
+            state = before if metadata is None else _readable(dialogue_states.of_metadata, metadata, at)
+            named = [act.partition("-")[0] for act in acts] if isinstance(acts, Mapping) else []
+            about = dialogue_states.domain_of(state, before, named) or about
+            acts = _readable(dialogue_states.acts_of_original, acts, at, about)
+            yield said._replace(state=None if metadata is None else _as_json(state), acts=_as_json(acts))
+            before = state
 
 
 def _ids(listed: str) -> set[str]:
@@ -178,10 +196,9 @@ def _emotion(turn: Mapping[str, Any], said: _Utterance) -> str:
 def _convlab(files: _Files) -> Iterator[_Utterance]:
     for dialogue in files.json("dialogues.json"):
         for i, turn in enumerate(dialogue["turns"]):
-            if (speaker := turn["speaker"]) not in ("user", "system"):
-                raise ValueError(
-                    f"turn {i} of {dialogue['dialogue_id']} has the speaker {speaker!r}, neither user nor system."
-                )
+            speaker, at = turn["speaker"], f"turn {i} of {dialogue['dialogue_id']}"
+            if speaker not in ("user", "system"):
+                raise ValueError(f"{at} has the speaker {speaker!r}, neither user nor system.")
             yield _Utterance(
                 turn["utterance"],
                 dialogue["data_split"],
@@ -189,9 +206,17 @@ def _convlab(files: _Files) -> Iterator[_Utterance]:
                 i,
                 speaker,
                 original_id=dialogue.get("original_id"),
-                state=_as_json(turn.get("state")),
-                acts=_as_json(turn.get("dialogue_acts")),
+                state=_as_json(_readable(dialogue_states.of_unified, turn.get("state"), at)),
+                acts=_as_json(_readable(dialogue_states.acts_of_unified, turn.get("dialogue_acts"), at)),
             )
+
+
+def _readable(read: Callable[..., Any], given: Any, at: str, *more: Any) -> Any:
+    """What a function reads of a turn, None of None; what is wrong about it is told with the turn."""
+    try:
+        return None if given is None else read(given, *more)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"{at}: its state or acts cannot be read: {error}") from error
 
 
 def _as_json(value: Any) -> str | None:

@@ -19,7 +19,10 @@ SPLIT = "train"  # where an entry says none
 RELEASES = ("multiwoz", "sgd", "emowoz", "convlab")
 SPLITS = ("train", "validation", "test")  # of releases, and those that the library `datasets` makes of one
 RELEASE_COLUMNS = ("text", "split", "dialogue", "turn", "speaker", "emotion")  # of `dialogues.utterances`
-MORE_COLUMNS = {"convlab": ("original_id", "state", "acts")}  # release -> its columns beside these
+MORE_COLUMNS = {
+    "multiwoz": ("state", "acts"),
+    "convlab": ("original_id", "state", "acts"),
+}  # release -> its columns beside these
 PLACE_KEYS = ("package", "file", "path")
 SOURCE_KEYS = (
     *PLACE_KEYS,

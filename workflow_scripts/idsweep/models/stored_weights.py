@@ -41,6 +41,10 @@ HARMLESS_MODULES = {
         *("pred_layer", "predictions", "qa_classifier", "qa_outputs", "regression_head", "reward_head", "score"),
         *("seq_relationship", "sequence_summary", "sop_classifier", "v_head", "value_head", "vocab_layer_norm"),
         *("vocab_projector", "vocab_transform"),
+        # trackers of dialogue states: TripPy-R's heads of attention, and TripPy's lines
+        *("class_att", "token_att", "refer_att", "value_att", "class_layer_norm", "token_layer_norm"),
+        *("token_layer_norm_proto", "h1c", "h2c", "h2r", "llc", "inform_projection", "ds_projection"),
+        *("class_linear", "token_linear", "refer_linear"),
     ),
     SENSES: (
         *("audio_tower", "embed_audio", "embed_vision", "multi_modal_projector", "vision_embed_tokens"),

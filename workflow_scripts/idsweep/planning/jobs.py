@@ -223,7 +223,7 @@ def _of_equations(shape: Shape, texts: Mapping[str, Texts], training: Mapping[st
 
 def _of_sequences(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
     """Trainings from a base: evaluated on all texts of `validation`, and on as many to train on."""
-    number = min(training["sequences"] or texts["dataset"].number, texts["dataset"].number)
+    number = min(training.get("sequences") or texts["dataset"].number, texts["dataset"].number)
     length = texts["dataset"].cut(training["max_length"])
     of_an_epoch = number / training["batch_size"]
     batches = (
@@ -233,7 +233,7 @@ def _of_sequences(shape: Shape, texts: Mapping[str, Texts], training: Mapping[st
     )
     evaluations = saved + (REGULAR_EVALUATIONS if "steps" in training else 0)
     read = {
-        key: min(training["evaluated"] or inf, texts_of_key.number) * texts_of_key.cut(training["max_length"])
+        key: min(training.get("evaluated") or inf, texts_of_key.number) * texts_of_key.cut(training["max_length"])
         for key, texts_of_key in texts.items()
         if key != "dataset"
     }

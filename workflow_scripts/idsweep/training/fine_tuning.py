@@ -252,12 +252,14 @@ def fine_tune(
     base_name: str,
     bias_correction: bool = True,
     order: str = "anew",
+    adam_epsilon: float = 1e-8,
+    objective: Callable[[torch.nn.Module, Batch], torch.Tensor] | None = None,
     save: Callable[[torch.nn.Module, Path], None] | None = None,
 ) -> pa.Table:
     """Train a model further and save each of `checkpoints` as a folder `step{n}`, or `epoch{n}`, of `output_folder`.
 
-    AdamW (betas 0.9 and 0.999, epsilon 1e-8) that decays neither biases nor normalisations. What is minimised is the mean
-    cross-entropy over all labels of an update, however many batches it is made of.
+    AdamW (betas 0.9 and 0.999) that decays neither biases nor normalisations. What is minimised is the mean
+    cross-entropy over all labels of an update, however many batches it is made of, or the sum of what `objective` says of them.
 
     Parameters
     ----------
@@ -301,6 +303,10 @@ def fine_tune(
     order
         "anew": each epoch takes the examples in an order of its own. "same": all epochs take them in one order. Both are
         drawn from `seed`.
+    adam_epsilon
+        AdamW's term against division by zero.
+    objective
+        The model and the inputs of a batch, on the device -> what is minimised, a scalar. Batches need no `labels` then.
     save
         Writes a checkpoint of the model to a folder. None: a whole model folder with its tokenizer, or the adapter.
 
@@ -352,6 +358,7 @@ def fine_tune(
                 lr_scheduler_type=schedule,
                 warmup_steps=warmup_steps,
                 weight_decay=weight_decay,
+                adam_epsilon=adam_epsilon,
                 max_grad_norm=gradient_clipping,
                 bf16=precision == "bfloat16",
                 fp16=precision == "float16",
@@ -390,6 +397,7 @@ def fine_tune(
                 callbacks=[recorder],
                 optimizer_cls_and_kwargs=None if bias_correction else (UncorrectedAdamW, {"lr": learning_rate}),
                 places=_places_in_order(len(train_dataset), seed) if order == "same" else None,
+                objective=objective,
             )
             trainer.remove_callback(PrinterCallback)
             logger.info(
@@ -420,14 +428,23 @@ def count_labels(labels: torch.Tensor) -> int:
 
 
 class _Trainer(Trainer):
-    """The mean loss over all labels of an update: models' own losses are means over each batch with some families."""
+    """The mean loss over all labels of an update: models' own losses are means over each batch with some families.
+
+    Or, with an objective, the sum over its batches.
+    """
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *, places: Sequence[int] | None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        places: Sequence[int] | None,
+        objective: Callable[[torch.nn.Module, Batch], torch.Tensor] | None,
+        **settings: Any,
+    ) -> None:
         """places: of the examples in the order of all epochs; None for an order that each epoch draws."""
         super().__init__(**settings)
-        self._places = places
+        self._places, self._objective = places, objective
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return super()._get_train_sampler(train_dataset) if self._places is None else self._places
@@ -436,11 +453,15 @@ class _Trainer(Trainer):
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], int]:
         batches = list(islice(epoch_iterator, num_batches))
+        if self._objective is not None:
+            return batches, len(batches)
         return batches, sum(count_labels(batch["labels"]) for batch in batches)
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: int | None = None
     ) -> Any:
+        if self._objective is not None:
+            return self._objective(model, inputs)
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         outputs = model(**inputs)

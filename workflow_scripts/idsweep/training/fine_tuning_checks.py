@@ -14,6 +14,8 @@ def complaints(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "freeze", "with lora all weights of the base are frozen anyway; remove one of the two keys"
     if training["schedule"] == "constant" and training["warmup_steps"]:
         yield "warmup_steps", "the schedule constant has none; choose constant_with_warmup, or leave it out"
+    if "sequences" not in training:
+        return  # of trainings that draw none
     if training["sequences"] is None and training["choose"] != "random":
         yield "choose", "all sequences are trained on, so that none are chosen; set sequences, or remove this key"
     draws_to_train = training["sequences"] is not None and training["choose"] != "first"

@@ -1,0 +1,313 @@
+"""Task-oriented dialogues that are made up, in MultiWOZ 2.1's form, for sweeps that need no download.
+
+Travellers look for hotels, restaurants, sights, trains and taxis in a town that does not exist. What they say holds all that a tracker has
+to tell apart: values that are said, in other words or corrected later, what does not matter, what is wanted or not, what the system
+offered, what another domain has already, what is asked for, and now and then a value that nobody said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+AREAS = ("north", "south", "east", "west", "centre")
+PRICES = ("cheap", "moderate", "expensive")
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+FOODS = ("italian", "indian", "korean", "turkish", "vegetarian", "seafood", "thai", "portuguese")
+SIGHTS = ("museum", "park", "theatre", "gallery", "tower", "garden")
+TOWNS = ("larkford", "westmere", "oldbridge", "stonehaven", "maplewick", "kings harbour")
+FIRST = ("red", "silver", "old", "quiet", "royal", "green", "crooked", "golden", "little", "northern")
+SECOND = ("lantern", "anchor", "willow", "falcon", "mill", "harp", "compass", "orchard", "bell", "otter")
+NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
+DOMAINS = ("hotel", "restaurant", "attraction", "train", "taxi")
+BOOKED = {"hotel": ("day", "people", "stay"), "restaurant": ("day", "people", "time"), "train": ("people",)}
+SEMI = {
+    "hotel": ("name", "area", "parking", "pricerange", "stars", "internet", "type"),
+    "restaurant": ("food", "pricerange", "name", "area"),
+    "attraction": ("type", "name", "area"),
+    "train": ("leaveAt", "destination", "day", "arriveBy", "departure"),
+    "taxi": ("leaveAt", "destination", "departure", "arriveBy"),
+}
+CHATTER = (
+    "I have been looking forward to this trip for months and I want it to go well.",
+    "My family is coming along and everyone has other wishes, as it always is.",
+    "Thank you for all the help so far, you have been very patient with me.",
+    "We have heard so many good things about this town from our friends at home.",
+)
+
+
+def write_release(folder: str | Path, dialogues: int, seed: int) -> None:
+    """Write a release of MultiWOZ 2.1's form: data.json, valListFile.txt and testListFile.txt.
+
+    Of the dialogues a tenth each, one at least, are for validation and for testing. The same numbers give the same bytes.
+    Raises ValueError for fewer than 10 dialogues.
+    """
+    if dialogues < 10:
+        raise ValueError(
+            f"dialogues: {dialogues} do not make a training, a validation and a test part; ask for 10 at least."
+        )
+    made = {
+        f"GEN{place:05}.json": {"goal": {}, "log": _Dialogue(np.random.Generator(np.random.PCG64([seed, place]))).log}
+        for place in range(dialogues)
+    }
+    names, tenth = list(made), dialogues // 10
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.json").write_text(json.dumps(made), encoding="utf-8")
+    for file, part in (("valListFile.txt", names[:tenth]), ("testListFile.txt", names[tenth : 2 * tenth])):
+        (folder / file).write_text("".join(f"{name}\n" for name in part), encoding="utf-8")
+
+
+class _Dialogue:
+    """One dialogue. `log` holds its turns; `state` is domain -> slot -> value, as the releases spell them."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
+        self.log: list[dict[str, Any]] = []
+        self.state: dict[str, dict[str, str]] = {}
+        self._chatty = self._chance(0.1)
+        number = 1 + int(random.choice(3, p=[0.3, 0.4, 0.3]))
+        domains = [str(domain) for domain in random.permutation(DOMAINS[:4])[:number]]
+        if {"hotel", "restaurant", "attraction"} & {*domains} and self._chance(0.5):
+            domains.append("taxi")
+        for domain in domains:
+            of_domain: Mapping[str, Callable[[], None]] = {
+                "hotel": self._hotel,
+                "restaurant": self._restaurant,
+                "attraction": self._attraction,
+                "train": self._train,
+                "taxi": self._taxi,
+            }
+            of_domain[domain]()
+            if self._chance(0.04):
+                break  # some end early, a few after one turn
+        if self._chance(0.7):
+            self._turn("Thank you, that is all.", "You are welcome. Have a nice stay.")
+
+    def _chance(self, probability: float) -> bool:
+        return bool(self._random.random() < probability)
+
+    def _one_of(self, values: Sequence[Any]) -> Any:
+        return values[int(self._random.integers(len(values)))]
+
+    def _turn(
+        self,
+        said: str,
+        answer: str,
+        asked: Sequence[tuple[str, str]] = (),
+        told: Sequence[tuple[str, str, str, str]] = (),
+    ) -> None:
+        """asked: (domain, slot) that the user asks for. told: (domain, intent, slot, value) of the system's answer."""
+        if self._chatty:
+            said = f"{self._one_of(CHATTER)} {said}"
+        acts: dict[str, list[list[str]]] = {}
+        for domain, slot in asked:
+            acts.setdefault(f"{domain.capitalize()}-Request", []).append([slot, "?"])
+        self.log.append({"text": said, "metadata": {}, "dialog_act": acts})
+        acts = {}
+        for domain, intent, slot, value in told:
+            acts.setdefault(f"{domain.capitalize()}-{intent}", []).append([slot, value])
+        self.log.append({"text": answer, "metadata": self._metadata(), "dialog_act": acts})
+
+    def _metadata(self) -> dict[str, Any]:
+        metadata = {}
+        for domain, semi in SEMI.items():
+            has, booked = self.state.get(domain, {}), BOOKED.get(domain, ())
+            metadata[domain] = {
+                "semi": {slot: has.get(slot, "") for slot in semi},
+                "book": {"booked": []} | {slot: has.get(f"book {slot}", "") for slot in booked},
+            }
+        return metadata
+
+    def _set(self, domain: str, **values: str) -> None:
+        of_domain = self.state.setdefault(domain, {})
+        of_domain.update({slot.replace("book_", "book "): value for slot, value in values.items()})
+
+    def _name(self, suffix: str = "") -> str:
+        return f"{self._one_of(FIRST)} {self._one_of(SECOND)}{suffix}"
+
+    def _area(self, domain: str) -> str:
+        """What is said of the area, which may be that of another domain, not matter, or be left unsaid."""
+        others = [other for other, has in self.state.items() if other != domain and has.get("area", "") in AREAS]
+        kind = self._random.random()
+        if others and kind < 0.25:
+            other = self._one_of(others)
+            self._set(domain, area=self.state[other]["area"])
+            return f"in the same area as the {other}"
+        if kind < 0.4:
+            self._set(domain, area="dontcare")
+            return self._one_of(("in any part of town", "anywhere in town"))
+        area = self._one_of(AREAS)
+        self._set(domain, area=area)
+        if kind > 0.98:
+            return "where we always stay"  # a value that nobody said
+        if area == "centre":
+            return self._one_of(("in the centre", "in the city center", "in the center of town"))
+        return f"in the {area}"
+
+    def _price(self, domain: str) -> str:
+        if self._chance(0.12):
+            self._set(domain, pricerange="dontcare")
+            return "at any price"
+        price = self._one_of(PRICES)
+        self._set(domain, pricerange=price)
+        word = {
+            "cheap": ("cheap", "inexpensive"),
+            "moderate": ("moderate", "moderately priced"),
+            "expensive": ("expensive", "upscale"),
+        }
+        return f"that is {self._one_of(word[price])}"
+
+    def _people(self, domain: str) -> str:
+        others = [other for other, has in self.state.items() if other != domain and "book people" in has]
+        if others and self._chance(0.5):
+            self._set(domain, book_people=self.state[self._one_of(others[:1])]["book people"])
+            return self._one_of(("for the same group", "for the same number of people"))
+        number = int(self._random.integers(1, 7))
+        self._set(domain, book_people=str(number))
+        if number == 1:
+            return self._one_of(("just for me: 1 person", "for one person"))
+        return f"for {self._one_of((str(number), NUMBERS[number]))} people"
+
+    def _day(self, domain: str, slot: str = "book day") -> str:
+        others = [
+            has[key]
+            for other, has in self.state.items()
+            if other != domain
+            for key in ("book day", "day")
+            if key in has
+        ]
+        day = self._one_of(others) if others and self._chance(0.4) else None
+        if day is not None:
+            self._set(domain, **{slot.replace(" ", "_"): day})
+            return "on the same day"
+        self._set(domain, **{slot.replace(" ", "_"): (day := self._one_of(DAYS))})
+        return f"on {day}"
+
+    def _time(self) -> tuple[str, str]:
+        """A time and how it is said."""
+        hour, minute = int(self._random.integers(6, 23)), self._one_of(("00", "15", "30", "45"))
+        half = f"{(hour - 1) % 12 + 1}{'' if minute == '00' else ':' + minute} {'pm' if hour >= 12 else 'am'}"
+        return f"{hour:02}:{minute}", self._one_of((f"{hour:02}:{minute}", half))
+
+    def _take_offer(self, domain: str, name: str, offer: str, asked: tuple[str, str], answer: str) -> None:
+        """The system offers a name; the user takes it, names it, or asks for something first."""
+        if self._chance(0.4):
+            told = [(domain, "Inform", "Name", name)]
+            self._turn(f"What is the {asked[1]}?", f"{answer} The {name} is free.", [(domain, asked[0])], told)
+        if self._chance(0.6):
+            self._set(domain, name=name)
+            self._turn(self._one_of(("That one sounds good.", "Great, I take it.", "Yes please, that is fine.")), offer)
+        else:
+            self._set(domain, name=name)
+            self._turn(f"Tell me about {name} then.", offer)
+
+    def _hotel(self) -> None:
+        kind = self._one_of(("hotel", "guest house"))
+        said = [self._area("hotel"), *([self._price("hotel")] if self._chance(0.7) else [])]
+        asks = kind if self._chance(0.5) else "place to stay"
+        if asks != "place to stay":
+            self._set("hotel", type=kind)
+        if self._chance(0.4):
+            wanted = self._chance(0.7)
+            self._set("hotel", parking="yes" if wanted else "no")
+            said.append("with free parking" if wanted else "without parking")
+        if self._chance(0.4):
+            wanted = self._chance(0.7)
+            self._set("hotel", internet="yes" if wanted else "no")
+            said.append("with wifi" if wanted else "and I do not need wifi")
+        if self._chance(0.3):
+            stars = int(self._random.integers(1, 6))
+            self._set("hotel", stars=str(stars))
+            said.append(f"of {self._one_of((str(stars), NUMBERS[stars]))} stars")
+        name = self._name(self._one_of((" hotel", " guest house", " lodge")))
+        self._turn(
+            f"I am looking for a {asks} {' '.join(said)}.",
+            f"How about the {name}? It has good reviews.",
+            told=[("hotel", "Recommend", "Name", f"the {name}")],
+        )
+        self._take_offer("hotel", name, f"The {name} has rooms.", ("Price", "price range"), "It is moderate.")
+        if self._chance(0.7):
+            nights = int(self._random.integers(1, 7))
+            said = [self._people("hotel"), self._day("hotel")]
+            self._set("hotel", book_stay=str(nights))
+            self._turn(
+                f"Book it {' '.join(said)} and {self._one_of((str(nights), NUMBERS[nights]))} nights.",
+                "It is booked. Your reference is A1B2.",
+            )
+            self._correct("hotel")
+
+    def _correct(self, domain: str) -> None:
+        if self._chance(0.3):
+            before = self.state[domain]["book day"]
+            day = self._one_of([day for day in DAYS if day != before])
+            self._set(domain, book_day=day)
+            self._turn(f"Sorry, not {before}. Make it {day} instead.", "No problem, I have changed it.")
+
+    def _restaurant(self) -> None:
+        food = self._one_of(FOODS)
+        self._set("restaurant", food="dontcare" if self._chance(0.1) else food)
+        kind = "any kind of" if self.state["restaurant"]["food"] == "dontcare" else food
+        said = [self._area("restaurant"), *([self._price("restaurant")] if self._chance(0.6) else [])]
+        name = self._name(self._one_of((" restaurant", " kitchen", "")))
+        self._turn(
+            f"I would like to eat {kind} food {' '.join(said)}.",
+            f"{name} would suit you.",
+            told=[("restaurant", "Inform", "Name", name)],
+        )
+        self._take_offer(
+            "restaurant", name, f"{name} has a table.", ("Food", "kind of food"), "It serves what you asked for."
+        )
+        if self._chance(0.7):
+            time, said_time = self._time()
+            said = [self._people("restaurant"), self._day("restaurant")]
+            self._set("restaurant", book_time=time)
+            self._turn(f"A table {' '.join(said)} at {said_time}, please.", "The table is yours.")
+            self._correct("restaurant")
+
+    def _attraction(self) -> None:
+        kind = self._one_of(SIGHTS)
+        self._set("attraction", type=kind)
+        name = self._name(f" {kind}")
+        self._turn(
+            f"Is there a {kind} {self._area('attraction')}?",
+            f"Yes, the {name}.",
+            told=[("attraction", "Inform", "Name", name)],
+        )
+        self._take_offer("attraction", name, f"The {name} is open all day.", ("Area", "area"), "It is near the river.")
+
+    def _train(self) -> None:
+        start, end = (str(town) for town in self._random.permutation(TOWNS)[:2])
+        self._set("train", departure=start, destination=end)
+        day = self._day("train", "day")
+        time, said_time = self._time()
+        if self._chance(0.5):
+            self._set("train", leaveAt=time)
+            said = f"leaving after {said_time}"
+        else:
+            self._set("train", arriveBy=time)
+            said = f"arriving by {said_time}"
+        self._turn(f"I need a train from {start} to {end} {day}, {said}.", "There is one that fits. Shall I book it?")
+        if self._chance(0.6):
+            self._turn(f"Yes, {self._people('train')}.", "Done. Your reference is C3D4.")
+
+    def _taxi(self) -> None:
+        places = [(domain, has["name"]) for domain, has in self.state.items() if has.get("name")]
+        time, said_time = self._time()
+        if len(places) >= 2:
+            (start, start_name), (end, end_name) = places[0], places[1]
+            self._set("taxi", departure=start_name, destination=end_name, leaveAt=time)
+            said = f"I also need a taxi from the {start} to the {end} at {said_time}."
+        elif places and self._chance(0.5):
+            town = self._one_of(TOWNS)
+            self._set("taxi", departure=places[0][1], destination=town, leaveAt=time)
+            said = f"I also need a taxi from the {places[0][0]} to {town} at {said_time}."
+        else:
+            start, end = (str(town) for town in self._random.permutation(TOWNS)[:2])
+            self._set("taxi", departure=start, destination=end, arriveBy=time)
+            said = f"Get me a taxi from {start} to {end}, I have to be there by {said_time}."
+        self._turn(said, "A yellow car will come.")

@@ -1,0 +1,1 @@
+"""Dialogue state tracking: slots, labels, a tracker's inputs, decoding, joint goal accuracy."""
