@@ -20,6 +20,7 @@ from idsweep.training.from_base import OF_THE_DRAW
 PROJECT = Path(__file__).parents[3]
 # The function behind each training, and what the workflow gives it beside the keys of `training:`.
 FUNCTIONS = {
+    "dialogue_state_tracker": "train_tracker",
     "fine_tuned_classifier": "fine_tune_classifier",
     "fine_tuned_language_model": "fine_tune_language_model",
     "grokking": "train_grokking",
@@ -45,8 +46,8 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_they_are_the_modules_that_say_so() -> None:
     assert set(kinds.names()) == set(FUNCTIONS)
     assert [kinds.get(name).rule for name in kinds.names()] == [
-        *("fine_tune_classifier", "fine_tune_language_model", "train_grokking", "train_language_model"),
-        *("train_lora_embedding", "train_word_vectors"),
+        *("train_dialogue_state_tracker", "fine_tune_classifier", "fine_tune_language_model", "train_grokking"),
+        *("train_language_model", "train_lora_embedding", "train_word_vectors"),
     ]
 
 
@@ -60,9 +61,12 @@ def test_keys_and_defaults_are_those_of_the_function(name: str) -> None:
     keywords = {key: one.default for key, one in taken.items() if one.kind is inspect.Parameter.KEYWORD_ONLY}
     read_before = {*training.texts, *training.share.values()} | ({*OF_THE_DRAW} if training.from_base else set())
     read_before |= {"seed"} if name == "grokking" else set()  # that of the split
-    left_out = {"save"} | ({"lora", "freeze"} if name == "lora_embedding" else set())
+    left_out = {"save", "objective", "adam_epsilon"} - training.keys.keys()
+    left_out |= {"lora_embedding": {"lora", "freeze"}, "dialogue_state_tracker": {"lora"}}.get(name, set())
     assert training.keys.keys() - read_before == keywords.keys() - GIVEN - left_out
     for key, part in training.keys.items():
+        if key == "adam_epsilon":
+            continue  # others leave it at PyTorch's
         if keywords.get(key, inspect.Parameter.empty) is not inspect.Parameter.empty and "default" in part:
             assert list(part["default"]) == list(keywords[key]) if key == "freeze" else part["default"] == keywords[key]
 

@@ -50,14 +50,14 @@ def write_release(folder: str | Path, dialogues: int, seed: int) -> None:
         raise ValueError(
             f"dialogues: {dialogues} do not make a training, a validation and a test part; ask for 10 at least."
         )
-    made = {
+    dialogue_of = {
         f"GEN{place:05}.json": {"goal": {}, "log": _Dialogue(np.random.Generator(np.random.PCG64([seed, place]))).log}
         for place in range(dialogues)
     }
-    names, tenth = list(made), dialogues // 10
+    names, tenth = list(dialogue_of), dialogues // 10
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "data.json").write_text(json.dumps(made), encoding="utf-8")
+    (folder / "data.json").write_text(json.dumps(dialogue_of), encoding="utf-8")
     for file, part in (("valListFile.txt", names[:tenth]), ("testListFile.txt", names[tenth : 2 * tenth])):
         (folder / file).write_text("".join(f"{name}\n" for name in part), encoding="utf-8")
 
@@ -98,18 +98,18 @@ class _Dialogue:
         self,
         said: str,
         answer: str,
-        asked: Sequence[tuple[str, str]] = (),
-        told: Sequence[tuple[str, str, str, str]] = (),
+        requests: Sequence[tuple[str, str]] = (),
+        answers: Sequence[tuple[str, str, str, str]] = (),
     ) -> None:
-        """asked: (domain, slot) that the user asks for. told: (domain, intent, slot, value) of the system's answer."""
+        """requests: (domain, slot) that the user asks for. answers: (domain, intent, slot, value) of the system's answer."""
         if self._chatty:
             said = f"{self._one_of(CHATTER)} {said}"
         acts: dict[str, list[list[str]]] = {}
-        for domain, slot in asked:
+        for domain, slot in requests:
             acts.setdefault(f"{domain.capitalize()}-Request", []).append([slot, "?"])
         self.log.append({"text": said, "metadata": {}, "dialog_act": acts})
         acts = {}
-        for domain, intent, slot, value in told:
+        for domain, intent, slot, value in answers:
             acts.setdefault(f"{domain.capitalize()}-{intent}", []).append([slot, value])
         self.log.append({"text": answer, "metadata": self._metadata(), "dialog_act": acts})
 
@@ -194,11 +194,11 @@ class _Dialogue:
         half = f"{(hour - 1) % 12 + 1}{'' if minute == '00' else ':' + minute} {'pm' if hour >= 12 else 'am'}"
         return f"{hour:02}:{minute}", self._one_of((f"{hour:02}:{minute}", half))
 
-    def _take_offer(self, domain: str, name: str, offer: str, asked: tuple[str, str], answer: str) -> None:
+    def _take_offer(self, domain: str, name: str, offer: str, requests: tuple[str, str], answer: str) -> None:
         """The system offers a name; the user takes it, names it, or asks for something first."""
         if self._chance(0.4):
-            told = [(domain, "Inform", "Name", name)]
-            self._turn(f"What is the {asked[1]}?", f"{answer} The {name} is free.", [(domain, asked[0])], told)
+            answers = [(domain, "Inform", "Name", name)]
+            self._turn(f"What is the {requests[1]}?", f"{answer} The {name} is free.", [(domain, requests[0])], answers)
         if self._chance(0.6):
             self._set(domain, name=name)
             self._turn(self._one_of(("That one sounds good.", "Great, I take it.", "Yes please, that is fine.")), offer)
@@ -213,13 +213,13 @@ class _Dialogue:
         if asks != "place to stay":
             self._set("hotel", type=kind)
         if self._chance(0.4):
-            wanted = self._chance(0.7)
-            self._set("hotel", parking="yes" if wanted else "no")
-            said.append("with free parking" if wanted else "without parking")
+            is_wanted = self._chance(0.7)
+            self._set("hotel", parking="yes" if is_wanted else "no")
+            said.append("with free parking" if is_wanted else "without parking")
         if self._chance(0.4):
-            wanted = self._chance(0.7)
-            self._set("hotel", internet="yes" if wanted else "no")
-            said.append("with wifi" if wanted else "and I do not need wifi")
+            is_wanted = self._chance(0.7)
+            self._set("hotel", internet="yes" if is_wanted else "no")
+            said.append("with wifi" if is_wanted else "and I do not need wifi")
         if self._chance(0.3):
             stars = int(self._random.integers(1, 6))
             self._set("hotel", stars=str(stars))
@@ -228,7 +228,7 @@ class _Dialogue:
         self._turn(
             f"I am looking for a {asks} {' '.join(said)}.",
             f"How about the {name}? It has good reviews.",
-            told=[("hotel", "Recommend", "Name", f"the {name}")],
+            answers=[("hotel", "Recommend", "Name", f"the {name}")],
         )
         self._take_offer("hotel", name, f"The {name} has rooms.", ("Price", "price range"), "It is moderate.")
         if self._chance(0.7):
@@ -257,7 +257,7 @@ class _Dialogue:
         self._turn(
             f"I would like to eat {kind} food {' '.join(said)}.",
             f"{name} would suit you.",
-            told=[("restaurant", "Inform", "Name", name)],
+            answers=[("restaurant", "Inform", "Name", name)],
         )
         self._take_offer(
             "restaurant", name, f"{name} has a table.", ("Food", "kind of food"), "It serves what you asked for."
@@ -276,7 +276,7 @@ class _Dialogue:
         self._turn(
             f"Is there a {kind} {self._area('attraction')}?",
             f"Yes, the {name}.",
-            told=[("attraction", "Inform", "Name", name)],
+            answers=[("attraction", "Inform", "Name", name)],
         )
         self._take_offer("attraction", name, f"The {name} is open all day.", ("Area", "area"), "It is near the river.")
 

@@ -75,10 +75,10 @@ def _same(slot: str, one: str, other: str) -> bool:
     return word_key(one) == word_key(other) or is_variant(slot, one, other)
 
 
-def _told(slot: str, value: str, told: str) -> bool:
+def _told(slot: str, value: str, offer: str) -> bool:
     """Whether the system's value is the wanted one, or holds it word by word."""
-    said = words(normalize_text(told))
-    return is_variant(slot, value, told) or any(_holds(said, words(variant)) for variant in variants(slot, value))
+    said = words(normalize_text(offer))
+    return is_variant(slot, value, offer) or any(_holds(said, words(variant)) for variant in variants(slot, value))
 
 
 def _holds(said: list[str], sought: list[str]) -> bool:

@@ -154,8 +154,8 @@ def losses(predicted: Predicted, targets: Targets, class_share: float, class_wei
     if predicted.places.ndim == 3:
         place = torch.arange(length, device=has_place.device)
         inside = (place >= targets.first[..., None]) & (place <= targets.last[..., None]) & has_place[..., None]
-        wanted = inside / inside.sum(-1, keepdim=True).clamp(min=1)
-        of_place = (predicted.places - wanted).square().sum(-1)
+        shares = inside / inside.sum(-1, keepdim=True).clamp(min=1)
+        of_place = (predicted.places - shares).square().sum(-1)
     else:
         ends = [
             cross_entropy(predicted.places[:, :, end].flatten(0, 1), at.clamp(min=0).flatten(), reduction="none")
