@@ -105,15 +105,15 @@ class Tracker(nn.Module):
     def _by_attention(
         self, states: torch.Tensor, queries: torch.Tensor, padding: torch.Tensor, not_user: torch.Tensor
     ) -> Predicted:
-        asked = queries.expand(len(states), -1, -1)
-        read, _ = self.class_att(asked, states, states, key_padding_mask=padding, need_weights=False)
-        inside = torch.cat([asked, gelu(self.h1c(self.class_layer_norm(read)))], dim=-1)
+        slot_queries = queries.expand(len(states), -1, -1)
+        read, _ = self.class_att(slot_queries, states, states, key_padding_mask=padding, need_weights=False)
+        inside = torch.cat([slot_queries, gelu(self.h1c(self.class_layer_norm(read)))], dim=-1)
         classes = self.llc(gelu(self.h2c(inside)))
         # A turn without a word of the user has no place to attend to; weights over its padding count for nothing.
         empty = not_user.all(dim=1, keepdim=True)
-        _, places = self.token_att(asked, states, states, key_padding_mask=not_user & ~empty)
+        _, places = self.token_att(slot_queries, states, states, key_padding_mask=not_user & ~empty)
         # As published, these weights, which lie between 0 and 1, are taken for logits.
-        _, referred = self.refer_att(gelu(self.h2r(inside)), asked, asked)
+        _, referred = self.refer_att(gelu(self.h2r(inside)), slot_queries, slot_queries)
         return Predicted(classes.float(), places.float(), referred.float())
 
     def _by_lines(self, states: torch.Tensor, pooled: torch.Tensor, user: torch.Tensor) -> Predicted:
