@@ -77,6 +77,7 @@ class Corpus(NamedTuple):
     spans: for each text (begin, end, class) in characters, one for each word of it; None without classes.
     labels: of each text, as text; None if they were not asked for.
     commit: of the dataset on the hub that was read; None for texts from elsewhere.
+    of_ids: whether the texts are token ids, as decimal numbers.
     """
 
     index: np.ndarray
@@ -84,6 +85,7 @@ class Corpus(NamedTuple):
     spans: list[list[Span]] | None
     labels: list[str] | None = None
     commit: str | None = None
+    of_ids: bool = False
 
 
 class LabelledTexts(NamedTuple):
@@ -108,6 +110,8 @@ def read_corpus(
     seed: int = 778,
     part: Part | None = None,
     labels: bool = False,
+    ids: bool = False,
+    composed: Sequence[str] | None = None,
 ) -> Corpus:
     """`number` texts of a dataset (all if None), in the order of its rows, cleaned as the entry says; none is empty.
 
@@ -119,18 +123,26 @@ def read_corpus(
         algorithm R, PCG64 from `seed`), since the number of texts is known only at the end.
     part: only texts that a training took, or held out.
     labels: read their labels too, if the entry names any; each text needs one then.
+    ids: take token ids in place of texts, from a loader that holds some. composed: those that `compose` of the entry made of it.
 
-    Raises ValueError if the source is missing, cannot be decoded or parsed, has no such column or
-    split, if a value is no text (`idsweep.data.written`), if words and classes do not match, if a text lacks the label that is
+    Raises ValueError if there are ids and they are not asked for, if the source is missing, cannot be decoded or parsed, has no
+    such column or split, if a value is no text (`idsweep.data.written`), if words and classes do not match, if a text lacks the label that is
     asked for, or if no text is left.
     """
     if choose not in CHOOSE:
         raise ValueError(f"choose: {choose!r} is not known; choose {' or '.join(CHOOSE)}.")
     if number is not None and number < 1:
         raise ValueError(f"sequences: {number} were asked for, at least 1 is needed.")
+    is_composed = "compose" in spec
     spec = _placed(spec, file)
     path, loader = corpus_file(spec), loaders.get(spec["loader"])
     source = str(path) if path else spec.get("hub", spec["loader"])
+    of_ids = loader.holds_ids or is_composed
+    if of_ids and not ids:
+        raise ValueError(
+            f"{source} gives token ids, which can be measured; what is trained or counted needs texts. Name a dataset of texts "
+            "(without `compose`)."
+        )
     if not labels:
         spec = {key: value for key, value in spec.items() if key not in LABEL_KEYS}
     if spec.get("streaming") and choose == "shuffled":
@@ -140,7 +152,9 @@ def read_corpus(
 
     commit = None
     with ExitStack() as stack:
-        if loader.generator is not None:
+        if composed is not None:
+            texts = enumerate(map(_Text, composed))
+        elif loader.generator is not None:
             texts = ((place, _Text(text, spans)) for place, text, spans in loader.generator.texts(spec, part))
         else:
             rows = stack.enter_context(loader.rows(spec, path, source))
@@ -175,6 +189,7 @@ def read_corpus(
         spans=[each.spans for _, each in chosen] if has_spans else None,
         labels=[each.label for _, each in chosen] if has_labels(spec) else None,
         commit=commit,
+        of_ids=of_ids,
     )
 
 
@@ -297,7 +312,7 @@ def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, An
             f"release: {spec['release']} is read from the Parquet made of it; give that file "
             "(`idsweep.data.dialogues.utterances` makes it, and so does the workflow)."
         )
-    left = {key: value for key, value in spec.items() if key not in ("release", "url")}
+    left = {key: value for key, value in spec.items() if key not in ("release", "url", "compose")}
     check_entry(spec if {"url", "path"} & set(spec) else spec | {"path": str(file)})
     _check_split(spec, file)
     return left | {"path": str(file), "where": {**spec.get("where", {}), "split": wanted_split(spec)}}

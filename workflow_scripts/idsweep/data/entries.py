@@ -35,6 +35,7 @@ SOURCE_KEYS = (
     "own_splits",
     "streaming",
     "encoding",
+    "compose",
 )
 TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
 LABEL_KEYS = ("label_column", "label_pattern")
@@ -79,7 +80,8 @@ def _checked_path(path: Path, spec: Mapping[str, Any], key: str) -> Path:
         if not inside:
             raise ValueError(f"{key}: the folder {str(path)!r} holds no {pattern} file.")
         return path
-    if not path.is_file() and not ("release" in spec and path.is_dir()):
+    may_be_folder = "release" in spec or loaders.get(spec["loader"]).holds_ids
+    if not path.is_file() and not (may_be_folder and path.is_dir()):
         raise ValueError(f"{key}: there is no file {str(path)!r}. Relative paths start at the working directory.")
     return path
 
@@ -95,7 +97,8 @@ def corpus_files(spec: Mapping[str, Any]) -> list[Path]:
 
 def files_at(path: Path, spec: Mapping[str, Any]) -> list[Path]:
     """The files that an entry's loader reads at the place of its dataset, sorted."""
-    pattern = loaders.get(spec["loader"]).pattern
+    loader = loaders.get(spec["loader"])
+    pattern = "*" if loader.holds_ids and path.is_dir() else loader.pattern
     return files_below(path, pattern) if pattern else [path]
 
 
@@ -169,6 +172,13 @@ def _check_read(spec: Mapping[str, Any], loader: Loader) -> None:
         for key, wrong in (("hub", wrong_id(spec["hub"])), ("revision", wrong_revision(spec.get("revision", "main")))):
             if wrong:
                 raise ValueError(f"{key}: {wrong}.")
+    if "compose" in spec and "state" not in MORE_COLUMNS.get(spec.get("release"), ()):
+        with_states = ", ".join(release for release, columns in MORE_COLUMNS.items() if "state" in columns)
+        raise ValueError(f"compose: it needs a release with states: {with_states}.")
+    if "compose" in spec and (unused := [key for key in (*TEXT_KEYS, *LABEL_KEYS) if spec.get(key) and key != "strip"]):
+        raise ValueError(
+            f"{unused[0]}: turns are composed of all that was said, so that it has no use beside `compose`; remove it."
+        )
     if "release" in spec:
         _check_release(spec)
     if "own_splits" in spec:

@@ -97,7 +97,15 @@ def sample_tokens(
         raise ValueError("No token can be sampled: the corpus has no text.")
 
     names = sorted({name for spans in corpus.spans or () for _, _, name in spans})
-    tokens = _tokenise(corpus, tokenizer, max_length, names, first_pieces=select == "first_pieces")
+    if corpus.of_ids:
+        if select == "first_pieces":
+            raise ValueError(
+                "select: first_pieces needs texts, and the dataset holds token ids; choose another selection."
+            )
+        tokens = _of_ids(corpus, tokenizer, max_length)
+        corpus = corpus._replace(texts=tokenizer.batch_decode(tokens.rows))
+    else:
+        tokens = _tokenise(corpus, tokenizer, max_length, names, first_pieces=select == "first_pieces")
     lengths = np.array([len(row) for row in tokens.rows], dtype=np.int64)
     row = np.repeat(np.arange(len(lengths)), lengths)
     eligible = _eligible(tokens, row, select, _codes(names, classes or ()))
@@ -316,6 +324,18 @@ def _check_offsets(tokenizer: PreTrainedTokenizerBase, select: str, corpus: Corp
             f"{option}: {type(tokenizer).__name__} has no fast implementation and does not tell where its tokens "
             "lie in the text. Use the model's fast tokenizer (tokenizer.json), or leave the option out."
         )
+
+
+def _of_ids(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, max_length: int) -> _Tokens:
+    rows = [np.array(text.split(), dtype=np.int64)[:max_length] for text in corpus.texts]
+    for index, row in zip(corpus.index, rows, strict=True):
+        if row.max(initial=0) >= len(tokenizer):
+            raise ValueError(
+                f"Sequence {index} has token id {row.max()}, and the tokenizer {len(tokenizer)} tokens: the ids are those of another "
+                "tokenizer. Name the model's own."
+            )
+    special = np.isin(np.concatenate(rows), sorted(special_ids(tokenizer)))
+    return _Tokens([row.astype(np.int32) for row in rows], special, None, None)
 
 
 def _tokenise(

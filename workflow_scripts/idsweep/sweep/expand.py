@@ -10,6 +10,7 @@ from typing import Any
 
 from idsweep.config.load import ConfigError, key_path
 from idsweep.data.entries import corpus_file, offers_splits
+from idsweep.data.loaders import registry as loaders
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep.checks import check_groups, check_parts, check_whole
 from idsweep.sweep.entries import make_models
@@ -54,6 +55,10 @@ def expand(config: Mapping[str, Any]) -> Sweep:
         except ConfigError as error:
             complaints += error.complaints
             continue
+        if loaders.get(corpus.entry["loader"]).holds_ids:
+            complaints.append(
+                f"{at}: {name} holds token ids, which can be measured and not trained on; name a dataset of texts"
+            )
         if corpus.entry.get("streaming"):
             complaints.append(f"{at}: {name} is streamed, but all of its texts are needed here; leave `streaming` out")
         first = used.setdefault(corpus.path, corpus)

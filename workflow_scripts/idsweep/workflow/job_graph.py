@@ -42,6 +42,8 @@ from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 # Options of figures that name models and datasets; null is all of them, as where the option is left out.
 NAMING = ("datasets", "base", "models", "static")
 
+COMPOSER = "idsweep.tracking.measured"  # of datasets with `compose`
+
 
 class Job(NamedTuple):
     """What decides about one job.
@@ -59,7 +61,8 @@ class Job(NamedTuple):
     def loaded(self) -> tuple[str, ...]:
         """Every module that the script loads by name."""
         readers = (loaders.module_of(corpus.entry["loader"]) for corpus in self.corpora)
-        return tuple(sorted({*self.modules, *readers}))
+        composers = (COMPOSER for corpus in self.corpora if "compose" in corpus.entry)
+        return tuple(sorted({*self.modules, *readers, *composers}))
 
     def read(self) -> Iterator[Output]:
         """Every output that the job reads."""

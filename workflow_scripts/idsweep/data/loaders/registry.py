@@ -73,6 +73,7 @@ class Loader:
     pattern: of the files that make a local folder, for loaders that read folders; rows may have a column `file` with the
         place of each.
     encoding: whether an entry may say how a local file is encoded.
+    holds_ids: whether its texts are token ids, as decimal numbers, which are measured and not trained on. Such a dataset may be a folder.
     """
 
     rows: Callable[[Mapping[str, Any], Path | None, str], AbstractContextManager[Rows]] | None = None
@@ -81,6 +82,7 @@ class Loader:
     places: frozenset[str] = frozenset()
     pattern: str | None = None
     encoding: bool = False
+    holds_ids: bool = False
 
 
 def names() -> list[str]:
