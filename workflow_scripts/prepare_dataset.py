@@ -1,20 +1,25 @@
 """Turn the original release of a dialogue dataset into utterances.
 
-Reads: the local release (an archive or a folder), or fetches it.
+Reads: the local release (an archive or a folder), or fetches it, or makes dialogues up.
 Writes: results/{sweep}/corpora/{release}.parquet, one row per utterance.
 """
 
+import shutil
 from pathlib import Path
 
 from idsweep.data.dialogues import fetch_release, utterances
+from idsweep.data.generated_dialogues import write_release
 from idsweep.files.parquet import write_table
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     output = Path(snakemake.output[0])
     release = Path(snakemake.resources.release or output.with_suffix(".release"))
-    if not snakemake.resources.release:
+    is_local = bool(snakemake.resources.release)
+    if run.settings["release"] == "made_up":
+        write_release(release, run.settings["dialogues"], run.settings.get("seed", 0))
+    elif not is_local:
         fetch_release(run.settings["url"], release)
     write_table(output, utterances(release, run.settings["release"]), run.provenance())
-    if not snakemake.resources.release:
-        release.unlink()
+    if not is_local:
+        shutil.rmtree(release) if release.is_dir() else release.unlink()

@@ -47,6 +47,7 @@ import numpy as np
 from idsweep.data import library_draws
 from idsweep.data.entries import (
     LABEL_KEYS,
+    MADE_UP_KEYS,
     check_entry,
     corpus_file,
     has_labels,
@@ -312,8 +313,9 @@ def _placed(spec: Mapping[str, Any], file: str | Path | None) -> Mapping[str, An
             f"release: {spec['release']} is read from the Parquet made of it; give that file "
             "(`idsweep.data.dialogues.utterances` makes it, and so does the workflow)."
         )
-    left = {key: value for key, value in spec.items() if key not in ("release", "url", "compose")}
-    check_entry(spec if {"url", "path"} & set(spec) else spec | {"path": str(file)})
+    left = {key: value for key, value in spec.items() if key not in ("release", "url", "compose", *MADE_UP_KEYS)}
+    has_source = {"url", "path"} & set(spec) or spec["release"] == "made_up"
+    check_entry(spec if has_source else spec | {"path": str(file)})
     _check_split(spec, file)
     return left | {"path": str(file), "where": {**spec.get("where", {}), "split": wanted_split(spec)}}
 

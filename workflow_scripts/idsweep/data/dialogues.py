@@ -29,6 +29,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from idsweep.data import dialogue_states
+from idsweep.data.entries import MORE_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,10 +39,6 @@ logger = logging.getLogger(__name__)
 EMOTIONS = ("neutral", "fearful", "dissatisfied", "apologetic", "abusive", "excited", "satisfied")
 FINAL_ANNOTATION = 3
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-MORE_COLUMNS = {
-    "multiwoz": ("state", "acts"),
-    "convlab": ("original_id", "state", "acts"),
-}  # of releases that have them
 NEVER_BETTER = (400, 401, 403, 404, 405, 410)  # an HTTP status that no further attempt changes
 BLOCK = 2**20
 
@@ -61,7 +58,7 @@ class _Utterance(NamedTuple):
 def utterances(release: str | Path, format: str) -> pa.Table:
     """All utterances of a release, in the order of its files, dialogue by dialogue.
 
-    format: multiwoz, sgd, emowoz or convlab.
+    format: multiwoz, sgd, emowoz or convlab; made_up is of multiwoz's.
 
     Columns: text, split (train, validation, test), dialogue (its id), turn (int32, from 0), speaker (user, system)
     and emotion (null where the release has none: every utterance but those of EmoWOZ's users). Of multiwoz and convlab also state
@@ -228,6 +225,7 @@ READERS: Mapping[str, Callable[[_Files], Iterator[_Utterance]]] = {
     "sgd": _sgd,
     "emowoz": _emowoz,
     "convlab": _convlab,
+    "made_up": _multiwoz,
 }
 
 

@@ -16,12 +16,14 @@ from idsweep.files.hub_names import wrong_id, wrong_revision
 from idsweep.files.packages import path_in_package
 
 SPLIT = "train"  # where an entry says none
-RELEASES = ("multiwoz", "sgd", "emowoz", "convlab")
+RELEASES = ("multiwoz", "sgd", "emowoz", "convlab", "made_up")
+MADE_UP_KEYS = ("dialogues", "seed")  # of the release that the workflow makes itself
 SPLITS = ("train", "validation", "test")  # of releases, and those that the library `datasets` makes of one
 RELEASE_COLUMNS = ("text", "split", "dialogue", "turn", "speaker", "emotion")  # of `dialogues.utterances`
 MORE_COLUMNS = {
     "multiwoz": ("state", "acts"),
     "convlab": ("original_id", "state", "acts"),
+    "made_up": ("state", "acts"),
 }  # release -> its columns beside these
 PLACE_KEYS = ("package", "file", "path")
 SOURCE_KEYS = (
@@ -36,6 +38,7 @@ SOURCE_KEYS = (
     "streaming",
     "encoding",
     "compose",
+    *MADE_UP_KEYS,
 )
 TEXT_KEYS = ("where", "column", "template", "class_column", "class_names", "remove", "drop_prefixes", "strip")
 LABEL_KEYS = ("label_column", "label_pattern")
@@ -51,7 +54,12 @@ def corpus_file(spec: Mapping[str, Any]) -> Path | None:
     holds the file is not installed, or if the file is missing or may not be read.
     """
     check_entry(spec)
-    if "hub" in spec or "url" in spec or loaders.get(spec["loader"]).generator is not None:
+    if (
+        "hub" in spec
+        or "url" in spec
+        or spec.get("release") == "made_up"
+        or loaders.get(spec["loader"]).generator is not None
+    ):
         return None
     key = "file" if "package" in spec else "path"
     try:
@@ -214,7 +222,18 @@ def _check_read(spec: Mapping[str, Any], loader: Loader) -> None:
 
 
 def _check_source(spec: Mapping[str, Any], loader: Loader) -> None:
+    made_up = spec.get("release") == "made_up"
+    if given := [key for key in MADE_UP_KEYS if key in spec and not made_up]:
+        raise ValueError(f"{given[0]}: it is for the release made_up alone; remove it.")
     sources = [key for key in ("package", "path", "hub", "url") if key in spec]
+    if made_up:
+        if sources or "file" in spec:
+            raise ValueError(
+                f"{(sources or ['file'])[0]}: the release made_up has no source, since the workflow makes it; remove this key."
+            )
+        if "dialogues" not in spec:
+            raise ValueError("dialogues: it is missing; say how many dialogues the release made_up has.")
+        return
     needs_file = sources == ["package"] or (sources == ["hub"] and "hub" not in loader.places)
     if len(sources) != 1 or needs_file != ("file" in spec):
         raise ValueError(

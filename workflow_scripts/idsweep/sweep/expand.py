@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from idsweep.config.load import ConfigError, key_path
-from idsweep.data.entries import corpus_file, offers_splits
+from idsweep.data.entries import MADE_UP_KEYS, corpus_file, offers_splits
 from idsweep.data.loaders import registry as loaders
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep.checks import check_groups, check_parts, check_whole
@@ -18,7 +18,7 @@ from idsweep.sweep.models import Model, catalog_path, entry_of, safe
 from idsweep.sweep.sweep import PARTS, Dataset, Sweep
 from idsweep.training import kinds
 
-RELEASE = ("release", "url", "path")
+RELEASE = ("release", "url", "path", *MADE_UP_KEYS)
 DRAWN_BY = ("sequence_seed", "seed")  # keys of `tokens` that may be lists
 SAME_PATH = "catalog: two names become {!r} as a path, {!r} and {!r}; rename one of them"
 

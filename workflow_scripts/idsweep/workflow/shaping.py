@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.config.load import all_parameters, label
-from idsweep.data.entries import files_at, names_count, reading
+from idsweep.data.entries import MADE_UP_KEYS, files_at, names_count, reading
 from idsweep.files.representations import VOCABULARY
 from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
 from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints, safe
@@ -32,6 +32,7 @@ class Shaping:
     def release(self, corpus: Dataset) -> dict[str, Any]:
         """Of the release of a dialogue dataset."""
         settings = {"release": corpus.entry["release"], "url": corpus.entry.get("url")}
+        settings |= {key: corpus.entry[key] for key in MADE_UP_KEYS if key in corpus.entry}
         if local := self._places.release(corpus.source):
             root = Path(local)
             inside = [root] if root.is_file() else filter(Path.is_file, root.rglob("*"))
