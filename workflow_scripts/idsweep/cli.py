@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from idsweep.tables.tracker_scores import entry_of, write_scores
 
             print(printable(entry_of(write_scores(given.folder))), end="")
+            return 0
         if given.command == "published":
             from idsweep.config.published import table
 

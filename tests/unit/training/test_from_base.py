@@ -182,7 +182,9 @@ def test_an_adapter_s_base_may_be_what_trainings_cannot_start_from() -> None:
 
 def test_the_trainings_of_the_documentation_can_be_run() -> None:
     text = (PROJECT / "docs" / "training.md").read_text(encoding="utf-8")
-    (written,) = (block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "base:" in block)
+    written, tracker = (block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "base:" in block)
+    of_tracker = {"sweep": "s", "models": {"tracker": None}, "datasets": ["lee_news"]} | yaml.safe_load(tracker)
+    assert {model.made_by for model in sweeps.sweep_of(of_tracker).models.values()} == {"train_dialogue_state_tracker"}
     sweep = sweeps.sweep_of(yaml.safe_load(written))
     assert {model.made_by for model in sweep.models.values()} == set(ENTRIES)
     vectors = yaml.safe_load(written) | {"models": {"word2vec_news": None}, "datasets": [], "figures": {}}
