@@ -24,7 +24,7 @@ def test_a_copy_with_new_times_is_stale_until_it_is_touched(finished: Project, t
     copy = Project(tmp_path / "copy")
     shutil.copytree(finished.folder, copy.folder, copy_function=shutil.copyfile, symlinks=True)
     _in_another_order(copy.results)
-    assert "extract_embeddings" in copy.stale()
+    assert "sample_tokens" in copy.stale()
     touched = copy.snakemake("--touch")
     assert touched.returncode == 0, touched.stdout
     assert copy.stale() == {}
@@ -52,16 +52,18 @@ def test_a_copy_without_the_record_of_its_making_says_so(finished: Project, tmp_
 
 def test_times_in_the_future(project: Project) -> None:
     """A clock that ran ahead: of small files contents decide, large ones are stale until they are touched."""
-    hour = time.time() + 3600
-    os.utime(project.results / SMALL, (hour, hour))
+    hour, small = time.time() + 3600, project.results / SMALL
+    before = small.stat().st_mtime
+    os.utime(small, (hour, hour))
     assert project.stale() == {}
+    os.utime(small, (before, before))
     os.utime(project.results / LARGE, (hour, hour))
     assert project.stale()["find_neighbors"] == 1
     made_of_it = project.results / "neighbors/minilm/final/lee_news/points.parquet"
     for mode in ((), ("--touch",)):
         refused = project.snakemake(*mode)
         assert refused.returncode != 0
-        assert f"results/mini/{LARGE} was written in the future (one of 2 such files)" in refused.stdout
+        assert f"results/mini/{LARGE} was written in the future" in refused.stdout
         assert "Traceback" not in refused.stdout
         assert made_of_it.exists(), "by itself, snakemake deletes it"
     mend = re.search(r"find results -newermt now -exec touch {} \+", refused.stdout)[0]
