@@ -54,6 +54,7 @@ ALONE = {
     "extraction.layers",
     "compute.device",
     "compute.log_level",
+    "$defs.datasets.<name>.compose",
 }
 # Section -> the functions that are called with its keys; a default of the same name is the same.
 CALLED = {

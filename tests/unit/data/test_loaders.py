@@ -20,7 +20,7 @@ from idsweep.workflow.signature import Digests, code_of
 
 PROJECT = Path(__file__).parents[3]
 SCRIPTS = PROJECT / "workflow_scripts"
-LOADERS = ("csv", "equations", "folder", "hub", "json", "parquet", "text")
+LOADERS = ("csv", "equations", "folder", "hub", "json", "parquet", "text", "token_ids")
 
 
 def test_they_are_the_modules_of_their_folder() -> None:
