@@ -79,7 +79,7 @@ def test_what_reads_a_dataset_counts_for_its_jobs_alone() -> None:
     script = SCRIPTS / "sample_tokens.py"
     codes = {name: code_of(script, (registry.module_of(name),)) for name in LOADERS}
     assert "datasets" not in code_of(script)["versions"]
-    assert {name for name, code in codes.items() if "datasets" in code["versions"]} == {"hub"}
+    assert {name for name, code in codes.items() if "datasets" in code["versions"]} == {"hub", "token_ids"}
     assert codes["folder"]["source"] != codes["equations"]["source"] != codes["text"]["source"]
 
 
