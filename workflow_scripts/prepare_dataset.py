@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from idsweep.data.dialogues import fetch_release, utterances
-from idsweep.data.generated_dialogues import write_release
 from idsweep.files.parquet import write_table
+from idsweep.machine.uncounted import uncounted
 from idsweep.workflow.script import job
 
 with job(snakemake) as run:
@@ -17,6 +17,7 @@ with job(snakemake) as run:
     release = Path(snakemake.resources.release or output.with_suffix(".release"))
     is_local = bool(snakemake.resources.release)
     if run.settings["release"] == "made_up":
+        write_release = uncounted("idsweep.data.generated_dialogues").write_release
         write_release(release, run.settings["dialogues"], run.settings.get("seed", 0))
     elif not is_local:
         fetch_release(run.settings["url"], release)

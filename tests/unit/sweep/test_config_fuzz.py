@@ -20,7 +20,7 @@ from idsweep.workflow.paths import MADE_BY
 from idsweep.workflow.signature import Digests
 
 KINDS = {"plausible": plausible(), "valid by the schema": valid_by_schema(), "broken": broken()}
-EXAMPLES = 150  # of each kind
+EXAMPLES = 250  # of each kind
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from builders.sweeps import graph_of, sweep_of
 from idsweep.data.dialogues import utterances
 from idsweep.data.generated_dialogues import write_release
 from idsweep.tracking.decoding import accuracy, carried
@@ -126,3 +127,24 @@ def test_slots_are_described_to_the_tracker() -> None:
     given = descriptions(roberta(), 1)
     assert given["slot_ids"].shape == given["slot_mask"].shape and len(given["slot_ids"]) == len(SLOTS)
     assert (given["slot_ids"][:, 0] == 0).all() and ((given["slot_ids"] == 1) == (given["slot_mask"] == 0)).all()
+
+
+def test_the_maker_counts_for_its_own_release_alone(tmp_path: Path) -> None:
+    graph = graph_of(
+        sweep_of(
+            {
+                "sweep": "s",
+                "models": {"minilm": None},
+                "datasets": ["made", "fetched"],
+                "catalog": {
+                    "datasets": {
+                        "made": {"loader": "parquet", "release": "made_up", "dialogues": 20},
+                        "fetched": {"loader": "parquet", "release": "multiwoz", "url": "https://somewhere.org/a.zip"},
+                    }
+                },
+            }
+        ),
+        tmp_path,
+    )
+    loaded = {name: graph._job("prepare_dataset", (("release", name),)).loaded() for name in ("made", "fetched")}
+    assert loaded == {"made": ("idsweep.data.generated_dialogues",), "fetched": ()}

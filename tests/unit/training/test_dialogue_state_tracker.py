@@ -104,6 +104,15 @@ def test_training_equals_a_plain_loop(base: Path, tmp_path: Path, heads: str) ->
         )
 
 
+def test_the_epsilon_holds_without_bias_correction_too(base: Path, tmp_path: Path) -> None:
+    """An epsilon beside which all gradients are nothing leaves the weights where they were, but for what decays."""
+    still = SETTINGS | {"adam_epsilon": 1e12, "bias_correction": False, "weight_decay": 0.0}
+    train_tracker(TRAIN, VALIDATION, None, base, base, tmp_path / "run", **still)
+    before, after = (load_file(tmp_path / f"run/step{step}/model.safetensors") for step in (0, 3))
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, rtol=0, atol=1e-9)
+
+
 def test_metrics_are_those_of_the_states_and_losses_of_all_turns(base: Path, tmp_path: Path) -> None:
     metrics = train_tracker(TRAIN, VALIDATION, VALIDATION[:1], base, base, tmp_path / "run", **SETTINGS)
     names = {*metrics["metric"].to_pylist()}

@@ -395,7 +395,9 @@ def fine_tune(
                 train_dataset=train_dataset,
                 data_collator=_SeededCollator(collator, seed, batches_done),
                 callbacks=[recorder],
-                optimizer_cls_and_kwargs=None if bias_correction else (UncorrectedAdamW, {"lr": learning_rate}),
+                optimizer_cls_and_kwargs=None
+                if bias_correction
+                else (UncorrectedAdamW, {"lr": learning_rate, "eps": adam_epsilon}),
                 places=_places_in_order(len(train_dataset), seed) if order == "same" else None,
                 objective=objective,
             )

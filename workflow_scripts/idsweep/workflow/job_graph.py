@@ -43,6 +43,7 @@ from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 NAMING = ("datasets", "base", "models", "static")
 
 COMPOSER = "idsweep.tracking.measured"  # of datasets with `compose`
+MAKER = "idsweep.data.generated_dialogues"  # of the release made_up
 
 
 class Job(NamedTuple):
@@ -170,7 +171,9 @@ class JobGraph:
     # ---- datasets, tokenizers, weights
 
     def _prepare_dataset(self, release: str) -> Job:
-        return Job(partial(self._shaping.release, self._sweep.releases()[release]))
+        corpus = self._sweep.releases()[release]
+        modules = (MAKER,) if corpus.entry["release"] == "made_up" else ()
+        return Job(partial(self._shaping.release, corpus), modules=modules)
 
     def _fetch_tokenizer(self, tokenizer: str) -> Job:
         owner = self._tokenizers[tokenizer].owner
