@@ -15,4 +15,5 @@ with job(snakemake) as run:
         snakemake.output[0],
         vocabulary_size=run.settings["vocabulary_size"],
         mask=run.settings["mask"],
+        special_tokens=run.settings.get("special_tokens", "end"),
     )

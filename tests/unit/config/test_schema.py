@@ -45,6 +45,7 @@ ENUMS: dict[str, Any] = {
     "$defs.models.<name>.attention": "idsweep.models.checkpoints:ATTENTIONS",
     "$defs.models.<name>.tokenizer.truncation_side": "idsweep.models.tokenizers:TRUNCATION_SIDES",
     "$defs.models.<name>.tokenizer.padding_side": "idsweep.models.tokenizers:TRUNCATION_SIDES",
+    "$defs.models.<name>.tokenizer.special_tokens": "idsweep.training.tokenizer:SPECIAL_TOKENS",
     "$defs.datasets.<name>.own_splits.by": ("rows", "datasets"),
     "$defs.datasets.<name>.release": "idsweep.data.entries:RELEASES",
 }

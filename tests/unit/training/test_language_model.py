@@ -22,6 +22,7 @@ from idsweep.data.tokens import sample_tokens
 from idsweep.extraction.forward import extract_hidden_states
 from idsweep.models.checkpoints import load_model, read_architecture
 from idsweep.models.tokenizers import load_tokenizer
+from idsweep.training.architecture import model_config
 from idsweep.training.language_model import MaskedTokens, batches, next_tokens, schedule, train_language_model
 from idsweep.training.metrics import METRICS
 from idsweep.training.tokenizer import END_OF_TEXT, MASK, PADDING, train_tokenizer
@@ -107,6 +108,24 @@ def test_a_tokenizer_for_masked_models_masks_and_pads_with_tokens_of_their_own(
     plain = load_tokenizer(tokenizer_folder)
     assert plain.mask_token is None
     assert tokenizer.tokenize(SENTENCES[7]) == plain.tokenize(SENTENCES[7])
+
+
+def test_a_tokenizer_with_the_special_tokens_of_roberta_composes_as_roberta_does(tmp_path):
+    train_tokenizer(SENTENCES, tmp_path / "tokenizer", vocabulary_size=300, special_tokens="roberta")
+    tokenizer = load_tokenizer(tmp_path / "tokenizer")
+    assert tokenizer.convert_ids_to_tokens([0, 1, 2, 3]) == ["<s>", "<pad>", "</s>", "<mask>"]
+    assert (tokenizer.bos_token, tokenizer.cls_token, tokenizer.eos_token, tokenizer.sep_token) == ("<s>", "<s>") + (
+        "</s>",
+    ) * 2
+    a, b = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (" one", " two"))
+    assert tokenizer(" one", " two")["input_ids"] == [0, *a, 2, 2, *b, 2]
+
+
+def test_a_config_names_no_token_beyond_the_vocabulary():
+    config = model_config({"model_type": "modernbert", "num_hidden_layers": 1}, vocab_size=300, sequence_length=8)
+    ids = {name: value for name, value in config.to_dict().items() if name.endswith("_token_id")}
+    assert "cls_token_id" in ids
+    assert all(value is None or value < 300 for value in ids.values())
 
 
 def test_a_tokenizer_needs_room_and_text(tmp_path):

@@ -36,8 +36,9 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
         for key in ("architecture", "training", "vary"):
             if key in entry:
                 yield f".{key}: this key is only for models that are trained here (`train`); remove it"
-        if "vocabulary_size" in tokenizer:
-            yield ".tokenizer.vocabulary_size: only tokenizers of models with `train` are trained; remove this key"
+        for key in ("vocabulary_size", "special_tokens"):
+            if key in tokenizer:
+                yield f".tokenizer.{key}: only tokenizers of models with `train` are trained; remove this key"
     if source == "hub" and "layers" not in entry and kind != "static" and "base" not in entry:
         yield ".layers: this key is required for a model with `hub`"
     if kind == "static":

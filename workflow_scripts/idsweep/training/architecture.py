@@ -58,6 +58,10 @@ def model_config(
         )
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise ValueError(f"architecture: {model_type} does not take these settings: {error}") from error
+    # Ids that a family names by default are of its own published vocabulary, and would name no token here.
+    for name, id in config.to_dict().items():
+        if name.endswith("_token_id") and name not in own_names and isinstance(id, int) and id >= vocab_size:
+            setattr(config, name, None)
     limit = getattr(config, "max_position_embeddings", sequence_length)
     if limit is not None and 0 < limit < sequence_length:  # XLNet's -1 is no limit
         raise ValueError(

@@ -11,13 +11,19 @@ from idsweep.files.atomic import whole_or_nothing
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+SPECIAL_TOKENS = ("end", "roberta")
 END_OF_TEXT = "<|endoftext|>"
 PADDING = "<|padding|>"
 MASK = "<|mask|>"
 
 
 def train_tokenizer(
-    texts: Sequence[str], output_folder: str | Path, *, vocabulary_size: int, mask: bool = False
+    texts: Sequence[str],
+    output_folder: str | Path,
+    *,
+    vocabulary_size: int,
+    mask: bool = False,
+    special_tokens: str = "end",
 ) -> None:
     """Train byte-level BPE (as GPT-2's) on `texts` and save it as a tokenizer folder.
 
@@ -27,13 +33,22 @@ def train_tokenizer(
     mask: for masked language models. Adds "<|mask|>", and "<|padding|>" to pad with: RoBERTa's relatives count no
         position at padding tokens, which therefore must not stand between texts.
 
+    special_tokens: `roberta` has RoBERTa's instead, "<s>", "<pad>", "</s>" and "<mask>", with or without `mask`, and puts them
+        around a text and between two: `<s> A </s></s> B </s>`.
+
     Raises ValueError if there is no text or the vocabulary has no room for the bytes and the special tokens.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    special_tokens = [END_OF_TEXT, PADDING, MASK] if mask else [END_OF_TEXT]
-    smallest = len(pre_tokenizers.ByteLevel.alphabet()) + len(special_tokens)
+    if special_tokens == "roberta":
+        named = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "mask_token": "<mask>"}
+    elif mask:
+        named = {"eos_token": END_OF_TEXT, "pad_token": PADDING, "mask_token": MASK}
+    else:
+        named = {"eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT}
+    special = list(dict.fromkeys(named.values()))
+    smallest = len(pre_tokenizers.ByteLevel.alphabet()) + len(special)
     if vocabulary_size < smallest:
         raise ValueError(
             f"vocabulary_size: {vocabulary_size} is too small; the bytes and special tokens alone need {smallest}."
@@ -45,18 +60,18 @@ def train_tokenizer(
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
-        special_tokens=special_tokens,
+        special_tokens=special,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    trained = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_OF_TEXT,
-        pad_token=PADDING if mask else END_OF_TEXT,
-        mask_token=MASK if mask else None,
-        clean_up_tokenization_spaces=False,
-    )
+    if special_tokens == "roberta":
+        end, begin = (tokenizer.token_to_id(named[name]) for name in ("eos_token", "bos_token"))
+        tokenizer.post_processor = processors.RobertaProcessing(
+            ("</s>", end), ("<s>", begin), trim_offsets=False, add_prefix_space=False
+        )
+        named |= {"cls_token": "<s>", "sep_token": "</s>"}
+    trained = PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **named)
     _save(trained, output_folder)
 
 

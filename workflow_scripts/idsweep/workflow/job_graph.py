@@ -185,12 +185,15 @@ class JobGraph:
     def _train_tokenizer(self, tokenizer: str) -> Job:
         owner = self._tokenizers[tokenizer].owner
         corpus = self._sweep.training_corpus(owner)
+        special_tokens = owner["tokenizer"].get("special_tokens", "end")
 
         def settings() -> dict[str, Any]:
             return {
                 "texts": self._shaping.texts(corpus),
                 "vocabulary_size": owner["tokenizer"]["vocabulary_size"],
                 "mask": "masking" in owner["training"],
+                # Left out where it is the default, so that no finished tokenizer is stale for it.
+                **({"special_tokens": special_tokens} if special_tokens != "end" else {}),
                 **self._shaping.part(owner, "train"),
             }
 
