@@ -1,7 +1,7 @@
 """Detect what happens over training, from the mean local dimension and from the metrics, and which comes first.
 
 Reads: the tables of local estimates and of training curves.
-Writes: results/{sweep}/tables/events.parquet, leads.parquet and correlations.parquet.
+Writes: results/{sweep}/tables/events.parquet, leads.parquet, run_leads.parquet and correlations.parquet.
 """
 
 from idsweep.files.parquet import write_table

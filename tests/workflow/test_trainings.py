@@ -10,7 +10,7 @@ import pytest
 import skdim
 from idsweep.files.parquet import provenance, read_table
 from idsweep.files.vectors import read_embeddings
-from idsweep.tables.events import CORRELATIONS, EVENTS, LEADS
+from idsweep.tables.events import CORRELATIONS, EVENTS, LEADS, RUN_LEADS
 from sklearn.neighbors import NearestNeighbors
 
 from workflow.checkout import MINI, Project, check_out
@@ -91,7 +91,12 @@ def test_tables_tell_runs_groups_and_seeds(trained: Project) -> None:
     assert sorted(training["step"].unique()) == [10, 20, 30, 40]  # before the first update there is no batch
     assert set(local["split"]) == {"train"}
     assert table(trained, "reference")["value"].tolist() == [5.5]
-    for name, schema in (("events", EVENTS), ("leads", LEADS), ("correlations", CORRELATIONS)):
+    for name, schema in (
+        ("events", EVENTS),
+        ("leads", LEADS),
+        ("run_leads", RUN_LEADS),
+        ("correlations", CORRELATIONS),
+    ):
         assert read_table(trained.results / f"tables/{name}.parquet").schema.equals(schema)
         assert (trained.results / f"tables/{name}.csv").exists()
 

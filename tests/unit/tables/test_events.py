@@ -308,7 +308,7 @@ def test_too_few_checkpoints_have_no_events(number: int) -> None:
     steps = np.arange(number) * 1.0
     curve = 5 + 100 * (steps == number // 2)
     tables = detect_events(local_rows(steps, curve), metric_rows(steps, steps / 10, "validation_accuracy"))
-    assert [table.num_rows for table in tables] == [0, 0, 0]
+    assert [table.num_rows for table in tables] == [0, 0, 0, 0]
 
 
 # ---- metrics
@@ -401,6 +401,11 @@ def test_lead_is_positive_where_the_dimension_comes_first(lead: int) -> None:
     assert np.sign([row["lower"], row["upper"]]).tolist() == [np.sign(lead)] * 2
     assert row["n_seeds"] == 5
     assert row["metric"] == "validation_accuracy"
+    by_run = tables.run_leads.to_pandas().set_index(["dimension_event", "metric_event"])
+    by_run = by_run.loc[[("onset_of_fall", "generalization")]]
+    assert len(set(by_run["run"])) == len(by_run) == 5
+    assert by_run["lead"].median() == row["lead"]
+    assert (by_run["metric_step"] - by_run["dimension_step"] == by_run["lead"]).all()
     correlation = tables.correlations.to_pandas().iloc[0]
     assert correlation["lag"] == pytest.approx(lead, abs=35)
     assert correlation["cross_correlation"] < -correlation["chance_level"] < 0
@@ -489,7 +494,7 @@ def test_columns_and_keys_are_those_of_the_schemas() -> None:
         [local_rows(LINEAR, hump(LINEAR)), local_rows(LINEAR, hump(LINEAR), layer=None, representation="mean")]
     )
     tables = detect_events(local, metric_rows(LINEAR, np.exp(-LINEAR / 50), "validation_loss"))
-    assert [table.schema for table in tables] == [events.EVENTS, events.LEADS, events.CORRELATIONS]
+    assert [table.schema for table in tables] == [events.EVENTS, events.LEADS, events.RUN_LEADS, events.CORRELATIONS]
     of_dimension = tables.events.to_pandas().query("curve == 'local_dimension'")
     assert set(of_dimension["representation"]) == {"layer_1", "mean"}
     assert tables.events["layer"].to_pylist().count(1) == 3
@@ -522,8 +527,8 @@ def test_only_data_with_steps_and_finite_values_are_used() -> None:
 def test_without_training_there_are_only_events_of_the_dimension() -> None:
     for training in (NO_TRAINING, pd.DataFrame()):
         tables = detect_events(local_rows(LINEAR, hump(LINEAR)), training)
-        assert [table.num_rows for table in tables] == [3, 0, 0]
-    assert [table.num_rows for table in detect_events(pd.DataFrame(), pd.DataFrame())] == [0, 0, 0]
+        assert [table.num_rows for table in tables] == [3, 0, 0, 0]
+    assert [table.num_rows for table in detect_events(pd.DataFrame(), pd.DataFrame())] == [0, 0, 0, 0]
 
 
 def test_missing_columns_are_named() -> None:

@@ -14,7 +14,7 @@ def table_names(sweep: Sweep) -> list[str]:
     conditions = {
         ("local", "global"): True,
         ("training",): sweep.trained() or sweep.brought_metrics(),
-        ("events", "leads", "correlations"): sweep.has_dynamics(),
+        ("events", "leads", "run_leads", "correlations"): sweep.has_dynamics(),
         ("reference",): "reference" in sweep.config,
         ("losses",): losses,
         ("shifts",): comparisons.pairs(sweep),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,18 @@ LEADS = pa.schema(
         pa.field("n_seeds", pa.int32()),
     ]
 )
+RUN_LEADS = pa.schema(
+    [
+        *_OF,
+        pa.field("run", pa.string()),
+        pa.field("dimension_event", pa.string()),
+        pa.field("dimension_step", pa.float64()),
+        pa.field("metric", pa.string()),
+        pa.field("metric_event", pa.string()),
+        pa.field("metric_step", pa.float64()),
+        pa.field("lead", pa.float64()),
+    ]
+)
 CORRELATIONS = pa.schema(
     [
         *_OF,
@@ -81,12 +94,13 @@ CORRELATIONS = pa.schema(
 
 
 class Events(NamedTuple):
-    """Columns of `EVENTS`, `LEADS` and `CORRELATIONS`; steps are training steps, levels are of 95 %.
+    """Columns of `EVENTS`, `LEADS`, `RUN_LEADS` and `CORRELATIONS`; steps are training steps, levels are of 95 %.
 
     events: a row per curve and event that at least one seed shows. step, value: medians over the seeds that show it,
     n_detected of the n_seeds that have the curve.
     leads: metric's event minus dimension's event, median over the n_seeds runs with both; positive: the dimension's
     comes first.
+    run_leads: the same of each run that shows both events, with the steps of both.
     correlations: means over the n_seeds runs with both curves. spearman: of the values at n checkpoints (the fewest
     of any run). cross_correlation: of the changes, at the lag where it is largest in absolute value, in steps by
     which the dimension runs ahead; chance_level: what unrelated curves stay below. NaN if a curve is constant.
@@ -94,6 +108,7 @@ class Events(NamedTuple):
 
     events: pa.Table
     leads: pa.Table
+    run_leads: pa.Table
     correlations: pa.Table
 
 
@@ -117,7 +132,7 @@ def detect_events(local: pd.DataFrame, training: pd.DataFrame, *, samples: int =
     Returns
     -------
     Events
-        Three tables: `events`, `leads` and `correlations`. Steps are training steps, intervals are of 95 %.
+        Four tables: `events`, `leads`, `run_leads` and `correlations`. Steps are training steps, intervals are of 95 %.
 
     Raises
     ------
@@ -156,6 +171,7 @@ def detect_events(local: pd.DataFrame, training: pd.DataFrame, *, samples: int =
     }
     events: list[dict[str, Any]] = []
     leads: list[dict[str, Any]] = []
+    run_leads: list[dict[str, Any]] = []
     correlations: list[dict[str, Any]] = []
     for key, runs in dimensions.items():
         identity = _columns(key)
@@ -166,6 +182,7 @@ def detect_events(local: pd.DataFrame, training: pd.DataFrame, *, samples: int =
                 generator = _generator(seed, *key, metric)
                 pair = identity | {"metric": metric}
                 leads.extend(pair | row for row in _lead_rows(of_dimension[key], of_metric[group, metric], generator))
+                run_leads.extend(pair | row for row in _run_lead_rows(of_dimension[key], of_metric[group, metric]))
                 rows = _correlation_rows(runs, metrics[group, metric], samples, generator)
                 correlations.extend(pair | row for row in rows)
     for group, metric in metrics:
@@ -174,6 +191,7 @@ def detect_events(local: pd.DataFrame, training: pd.DataFrame, *, samples: int =
     return Events(
         pa.Table.from_pylist(events, EVENTS),
         pa.Table.from_pylist(leads, LEADS),
+        pa.Table.from_pylist(run_leads, RUN_LEADS),
         pa.Table.from_pylist(correlations, CORRELATIONS),
     )
 
@@ -298,6 +316,21 @@ def _lead_rows(
                 row = _over_seeds(leads, generator)
                 row["lead"] = row.pop("step")
                 yield {"dimension_event": name, "metric_event": metric_name, "n_seeds": len(both), **row}
+
+
+def _run_lead_rows(
+    dimension: dict[str, dict[str, Event]], metric: dict[str, dict[str, Event]]
+) -> Iterator[dict[str, Any]]:
+    for run in dimension:
+        for (name, first), (metric_name, second) in product(dimension[run].items(), metric.get(run, {}).items()):
+            yield {
+                "run": run,
+                "dimension_event": name,
+                "dimension_step": first.step,
+                "metric_event": metric_name,
+                "metric_step": second.step,
+                "lead": second.step - first.step,
+            }
 
 
 def _lead(first: Event, second: Event) -> Event:

@@ -48,7 +48,7 @@ OUTPUTS: Mapping[str, Mapping[str, str]] = {
     "collect_losses": _tables("losses"),
     "collect_shifts": _tables("shifts"),
     "collect_tokens": _tables(*OF_TOKENS),
-    "detect_events": _tables("events", "leads", "correlations"),
+    "detect_events": _tables("events", "leads", "run_leads", "correlations"),
     "write_csv": {"csv": "tables/{table}.csv"},
     "draw_figure": {ending: f"figures/{{figure}}.{ending}" for ending in ("pdf", "png", "svg")},
     "describe_sweep": {"about": "about.html"},
