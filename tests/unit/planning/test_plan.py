@@ -67,6 +67,17 @@ def test_adapters_take_the_disk_of_adapters_alone() -> None:
     assert lora.files < 0.2 * whole.files and lora.parameters == whole.parameters
 
 
+def test_adapters_need_memory_for_the_moments_of_adapters_alone() -> None:
+    """The plan's largest job is the same training once: without gradients and two moments of all that is frozen."""
+    given = yaml.safe_load((PROJECT / "config/experiments/fine_tuning_lora_small.yaml").read_text())
+    adapter = sweeps.sweep_of(given)
+    del given["catalog"]["models"]["neox_reviews_lora"]["training"]["lora"]
+    whole = sweeps.sweep_of(given)
+    frozen = (shape := shape_of(adapter, adapter.models["neox_reviews_lora"])).parameters - shape.files / 4
+    of_adapter, of_whole = (plan(sweep).memory()["fine_tune_language_model"] for sweep in (adapter, whole))
+    assert of_whole - of_adapter == pytest.approx(12 * frozen, rel=0.01)
+
+
 def test_trainings_cost_by_their_batches_and_by_what_is_evaluated() -> None:
     def seconds(**changes: int) -> float:
         given = yaml.safe_load((PROJECT / "config/experiments/fine_tuning_lora_small.yaml").read_text())

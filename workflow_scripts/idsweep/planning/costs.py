@@ -249,11 +249,19 @@ def memory_of_estimates(
 
 
 def training(
-    shape: Shape, steps: float, batch: float, evaluated: float, length: float, saved: int, trainer: bool = False
+    shape: Shape,
+    steps: float,
+    batch: float,
+    evaluated: float,
+    length: float,
+    saved: int,
+    trainer: bool = False,
+    trained_share: float = 1.0,
 ) -> Cost:
     """A training of `steps` steps on `batch` tokens each, in sequences of `length`.
 
     evaluated: tokens of all evaluations. saved: checkpoints. trainer: whether transformers' Trainer goes from step to step.
+    trained_share: of the parameters, what is trained; an adapter's is small, and the rest has no gradients or moments.
     """
     trained, forward = (
         TRAINING_PASSES * operations(shape, steps * batch, length, True),
@@ -261,6 +269,7 @@ def training(
     )
     between = steps * rate("trainer_step") if trainer else 0.0
     activations = batch * FLOAT * (shape.depth * (16 * shape.width + 2 * shape.inner) + 3 * shape.vocabulary)
+    parameters = FLOAT * shape.parameters * (1 + (OPTIMIZER - 1) * trained_share)
     writing, on_gpu = (
         saved * shape.files / rate("write"),
         between + _on_gpu(shape._replace(loaded=FLOAT), trained + forward),
@@ -269,7 +278,7 @@ def training(
         cpu=rate("start_models") + between + trained / rate("training") + forward / rate("forward") + writing,
         gpu=on_gpu,
         beside=rate("start_models") + on_gpu + writing,
-        memory=1.2 * rate("memory_models") + OPTIMIZER * FLOAT * shape.parameters + activations,
+        memory=1.2 * rate("memory_models") + parameters + activations,
         written={"training": saved * (shape.files + 2 * rate("file"))},
     )
 

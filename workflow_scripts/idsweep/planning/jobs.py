@@ -238,7 +238,18 @@ def _of_sequences(shape: Shape, texts: Mapping[str, Texts], training: Mapping[st
         if key != "dataset"
     }
     evaluated = evaluations * (sum(read.values()) + min(read["validation"], number * length))
-    return costs.training(shape, batches, training["batch_size"] * length, evaluated, length, saved, trainer=True)
+    # The files of an adapter are what is trained of it, in 32 bits.
+    trained = shape.files / (costs.FLOAT * shape.parameters) if "lora" in training else 1.0
+    return costs.training(
+        shape,
+        batches,
+        training["batch_size"] * length,
+        evaluated,
+        length,
+        saved,
+        trainer=True,
+        trained_share=min(1.0, trained),
+    )
 
 
 def _of_words(shape: Shape, texts: Mapping[str, Texts], training: Mapping[str, Any], saved: int) -> Cost:
