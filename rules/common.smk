@@ -199,5 +199,5 @@ def tell_repeated_passes():
 
 
 # Report captions are the figures' own descriptions; they reach the caption files through the config, as what heads the report.
-config["captions"] = {figure: figure_registry.description(figure) for figure in figure_registry.names()}
+config["captions"] = {figure: figure_registry.description(figure) for figure in SWEEP.config["figures"]}
 config["heading"] = sweep_report.heading(SWEEP.config)

@@ -488,6 +488,29 @@ def test_a_metric_stands_on_a_second_axis() -> None:
         draw_dynamics(neox(epochs, 1, seeds), accuracy, second_axis="f1")
 
 
+def test_the_second_axis_may_be_of_each_panel_s_split() -> None:
+    local = neox((0, 10, 20), 1)
+    local["split"] = local["dataset"].map({"news": "train", "films": "test"})
+    training = losses((0, 10, 20), metrics=("train_loss", "test_loss"))
+    drawn = draw_dynamics(local, training, second_axis="{split}_loss", second_limits=[0, 8], steps="linear")
+    value = training.set_index(["metric", "step"])["value"]
+    panels_of = {axes.get_title("left").split(", ")[-1]: axes for axes in drawn.axes if axes.get_title("left")}
+    for dataset, split in (("news", "train"), ("films", "test")):
+        (second,) = (
+            axes
+            for axes in drawn.axes
+            if axes is not panels_of[dataset] and axes.bbox.bounds == panels_of[dataset].bbox.bounds
+        )
+        assert line_at(second, 10) == [pytest.approx(value[f"{split}_loss", 10])]
+        assert second.get_ylim() == (0, 8)
+    assert "loss" in {axes.get_ylabel() for axes in drawn.axes}
+    with pytest.raises(ValueError, match="no metric train_accuracy and no test_accuracy"):
+        draw_dynamics(local, training, second_axis="{split}_accuracy")
+    local["split"] = None
+    with pytest.raises(ValueError, match="no metric None_loss"):
+        draw_dynamics(local, training, second_axis="{split}_loss")
+
+
 def test_marks_and_published_values_of_dynamics() -> None:
     events = table(
         EVENTS,

@@ -108,6 +108,10 @@ def test_options_that_name_what_is_there_are_taken(figures: dict[str, Any]) -> N
         ("scales", {"layers": [-3]}, "layers: layer -3 of sums-fraction0.2 is not measured"),
         ("dynamics", {"second_axis": ["a"]}, "second_axis: ['a'] is of the wrong type"),
         ("dynamics", {"second_axis": "accuracy"}, "second_axis: 'accuracy' is not a metric of this sweep; did you mean"),
+        ("dynamics-loss", {"second_axis": "accuracy"}, "second_axis: 'accuracy' is not a metric of this sweep; did you mean"),
+        ("dynamics-loss", {"second_axes": "loss"}, "second_axes: unknown option of the figure dynamics-loss; did you mean"),
+        ("dynamics", {"second_axis": "{split}_accuracy"}, "second_axis: 'all_accuracy' is not a metric of this sweep"),
+        ("dynamics", {"second_limits": [0]}, "second_limits: [0] has 1 items; expected at least 2"),
         ("dynamics", {"metrics": ["train_los"]}, "metrics: 'train_los' is not a metric of this sweep; did you mean"),
     ],
 )  # fmt: skip

@@ -133,10 +133,15 @@ def _catalog(path: Path, kind: str, schema: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _check_options(given: Any) -> None:
-    """Raise ConfigError for options that a figure has not."""
+    """Raise ConfigError for figures that there are not, and for options that a figure has not."""
     complaints = []
     for figure, options in given.items() if isinstance(given, dict) else ():
-        if isinstance(options, dict) and figure in figures.names():
+        if figures.kind(str(figure)) not in figures.names():
+            complaints.append(
+                f"{key_path(['figures', figure])}: {figures.kind(str(figure))!r} is not the name of a figure; "
+                f"{choose(figures.kind(str(figure)), figures.names())}"
+            )
+        elif isinstance(options, dict):
             allowed = sorted(figures.options(figure))
             complaints += [
                 f"{key_path(['figures', figure, key])}: unknown option of the figure {figure}; {choose(key, allowed)}"

@@ -39,6 +39,7 @@ def draw(
     datasets: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
     second_axis: str | None = None,
+    second_limits: Sequence[float] | None = None,
     steps: str = "symlog",
     scale: str = "linear",
     band: bool | str = True,
@@ -51,7 +52,8 @@ def draw(
     local, training, events, reference: the tables of those names. One block per model with more than one checkpoint of
     known step. `metrics` are those drawn below (None: all whose name ends in `_loss`); models without training rows have
     no second row of panels. `second_axis` is one metric drawn on an axis of its own in the panels of the dimension, in
-    place of the panels below. `steps` makes the axis of the steps "symlog" (linear up to 1 and logarithmic beyond),
+    place of the panels below, from the lower to the upper of `second_limits`; `{split}` in its name is the split of the panel's
+    data, and a panel without such a metric has none. `steps` makes the axis of the steps "symlog" (linear up to 1 and logarithmic beyond),
     "linear" or "log", which has no place for step 0; `scale` makes the axis of the dimension "linear" or "log". Marks need
     all seeds of a model to be drawn; published values beyond the steps of their curve are left out.
 
@@ -60,7 +62,9 @@ def draw(
     rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
     rows, training, events = (over_training.on_axis(table, steps) for table in (rows, training, events))
-    shown = metrics if second_axis is None else [*(metrics or []), second_axis]
+    of_split = _of_split(second_axis, rows, training)
+    second_metrics = list(dict.fromkeys(of_split.values()))
+    shown = metrics if second_axis is None else [*(metrics or []), *second_metrics]
     curves = {
         group: _curves(training, group, of_group, shown)
         for group, of_group in rows.groupby("group", sort=False)
@@ -72,7 +76,7 @@ def draw(
             "No training dynamics to draw: no model in the table has more than one checkpoint with a known step "
             f"(checkpoints: {', '.join(f'{model} {count}' for model, count in counts.items())})."
         )
-    below = {group: of_group[of_group["metric"] != second_axis] for group, of_group in curves.items()}
+    below = {group: of_group[~of_group["metric"].isin(second_metrics)] for group, of_group in curves.items()}
     names = list(rows["dataset"].unique())
     across = style.columns(len(names), LEAST_WIDTH, margin=0.7 if second_axis is None else 1.3)
     down = -(-len(names) // across)
@@ -120,14 +124,16 @@ def draw(
             style.label_outer(axes, label, column == 0)
             upper.append(axes)
             bottom = axes
-            if second_axis is not None:
-                second, count = _second_axis(axes, curves[group], second_axis, of_model_published)
+            if dataset in of_split:
+                second, count = _second_axis(axes, curves[group], of_split[dataset], of_model_published)
                 n_published += count
                 last = column == across - 1 or place == len(names) - 1
-                second.set_ylabel(second_axis.replace("_", " ") if last else "", color=SECOND)
+                second.set_ylabel(second_axis.replace("{split}_", "").replace("_", " ") if last else "", color=SECOND)
                 if seconds:
                     second.sharey(seconds[0])
                 second.tick_params(labelright=last)
+                if second_limits is not None:
+                    second.set_ylim(*second_limits)
                 seconds.append(second)
             if not of_group.empty:
                 bottom = drawn.add_subplot(grid[row + 1, column], sharex=axes, sharey=lower[0] if lower else None)
@@ -152,6 +158,23 @@ def draw(
             metrics_shown.values(), metrics_shown.keys(), loc="outside lower center", ncols=across, handlelength=1.8
         )
     return drawn
+
+
+def _of_split(second_axis: str | None, rows: pd.DataFrame, training: pd.DataFrame) -> dict[str, str]:
+    """The metric of the second axis for each dataset that has one."""
+    if second_axis is None:
+        return {}
+    splits = rows[["dataset", "split"]].drop_duplicates().itertuples(index=False, name=None)
+    named = {dataset: second_axis.replace("{split}", str(split)) for dataset, split in splits}
+    if "{split}" not in second_axis:
+        return named
+    found = {dataset: metric for dataset, metric in named.items() if metric in set(training["metric"])}
+    if not found:
+        raise ValueError(
+            f"second_axis: the training table has no metric {' and no '.join(dict.fromkeys(named.values()))}; "
+            "expected one of a split that is measured."
+        )
+    return found
 
 
 def _curves(training: pd.DataFrame, group: str, rows: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:

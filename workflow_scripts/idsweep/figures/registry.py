@@ -2,6 +2,8 @@
 
 All of it is read from the modules' source, so that a config is validated without importing
 matplotlib. A new figure is a new module of this package; nothing else lists it.
+
+A sweep may draw one figure several times: `dynamics-loss` is `dynamics` with options of its own, in a file of its own.
 """
 
 from __future__ import annotations
@@ -33,10 +35,15 @@ def names() -> list[str]:
     return list(_names())
 
 
+def kind(name: str) -> str:
+    """What a figure of a sweep is: its name up to a hyphen, `dynamics` for `dynamics-loss`."""
+    return name.split("-", 1)[0]
+
+
 def get(name: str) -> Callable[..., Any]:
     """The function that draws figure `name`; imports its module. Raises ValueError if there is none."""
     _require(name)
-    return importlib.import_module(f"{__package__}.{name}").draw
+    return importlib.import_module(f"{__package__}.{kind(name)}").draw
 
 
 def tables(name: str) -> tuple[str, ...]:
@@ -65,7 +72,7 @@ def description(name: str) -> str:
     Raises ValueError if there is no such figure.
     """
     _require(name)
-    text = ast.get_docstring(_draw(name)) or ""
+    text = ast.get_docstring(_draw(kind(name))) or ""
     return " ".join(text.split("\n\n")[0].split())
 
 
@@ -75,11 +82,13 @@ def needs(name: str) -> dict[str, Any]:
     Raises ValueError if there is no such figure, or if it needs what is not known.
     """
     _require(name)
-    assigned = (node for node in _module(name).body if isinstance(node, ast.Assign))
+    assigned = (node for node in _module(kind(name)).body if isinstance(node, ast.Assign))
     said = {target.id: node.value for node in assigned for target in node.targets if isinstance(target, ast.Name)}
     own = ast.literal_eval(said["NEEDS"]) if "NEEDS" in said else {}
     if unknown := sorted(own.keys() - NEEDS):
-        raise ValueError(f"Figure module {name}.py: NEEDS has {', '.join(unknown)}; known are {', '.join(NEEDS)}.")
+        raise ValueError(
+            f"Figure module {kind(name)}.py: NEEDS has {', '.join(unknown)}; known are {', '.join(NEEDS)}."
+        )
     return NEEDS | own
 
 
@@ -90,13 +99,13 @@ def _names() -> tuple[str, ...]:
 
 
 def _require(name: str) -> None:
-    if name not in names():
+    if kind(name) not in names():
         raise ValueError(f"There is no figure {name!r}; the figures are {', '.join(names())}.")
 
 
 def _signature(name: str) -> ast.arguments:
     _require(name)
-    return _draw(name).args
+    return _draw(kind(name)).args
 
 
 @cache

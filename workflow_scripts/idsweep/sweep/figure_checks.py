@@ -170,13 +170,22 @@ def _steps(model: Model) -> set[int]:
     return {checkpoint.step for checkpoint in model.checkpoints.values() if checkpoint.step is not None}
 
 
+def _of_splits(sweep: Sweep, metric: str | None, known: Sequence[str]) -> list[str]:
+    """What a metric stands for that may have `{split}` in its name: those that are there; the first one where none is."""
+    if metric is None:
+        return []
+    named = [metric.replace("{split}", str(dataset.split)) for dataset in sweep.datasets.values()]
+    named = list(dict.fromkeys(named)) or [metric]
+    return [name for name in named if name in known] or named[:1]
+
+
 def _wrong_metrics(
     sweep: Sweep, figure: str, options: Mapping[str, Any], models: Iterable[Model], needs: Mapping[str, Any]
 ) -> Iterator[str]:
     """models: those with several known steps, of which metrics are drawn."""
     names = list(dict.fromkeys(name for model in sweep.models.values() for name in model.metric_names))
     choices = [("metrics", name) for name in options.get("metrics", ())]
-    choices += [(key, options[key]) for key in ("second_axis", "metric") if key in options]
+    choices += [(key, name) for key in ("second_axis", "metric") for name in _of_splits(sweep, options.get(key), names)]
     for key, name in choices:
         if name not in names:
             yield f"{_at(figure, key)}: {name!r} is not a metric of this sweep; {choose(name, names)}"
