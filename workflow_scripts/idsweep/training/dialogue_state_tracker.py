@@ -59,6 +59,7 @@ TRAINING = {
     },
     "from_base": True,
     "texts": ("dataset", "validation", "test"),
+    "composes": True,
     "cost": "sequences",
     "gpu": True,
     "threads": 2,
