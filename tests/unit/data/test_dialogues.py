@@ -276,7 +276,7 @@ def changed(files: dict[str, str], name: str, text: str | None) -> dict[str, str
         ("multiwoz", changed(MULTIWOZ, "MULTIWOZ2.1/data.json", None), "no data.json in it"),
         ("multiwoz", changed(MULTIWOZ, "MULTIWOZ2.1/testListFile.json", None), "no testListFile.json or testList"),
         ("multiwoz", changed(MULTIWOZ, "MULTIWOZ2.1/valListFile.json", "X.json"), "valListFile names no dialogue"),
-        ("multiwoz", changed(MULTIWOZ, "MULTIWOZ2.1/data.json", "{"), "is no release of multiwoz: Expecting"),
+        ("multiwoz", changed(MULTIWOZ, "MULTIWOZ2.1/data.json", "{"), "MULTIWOZ2.1/data.json is no JSON: Expecting"),
         ("sgd", MULTIWOZ, "no {train,dev,test}/dialogues_001.json"),
         ("sgd", changed(SGD, "sgd-master/dev/dialogues_001.json", '[{"turns": [{}]}]'), "KeyError: 'speaker'"),
         (
@@ -284,7 +284,13 @@ def changed(files: dict[str, str], name: str, text: str | None) -> dict[str, str
             changed(EMOWOZ, "emowoz-multiwoz.json", json.dumps({"B.json": {"log": [{"text": "a", "emotion": [1]}]}})),
             r"turn 0 of B.json has no final emotion: \[1\]",
         ),
+        (
+            "sgd",
+            changed(SGD, "sgd-master/dev/dialogues_001.json", "[{"),
+            "dev/dialogues_001.json is no JSON: .*its end",
+        ),
         ("convlab", changed(CONVLAB, "data/dialogues.json", None), "no dialogues.json in it"),
+        ("convlab", changed(CONVLAB, "data/dialogues.json", '[{"turns"'), "data/dialogues.json is no JSON: .*its end"),
         ("convlab", changed(CONVLAB, "data/dialogues.json", '[{"turns": [{}]}]'), "KeyError: 'speaker'"),
         (
             "convlab",
@@ -303,6 +309,15 @@ def test_a_release_that_is_no_zip_file_is_told(tmp_path):
     (tmp_path / "page.html").write_text("<html>Moved</html>")
     with pytest.raises(ValueError, match="neither a folder nor a zip file"):
         utterances(tmp_path / "page.html", "sgd")
+
+
+def test_a_zip_file_with_damaged_bytes_is_told(tmp_path):
+    release = zip_of(CONVLAB, tmp_path)
+    content = bytearray(release.read_bytes())
+    content[60:80] = bytes(20)  # inside the first file
+    release.write_bytes(content)
+    with pytest.raises(ValueError, match=r"release.zip is no release of convlab: "):
+        utterances(release, "convlab")
 
 
 def test_the_parquet_of_a_release_is_read_by_split_and_speaker(tmp_path):

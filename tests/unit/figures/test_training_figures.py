@@ -243,6 +243,21 @@ def test_published_losses_stand_below_the_dimension() -> None:
     assert "published" in legend_texts(drawn)
 
 
+@pytest.mark.parametrize("second_axis", [None, "train_loss"])
+def test_published_ranges_are_shaded_where_their_metric_is_drawn(second_axis: str | None) -> None:
+    """A value that was published of the end of a training has no step, and holds for the whole axis."""
+    end = {"model": "neox", "quantity": "train_loss", "lower": 2.9, "upper": 3.1}
+    drawn = draw_dynamics(neox(), losses(), reference=table(REFERENCE, [end]), second_axis=second_axis)
+    label = "Loss" if second_axis is None else "train loss"
+    (axes, *_) = (axes for axes in drawn.axes if axes.get_ylabel() == label)
+    (shaded,) = [patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches]
+    assert (shaded.y0, shaded.y1) == (pytest.approx(2.9), pytest.approx(3.1))
+    assert "published range" in legend_texts(drawn) and "published" not in legend_texts(drawn)
+    assert layout_faults(drawn) == []
+    other = draw_dynamics(neox(), losses(), reference=table(REFERENCE, [end | {"model": "another"}]))
+    assert "published range" not in legend_texts(other)
+
+
 def test_published_values_are_rings_on_the_curve_they_are_of(plain: Figure, with_all: Figure) -> None:
     drawn = with_all
     (dimension,), (accuracy,) = (

@@ -177,6 +177,10 @@ def test_wrong_patterns_and_runs_without_checkpoints_are_told(tmp_path):
             checkpoint_folders(tmp_path, pattern)
     with pytest.raises(ValueError, match=r"holds no complete checkpoint whose name is 'checkpoint-\*'"):
         checkpoint_folders(tmp_path, "checkpoint-*")
+    (tmp_path / "checkpoint-7").mkdir()
+    (tmp_path / "checkpoint-7/pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"checkpoint-7 is not a model folder: it has no config\.json"):
+        checkpoint_folders(tmp_path, "checkpoint-*")
     with pytest.raises(ValueError, match="There is no folder"):
         checkpoint_folders(tmp_path / "nowhere", "checkpoint-*")
 

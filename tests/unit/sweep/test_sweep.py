@@ -16,6 +16,7 @@ from builders import sweeps
 from builders.project import CONFIG, PROJECT
 from builders.sweeps import NEWS, complaints_of, graph_of, loaded
 from idsweep.config.load import ConfigError, load
+from idsweep.models.folders import is_tokenizer_file
 from idsweep.planning.page import page
 from idsweep.planning.plan import plan
 from idsweep.sweep.checks import foreseen
@@ -340,6 +341,82 @@ def test_seeds_are_models_of_their_own() -> None:
     del trained["training"]["seed"]
     twins = sweep_of(models={"twin": None}, catalog={"models": {"twin": trained}}, tokens={"max_length": 128}).models
     assert [model.seed for model in twins.values()] == [1, 2]
+
+
+def started(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    model_folder(tmp_path / "run/checkpoint-4")
+    return {
+        "path": str(tmp_path / "run"),
+        "kind": "causal",
+        "checkpoints": "checkpoint-*",
+        "initial": "theirs",
+    } | changes
+
+
+@pytest.mark.parametrize("source", ["path", "hub"])
+def test_the_model_that_another_started_from_is_its_step_0(tmp_path: Path, source: str) -> None:
+    theirs = {
+        "path": {"path": str(model_folder(tmp_path / "theirs")), "kind": "causal", "dtype": "bfloat16"},
+        "hub": {"hub": "a/b", "kind": "causal", "layers": 2, "prefix": "inner"},
+    }[source]
+    catalog = {"models": {"mine": started(tmp_path), "theirs": theirs}}
+    sweep = sweep_of(models={"mine": None}, catalog=catalog, tokens={"max_length": 128})
+    model = sweep.models["mine"]
+    assert [(c.name, c.step) for c in model.checkpoints.values()] == [("initial", 0), ("checkpoint-4", 4)]
+    assert list(sweep.models) == ["mine"] and list(sweep.known) == ["mine", "theirs"]
+    plain = sweep_of(
+        models={"mine": None},
+        catalog={"models": {"mine": {k: v for k, v in catalog["models"]["mine"].items() if k != "initial"}}},
+        tokens={"max_length": 128},
+    )
+    passes = {"model": "mine", "dataset": "lee_news"}
+    graph, without = (graph_of(one, tmp_path) for one in (sweep, plain))
+    names = passes | {"checkpoint": "checkpoint-4"}
+    assert graph.signature("extract_embeddings", **names) == without.signature("extract_embeddings", **names)
+    settings = graph.settings("extract_embeddings", **passes, checkpoint="initial")
+    assert settings["model"]["kind"] == "causal"
+    if source == "hub":
+        assert settings["source"] == {"hub": "a/b", "revision": "main"} and settings["model"]["prefix"] == "inner"
+        assert graph.inputs("extract_embeddings", **passes, checkpoint="initial")["weights"][0].endswith(
+            "/theirs/final"
+        )
+    else:
+        assert graph.read("extract_embeddings", **passes, checkpoint="initial")["weights"] == str(tmp_path / "theirs")
+    assert plan(sweep)
+
+
+@pytest.mark.parametrize(
+    ("changes", "chosen", "told"),
+    [
+        (
+            {"checkpoints": {"checkpoint-4": 0}},
+            {},
+            r"mine\.initial: 'checkpoint-4' of `checkpoints` is the first already",
+        ),
+        ({}, {"checkpoints": ["initial"]}, r"mine\.initial: nothing else of this model is measured; measure theirs"),
+        (
+            {"initial": "minilm"},
+            {},
+            r"mine\.initial: minilm has 6 blocks and this model 2, so that it did not start there",
+        ),
+        ({"initial": "none"}, {}, r"mine\.initial: 'none' is not in the catalog"),
+        ({"initial_checkpoint": "step1"}, {}, r"mine\.initial_checkpoint: 'step1' is not a checkpoint of theirs"),
+    ],
+)
+def test_what_cannot_be_step_0_is_told(tmp_path: Path, changes: dict, chosen: dict, told: str) -> None:
+    theirs = {"path": str(model_folder(tmp_path / "theirs")), "kind": "causal"}
+    catalog = {"models": {"mine": started(tmp_path, **changes), "theirs": theirs}}
+    with pytest.raises(ConfigError, match=told):
+        sweep_of(models={"mine": chosen}, catalog=catalog, tokens={"max_length": 128})
+
+
+def test_a_tokenizer_may_lie_beside_the_checkpoints(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "checkpoint-4")
+    for file in folder.iterdir():
+        if is_tokenizer_file(file.name):
+            file.rename(tmp_path / file.name)
+    model = model_of({"path": str(tmp_path), "kind": "causal", "checkpoints": "checkpoint-*"})
+    assert model.tokenizer.folder == tmp_path
 
 
 def test_adapters_build_on_a_base_and_take_its_tokenizer(tmp_path: Path) -> None:

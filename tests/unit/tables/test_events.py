@@ -328,6 +328,13 @@ def test_grokking_accuracies_cross_half_way_to_one() -> None:
     assert pd.isna(generalized["estimator"]) and pd.isna(generalized["layer"])
 
 
+def test_metrics_of_a_part_are_left_alone() -> None:
+    steps = np.arange(0, 3000, 10.0)
+    accuracy = 0.1 + 0.8 * (1 - np.exp(-steps / 200)) + 0.001 * np.random.default_rng(0).standard_normal(len(steps))
+    assert len(of_metric(steps, accuracy, "validation_accuracy"))
+    assert of_metric(steps, accuracy, "validation_accuracy/hotel-area").empty
+
+
 @pytest.mark.parametrize("level", [0.005, 0.5, 0.98])
 def test_accuracy_that_only_fluctuates_does_not_generalise(level: float) -> None:
     noise = 0.005 * np.random.default_rng(0).standard_normal(2000)

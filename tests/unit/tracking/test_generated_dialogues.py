@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -11,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from builders.sweeps import graph_of, sweep_of
+from builders.tokenizers import roberta
 from idsweep.data.dialogues import utterances
-from idsweep.data.generated_dialogues import write_release
+from idsweep.data.generated_dialogues import write_release, write_unified
 from idsweep.tracking.decoding import accuracy, carried
 from idsweep.tracking.dialogues import read_dialogues
 from idsweep.tracking.examples import collate, descriptions, example, history_kept, read_off
@@ -21,8 +24,6 @@ from idsweep.tracking.labels import Labels, label
 from idsweep.tracking.model import ABSENT, Predicted
 from idsweep.tracking.slots import CLASSES, SLOTS
 from idsweep.tracking.turns import Turn
-
-from unit.tracking.test_inputs import roberta
 
 DIALOGUES = 250
 
@@ -98,10 +99,62 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path: Path) -> None:
     files = [sorted((tmp_path / name).iterdir()) for name in ("one", "two", "three")]
     contents = [[file.read_bytes() for file in of_folder] for of_folder in files]
     assert contents[0] == contents[1] and contents[0][0] != contents[2][0]
-    assert [file.name for file in files[0]] == ["data.json", "testListFile.txt", "valListFile.txt"]
-    assert contents[0][2] == b"GEN00000.json\nGEN00001.json\n"
+    assert [file.name for file in files[0]] == ["data.json", "ontology.json", "testListFile.txt", "valListFile.txt"]
+    assert contents[0][3] == b"GEN00000.json\nGEN00001.json\n"
+    for name, seed in (("one.zip", 5), ("two.zip", 5), ("three.zip", 6)):
+        write_unified(tmp_path / name, 20, seed)
+    zips = [(tmp_path / name).read_bytes() for name in ("one.zip", "two.zip", "three.zip")]
+    assert zips[0] == zips[1] != zips[2]
     with pytest.raises(ValueError, match="dialogues: 9 do not make"):
         write_release(tmp_path, 9, 0)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["a folder", "an archive"])
+def test_the_original_form_and_the_unified_one_give_the_same_trainings(tmp_path: Path, packed: bool) -> None:
+    """Turns with states, acts and histories, labels, and composed inputs, split by split."""
+    write_release(tmp_path / "MULTIWOZ2.1", 30, 2)
+    write_unified(tmp_path / "data.zip", 30, 2)
+    original, unified = tmp_path, tmp_path / "data.zip"
+    if packed:
+        original = Path(shutil.make_archive(str(tmp_path / "MULTIWOZ2.1"), "zip", tmp_path, "MULTIWOZ2.1"))
+    else:
+        unified = tmp_path / "unpacked"
+        shutil.unpack_archive(tmp_path / "data.zip", unified)
+    entries = {"multiwoz": original, "convlab": unified}
+    tables = {release: utterances(place, release) for release, place in entries.items()}
+    assert tables["convlab"]["original_id"].to_pylist() == tables["multiwoz"]["dialogue"].to_pylist()
+    for release, table in tables.items():
+        pq.write_table(table, tmp_path / f"{release}.parquet")
+    composer = Composer(roberta(), 120)
+    for split, number in (("train", 24), ("validation", 3), ("test", 3)):
+        both = [
+            read_dialogues({"release": release, "split": split}, tmp_path / f"{release}.parquet") for release in entries
+        ]
+        assert len(both[0]) == len(both[1]) == number
+        for one, other in zip(chain.from_iterable(both[0]), chain.from_iterable(both[1]), strict=True):
+            assert one._replace(dialogue="") == other._replace(dialogue="")
+            assert label(one) == label(other)
+            ids = [composer.compose(turn.parts).token_ids.tolist() for turn in (one, other)]
+            assert ids[0] == ids[1]
+        assert any(turn.informed for turn in chain.from_iterable(both[0]))
+        assert any(turn.requested for turn in chain.from_iterable(both[0])) or split != "train"
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (None, "MULTI.parquet: dialogue d-0, turn 0: the user's turn has no state"),
+        ({"hotel": {"pool": "yes"}}, "MULTI.parquet: dialogue d-0, turn 0: slot 'pool' of domain 'hotel' is not known"),
+        ({"spa": {"area": "north"}}, "MULTI.parquet: dialogue d-0, turn 0: slot 'area' of domain 'spa' is not known"),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_dialogue_and_turn(tmp_path: Path, state: dict | None, message: str) -> None:
+    told = {"data_split": "train", "dialogue_id": "d-0", "turns": [{"speaker": "user", "utterance": "hi"}]}
+    told["turns"][0] |= {} if state is None else {"state": state}
+    (tmp_path / "dialogues.json").write_text(json.dumps([told]))
+    pq.write_table(utterances(tmp_path, "convlab"), tmp_path / "MULTI.parquet")
+    with pytest.raises(ValueError, match=message):
+        read_dialogues({"release": "convlab", "split": "train"}, tmp_path / "MULTI.parquet")
 
 
 def test_a_place_that_was_cut_off_is_none() -> None:

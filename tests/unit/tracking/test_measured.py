@@ -8,6 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from builders.model_folders import MINILM
+from builders.sweeps import complaints_of, sweep_of
+from builders.tokenizers import roberta
 from idsweep.data.corpora import read_corpus
 from idsweep.data.dialogues import utterances
 from idsweep.data.entries import check_entry
@@ -18,8 +21,6 @@ from idsweep.tracking.examples import example
 from idsweep.tracking.inputs import Composer
 from idsweep.tracking.labels import label
 from idsweep.tracking.measured import compose
-
-from unit.tracking.test_inputs import roberta
 
 LENGTH = 120
 
@@ -81,3 +82,37 @@ def test_what_does_not_fit_is_refused(file: Path, changes: dict[str, Any], messa
 def test_nothing_else_is_trained_on_them(file: Path) -> None:
     with pytest.raises(ValueError, match=r"gives token ids.* \(without `compose`\)"):
         read_corpus(entry(file), file)
+
+
+def of_lengths(measured: int, trained: int, **tokenizer: int) -> dict[str, Any]:
+    turns = {"loader": "parquet", "release": "made_up", "dialogues": 20, "compose": "turns"}
+    tracker = {
+        "train": "dialogue_state_tracker",
+        "base": "small",
+        "kind": "encoder",
+        "training": {"dataset": "turns:train", "validation": "turns:validation", "max_length": trained, "epochs": 1},
+        "checkpoints": "epoch{0,1}",
+    }
+    package, folder = MINILM
+    small = {"package": package, "folder": folder, "kind": "encoder"} | ({"tokenizer": tokenizer} if tokenizer else {})
+    return {
+        "sweep": "s",
+        "models": {"tracker": None, "small": None},
+        "datasets": ["turns:test"],
+        "tokens": {"max_length": measured},
+        "catalog": {"models": {"tracker": tracker, "small": small}, "datasets": {"turns": turns}},
+    }
+
+
+def test_turns_are_measured_at_the_length_that_trackers_are_trained_on() -> None:
+    (said,) = complaints_of(of_lengths(128, 180))
+    assert said.startswith(
+        "tokens.max_length: 128 tokens of turns:test would be measured, but tracker is trained on turns cut to 180; set both"
+    )
+    (said,) = complaints_of(of_lengths(180, 180, max_length=100))
+    assert said.startswith("catalog.models.small.tokenizer.max_length: 100 tokens of turns:test")
+    assert sweep_of(of_lengths(180, 180)).models
+    assert sweep_of(of_lengths(100, 180, max_length=180)).models
+    plain = of_lengths(128, 180)
+    plain["datasets"] = ["lee_news"]
+    assert sweep_of(plain).models, "texts that are not composed may have any length"

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from builders.trainings import FROM_BASE, values
+import warm
+from builders.tokenizers import roberta
+from builders.trainings import FROM_BASE, values, weights
+from builders.trippy_r import write_base, write_run
 from idsweep.models.checkpoints import load_model
 from idsweep.tracking.examples import collate, descriptions, example
 from idsweep.tracking.inputs import Composer
@@ -20,10 +30,8 @@ from idsweep.tracking.turns import Turn
 from idsweep.training import kinds
 from idsweep.training.dialogue_state_tracker import train_tracker
 from idsweep.training.fine_tuning import _places_in_order
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import RobertaConfig, RobertaModel
-
-from unit.tracking.test_inputs import roberta
 
 AREAS = ("north", "south", "east", "west")
 PRICES = ("cheap", "moderate")
@@ -118,20 +126,31 @@ def test_metrics_are_those_of_the_states_and_losses_of_all_turns(base: Path, tmp
     names = {*metrics["metric"].to_pylist()}
     training = kinds.get("dialogue_state_tracker")
     listed = {*training.metrics_of({"test": "x"})}
-    assert names == listed | {f"{split}_accuracy_{slot}" for split in ("train", "validation", "test") for slot in SLOTS}
+    kinds_of_accuracy = ("accuracy", "class_accuracy")
+    by_slot = {
+        f"{split}_{kind}/{slot}"
+        for split in ("train", "validation", "test")
+        for kind in kinds_of_accuracy
+        for slot in SLOTS
+    }
+    assert names == listed | by_slot
 
     tokenizer = roberta()
     composer, slots = Composer(tokenizer, 60), descriptions(tokenizer, 1)
     tracker = Tracker(load_model(base, kind="encoder", dtype="float32"), "attention", 0.0)
     tracker.load_state_dict(load_file(tmp_path / "run/step3/model.safetensors"))
     turns = list(chain.from_iterable(VALIDATION))
-    total = 0.0
+    total, right = 0.0, np.zeros(len(SLOTS))
     with torch.no_grad():
         for turn in turns:
             given, targets = collate([example(turn, label(turn), composer)], 1)
-            total += losses(tracker.eval()(**given, **slots), Targets(*targets), 0.8, class_weights(0.1)).total.item()
+            predicted = tracker.eval()(**given, **slots)
+            total += losses(predicted, Targets(*targets), 0.8, class_weights(0.1)).total.item()
+            right += (predicted.classes.argmax(-1) == targets.classes)[0].numpy()
+    for slot, share in zip(SLOTS, right / len(turns), strict=True):
+        assert values(metrics, f"validation_class_accuracy/{slot}")[3] == pytest.approx(share)
     assert values(metrics, "validation_loss")[3] == pytest.approx(total / len(turns), rel=1e-5)
-    slot_accuracy = np.mean([values(metrics, f"validation_accuracy_{slot}")[3] for slot in SLOTS])
+    slot_accuracy = np.mean([values(metrics, f"validation_accuracy/{slot}")[3] for slot in SLOTS])
     assert values(metrics, "validation_slot_accuracy")[3] == pytest.approx(slot_accuracy)
     assert values(metrics, "validation_slot_accuracy")[3] >= 26 / 30, (
         "of most slots nothing is said, and nothing must be"
@@ -149,6 +168,82 @@ def test_a_tracker_learns_the_dialogues(base: Path, tmp_path: Path, heads: str) 
     assert values(metrics, "train_loss")[250] < 0.3 * values(metrics, "train_loss")[0]
 
 
+# Killed
+
+KILLED = """
+import os, pickle, signal, sys
+import torch
+from idsweep.training import unfinished
+from idsweep.training.dialogue_state_tracker import train_tracker
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+steps_done = 0
+
+def kill(*_):
+    global steps_done
+    steps_done += 1
+    if steps_done == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+register_optimizer_step_post_hook(kill)
+torch.set_num_threads(1)
+unfinished.SECONDS_BETWEEN_STATES = -1.0
+with open(sys.argv[1], "rb") as opened:
+    arguments, settings = pickle.load(opened)
+train_tracker(*arguments, **settings)
+"""
+RANDOM = {
+    "history_dropout": 0.5,
+    "head_dropout": 0.3,
+    "order": "anew",
+    "steps": None,
+    "epochs": 3,
+    "checkpoints": [0, 1, 2, 3],
+    "evaluated_dialogues": 2,
+}
+
+
+@pytest.fixture
+def base_with_dropout(base: Path, tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(base, tmp_path / "with_dropout"))
+    config = json.loads((folder / "config.json").read_text())
+    config |= dict.fromkeys(NO_DROPOUT, 0.1)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("heads", ["attention", "linear"])
+def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been_killed(
+    base_with_dropout: Path, tmp_path: Path, heads: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killed in the last but one of four updates of its second epoch, with all that is drawn at random: histories, dropout, order."""
+    given = (TRAIN, VALIDATION, None, base_with_dropout, base_with_dropout)
+    settings = SETTINGS | RANDOM | {"heads": heads}
+    expected = train_tracker(*given, tmp_path / "whole", **settings)
+    other = train_tracker(*given, tmp_path / "uncut", **settings | {"history_dropout": 0.0})
+    assert not other.equals(expected), "no history was cut"
+
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "arguments").write_bytes(pickle.dumps(((*given, tmp_path / "killed/run"), settings)))
+    process = subprocess.run(
+        [warm.python(), "-c", KILLED, str(tmp_path / "arguments")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == [".run.unfinished"]
+
+    with caplog.at_level(logging.INFO):
+        found = train_tracker(*given, tmp_path / "killed/run", **settings)
+    assert any("Going on from step 7." in message for message in caplog.messages)
+    assert found.equals(expected)
+    for epoch in range(4):
+        assert weights(tmp_path / f"killed/run/epoch{epoch}") == weights(tmp_path / f"whole/epoch{epoch}")
+    assert len({weights(tmp_path / f"whole/epoch{epoch}") for epoch in range(4)}) == 4
+
+
 def test_a_checkpoint_is_measured_as_its_encoder(base: Path, tmp_path: Path) -> None:
     train_tracker(TRAIN, VALIDATION, None, base, base, tmp_path / "run", **SETTINGS)
     measured = load_model(tmp_path / "run/step3", kind="encoder", dtype="float32")
@@ -161,26 +256,17 @@ def test_a_checkpoint_is_measured_as_its_encoder(base: Path, tmp_path: Path) -> 
         assert (one == other).all()
 
 
-def test_a_checkpoint_of_trippy_r_is_measured_as_its_encoder(base: Path, tmp_path: Path) -> None:
-    """Its config has an architecture that transformers does not know, and keys of its own; its heads lie beside `roberta.`."""
-    folder = tmp_path / "results.40/checkpoint-1775"
-    folder.mkdir(parents=True)
-    config = json.loads((base / "config.json").read_text())
-    config |= {"architectures": ["RobertaForDST"], "dst_class_labels": 8, "slot_list": {"hotel-area": "where it lies"}}
-    (folder / "config.json").write_text(json.dumps(config))
-    original = load_model(base, kind="encoder", dtype="float32")
-    heads = ("class_att", "token_att", "refer_att", "value_att")
-    stored = {f"roberta.{name}": tensor for name, tensor in original.state_dict().items()}
-    stored |= {f"{head}.{part}": torch.ones(3) for head in heads for part in ("in_proj_weight", "out_proj.bias")}
-    stored |= {
-        f"{name}.weight": torch.ones(3)
-        for name in ("token_layer_norm_proto", "class_layer_norm", "h1c", "h2c", "llc", "h2r")
-    }
-    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
-    measured = load_model(folder, kind="encoder", dtype="float32")
+def test_checkpoints_of_trippy_r_are_measured_as_their_encoders(tmp_path: Path) -> None:
+    """Their config has an architecture that transformers does not know, and keys of its own; their heads lie beside `roberta.`."""
+    encoders = write_run(tmp_path, write_base(tmp_path / "base"), [1775, 3550], seed=40)
     ids = torch.arange(5, 20)[None]
-    with torch.no_grad():
-        torch.testing.assert_close(measured(ids).last_hidden_state, original(ids).last_hidden_state, rtol=0, atol=0)
+    for step, file in ((1775, "pytorch_model.bin"), (3550, "model.safetensors")):
+        folder = tmp_path / f"results.40/checkpoint-{step}"
+        assert (folder / file).is_file()
+        measured = load_model(folder, kind="encoder", dtype="float32", prefix="roberta")
+        with torch.no_grad():
+            found, expected = (model(ids).last_hidden_state for model in (measured, encoders[step]))
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_a_base_with_fewer_tokens_than_its_tokenizer_is_refused(base: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
@@ -75,7 +76,7 @@ def utterances(release: str | Path, format: str) -> pa.Table:
         rows = list(READERS[format](_Files(Path(release))))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"{release} is no release of {format}: {type(error).__name__}: {error}.") from error
-    except ValueError as error:  # those of json and of this module
+    except (ValueError, zipfile.BadZipFile, zlib.error) as error:  # those of json and of this module
         raise ValueError(f"{release} is no release of {format}: {error}") from error
     if not rows:
         raise ValueError(f"{release} holds no utterance.")
@@ -110,7 +111,13 @@ class _Files:
             return packed.read(str(path)).decode("utf-8")
 
     def json(self, *names: str) -> Any:
-        return json.loads(self.read(self.needed(*names)))
+        return self.parsed(self.needed(*names))
+
+    def parsed(self, path: PurePosixPath) -> Any:
+        try:
+            return json.loads(self.read(path))
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON: {error}. Was it written to its end?") from error
 
     def needed(self, *names: str) -> PurePosixPath:
         if (path := self.find(*names)) is None:
@@ -162,7 +169,7 @@ def _sgd(files: _Files) -> Iterator[_Utterance]:
     root = named[0].parent.parent  # variants such as SGD-X lie deeper
     for folder, split in SPLITS.items():
         for path in (path for path in named if path.parent == root / folder):
-            for dialogue in json.loads(files.read(path)):
+            for dialogue in files.parsed(path):
                 for i, turn in enumerate(dialogue["turns"]):
                     speaker = {"USER": "user", "SYSTEM": "system"}[turn["speaker"]]
                     yield _Utterance(turn["utterance"], split, dialogue["dialogue_id"], i, speaker)

@@ -1,4 +1,4 @@
-"""Task-oriented dialogues that are made up, in MultiWOZ 2.1's form, for sweeps that need no download.
+"""Task-oriented dialogues that are made up, in MultiWOZ 2.1's form or ConvLab's, for sweeps that need no download.
 
 Travellers look for hotels, restaurants, sights, trains and taxis in a town that does not exist. What they say holds all that a tracker has
 to tell apart: values that are said, in other words or corrected later, what does not matter, what is wanted or not, what the system
@@ -8,6 +8,7 @@ offered, what another domain has already, what is asked for, and now and then a 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ SEMI = {
     "train": ("leaveAt", "destination", "day", "arriveBy", "departure"),
     "taxi": ("leaveAt", "destination", "departure", "arriveBy"),
 }
+UNIFIED = {"pricerange": "price range", "price": "price range", "leaveat": "leave at", "arriveby": "arrive by"}
 CHATTER = (
     "I have been looking forward to this trip for months and I want it to go well.",
     "My family is coming along and everyone has other wishes, as it always is.",
@@ -41,25 +43,106 @@ CHATTER = (
 
 
 def write_release(folder: str | Path, dialogues: int, seed: int) -> None:
-    """Write a release of MultiWOZ 2.1's form: data.json, valListFile.txt and testListFile.txt.
+    """Write a release of MultiWOZ 2.1's form: data.json, valListFile.txt, testListFile.txt and ontology.json.
 
     Of the dialogues a tenth each, one at least, are for validation and for testing. The same numbers give the same bytes.
     Raises ValueError for fewer than 10 dialogues.
     """
+    logs = _logs(dialogues, seed)
+    splits = _splits(list(logs))
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    given = {name: {"goal": {}, "log": log} for name, log in logs.items()}
+    (folder / "data.json").write_text(json.dumps(given), encoding="utf-8")
+    values = {f"{domain}-{slot}": found for (domain, slot), found in _values(logs).items()}
+    (folder / "ontology.json").write_text(json.dumps(values), encoding="utf-8")
+    for file, split in (("valListFile.txt", "validation"), ("testListFile.txt", "test")):
+        listed = "".join(f"{name}\n" for name in logs if splits[name] == split)
+        (folder / file).write_text(listed, encoding="utf-8")
+
+
+def write_unified(file: str | Path, dialogues: int, seed: int) -> None:
+    """Write the same dialogues as a data.zip of ConvLab's unified format: data/dialogues.json and data/ontology.json.
+
+    The same numbers give the same bytes. Raises ValueError as `write_release` does.
+    """
+    logs = _logs(dialogues, seed)
+    splits, counts = _splits(list(logs)), dict.fromkeys(("train", "validation", "test"), 0)
+    told = []
+    for name, log in logs.items():
+        split = splits[name]
+        told.append(_unified(log, split, f"made_up-{split}-{counts[split]}", name))
+        counts[split] += 1
+    slots: dict[str, dict[str, Any]] = {}
+    for (domain, slot), values in _values(logs).items():
+        slots.setdefault(domain, {})[slot] = {"is_categorical": False, "possible_values": values}
+    ontology = {"domains": {domain: {"slots": of_domain} for domain, of_domain in slots.items()}}
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for member, content in (("data/dialogues.json", told), ("data/ontology.json", ontology)):
+            packed.writestr(zipfile.ZipInfo(member), json.dumps(content), zipfile.ZIP_DEFLATED)
+
+
+def _logs(dialogues: int, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Name -> turns of each dialogue, as data.json has them."""
     if dialogues < 10:
         raise ValueError(
             f"dialogues: {dialogues} do not make a training, a validation and a test part; ask for 10 at least."
         )
-    dialogue_of = {
-        f"GEN{place:05}.json": {"goal": {}, "log": _Dialogue(np.random.Generator(np.random.PCG64([seed, place]))).log}
+    return {
+        f"GEN{place:05}.json": _Dialogue(np.random.Generator(np.random.PCG64([seed, place]))).log
         for place in range(dialogues)
     }
-    names, tenth = list(dialogue_of), dialogues // 10
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "data.json").write_text(json.dumps(dialogue_of), encoding="utf-8")
-    for file, part in (("valListFile.txt", names[:tenth]), ("testListFile.txt", names[tenth : 2 * tenth])):
-        (folder / file).write_text("".join(f"{name}\n" for name in part), encoding="utf-8")
+
+
+def _splits(names: Sequence[str]) -> dict[str, str]:
+    tenth = len(names) // 10
+    first = {name: "validation" for name in names[:tenth]} | {name: "test" for name in names[tenth : 2 * tenth]}
+    return dict.fromkeys(names, "train") | first
+
+
+def _values(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[tuple[str, str], list[str]]:
+    """(domain, slot) -> the values that it takes."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for turn in (turn for log in logs.values() for turn in log):
+        for domain, values in _state(turn["metadata"]).items():
+            for slot, value in values.items():
+                found.setdefault((domain, slot), set()).update({value} - {""})
+    return {key: sorted(values) for key, values in sorted(found.items())}
+
+
+def _state(metadata: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """A system turn's metadata as domain -> slot -> value, by the names of the unified format; empty values are kept."""
+    return {
+        domain: {_unified_slot(slot): value for slot, value in parts["semi"].items()}
+        | {f"book {slot}": value for slot, value in parts["book"].items() if slot != "booked"}
+        for domain, parts in metadata.items()
+    }
+
+
+def _unified_slot(slot: str) -> str:
+    return UNIFIED.get(slot.lower(), slot.lower())
+
+
+def _unified(log: Sequence[Mapping[str, Any]], split: str, name: str, original: str) -> dict[str, Any]:
+    turns = []
+    for place, turn in enumerate(log):
+        acts = [
+            {
+                "intent": (of_acts := key.partition("-"))[2].lower(),
+                "domain": of_acts[0].lower(),
+                "slot": _unified_slot(slot),
+                "value": "" if value == "?" else value,
+            }
+            for key, pairs in turn["dialog_act"].items()
+            for slot, value in pairs
+        ]
+        speaker = ("user", "system")[place % 2]
+        more = {"state": _state(log[place + 1]["metadata"])} if speaker == "user" else {"booked": {}}
+        given = {"categorical": [], "non-categorical": acts, "binary": []}
+        turns.append({"speaker": speaker, "utterance": turn["text"], "utt_idx": place, "dialogue_acts": given} | more)
+    kept = {"dataset": "made_up", "data_split": split, "dialogue_id": name, "original_id": original}
+    return kept | {"domains": [], "goal": {}, "turns": turns}
 
 
 class _Dialogue:

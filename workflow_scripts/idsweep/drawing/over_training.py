@@ -6,8 +6,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from idsweep.drawing import bands, style
@@ -17,6 +19,7 @@ STEPS = ("symlog", "linear", "log")
 LOCAL_DIMENSION = "local_dimension"
 MARK_SIZE = 5
 MARKS = {"peak": "^", "onset_of_fall": "D", "plateau": "s", "upturn": "v"}
+RANGE_ALPHA = 0.25
 PUBLISHED = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "linestyle": "none", "markeredgewidth": 1.1}
 
 
@@ -95,14 +98,15 @@ def _mark(event: str) -> dict:
     return {"marker": MARKS[event], "linestyle": "none", "markeredgewidth": 0.6}
 
 
-def legend_of(events: Collection[str], published: bool) -> list[Line2D]:
-    """Handles that say what the marks mean, of those events that are drawn."""
+def legend_of(events: Collection[str], published: bool, ranges: bool = False) -> list[Artist]:
+    """Handles that say what the marks mean, of those events that are drawn, and of published values and ranges."""
     handles = [
         Line2D([], [], color=style.GREY, markersize=MARK_SIZE, label=event.replace("_", " "), **_mark(event))
         for event in MARKS
         if event in events
     ]
-    return handles + published * [Line2D([], [], color=style.GREY, label="published", **PUBLISHED)]
+    handles += published * [Line2D([], [], color=style.GREY, label="published", **PUBLISHED)]
+    return handles + ranges * [Patch(facecolor=style.GREY, alpha=RANGE_ALPHA, label="published range")]
 
 
 def points(axes: Axes, reference: pd.DataFrame, line: pd.DataFrame, colour: object) -> int:
@@ -113,6 +117,14 @@ def points(axes: Axes, reference: pd.DataFrame, line: pd.DataFrame, colour: obje
             axes.plot([row.step, row.step], [row.lower, row.upper], color=colour, linewidth=0.9, zorder=3)
         axes.plot(row.step, row.value, color=colour, zorder=4, **PUBLISHED)
     return len(reference)
+
+
+def shade(axes: Axes, reference: pd.DataFrame, colour: object) -> int:
+    """Shade published ranges that have neither value nor step behind a curve; returns how many."""
+    rows = reference[reference["value"].isna() & reference["step"].isna()]
+    for row in rows.itertuples():
+        axes.axhspan(row.lower, row.upper, facecolor=colour, alpha=RANGE_ALPHA, linewidth=0, zorder=0)
+    return len(rows)
 
 
 def published(

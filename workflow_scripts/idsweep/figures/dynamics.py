@@ -47,7 +47,7 @@ def draw(
     """Mean local ID per layer against the training step, a panel per dataset, with the losses below. Where a model has
     several seeds, lines are their medians and bands go from the lowest to the highest; with one, bands are the quartiles of
     the local estimates; `band` chooses another kind, or false for none. Where up to three layers are drawn, marks are the peak of a curve, the onset of its fall, its plateau
-    and its upturn, if more than half of its seeds show them, with 95 % intervals. Rings are published values.
+    and its upturn, if more than half of its seeds show them, with 95 % intervals. Rings are published values, shaded published ranges.
 
     local, training, events, reference: the tables of those names. One block per model with more than one checkpoint of
     known step. `metrics` are those drawn below (None: all whose name ends in `_loss`); models without training rows have
@@ -94,12 +94,12 @@ def draw(
     marks: set[str] = set()
     metrics_shown: dict[str, Artist] = {}
     bands_shown: list[str] = []
-    n_published = 0
+    n_published, n_ranges = 0, 0
     top = 0
     for group, of_group in below.items():
         per_row = 1 if of_group.empty else 2
         of_model = rows[rows["group"] == group]
-        of_model_published = reference[reference["model"] == group]
+        of_model_published = reference[reference["model"].isna() | (reference["model"] == group)]
         layers = sorted(of_model["layer"].unique())
         colours = style.sequence()
         upper: list[Axes] = []
@@ -114,6 +114,7 @@ def draw(
                 bands_shown += line["band"].tolist()
                 of_curve = over_training.published(of_model_published, over_training.LOCAL_DIMENSION, dataset, layer)
                 n_published += over_training.points(axes, of_curve, line, colour)
+                n_ranges += over_training.shade(axes, of_curve, colour)
                 if len(layers) <= MARKED_LAYERS:
                     here = events[(events["model"] == group) & (events["estimator"] == estimator)]
                     here = here[(here["dataset"] == dataset) & (here["layer"] == layer)]
@@ -125,8 +126,8 @@ def draw(
             upper.append(axes)
             bottom = axes
             if dataset in of_split:
-                second, count = _second_axis(axes, curves[group], of_split[dataset], of_model_published)
-                n_published += count
+                second, counts = _second_axis(axes, curves[group], of_split[dataset], of_model_published)
+                n_published, n_ranges = n_published + counts[0], n_ranges + counts[1]
                 last = column == across - 1 or place == len(names) - 1
                 second.set_ylabel(second_axis.replace("{split}_", "").replace("_", " ") if last else "", color=SECOND)
                 if seconds:
@@ -137,7 +138,8 @@ def draw(
                 seconds.append(second)
             if not of_group.empty:
                 bottom = drawn.add_subplot(grid[row + 1, column], sharex=axes, sharey=lower[0] if lower else None)
-                n_published += _metrics(bottom, of_group, of_model_published)
+                counts = _metrics(bottom, of_group, of_model_published)
+                n_published, n_ranges = n_published + counts[0], n_ranges + counts[1]
                 style.label_outer(bottom, _metric_label(of_group), column == 0)
                 axes.tick_params(labelbottom=False)
                 lower.append(bottom)
@@ -149,7 +151,7 @@ def draw(
             metrics_shown |= dict(zip(names, shown, strict=True))
         _layer_bar(drawn, upper, layers, colours)
         top += per_row * down
-    handles = over_training.legend_of(marks, published=n_published > 0) + bands.handles(bands_shown)
+    handles = over_training.legend_of(marks, n_published > 0, n_ranges > 0) + bands.handles(bands_shown)
     if handles:
         drawn.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2)
     if metrics_shown:
@@ -217,28 +219,33 @@ def _notes(rows: pd.DataFrame) -> str:
     return note + (f"\n(without a step, not drawn: {', '.join(unplaced)})" if unplaced else "")
 
 
-def _metrics(axes: Axes, curves: pd.DataFrame, reference: pd.DataFrame) -> int:
-    """Draw the metrics and what was published of them; returns the number of those values."""
+def _metrics(axes: Axes, curves: pd.DataFrame, reference: pd.DataFrame) -> tuple[int, int]:
+    """Draw the metrics and what was published of them; returns the numbers of those values and ranges."""
     metrics = list(curves["metric"].unique())
-    n_published = 0
+    n_published, n_ranges = 0, 0
     for place, (metric, colour) in enumerate(zip(metrics, style.categories(len(metrics)), strict=True)):
         line = over_training.over_runs(curves[curves["metric"] == metric], "value")
         look = {"color": colour, "linestyle": style.DASHES[place % 4], "label": metric.replace("_", " ")}
         over_training.curve(axes, line, look, markers=False)
-        n_published += over_training.points(axes, over_training.published(reference, metric), line, colour)
-    return n_published
+        of_metric = over_training.published(reference, metric)
+        n_published += over_training.points(axes, of_metric, line, colour)
+        n_ranges += over_training.shade(axes, of_metric, colour)
+    return n_published, n_ranges
 
 
-def _second_axis(axes: Axes, curves: pd.DataFrame, metric: str, reference: pd.DataFrame) -> tuple[Axes, int]:
-    """The metric over the panel of the dimension, dashed, with an axis on the right; and the number of published values."""
+def _second_axis(
+    axes: Axes, curves: pd.DataFrame, metric: str, reference: pd.DataFrame
+) -> tuple[Axes, tuple[int, int]]:
+    """The metric over the panel of the dimension, dashed, with an axis on the right; and the numbers of published values and ranges."""
     second = axes.twinx()
     line = over_training.over_runs(curves[curves["metric"] == metric], "value")
     over_training.curve(second, line, {"color": SECOND, "linestyle": "--"})
-    count = over_training.points(second, over_training.published(reference, metric), line, SECOND)
+    of_metric = over_training.published(reference, metric)
+    counts = over_training.points(second, of_metric, line, SECOND), over_training.shade(second, of_metric, SECOND)
     second.spines["right"].set(visible=True, color=SECOND)
     second.tick_params(axis="y", colors=SECOND)
     second.yaxis.set_major_locator(MaxNLocator(5))
-    return second, count
+    return second, counts
 
 
 def _metric_label(curves: pd.DataFrame) -> str:

@@ -325,11 +325,16 @@ def checkpoint_folders(folder: str | Path, pattern: str) -> list[tuple[str, int]
     named = (
         (path, step_in_name.fullmatch(path.name)) for path in folder.iterdir() if path.is_dir() or path.is_symlink()
     )
-    found = [(path.name, int(match[1])) for path, match in named if match and _is_whole(path)]
+    checkpoints = {path: int(match[1]) for path, match in named if match}
+    lacking = {path: error for path in sorted(checkpoints) if (error := _why_incomplete(path))}
+    found = [(path.name, step) for path, step in checkpoints.items() if path not in lacking]
     if not found:
+        why = f" {next(iter(lacking.values()))}" if lacking else ""
         raise ValueError(
-            f"{folder} holds no complete checkpoint whose name is {pattern!r} with a whole number for the *."
+            f"{folder} holds no complete checkpoint whose name is {pattern!r} with a whole number for the *.{why}"
         )
+    for error in lacking.values():
+        logger.warning("Left out, because it is not complete (yet): %s", error)
     return sorted(found, key=lambda checkpoint: (checkpoint[1], checkpoint[0]))
 
 
@@ -393,10 +398,8 @@ def _instead(folder: Path) -> str:
     )
 
 
-def _is_whole(folder: Path) -> bool:
-    if error := why_not_measured(folder, adapter=(folder / ADAPTER_CONFIG).is_file()):
-        logger.warning("Left out, because it is not complete (yet): %s", error)
-    return error is None
+def _why_incomplete(folder: Path) -> str | None:
+    return why_not_measured(folder, adapter=(folder / ADAPTER_CONFIG).is_file())
 
 
 def _check_shards(folder: Path, indices: list[Path], present: set[str]) -> None:

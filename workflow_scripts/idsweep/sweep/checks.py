@@ -74,6 +74,7 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     yield from _check_labels(sweep)
     yield from _check_kinds_of_tokens(sweep)
     yield from _check_generated(sweep)
+    yield from _check_composed(sweep)
     if not any(model.layers for model in models.values()) and (
         wrong := [name for name in config["figures"] if registry.needs(name)["texts"]]
     ):
@@ -193,6 +194,28 @@ def _check_generated(sweep: Sweep) -> Iterator[str]:
                         f"datasets: {dataset.name}: {model.name} is trained on the {model.training.loader} of {trained_on.name} and "
                         f"knows no other sequences; measure it on {TRAINED_ON}, {HELD_OUT} or {trained_on.name}"
                     )
+
+
+def _check_composed(sweep: Sweep) -> Iterator[str]:
+    """Complaints about composed turns that are cut at another length than those that a model is trained on."""
+    composed = [dataset.name for dataset in sweep.datasets.values() if "compose" in dataset.entry]
+    for model in sweep.models.values() if composed else ():
+        if not model.reads_text or model.training is None or not model.training.composes:
+            continue
+        trained = model.entry["training"]["max_length"]
+        own = model.tokenizer.options.get("max_length")
+        at = (
+            "tokens.max_length"
+            if own is None
+            else f"{catalog_path('models', model.tokenizer.name)}.tokenizer.max_length"
+        )
+        measured = sweep.config["tokens"]["max_length"] if own is None else own
+        if measured != trained:
+            yield (
+                f"{at}: {measured} tokens of {composed[0]} would be measured, but {model.name} is trained on turns cut to "
+                f"{trained}; set both alike ({catalog_path('models', model.catalogued)}.training.max_length), or measure models "
+                "that are trained on other lengths in sweeps of their own"
+            )
 
 
 def _check_tokens(sweep: Sweep) -> Iterator[str]:

@@ -18,13 +18,16 @@ from idsweep.sweep.entry_checks import (
     check,
     check_lengths,
     wrong_base,
+    wrong_depth,
     wrong_final_norm,
+    wrong_initial,
     wrong_keys,
     wrong_layers,
     wrong_start,
     wrong_static_layers,
 )
 from idsweep.sweep.models import (
+    INITIAL,
     LOCAL_DIMENSION,
     Checkpoint,
     Model,
@@ -113,8 +116,9 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     check((_where_varied(complaint, run.varied) for complaint in wrong_keys(entry, source)), at)
     root = _root(entry, source, at)
     offered = _list_checkpoints(entry, source, root, at)
-    picked = _pick_checkpoints(chosen, offered, catalogued)
-    start = _base(entry, config, at)
+    start, initial = _other("base", entry, config, at), _other("initial", entry, config, at)
+    first = {INITIAL: Checkpoint(INITIAL, INITIAL, 0)} if initial else {}
+    picked = _pick_checkpoints(chosen, first | offered, catalogued)
     base = start if source != "train" or "lora" in entry["training"] else None
     tokenizer = _tokenizer(name, entry, source, root, offered, start, config, at)
     checkpoints = {checkpoint.path: checkpoint for checkpoint in picked}
@@ -122,9 +126,12 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
         check(wrong_static_layers(chosen), f"models.{catalogued}")
         depth, positions, layers, before_final_norm, matrices, failing = 0, None, (), False, ("input_embeddings",), {}
     else:
-        failing = _failing(entry, root, picked, base, config, at) if root else {}
-        sound = [checkpoint for checkpoint in picked if checkpoint.path not in failing]
+        own = [checkpoint for checkpoint in picked if checkpoint not in first.values()]
+        check(wrong_initial(initial[0], offered, picked) if initial else (), at)
+        failing = _failing(entry, root, own, base, config, at) if root else {}
+        sound = [checkpoint for checkpoint in own if checkpoint.path not in failing]
         depth, positions = _shape(entry, source, root, sound, start, at)
+        check(wrong_depth(initial[0], depth) if initial else (), at)
         layers, before_final_norm, matrices = _layers(chosen, catalogued, entry["kind"], config, depth)
         reads_text = bool(layers) or before_final_norm
         if before_final_norm:
@@ -134,7 +141,7 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     combinations = _combinations(config, catalogued, depth) if layers else {}
     return Model(
         name, run.group, catalogued, source, entry, root, tokenizer, depth, positions, layers, combinations,
-        before_final_norm, matrices, checkpoints, base, start, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
+        before_final_norm, matrices, checkpoints, base, start, initial, _metrics(chosen.get("metrics", {}), run, f"models.{catalogued}.metrics"), run.varied,
         failing,
     )  # fmt: skip
 
@@ -232,33 +239,34 @@ def _root(entry: Mapping[str, Any], source: str, at: str) -> Path | None:
     return root
 
 
-def _base(entry: Mapping[str, Any], config: Mapping[str, Any], at: str) -> tuple[Model, Checkpoint] | None:
-    """What adapters are merged into: the entry that `base` names, at `base_checkpoint` or its only one."""
-    if "base" not in entry:
+def _other(key: str, entry: Mapping[str, Any], config: Mapping[str, Any], at: str) -> tuple[Model, Checkpoint] | None:
+    """The entry that a key, `base` or `initial`, names, at `{key}_checkpoint` or its only one; None without the key."""
+    if key not in entry:
         return None
-    name = entry["base"]
-    named = entry_of("models", name, config, f"{at}.base")
-    several = [f"`{key}`" for key in ("base", "seeds", "vary") if key in named]
+    name = entry[key]
+    named = entry_of("models", name, config, f"{at}.{key}")
+    several = [f"`{key}`" for key in ("base", "initial", "seeds", "vary") if key in named]
     if several or named["kind"] == "static":
         found = f"has {' and '.join(several)}" if several else "is of kind 'static'"
         raise ConfigError(
             [
-                f"{at}.base: {name!r} must be a single model with weights of its own, but {found}; name such an entry, or add one to the catalog"
+                f"{at}.{key}: {name!r} must be a single model with weights of its own, but {found}; name such an entry, or add one to the catalog"
             ]
         )
     if "train" in entry:
         check(wrong_start(entry, name, named), at)
-    chosen = {"checkpoints": [entry["base_checkpoint"]]} if "base_checkpoint" in entry else {}
+    at_checkpoint = f"{key}_checkpoint"
+    chosen = {"checkpoints": [entry[at_checkpoint]]} if at_checkpoint in entry else {}
     try:
-        base = _model(*runs(name, named), name, {"layers": ["input_embeddings"]} | chosen, config)
+        other = _model(*runs(name, named), name, {"layers": ["input_embeddings"]} | chosen, config)
     except ConfigError as error:
         chosen_at = f"models.{name}.checkpoints[0]"  # where a sweep would have chosen it
-        raise ConfigError([said.replace(chosen_at, f"{at}.base_checkpoint") for said in error.complaints]) from error
-    if len(base.checkpoints) > 1:
+        raise ConfigError([said.replace(chosen_at, f"{at}.{at_checkpoint}") for said in error.complaints]) from error
+    if len(other.checkpoints) > 1:
         raise ConfigError(
-            [f"{at}.base_checkpoint: {name} has {len(base.checkpoints)} checkpoints; name the one to build on"]
+            [f"{at}.{at_checkpoint}: {name} has {len(other.checkpoints)} checkpoints; name the one to build on"]
         )
-    return base, base.last_checkpoint
+    return other, other.last_checkpoint
 
 
 def _tokenizer(
@@ -292,10 +300,9 @@ def _tokenizer(
 
 
 def _tokenizer_folder(root: Path, entry: Mapping[str, Any], offered: Mapping[str, Checkpoint], at: str) -> Path:
-    """The first of all checkpoints' folders that holds a tokenizer, whichever of them are measured."""
+    """The first of all checkpoints' folders, or the one that they lie in, that holds a tokenizer, whichever of them are measured."""
     complaint = ""
-    for checkpoint in offered.values():
-        folder = folder_of(root, entry, checkpoint)
+    for folder in [*(folder_of(root, entry, checkpoint) for checkpoint in offered.values()), root]:
         try:
             tokenizer_files(folder)
             tokenizer_identity(folder)

@@ -15,7 +15,7 @@ from idsweep.models import adapters
 from idsweep.models.config_bounds import large_numbers
 from idsweep.models.families import WITHOUT_FINAL_NORM, wrong_model_type
 from idsweep.models.folders import WIDTH_KEYS
-from idsweep.sweep.models import Checkpoint, Model, Tokenizer, catalog_path, safe
+from idsweep.sweep.models import INITIAL, Checkpoint, Model, Tokenizer, catalog_path, safe
 from idsweep.training import kinds
 
 HEAD_KEYS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
@@ -32,6 +32,8 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     kind, tokenizer = entry["kind"], entry.get("tokenizer", {})
     if source == "train":
         yield from _wrong_training(entry, kind, tokenizer)
+        if "initial" in entry:
+            yield ".initial: what is trained here has its beginning among its own checkpoints; remove this key"
     else:
         for key in ("architecture", "training", "vary"):
             if key in entry:
@@ -45,7 +47,7 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
         if source not in ("path", "package", "train"):
             trained = ", ".join(f"`train: {name}`" for name in kinds.makers_of("static"))
             yield f".{source}: static vectors are a local file; give `path`, or `package` with `folder`, or {trained}"
-        for key in ("checkpoints", "base", "prefix", "tokenizer", "dtype", "attention"):
+        for key in ("checkpoints", "base", "initial", "prefix", "tokenizer", "dtype", "attention"):
             if key in entry:
                 yield f".{key}: static vectors have no {key}; remove this key"
     elif "format" in entry:
@@ -54,11 +56,15 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
         others = ", ".join(sorted(tokenizer.keys() - {"of"}))
         yield f".tokenizer: a shared tokenizer has the options of the entry that `of` names; set these there: {others}"
     if "base" in entry:
+        if "initial" in entry:
+            yield ".initial: adapters start from their `base`; remove this key, and measure that entry beside this one"
         for key in ("prefix", "tokenizer", *(["trust_remote_code"] if entry["trust_remote_code"] else [])):
             if key in entry:
                 yield f".{key}: this key is taken from the `base`; set it there"
     elif "base_checkpoint" in entry:
         yield ".base_checkpoint: this key is only for adapters on a `base`; remove it"
+    if "initial_checkpoint" in entry and "initial" not in entry:
+        yield ".initial_checkpoint: this key is only for entries with `initial`; remove it"
     yield from _wrong_placeholders(entry, source)
     if source == "hub":
         yield from _wrong_hub_names(entry)
@@ -163,6 +169,22 @@ def wrong_start(entry: Mapping[str, Any], name: str, base: Mapping[str, Any]) ->
         yield (
             f".base: {name!r} has attention 'flash_attention_2', which does not work with the 32-bit weights of trainings; "
             "set `attention: sdpa` in that entry, or in a copy of it"
+        )
+
+
+def wrong_initial(initial: Model, offered: Mapping[str, Checkpoint], picked: Iterable[Checkpoint]) -> Iterator[str]:
+    """What keeps the model that another started from from being its first checkpoint, each as the end of a complaint."""
+    if taken := [name for name, one in offered.items() if one.step == 0 or one.path == INITIAL]:
+        yield f".initial: {taken[0]!r} of `checkpoints` is the first already; remove this key"
+    elif [checkpoint.path for checkpoint in picked] == [INITIAL]:
+        yield f".initial: nothing else of this model is measured; measure {initial.name} in its place, or more checkpoints"
+
+
+def wrong_depth(initial: Model, depth: int) -> Iterator[str]:
+    if initial.depth != depth:
+        yield (
+            f".initial: {initial.name} has {initial.depth} blocks and this model {depth}, so that it did not start there; name "
+            "another entry"
         )
 
 

@@ -39,7 +39,8 @@ def expand(config: Mapping[str, Any]) -> Sweep:
     if complaints:
         raise ConfigError(complaints)
     known = dict(models)
-    for base, _ in filter(None, (model.start for model in models.values())):
+    others = (other for model in models.values() for other in (model.start, model.initial))
+    for base, _ in filter(None, others):
         first = known.setdefault(base.path, base)
         _check_same(complaints, base.path, (first.catalogued, base.catalogued), first.entry, base.entry)
         known[base.path] = replace(first, checkpoints={**first.checkpoints, **base.checkpoints})

@@ -21,6 +21,7 @@ from idsweep.models.folders import checkpoint_folders
 from idsweep.training import kinds
 
 LOCAL_DIMENSION = "local_dimension"
+INITIAL = "initial"  # the checkpoint that the entry `initial` of a model gives
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Model:
     sequence that it takes, if that is known beforehand. layers: those to estimate. combinations: of layers, by name.
     before_final_norm: whether to estimate what goes into the norm behind the last block. matrices: names of the embedding
     matrices to estimate. checkpoints: by their paths. base: the model and checkpoint that PEFT adapters are merged
-    into. start: the model and checkpoint that a fine-tuning starts from, or adapters were made for. metrics: files with metrics
+    into. start: the model and checkpoint that a fine-tuning starts from, or adapters were made for. initial: those whose weights are
+    its checkpoint of that name. metrics: files with metrics
     from elsewhere, by name. varied: the entry's varied keys and their values in this run. failing: paths of local checkpoints
     that cannot be loaded, and why; not all of them.
     """
@@ -98,6 +100,7 @@ class Model:
     checkpoints: Mapping[str, Checkpoint]
     base: tuple[Model, Checkpoint] | None
     start: tuple[Model, Checkpoint] | None
+    initial: tuple[Model, Checkpoint] | None
     metrics: Mapping[str, Path]
     varied: Mapping[str, Any]
     failing: Mapping[str, str]
@@ -164,6 +167,12 @@ class Model:
         """The last checkpoint whose files can be read."""
         return [checkpoint for checkpoint in self.checkpoints.values() if checkpoint.path not in self.failing][-1]
 
+    def holder(self, checkpoint: str) -> tuple[Model, str]:
+        """The model, and its checkpoint, whose weights one checkpoint has: itself, but for the initial one."""
+        if self.initial is not None and checkpoint == INITIAL:
+            return self.initial[0], self.initial[1].path
+        return self, checkpoint
+
     def weights(self, checkpoint: str) -> Path | None:
         """Folder (for static vectors, file) with one checkpoint's local weights; None where another rule makes them."""
         return self.folder and folder_of(self.folder, self.entry, self.checkpoints[checkpoint])
@@ -197,8 +206,11 @@ class Model:
         """The layers that are measured, alone or in combinations."""
         return sorted({*self.layers, *(layer for one in self.combinations.values() for layer in one.layers)})
 
-    def loading(self, dtype: str) -> dict[str, Any]:
+    def loading(self, dtype: str, checkpoint: str | None = None) -> dict[str, Any]:
         """How the weights are loaded: as what they build on or start from. dtype: the sweep's; auto leaves it to the entries."""
+        if checkpoint is not None and (holder := self.holder(checkpoint)[0]) is not self:
+            own = {key: value for key, value in self.loading(dtype).items() if key in ("kind", "dtype", "attention")}
+            return holder.loading(dtype) | own
         root = self.start[0].entry if self.start else self.entry
         own = {"dtype": "auto"} | {key: root[key] for key in ("dtype", "attention") if key in root}
         own |= {key: self.entry[key] for key in ("dtype", "attention") if key in self.entry}

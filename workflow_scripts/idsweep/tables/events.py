@@ -115,7 +115,8 @@ class Events(NamedTuple):
 def detect_events(local: pd.DataFrame, training: pd.DataFrame, *, samples: int = 200, seed: int = 0) -> Events:
     """Find events of training in curves, which of them comes first, and how the curves correlate.
 
-    The curves are the mean local dimension and the metrics of training. Values that are not finite are left out.
+    The curves are the mean local dimension and the metrics of training, but for those of a part (`accuracy/hotel-area`), whose
+    names have a slash. Values that are not finite are left out.
 
     Parameters
     ----------
@@ -225,6 +226,7 @@ def _metric_curves(training: pd.DataFrame) -> dict[tuple[str, str], dict[str, Cu
     """The curves of each run by (group, metric); accuracies are checked to be shares."""
     if training.empty:
         return {}
+    training = training[~training["metric"].astype(str).str.contains("/", regex=False)]
     curves: dict[tuple[str, str], dict[str, Curve]] = {}
     for (group, metric, model), of_run in training.groupby(["group", "metric", "model"], sort=False):
         curve = _curve(of_run, "value", f"metric {metric!r} of model {model!r}")

@@ -30,7 +30,10 @@ def read_dialogues(entry: Mapping[str, Any], file: str | Path) -> list[list[Turn
         )
     split = wanted_split(entry)
     rows = pq.read_table(file, columns=[*COLUMNS, "split"], filters=[("split", "=", split)]).to_pylist()
-    dialogues = [list(turns_of(list(of_one))) for _, of_one in groupby(rows, key=itemgetter("dialogue"))]
+    try:
+        dialogues = [list(turns_of(list(of_one))) for _, of_one in groupby(rows, key=itemgetter("dialogue"))]
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
     dialogues = [turns for turns in dialogues if turns]
     if not dialogues:
         raise ValueError(f"{file}: its split {split!r} holds no dialogue that begins with a user.")

@@ -23,6 +23,7 @@ from idsweep.tracking.examples import Example, collate, descriptions, example, h
 from idsweep.tracking.inputs import Composer
 from idsweep.tracking.labels import Labels, label
 from idsweep.tracking.model import Targets, Tracker, class_weights, losses
+from idsweep.tracking.slots import SLOTS
 from idsweep.tracking.turns import Turn
 from idsweep.training.fine_tuning import Batch, fine_tune
 from idsweep.training.from_base import arguments
@@ -59,6 +60,7 @@ TRAINING = {
     },
     "from_base": True,
     "texts": ("dataset", "validation", "test"),
+    "composes": True,
     "cost": "sequences",
     "gpu": True,
     "threads": 2,
@@ -175,7 +177,8 @@ def train_tracker(
 
     Returns a table step int64 | metric string | value float64. For each split of train, validation and test it has
     `{split}_loss` and its parts `{split}_class_loss`, `{split}_token_loss`, `{split}_refer_loss` (summed over slots, mean over
-    turns), `{split}_joint_goal_accuracy`, `{split}_slot_accuracy` (mean over slots) and `{split}_accuracy_{slot}` for each slot.
+    turns), `{split}_joint_goal_accuracy`, `{split}_slot_accuracy` (mean over slots), and for each slot `{split}_accuracy/{slot}` (share
+    of turns after which its value is right) and `{split}_class_accuracy/{slot}` (share of turns whose class is).
 
     Raises ValueError if the base has no pooler's output or not the tokens of the tokenizer, as `Composer`, `Tracker`, `load_model`,
     `load_tokenizer` and `fine_tune` do.
@@ -230,13 +233,14 @@ def train_tracker(
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
         metrics = {}
         for split, dialogues in evaluated.items():
-            turns = [turn for turn, _ in chain.from_iterable(dialogues)]
+            turns, labels = zip(*chain.from_iterable(dialogues), strict=True)
             found, said = _said(model, turns, composed[split], pad, slots, class_loss_share, weights)
             shares = _accuracy(turns, said)
             metrics |= {f"{split}_{name}": value for name, value in found.items()}
             metrics[f"{split}_joint_goal_accuracy"] = shares.joint
             metrics[f"{split}_slot_accuracy"] = float(np.mean(list(shares.by_slot.values())))
-            metrics |= {f"{split}_accuracy_{slot}": value for slot, value in shares.by_slot.items()}
+            metrics |= {f"{split}_accuracy/{slot}": value for slot, value in shares.by_slot.items()}
+            metrics |= {f"{split}_class_accuracy/{slot}": value for slot, value in class_accuracy(labels, said).items()}
         return metrics
 
     return fine_tune(
@@ -251,6 +255,16 @@ def train_tracker(
         save=_saver(tokenizer),
         **settings,
     )
+
+
+def class_accuracy(labels: Sequence[Labels], said: Sequence[Said]) -> dict[str, float]:
+    """Slot -> share of turns whose class is right. Both hold an entry for each turn."""
+    return {
+        slot: float(
+            np.mean([one.classes[slot] == other.classes[slot] for one, other in zip(labels, said, strict=True)])
+        )
+        for slot in SLOTS
+    }
 
 
 def _drawn(dialogues: list[Dialogue], number: int | None, seed: int) -> list[Dialogue]:

@@ -37,6 +37,7 @@ class Training:
     texts: keys of `training:` that name datasets; `dataset` is what is trained on. reads_labels: whether it needs their
         labels. loader: the only loader whose texts it reads; if left out, it reads all texts that no other training has
         for itself.
+    composes: whether it reads turns as datasets with `compose: turns` give them, cut to its key max_length.
     share: {"held_out_fraction" or "trained_fraction": key of `training:`}, for trainings that split `dataset` themselves.
     from_base: whether it starts from the weights of another entry, `base`, and has its tokenizer.
     tokenizer: the rule that makes its tokenizer, train_tokenizer or write_tokenizer; None for those that start from a
@@ -59,6 +60,7 @@ class Training:
     texts: tuple[str, ...] = ("dataset",)
     reads_labels: bool = False
     loader: str | None = None
+    composes: bool = False
     share: Mapping[str, str] = field(default_factory=dict)
     from_base: bool = False
     tokenizer: str | None = None

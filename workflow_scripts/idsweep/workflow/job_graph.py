@@ -519,7 +519,7 @@ class JobGraph:
     def _weights(self, *checkpoints: tuple[Model, str]) -> dict[str, list[Output]]:
         """What rules make of weights; nothing for weights that are simply there."""
         found = []
-        for model, checkpoint in checkpoints:
+        for model, checkpoint in (model.holder(checkpoint) for model, checkpoint in checkpoints):
             if model.source == "train":
                 found.append(output_of(model.made_by, "checkpoints", model=model.path))
             elif model.source == "hub":

@@ -120,6 +120,7 @@ class Places:
         return self._path(output_of(tokenizer.made_by, "tokenizer", tokenizer=tokenizer.path))
 
     def of_weights(self, model: Model, checkpoint: str) -> str:
+        model, checkpoint = model.holder(checkpoint)
         if model.source == "train":
             folder = self._path(output_of(model.made_by, "checkpoints", model=model.path))
             return f"{folder}/{checkpoint}" + (".bin" if model.kind == "static" else "")

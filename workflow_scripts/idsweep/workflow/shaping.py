@@ -83,6 +83,7 @@ class Shaping:
 
     def weights(self, model: Model, checkpoint: str) -> dict[str, Any]:
         """Of one checkpoint's weights: where they come from, or what the local files hold."""
+        model, checkpoint = model.holder(checkpoint)
         if model.source == "train":
             return {"trained": checkpoint}
         if model.folder is None:
@@ -101,7 +102,7 @@ class Shaping:
     def loaded(self, model: Model, checkpoint: str) -> dict[str, Any]:
         """Of how a checkpoint is loaded, and what it is made of."""
         settings = {
-            "model": model.loading(self._sweep.config["extraction"]["dtype"]),
+            "model": model.loading(self._sweep.config["extraction"]["dtype"], checkpoint),
             "source": self.weights(model, checkpoint),
         }
         if model.base is not None:
