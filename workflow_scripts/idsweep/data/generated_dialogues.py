@@ -68,10 +68,10 @@ def write_unified(file: str | Path, dialogues: int, seed: int) -> None:
     """
     logs = _logs(dialogues, seed)
     splits, counts = _splits(list(logs)), dict.fromkeys(("train", "validation", "test"), 0)
-    told = []
+    unified = []
     for name, log in logs.items():
         split = splits[name]
-        told.append(_unified(log, split, f"made_up-{split}-{counts[split]}", name))
+        unified.append(_unified(log, split, f"made_up-{split}-{counts[split]}", name))
         counts[split] += 1
     slots: dict[str, dict[str, Any]] = {}
     for (domain, slot), values in _values(logs).items():
@@ -79,7 +79,7 @@ def write_unified(file: str | Path, dialogues: int, seed: int) -> None:
     ontology = {"domains": {domain: {"slots": of_domain} for domain, of_domain in slots.items()}}
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for member, content in (("data/dialogues.json", told), ("data/ontology.json", ontology)):
+        for member, content in (("data/dialogues.json", unified), ("data/ontology.json", ontology)):
             packed.writestr(zipfile.ZipInfo(member), json.dumps(content), zipfile.ZIP_DEFLATED)
 
 
