@@ -5,13 +5,7 @@ Plans are made in this process, a second or two each; `make fuzz` makes 500 of t
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import io
 import os
-import sys
-import traceback
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -20,8 +14,7 @@ import pytest
 import yaml
 from builders.generated_configs import broken, plausible, valid_by_schema
 from hypothesis import HealthCheck, Phase, given, settings
-from snakemake.api import SnakemakeApi
-from snakemake.settings.types import ConfigSettings, ExecutionSettings, OutputSettings, Quietness, ResourceSettings
+from workflow import in_process
 from workflow.checkout import Project, check_out
 
 KINDS = {
@@ -38,14 +31,8 @@ REFUSED = "The configuration cannot be run:"
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A checkout in which plans are made; nothing is run in it."""
     project = check_out(tmp_path_factory.mktemp("plans") / "idsweep")
-    environment, path, thresholds = dict(os.environ), [*sys.path], gc.get_threshold()
-    with contextlib.chdir(project.folder):
+    with in_process.inside(project):
         yield project
-    # What the workflow sets for a whole process.
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.path[:] = path
-    gc.set_threshold(*thresholds)
 
 
 def write(project: Project, config: dict[str, Any]) -> bool:
@@ -57,27 +44,12 @@ def write(project: Project, config: dict[str, Any]) -> bool:
         return False
 
 
-def plan(project: Project) -> str | None:
-    """Make the plan of the project's configuration. What Snakemake says if it cannot be run; None if it can."""
-    said = io.StringIO()
-    output = OutputSettings(dryrun=True, quiet={Quietness.ALL}, enable_file_logging=False)
+def refusal(project: Project) -> str | None:
+    """What is said if the project's configuration cannot be planned; None if it can."""
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), SnakemakeApi(output) as api:
-            workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=1),
-                config_settings=ConfigSettings(configfiles=[project.configfile]),
-                snakefile=project.folder / "Snakefile",
-                workdir=project.folder,
-            )
-            workflow.dag().execute_workflow(executor="dryrun", execution_settings=ExecutionSettings(lock=False))
-    except SystemExit as end:
-        return str(end.code)
-    except Exception:
-        return f"{said.getvalue()}\n{traceback.format_exc()}"
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # Snakemake leaves a temporary folder to this
-            gc.collect()
+        in_process.plan(project)
+    except in_process.CannotPlan as error:
+        return str(error)
     return None
 
 
@@ -96,7 +68,7 @@ def test_generated_configurations_give_a_plan_or_a_message(kind: str, project: P
         if not write(project, config):
             outcomes["no YAML"] += 1
             return
-        said = plan(project)
+        said = refusal(project)
         assert said is None or said.startswith(REFUSED), said
         outcomes["planned" if said is None else "refused"] += 1
         if outcomes.total() <= PROCESSES:

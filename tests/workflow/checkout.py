@@ -19,14 +19,6 @@ from builders.project import PROJECT
 
 PARTS = ("Snakefile", "config", "rules", "workflow_scripts", "envs", "profiles", "report")
 COMPILED = [f"workflow_scripts/idsweep/{package}/__pycache__" for package in ("neighbors", "statistics")]
-# Appended to a checkout's Snakefile: `snakemake --dag` then prints all jobs as JSON.
-PRINT_JOBS = """
-import snakemake.dag
-snakemake.dag.DAG.__str__ = lambda dag: json.dumps([
-    {"rule": job.rule.name, "names": dict(job.wildcards.items()), "input": list(job.input), "output": list(job.output)}
-    for job in dag.jobs
-])
-"""
 MINI: dict[str, Any] = yaml.safe_load((PROJECT / "tests/data/mini.yaml").read_text())
 
 
@@ -93,17 +85,6 @@ class Project:
         table = done.stdout.split("Job stats:")[1].split("total")[0]
         counts = dict(re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE))
         return {rule: int(count) for rule, count in counts.items() if rule != "all"}
-
-    def jobs(self) -> list[dict[str, Any]]:
-        """Rule, names, inputs and outputs of every job of Snakemake's plan but the one for its targets."""
-        snakefile = self.folder / "Snakefile"
-        text = snakefile.read_text()
-        snakefile.write_text(text + PRINT_JOBS)
-        done = self.snakemake("--dag", "--quiet", "all")
-        snakefile.write_text(text)
-        assert done.returncode == 0, done.stdout
-        printed = next(line for line in done.stdout.splitlines() if line.startswith("["))
-        return [job for job in json.loads(printed) if job["rule"] != "all"]
 
     def python(self, *arguments: str) -> str:
         """What Python with this checkout's own library prints."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,34 @@ from idsweep.sweep.expand import expand
 from idsweep.workflow.job_graph import JobGraph, output_of
 from idsweep.workflow.paths import outputs
 
-from workflow.checkout import MINI, PROJECT, Project
+from workflow import in_process
+from workflow.checkout import MINI, PROJECT, Project, check_out
 
 EXPERIMENTS = {path.stem: path for path in sorted((PROJECT / "config/experiments").glob("*.yaml"))}
 
 
 def shortened(given: dict[str, Any]) -> dict[str, Any]:
-    """A sweep with the first two and the last of many checkpoints: a plan of thousands of jobs takes minutes."""
+    """A sweep with the first two and the last of many checkpoints, two seeds and two of the values that vary: a plan of
+    thousands of jobs takes minutes."""
+    given = with_few_runs(given)
     sweep = expand(load(given, PROJECT / "config"))
     models = dict(given["models"])
     for model in sweep.models.values():
-        if len(names := list(model.checkpoints)) > 6:
+        if len(names := list(model.checkpoints)) > 3:
             models[model.catalogued] = (models[model.catalogued] or {}) | {"checkpoints": [*names[:2], names[-1]]}
     return given | {"models": models}
+
+
+def with_few_runs(given: Any) -> Any:
+    """The configuration with two of the values of each list of `seeds` and of `vary`."""
+    if not isinstance(given, dict):
+        return given
+    few = {key: with_few_runs(value) for key, value in given.items()}
+    if isinstance(seeds := few.get("seeds"), list):
+        few["seeds"] = seeds[:2]
+    if isinstance(varied := few.get("vary"), dict):
+        few["vary"] = {key: values[:2] if isinstance(values, list) else values for key, values in varied.items()}
+    return few
 
 
 def said_by_the_graph(graph: JobGraph, sweep: str) -> dict[tuple[str, frozenset], tuple[set[str], set[str]]]:
@@ -39,14 +55,23 @@ def said_by_the_graph(graph: JobGraph, sweep: str) -> dict[tuple[str, frozenset]
     return said
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A checkout without results, of which this process makes plans."""
+    project = check_out(tmp_path_factory.mktemp("planned") / "idsweep")
+    with in_process.inside(project):
+        yield project
+
+
 @pytest.mark.parametrize("name", ["mini", *EXPERIMENTS])
-def test_snakemake_s_plan_is_the_graph_of_jobs(fresh: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.chdir(fresh.folder)
+def test_snakemake_s_plan_is_the_graph_of_jobs(fresh: Project, name: str) -> None:
     given = MINI if name == "mini" else shortened(yaml.safe_load(EXPERIMENTS[name].read_text()))
     fresh.configure(given)
     sweep = expand(load(given, PROJECT / "config"))
     planned = {
-        (job["rule"], frozenset(job["names"].items())): (set(job["input"]), set(job["output"])) for job in fresh.jobs()
+        (job.rule.name, frozenset(job.wildcards.items())): (set(job.input), set(job.output))
+        for job in in_process.plan(fresh).jobs
+        if job.rule.name != "all"
     }
     assert planned == said_by_the_graph(JobGraph(sweep), sweep.name)
 

@@ -15,6 +15,7 @@ from idsweep.planning.command import open_sweep
 from idsweep.planning.measured import usage
 from idsweep.planning.plan import DELETED, plan
 
+from workflow import in_process
 from workflow.checkout import MINI, PROJECT, Project, check_out
 
 CONFIGS = [
@@ -29,7 +30,8 @@ CORES = len(os.sched_getaffinity(0))
 def test_jobs_are_those_of_a_dry_run(tmp_path: Path, config: str) -> None:
     project = Project(check_out(tmp_path / "idsweep").folder, Path(config).stem)
     project.configfile.write_text((PROJECT / config).read_text())
-    assert project.stale("-q", "rules") == plan(open_sweep(str(PROJECT / config))).jobs
+    with in_process.inside(project):
+        assert in_process.stale(project) == plan(open_sweep(str(PROJECT / config))).jobs
 
 
 def within(factor: float, planned: float, measured: float) -> None:

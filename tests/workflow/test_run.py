@@ -245,14 +245,6 @@ def test_scripts_use_the_library_of_their_own_checkout(project: Project) -> None
     assert provenance(project.results / "tables/local.parquet")["versions"]["idsweep"] == "0.0.test"
 
 
-def test_lint_is_clean() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--lint"], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Congratulations" in done.stdout + done.stderr
-
-
 def test_rulegraph(fresh: Project) -> None:
     done = fresh.snakemake("--rulegraph", "mermaid-js")
     assert done.returncode == 0

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from workflow import in_process
 from workflow.checkout import MINI, Project, check_out
 
 REPORT = {"describe_sweep": 1, "write_report": 1}
@@ -84,7 +85,8 @@ def publish(project: Project) -> None:
     project.configure(reference="published.csv")
 
 
-EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
+Edits = dict[str, tuple[Callable[[Project], None], dict[str, int]]]
+OF_THE_CONFIG: Edits = {
     "add a checkpoint": (
         lambda p: p.configure(models__mini_neox={"checkpoints": ["step0", "step2", "step4"]}),
         {"extract_embeddings": 1, "find_neighbors": 1, "estimate_dimensions": 2}
@@ -132,6 +134,20 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         lambda p: p.configure(figures__violins={"datasets": ["lee_news"]}),
         {"draw_figure": 1, **REPORT},
     ),
+    "a metric from elsewhere": (
+        bring_a_metric,
+        {"collect_training": 1, "detect_events": 1, "write_csv": 4, "draw_figure": 1, **REPORT},
+    ),
+    "published values": (
+        publish,
+        {"collect_reference": 1, "write_csv": 1, "draw_figure": 1, **REPORT},
+    ),
+    "two values swapped": (
+        lambda p: p.configure(estimator_sets__likelihood=with_mle(12, 10)),
+        ESTIMATED | {"estimate_dimensions": 3},
+    ),
+}
+OF_CODE: Edits = {
     "code of an estimator": (
         lambda p: p.edit(
             "workflow_scripts/idsweep/estimators/twonn.py",
@@ -164,18 +180,6 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         lambda p: p.edit("workflow_scripts/idsweep/figures/violins.py", "PANEL_HEIGHT = ", "PANEL_HEIGHT = 1.01 * "),
         {"draw_figure": 1, "write_report": 1},
     ),
-    "a metric from elsewhere": (
-        bring_a_metric,
-        {"collect_training": 1, "detect_events": 1, "write_csv": 4, "draw_figure": 1, **REPORT},
-    ),
-    "published values": (
-        publish,
-        {"collect_reference": 1, "write_csv": 1, "draw_figure": 1, **REPORT},
-    ),
-    "two values swapped": (
-        lambda p: p.configure(estimator_sets__likelihood=with_mle(12, 10)),
-        ESTIMATED | {"estimate_dimensions": 3},
-    ),
 }
 
 
@@ -199,11 +203,26 @@ def test_what_shapes_no_numbers_makes_nothing_stale(project: Project) -> None:
     assert project.stale("--cores", "1", "--set-threads", "extract_embeddings=2") == {}
 
 
-@pytest.mark.parametrize("edit", EDITS)
-def test_exactly_what_is_stale_runs_again(project: Project, edit: str) -> None:
-    change, expected = EDITS[edit]
+@pytest.mark.parametrize("edit", OF_CODE)
+def test_exactly_what_other_code_makes_stale_runs_again(project: Project, edit: str) -> None:
+    change, expected = OF_CODE[edit]
     change(project)
     assert project.stale() == expected
+
+
+@pytest.fixture(scope="module")
+def planned(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The finished sweep, of which this process makes plans: each edit writes the whole config anew."""
+    project = finished.copied(tmp_path_factory.mktemp("planned") / "idsweep")
+    with in_process.inside(project):
+        yield project
+
+
+@pytest.mark.parametrize("edit", OF_THE_CONFIG)
+def test_exactly_what_another_config_makes_stale_runs_again(planned: Project, edit: str) -> None:
+    change, expected = OF_THE_CONFIG[edit]
+    change(planned)
+    assert in_process.stale(planned) == expected
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ dataset_info:
         names: {'0': neg, '1': pos}
 ---
 """
+# Clients that find no hub try for half a minute each.
+NO_WAITS = "import time\ntime.sleep = lambda seconds: None\n"
 WORDS = {"loader": "hub", "hub": "someone/words"}
 TABLE = {"loader": "hub", "hub": "someone/table"}
 TALKS = {"loader": "hub", "hub": "someone/talks"}
@@ -74,7 +76,7 @@ class Served:
                 self.commits[name, revision] = hub.add(f"someone/{name}", revision, folder / revision / name)
 
     def read(self, *entries: dict, **environment: str) -> list:
-        said = self.run(READ, json.dumps(entries), **environment)
+        said = self.run(NO_WAITS + READ, json.dumps(entries), **environment)
         return [json.loads(line) for line in said.splitlines()]
 
     def run(self, code: str, *arguments: str, **environment: str) -> str:
