@@ -32,6 +32,10 @@ GROUPS = {
     "Extraction": "Hidden states of MiniLM (float32) from sampled tokens to a Parquet file, beside the bare model on the same "
     "batches of the same sequences, sorted by length, nothing kept. The first figure is the share of the bare model's speed.",
     "Extraction on a GPU": "The same for a model of the shape of Pythia 410M in bfloat16.",
+    "Training": "Trainings as the workflow does them beside a bare loop over the same batches. Of the tracker, each update, with the "
+    "composing of its inputs, stands beside a bare update on the same batch that follows it at once, both by the time of the "
+    "processor; the figure is the median over updates.",
+    "Training on a GPU": "The same on a GPU, by the clock; the tracker has the shape of BERT-base.",
     "Sweep": "A whole run of Snakemake from texts to the table of estimates, in a fresh checkout, on 2 cores. Memory is that of "
     "Snakemake and all its processes together, pages that they share counted once, looked at five times a second. Written is "
     "what lies in results/ at the end.",
