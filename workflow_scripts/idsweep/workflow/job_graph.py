@@ -434,7 +434,7 @@ class JobGraph:
             return options | named | {"representations": self._shaping.representations()} | self._shaping.missing()
 
         inputs = {table: self._drawn(figure, table) for table in figures.tables(figure)}
-        return Job(settings, inputs, (f"idsweep.figures.{figure}",))
+        return Job(settings, inputs, (f"idsweep.figures.{figures.kind(figure)}",))
 
     def _drawn(self, figure: str, table: str) -> Output | list[Output]:
         """What a figure reads as one of its tables; some are estimates and log-probabilities as they are."""
