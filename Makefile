@@ -39,8 +39,9 @@ EXPERIMENT ?= config/config.yaml
 plan: $(VENV)/installed
 	@$(BIN)/python -m idsweep.cli plan $(EXPERIMENT)
 
-# Each file to one process, in the order of the folders in pyproject.toml: the longest first.
-PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --durations 15 --numprocesses auto --dist loadfile --no-loadscope-reorder
+# Each file to one process, in the order of the folders in pyproject.toml: the longest first. Each process has a core, so its libraries
+# start no threads of their own.
+PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest --durations 15 --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 quick: $(VENV)/installed
 	$(PYTEST) tests/unit --ignore tests/unit/training -m "not slow"

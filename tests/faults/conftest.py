@@ -9,13 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from builders.once import once
 from workflow.checkout import Project
-from workflow.conftest import finished, fresh, project  # noqa: F401 - fixtures
+from workflow.conftest import finish, fresh, project  # noqa: F401 - fixtures
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The miniature sweep, finished by processes that need not import again: `make test` runs it as users do."""
+    return Project(once(tmp_path_factory, "finished", partial(finish, python=None)))
 
 
 def start(project: Project, *targets: str, before: tuple[str, ...] = ()) -> subprocess.Popen:  # noqa: F811

@@ -11,11 +11,11 @@ from builders.once import once
 from workflow.checkout import Project, check_out
 
 
-def finish(folder: Path) -> None:
-    """Run the miniature sweep as users do: every process of Python starts by itself."""
+def finish(folder: Path, python: str | None = sys.executable) -> None:
+    """Run the miniature sweep, as users do unless told: every process of Python starts by itself."""
     project = check_out(folder)
     project.configure()
-    done = project.snakemake(python=sys.executable)
+    done = project.snakemake(python=python)
     assert done.returncode == 0, done.stdout
 
 

@@ -333,10 +333,10 @@ def sensitive(checkout: Path) -> Project:
         "sensitivity",
         tokens=TOKENS | {"number": 1200},
         points=[
-            {"number": [40, 200], "seed": 0},
-            {"number": 200, "sequences": 20, "seed": 0},
-            {"number": 200, "seed": 0, "noise": 0.1},
-            {"number": 200, "seed": 0, "tokens": "count<10"},
+            {"number": [40, 100], "seed": 0},
+            {"number": 100, "sequences": 20, "seed": 0},
+            {"number": 100, "seed": 0, "noise": 0.1},
+            {"number": 100, "seed": 0, "tokens": "count<10"},
         ],
         neighbors={"number": 64},
         estimator_sets__standard=[{"estimator": "twonn", "scope": "local", "n_neighbors": [16, 64]}],
@@ -381,7 +381,7 @@ def test_clouds_hold_the_tokens_that_they_are_named_after(sensitive: Project) ->
     by_setting = {
         (points["sequences"], points["tokens"]): tokens.iloc[cloud(sensitive, name).rows]
         for name, points in settings(sensitive)["clouds"].items()
-        if (points["number"], points["seed"], points["noise"]) == (200, 0, 0)
+        if (points["number"], points["seed"], points["noise"]) == (100, 0, 0)
     }
     assert by_setting[20, "all"]["sequence"].nunique() == 20 < by_setting[None, "all"]["sequence"].nunique()
     assert by_setting[None, "count<10"]["count"].max() < 10 <= by_setting[None, "all"]["count"].max()
