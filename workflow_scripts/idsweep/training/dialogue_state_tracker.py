@@ -63,7 +63,7 @@ TRAINING = {
     "composes": True,
     "cost": "sequences",
     "gpu": True,
-    "threads": 2,
+    "threads": 1,
     "mem_mb": 0,
     "check": "fine_tuning_checks",
     "required": ("dataset", "validation", "max_length"),
