@@ -11,7 +11,6 @@ import torch
 from builders.trippy_r import write_base, write_features, write_run, write_scores
 from idsweep.files.parquet import read_table
 from idsweep.files.vectors import read_embeddings
-from idsweep.neighbors.variants import DATA
 from idsweep.tables import tracker_scores
 from transformers import RobertaModel
 
