@@ -11,6 +11,7 @@ import torch
 from builders.trippy_r import write_base, write_features, write_run, write_scores
 from idsweep.files.parquet import read_table
 from idsweep.files.vectors import read_embeddings
+from idsweep.neighbors.variants import DATA
 from idsweep.tables import tracker_scores
 from transformers import RobertaModel
 
@@ -79,7 +80,8 @@ def test_each_checkpoint_has_the_states_of_its_encoder_and_step_0_those_of_the_u
 
 def test_tables_and_the_figure_have_step_0_and_the_scores(measured) -> None:
     project, _ = measured
-    local = pd.read_parquet(project.results / "tables/local.parquet").query("variant == @DATA")
+    local = pd.read_parquet(project.results / "tables/local.parquet")
+    local = local[local["variant"] == DATA]
     assert local.groupby("model")["step"].agg(sorted).to_dict() == {f"tracker-seed{seed}": [0, 4, 8] for seed in SEEDS}
     initial = local[local["step"] == 0]
     assert set(initial["checkpoint"]) == {"initial"} and initial["mean"].nunique() == 1
