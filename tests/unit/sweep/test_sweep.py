@@ -24,6 +24,7 @@ from idsweep.sweep.models import Model, offered_checkpoints, safe
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
 from safetensors.numpy import save_file
+from snakemake.utils import update_config
 
 HUB = {"kind": "causal", "layers": 6}
 
@@ -474,6 +475,21 @@ def test_models_share_a_tokenizer_where_they_say_so() -> None:
         model_of(HUB | {"hub": "a/b", "tokenizer": {"of": "pythia-160m"}})
     with pytest.raises(ConfigError, match=r"mine\.tokenizer: a shared tokenizer has the options of .*: max_length"):
         model_of(HUB | {"hub": "a/b", "tokenizer": {"of": "pythia-70m", "max_length": 8}})
+
+
+def test_the_static_vectors_of_the_paper_are_one_file_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snakemake merges the files of --configfile in their order, as here."""
+    both = {}
+    for file in ("token_embeddings.yaml", "with/static_vectors.yaml"):
+        update_config(both, yaml.safe_load((PROJECT / "config/experiments" / file).read_text()))
+    complaints = sweeps.complaints_of(both)
+    assert len(complaints) == 3 and all("vectors/" in complaint for complaint in complaints)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vectors").mkdir()
+    for complaint in complaints:
+        Path(complaint.split(": ")[1].removesuffix(" is not a file")).write_text("1 300\na " + "0 " * 300 + "\n")
+    static = [model for model in sweeps.sweep_of(both).models.values() if model.kind == "static"]
+    assert len(static) == 3
 
 
 def test_static_vectors_have_a_vocabulary_and_no_layers(tmp_path: Path) -> None:
