@@ -18,10 +18,10 @@ from workflow.checkout import MINI, Project, check_out
 
 REPORT = {"describe_sweep": 1, "write_report": 1}
 FIGURES = {"draw_figure": 2, **REPORT}
-COLLECTED = {"collect_estimates": 1, "detect_events": 1, "write_csv": 5, **FIGURES}
+COLLECTED = {"collect_estimates": 1, "detect_events": 1, "write_csv": 6, **FIGURES}
 ESTIMATED = {"estimate_dimensions": 6, **COLLECTED}
 SEARCHED = {"find_neighbors": 3, **ESTIMATED}
-LOSSES = {"collect_losses": 1, "write_csv": 6}
+LOSSES = {"collect_losses": 1, "write_csv": 7}
 EXTRACTED = {"extract_embeddings": 3, **SEARCHED, **LOSSES}
 SAMPLED = {"sample_tokens": 2, **EXTRACTED}
 
@@ -109,7 +109,7 @@ OF_THE_CONFIG: Edits = {
             "collect_training": 1,
             **COLLECTED,
             **LOSSES,
-            "write_csv": 7,
+            "write_csv": 8,
         },
     ),
     "add a layer": (
@@ -136,7 +136,7 @@ OF_THE_CONFIG: Edits = {
     ),
     "a metric from elsewhere": (
         bring_a_metric,
-        {"collect_training": 1, "detect_events": 1, "write_csv": 4, "draw_figure": 1, **REPORT},
+        {"collect_training": 1, "detect_events": 1, "write_csv": 5, "draw_figure": 1, **REPORT},
     ),
     "published values": (
         publish,
@@ -228,7 +228,7 @@ def test_exactly_what_another_config_makes_stale_runs_again(planned: Project, ed
 @pytest.mark.parametrize(
     ("distribution", "expected"),
     [
-        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 7}),
+        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 8}),
         ("scikit-dimension", {}),
         ("numba", SEARCHED | LOSSES),
     ],

@@ -102,4 +102,5 @@ def test_the_reference_files_of_the_experiments_can_be_read() -> None:
             "train_accuracy",
             "validation_accuracy",
             "redundancy",
+            "test_joint_goal_accuracy",
         }
