@@ -136,10 +136,10 @@ def _check_options(given: Any) -> None:
     """Raise ConfigError for figures that there are not, and for options that a figure has not."""
     complaints = []
     for figure, options in given.items() if isinstance(given, dict) else ():
-        if figures.kind(str(figure)) not in figures.names():
+        kind = figures.kind(str(figure))
+        if kind not in figures.names():
             complaints.append(
-                f"{key_path(['figures', figure])}: {figures.kind(str(figure))!r} is not the name of a figure; "
-                f"{choose(figures.kind(str(figure)), figures.names())}"
+                f"{key_path(['figures', figure])}: {kind!r} is not the name of a figure; {choose(kind, figures.names())}"
             )
         elif isinstance(options, dict):
             allowed = sorted(figures.options(figure))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -94,7 +95,7 @@ def draw(
     marks: set[str] = set()
     metrics_shown: dict[str, Artist] = {}
     bands_shown: list[str] = []
-    n_published, n_ranges = 0, 0
+    shown_published = Counter[str]()
     top = 0
     for group, of_group in below.items():
         per_row = 1 if of_group.empty else 2
@@ -113,8 +114,7 @@ def draw(
             for layer, (line, colour) in lines.items():
                 bands_shown += line["band"].tolist()
                 of_curve = over_training.published(of_model_published, over_training.LOCAL_DIMENSION, dataset, layer)
-                n_published += over_training.points(axes, of_curve, line, colour)
-                n_ranges += over_training.shade(axes, of_curve, colour)
+                shown_published.update(_published(axes, of_curve, line, colour))
                 if len(layers) <= MARKED_LAYERS:
                     here = events[(events["model"] == group) & (events["estimator"] == estimator)]
                     here = here[(here["dataset"] == dataset) & (here["layer"] == layer)]
@@ -127,7 +127,7 @@ def draw(
             bottom = axes
             if dataset in of_split:
                 second, counts = _second_axis(axes, curves[group], of_split[dataset], of_model_published)
-                n_published, n_ranges = n_published + counts[0], n_ranges + counts[1]
+                shown_published.update(counts)
                 last = column == across - 1 or place == len(names) - 1
                 second.set_ylabel(second_axis.replace("{split}_", "").replace("_", " ") if last else "", color=SECOND)
                 if seconds:
@@ -138,8 +138,7 @@ def draw(
                 seconds.append(second)
             if not of_group.empty:
                 bottom = drawn.add_subplot(grid[row + 1, column], sharex=axes, sharey=lower[0] if lower else None)
-                counts = _metrics(bottom, of_group, of_model_published)
-                n_published, n_ranges = n_published + counts[0], n_ranges + counts[1]
+                shown_published.update(_metrics(bottom, of_group, of_model_published))
                 style.label_outer(bottom, _metric_label(of_group), column == 0)
                 axes.tick_params(labelbottom=False)
                 lower.append(bottom)
@@ -151,7 +150,9 @@ def draw(
             metrics_shown |= dict(zip(names, shown, strict=True))
         _layer_bar(drawn, upper, layers, colours)
         top += per_row * down
-    handles = over_training.legend_of(marks, n_published > 0, n_ranges > 0) + bands.handles(bands_shown)
+    handles = over_training.legend_of(
+        marks, shown_published["values"] > 0, shown_published["ranges"] > 0
+    ) + bands.handles(bands_shown)
     if handles:
         drawn.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2)
     if metrics_shown:
@@ -170,7 +171,8 @@ def _of_split(second_axis: str | None, rows: pd.DataFrame, training: pd.DataFram
     named = {dataset: second_axis.replace("{split}", str(split)) for dataset, split in splits}
     if "{split}" not in second_axis:
         return named
-    found = {dataset: metric for dataset, metric in named.items() if metric in set(training["metric"])}
+    known = set(training["metric"])
+    found = {dataset: metric for dataset, metric in named.items() if metric in known}
     if not found:
         raise ValueError(
             f"second_axis: the training table has no metric {' and no '.join(dict.fromkeys(named.values()))}; "
@@ -219,29 +221,31 @@ def _notes(rows: pd.DataFrame) -> str:
     return note + (f"\n(without a step, not drawn: {', '.join(unplaced)})" if unplaced else "")
 
 
-def _metrics(axes: Axes, curves: pd.DataFrame, reference: pd.DataFrame) -> tuple[int, int]:
-    """Draw the metrics and what was published of them; returns the numbers of those values and ranges."""
+def _published(axes: Axes, of_curve: pd.DataFrame, line: pd.DataFrame, colour: object) -> Counter[str]:
+    """Draw what was published of a curve; returns how many `values` and `ranges` those are."""
+    return Counter(
+        values=over_training.points(axes, of_curve, line, colour), ranges=over_training.shade(axes, of_curve, colour)
+    )
+
+
+def _metrics(axes: Axes, curves: pd.DataFrame, reference: pd.DataFrame) -> Counter[str]:
+    """Draw the metrics and what was published of them, counted as by `_published`."""
     metrics = list(curves["metric"].unique())
-    n_published, n_ranges = 0, 0
+    counts = Counter[str]()
     for place, (metric, colour) in enumerate(zip(metrics, style.categories(len(metrics)), strict=True)):
         line = over_training.over_runs(curves[curves["metric"] == metric], "value")
         look = {"color": colour, "linestyle": style.DASHES[place % 4], "label": metric.replace("_", " ")}
         over_training.curve(axes, line, look, markers=False)
-        of_metric = over_training.published(reference, metric)
-        n_published += over_training.points(axes, of_metric, line, colour)
-        n_ranges += over_training.shade(axes, of_metric, colour)
-    return n_published, n_ranges
+        counts.update(_published(axes, over_training.published(reference, metric), line, colour))
+    return counts
 
 
-def _second_axis(
-    axes: Axes, curves: pd.DataFrame, metric: str, reference: pd.DataFrame
-) -> tuple[Axes, tuple[int, int]]:
-    """The metric over the panel of the dimension, dashed, with an axis on the right; and the numbers of published values and ranges."""
+def _second_axis(axes: Axes, curves: pd.DataFrame, metric: str, reference: pd.DataFrame) -> tuple[Axes, Counter[str]]:
+    """The metric over the panel of the dimension, dashed, with an axis on the right; and what was published, counted as by `_published`."""
     second = axes.twinx()
     line = over_training.over_runs(curves[curves["metric"] == metric], "value")
     over_training.curve(second, line, {"color": SECOND, "linestyle": "--"})
-    of_metric = over_training.published(reference, metric)
-    counts = over_training.points(second, of_metric, line, SECOND), over_training.shade(second, of_metric, SECOND)
+    counts = _published(second, over_training.published(reference, metric), line, SECOND)
     second.spines["right"].set(visible=True, color=SECOND)
     second.tick_params(axis="y", colors=SECOND)
     second.yaxis.set_major_locator(MaxNLocator(5))

@@ -72,7 +72,7 @@ def description(name: str) -> str:
     Raises ValueError if there is no such figure.
     """
     _require(name)
-    text = ast.get_docstring(_draw(kind(name))) or ""
+    text = ast.get_docstring(_draw(name)) or ""
     return " ".join(text.split("\n\n")[0].split())
 
 
@@ -82,7 +82,7 @@ def needs(name: str) -> dict[str, Any]:
     Raises ValueError if there is no such figure, or if it needs what is not known.
     """
     _require(name)
-    assigned = (node for node in _module(kind(name)).body if isinstance(node, ast.Assign))
+    assigned = (node for node in _module(name).body if isinstance(node, ast.Assign))
     said = {target.id: node.value for node in assigned for target in node.targets if isinstance(target, ast.Name)}
     own = ast.literal_eval(said["NEEDS"]) if "NEEDS" in said else {}
     if unknown := sorted(own.keys() - NEEDS):
@@ -105,12 +105,12 @@ def _require(name: str) -> None:
 
 def _signature(name: str) -> ast.arguments:
     _require(name)
-    return _draw(kind(name)).args
+    return _draw(name).args
 
 
 @cache
 def _module(name: str) -> ast.Module:
-    return ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    return ast.parse(Path(__file__).with_name(f"{kind(name)}.py").read_text(encoding="utf-8"))
 
 
 def _draw(name: str) -> ast.FunctionDef:
