@@ -1,5 +1,5 @@
 """The command `idsweep`: what a sweep will take, what a file holds that it has written, the keys of a configuration,
-and what an experiment sets beside its paper."""
+what an experiment sets beside its paper, and a sweep's curves for trackers."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scores.add_argument("folder", help="a folder of checkpoints and scores, or one of results.SEED folders")
     beside = commands.add_parser("published", help="print an experiment's settings beside those of its paper")
     beside.add_argument("experiment", help="a name in config/experiments/published")
+    curves = commands.add_parser("export", help="write a finished sweep's curves for a tracker of experiments")
+    curves.add_argument("sweep", help="a folder of results, or the name of one below results/")
+    curves.add_argument("--to", required=True, metavar="TRACKER", help="tensorboard, trackio or wandb (offline)")
+    curves.add_argument("--folder", type=Path, help="default: trackers/ in the sweep's results; trackio's own folder")
     given = parser.parse_args(arguments)
     try:
         if given.command == "plan":
@@ -51,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(printable(entry_of(write_scores(given.folder))), end="")
             return 0
+        if given.command == "export":
+            from idsweep.tables.export import export
+
+            print(printable(export(given.sweep, given.to, given.folder)), end="")
+            return 0
         if given.command == "published":
             from idsweep.config.published import table
 
@@ -61,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         print(printable(describe(given.file)))
         print(printable(json.dumps(provenance(given.file), indent=2, ensure_ascii=False)))
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         print(printable(f"idsweep: {error}"), file=sys.stderr)
         return 1
     return 0
