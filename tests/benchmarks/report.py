@@ -36,6 +36,8 @@ GROUPS = {
     "composing of its inputs, stands beside a bare update on the same batch that follows it at once, both by the time of the "
     "processor; the figure is the median over updates.",
     "Training on a GPU": "The same on a GPU, by the clock; the tracker has the shape of BERT-base.",
+    "Live": "A measurement inside a training loop (docs/live.md), with its forward pass, as a share of the time of the training steps "
+    "before it, the median; and the estimation alone, of one layer, beside scikit-dimension's.",
     "Sweep": "A whole run of Snakemake from texts to the table of estimates, in a fresh checkout, on 2 cores. Memory is that of "
     "Snakemake and all its processes together, pages that they share counted once, looked at five times a second. Written is "
     "what lies in results/ at the end.",

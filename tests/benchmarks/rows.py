@@ -86,7 +86,7 @@ def estimation_rows(size: Size) -> list[Row]:
 def _neighbors(size: Size) -> list[Row]:
     def row(cloud: Cloud, side: str, against: str, tolerance: float) -> Row:
         calls = (Call(name, "neighbors", {"k": size.k}) for name in ("idsweep", side))
-        return Row("Neighbours", "kNN", cloud, size.k, against, _compared(*calls), at_least=1, tolerance=tolerance)
+        return Row("Neighbours", "kNN", cloud, size.k, against, compared(*calls), at_least=1, tolerance=tolerance)
 
     real, synthetic = Cloud("real", size.real), Cloud("synthetic", size.synthetic, 768)
     return [
@@ -114,21 +114,21 @@ def _local(size: Size) -> list[Row]:
         row(
             "TwoNN, from the graph",
             "scikit-dimension TwoNN.fit_pw, from the graph",
-            _compared(ours("twonn", WITH_GRAPH), theirs("TwoNN", ("X", "indices"))),
+            compared(ours("twonn", WITH_GRAPH), theirs("TwoNN", ("X", "indices"))),
             at_least=100,
             tolerance=1e-4,
         ),
         row(
             "TwoNN, neighbours included",
             "scikit-dimension TwoNN.fit_pw",
-            _compared(ours("twonn"), theirs("TwoNN")),
+            compared(ours("twonn"), theirs("TwoNN")),
             at_least=8,
             tolerance=1e-4,
         ),
         row(
             "lPCA FO, from the graph",
             "scikit-dimension lPCA.fit_pw, from the graph",
-            _compared(ours("lpca", WITH_GRAPH), theirs("lPCA", ("X", "indices"), part), first=part),
+            compared(ours("lpca", WITH_GRAPH), theirs("lPCA", ("X", "indices"), part), first=part),
             at_least=20,
             tolerance=0,
         ),
@@ -136,7 +136,7 @@ def _local(size: Size) -> list[Row]:
         row(
             "MLE, local and global, neighbours included",
             "scikit-dimension MLE.fit",
-            _compared(
+            compared(
                 Call("idsweep", "pointwise_and_global", {"estimator": "mle", "n_neighbors": size.k}),
                 Call("scikit_dimension", "fit_mle", {"n_neighbors": size.k}),
             ),
@@ -158,7 +158,7 @@ def _global(size: Size) -> list[Row]:
 
     def against(peer: str, what: str, k: int, *calls: Call, tolerance: float, at_least: float | None = None) -> Row:
         what = f"{what}, neighbours included"
-        return Row("Global", what, real, k, peer, _compared(*calls), at_least=at_least, tolerance=tolerance)
+        return Row("Global", what, real, k, peer, compared(*calls), at_least=at_least, tolerance=tolerance)
 
     def twonn(peer: str, call: Call, **target: Any) -> Row:
         return against(peer, "TwoNN", 2, ours("twonn"), call, **target)
@@ -216,14 +216,14 @@ def _gpu(size: Size) -> list[Row]:
     on_gpu = Call("idsweep", "neighbors", {"k": size.k, "device": "cuda"})
     product = f"a float32 matrix product of size {size.matmul:,}"
     cloud = Cloud("synthetic", size.synthetic, 768)
-    compared = _on_gpu(_compared(on_gpu, on_cpu))
+    measured = _on_gpu(compared(on_gpu, on_cpu))
     return [
         Row("GPU", "kNN", size.gpu, size.k, product, _rate(on_gpu, size), unit="% of its rate", at_least=50),
-        Row("GPU", "kNN", cloud, size.k, "idsweep on the CPU", compared, tolerance=1e-12),
+        Row("GPU", "kNN", cloud, size.k, "idsweep on the CPU", measured, tolerance=1e-12),
     ]
 
 
-def _compared(ours: Call, theirs: Call, first: int | None = None) -> Callable[[Bench, Row], None]:
+def compared(ours: Call, theirs: Call, first: int | None = None) -> Callable[[Bench, Row], None]:
     """Both calls in turn. first: theirs answers for so many points only, and its time is scaled to all of them."""
 
     def measure(bench: Bench, row: Row) -> None:

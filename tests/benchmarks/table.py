@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from benchmarks.bench import Size
 from benchmarks.extraction import extraction_rows
+from benchmarks.live import live_rows
 from benchmarks.rows import Row, estimation_rows
 from benchmarks.sweeps import sweep_rows
 from benchmarks.trainings import training_rows
 
 
 def rows(size: Size) -> list[Row]:
-    return [*estimation_rows(size), *extraction_rows(size), *training_rows(size), *sweep_rows(size)]
+    return [*estimation_rows(size), *extraction_rows(size), *training_rows(size), *live_rows(size), *sweep_rows(size)]

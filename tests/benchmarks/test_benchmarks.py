@@ -28,6 +28,7 @@ def test_a_tiny_run_fills_the_table_and_the_page(tmp_path, capsys):
         "GPU",
         "Extraction",
         "Training",
+        "Live",
         "Sweep",
         "Throughput",
     ):
