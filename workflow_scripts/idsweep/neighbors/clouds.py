@@ -45,15 +45,21 @@ def read_cloud(
 
     Raises ValueError as `prepare_points` and `chosen` do, or if the file does not hold the representation.
     """
-    options = dict(options)
-    selected = chosen(tokens, options.pop("tokens"), options.pop("sequences"), options["seed"])
     read = partial(read_embeddings, path)
     if name in combinations:
         combination = Combination(**combinations[name])
         vectors, stored_name = combine(combination, read), of_layer(combination.layers[0])
     else:
         vectors, stored_name = read(name), name
-    ids = read_points(path, stored_name)
+    return cloud_of(vectors, read_points(path, stored_name), options, tokens, name)
+
+
+def cloud_of(
+    vectors: np.ndarray, ids: np.ndarray, options: Mapping[str, Any], tokens: pa.Table, name: str = "the states"
+) -> Points:
+    """The prepared point cloud of vectors (M, D) of the sampled tokens `ids`, int32 (M,); see `read_cloud`."""
+    options = dict(options)
+    selected = chosen(tokens, options.pop("tokens"), options.pop("sequences"), options["seed"])
     if not selected.all():
         kept = selected[ids]
         ids, vectors = ids[kept], vectors[kept]
