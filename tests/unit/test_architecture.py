@@ -13,7 +13,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 LIBRARY = PROJECT / "workflow_scripts/idsweep"
-FACES = ("idsweep", "idsweep.estimators", "idsweep.neighbors")
+FACES = ("idsweep", "idsweep.estimators", "idsweep.live", "idsweep.neighbors")
 MODULES = {
     ".".join(("idsweep", *path.relative_to(LIBRARY).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(LIBRARY.rglob("*.py"))

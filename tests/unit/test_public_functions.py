@@ -71,5 +71,7 @@ def test_functions_are_importable_as_the_readme_has_them() -> None:
     offered = {
         name: getattr(importlib.import_module(module), name) for module, names in imports for name in names.split(", ")
     }
+    live = offered.pop("LocalDimensionCallback")
+    assert live.__module__ == "idsweep.live.trainer"
     assert offered.keys() == {"estimate_global", "estimate_local", "estimate_mean", "nearest_neighbors"}
     assert all(function is getattr(idsweep, name) for name, function in offered.items())

@@ -1,0 +1,147 @@
+"""The local dimension in transformers' Trainer: `LocalDimensionCallback`."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from idsweep.live.dimension import LiveDimension, Measurement
+from idsweep.live.watched import checked_names
+
+PREFIX = "eval_local_dimension"  # trackers show what begins with eval_ as eval/…
+EVAL = "eval"
+
+
+class LocalDimensionCallback(TrainerCallback):
+    """Measures the local dimension while a Trainer trains, and logs it to whatever the Trainer reports to.
+
+    Logged are `eval_local_dimension/layer_06/mean`, `…/median`, `…/standard_error`, `…/n_undefined` of each layer and
+    `eval_local_dimension_runtime` in seconds. With `every="eval"` they are metrics of the evaluation as well, so that
+    `metric_for_best_model="eval_local_dimension/layer_06/mean"` and EarlyStoppingCallback work; add the latter behind this one.
+
+    Parameters
+    ----------
+    texts
+        Of which tokens are drawn once; or give `tokens`, a file that a sweep has drawn.
+    every
+        "eval", at each evaluation, or a number of steps. Step 0 is measured when the training begins.
+    tokenizer
+        If it is not the Trainer's `processing_class`.
+    folder
+        Where the table is kept; `local_dimension` in the Trainer's `output_dir` if left out. A training that goes on from a checkpoint
+        finds its curve there.
+    stop_on
+        Events at which the training ends, as {"upturn"} or {"plateau"} (docs/live.md).
+    options
+        Those of `LiveDimension`: layers, n_neighbors, points, budget, background …
+
+    Raises
+    ------
+    ValueError
+        When the training begins, as `LiveDimension`, and where the best checkpoint is chosen by a value that the budget or the
+        background may leave out. Later a measurement that fails is logged, and the training goes on.
+
+    Examples
+    --------
+    >>> from idsweep.live import LocalDimensionCallback
+    >>> callback = LocalDimensionCallback(["A text."] * 100, layers=[-1], n_neighbors=64, points=3000, every=200)
+    >>> callback.live is None  # until the training begins
+    True
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        every: int | str = EVAL,
+        tokenizer: Any = None,
+        folder: str | Path | None = None,
+        stop_on: Collection[str] | str = (),
+        **options: Any,
+    ) -> None:
+        if every != EVAL and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+            raise ValueError(f"every: {every!r} is neither 'eval' nor a number of steps.")
+        self.live: LiveDimension | None = None
+        self._texts, self._every, self._tokenizer, self._folder = texts, every, tokenizer, folder
+        self._options, self._trainer = options, None
+        self._epochs: dict[int, float | None] = {}
+        self._stop_on = checked_names({stop_on} if isinstance(stop_on, str) else {*stop_on})
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        self._trainer = _trainer_of(self)
+        _check_best(args, self._every, self._options)
+        folder = self._folder or Path(args.output_dir) / "local_dimension"
+        tokenizer = self._tokenizer or given.get("processing_class")
+        self.live = LiveDimension(given["model"], tokenizer, self._texts, folder=folder, **self._options)
+        self.live.go_on_from(state.global_step or -1)
+        if not state.global_step:
+            self._measure(state, control)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        self._log(self.live.finished(), state, control)
+        if self._every != EVAL and state.global_step % self._every == 0:
+            self._measure(state, control)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **given: Any
+    ) -> None:
+        if self.live is not None and self._every == EVAL:
+            metrics.update(self._measure(state, control))
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        self._log(self.live.close(), state, control)
+
+    def _measure(self, state: TrainerState, control: TrainerControl) -> dict[str, float]:
+        self._epochs[state.global_step] = state.epoch
+        measured = self.live.measurement(state.global_step)
+        if measured is None:
+            return {}
+        self._log([measured], state, control)
+        return _named(measured.metrics())
+
+    def _log(self, measured: Sequence[Measurement], state: TrainerState, control: TrainerControl) -> None:
+        """Log at the step that each measurement is of; what was estimated in the background is of an earlier one."""
+        for one in measured:
+            now, is_due = (state.global_step, state.epoch), control.should_log
+            state.global_step, state.epoch = one.step, self._epochs.get(one.step, state.epoch)
+            try:
+                self._trainer.log(_named(one.metrics()))
+            finally:
+                state.global_step, state.epoch = now
+                control.should_log = is_due  # logging takes it for done, and the losses of this step would be lost
+            if any(event.decision.name in self._stop_on and not event.decision.withdrawn for event in one.events):
+                control.should_training_stop = True
+
+
+def _named(metrics: dict[str, float]) -> dict[str, float]:
+    return {f"{PREFIX}_runtime" if key == "runtime" else f"{PREFIX}/{key}": value for key, value in metrics.items()}
+
+
+def _trainer_of(callback: LocalDimensionCallback) -> Trainer:
+    """The Trainer that has a callback: it hands everything to its callbacks but itself, and logging is its own."""
+    for one in gc.get_objects():
+        # `isinstance` would ask every proxy for its class, and some then import what they stand for.
+        if issubclass(type(one), Trainer) and any(of_it is callback for of_it in one.callback_handler.callbacks):
+            return one
+    raise RuntimeError(
+        "LocalDimensionCallback works in a transformers.Trainer; for other loops there is LiveDimension."
+    )
+
+
+def _check_best(args: TrainingArguments, every: int | str, options: dict[str, Any]) -> None:
+    metric = args.metric_for_best_model or ""
+    if PREFIX.removeprefix("eval_") not in metric:
+        return
+    for key in ("budget", "background"):
+        if options.get(key):
+            raise ValueError(
+                f"{key}: metric_for_best_model is {metric}, and an evaluation may then be without it. Leave {key} out."
+            )
+    if every != EVAL:
+        raise ValueError(f"every: metric_for_best_model is {metric}, which every evaluation needs; set every='eval'.")
