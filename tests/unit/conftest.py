@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from builders.project import CONFIG
 
 
 def _inside(package: str, *parts: str) -> Path:
@@ -24,6 +27,29 @@ def _one_thread_for_matrices() -> Iterator[None]:
 
     torch.set_num_threads(1)
     with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_are_read_once() -> Iterator[None]:
+    """Parsing and checking the project's own schema and catalog takes longer than all else of most configurations."""
+    from idsweep.config import load as configuration
+
+    def once(function: Callable[..., Any]) -> Callable[..., Any]:
+        known: dict[Path, Any] = {}
+
+        def remembered(path: Path, *rest: Any) -> Any:
+            if not path.is_relative_to(CONFIG):  # a test's own
+                return function(path, *rest)
+            if path not in known:
+                known[path] = function(path, *rest)
+            return copy.deepcopy(known[path])
+
+        return remembered
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_read_yaml", "_catalog"):
+            patch.setattr(configuration, name, once(getattr(configuration, name)))
         yield
 
 

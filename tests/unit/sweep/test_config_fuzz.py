@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,26 +23,6 @@ EXAMPLES = 250  # of each kind
 @pytest.fixture(scope="module")
 def digests(tmp_path_factory: pytest.TempPathFactory) -> Digests:
     return Digests(tmp_path_factory.mktemp("digests") / "digests.jsonl")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _files_are_read_once() -> Iterator[None]:
-    """Parsing and checking the project's own schema and catalog takes longer than all else."""
-
-    def once(function: Callable[..., Any]) -> Callable[..., Any]:
-        held: dict[Any, Any] = {}
-
-        def remembered(path: Path, *rest: Any) -> Any:
-            if path not in held:
-                held[path] = function(path, *rest)
-            return copy.deepcopy(held[path])
-
-        return remembered
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("_read_yaml", "_catalog"):
-            patch.setattr(configuration, name, once(getattr(configuration, name)))
-        yield
 
 
 def signed(sweep: Sweep, digests: Digests) -> list[str]:
