@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,11 +124,13 @@ def _named(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def _trainer_of(callback: LocalDimensionCallback) -> Trainer:
-    """The Trainer that has a callback: it hands everything to its callbacks but itself, and logging is its own."""
-    for one in gc.get_objects():
-        # `isinstance` would ask every proxy for its class, and some then import what they stand for.
-        if issubclass(type(one), Trainer) and any(of_it is callback for of_it in one.callback_handler.callbacks):
-            return one
+    """The Trainer that has called a callback: it hands over everything but itself, and logging is its own."""
+    frame = sys._getframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, Trainer) and any(one is callback for one in caller.callback_handler.callbacks):
+            return caller
+        frame = frame.f_back
     raise RuntimeError(
         "LocalDimensionCallback works in a transformers.Trainer; for other loops there is LiveDimension."
     )
