@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import subprocess
 from pathlib import Path
@@ -104,12 +105,12 @@ def test_in_the_background_the_states_are_those_of_their_step() -> None:
     ready: list[Any] = []
 
     def between(step: int) -> None:
-        assert later.measure(step) == {}
+        assert bool(later.measure(step)) == (step == 0)
         ready.extend(later.finished())
 
     train(beside, between)
     ready += later.close()
-    assert [one.step for one in ready] == [0, 1, 2, 3] and is_same(model, beside)
+    assert [one.step for one in ready] == [1, 2, 3] and is_same(model, beside)
     assert later.table.drop(["runtime"]).equals(now.table.drop(["runtime"]))
 
 
@@ -182,7 +183,7 @@ def test_clouds_are_drawn_from_the_points_in_their_order() -> None:
 
 def test_the_same_step_is_measured_once() -> None:
     one = live(decoder())
-    assert one.measure(3) and one.measure(3) == {}
+    assert one.measure(3) == one.measure(3) != {}
     assert len(one.table) == 2
 
 
@@ -207,14 +208,17 @@ def test_a_budget_skips_steps_of_a_training() -> None:
     assert one.table["step"].unique().to_pylist() == [0]
 
 
-def test_what_a_folder_holds_is_gone_on_with(tmp_path: Path) -> None:
+def test_what_a_folder_holds_is_gone_on_with(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = decoder()
     live(model, folder=tmp_path).measure(0)
     again = live(model, folder=tmp_path)
     assert again.table["step"].unique().to_pylist() == [0] and again.measure(0) == {}
+    assert again.measure(3) and again.measure(2) == {} and "step 2 is not measured" in caplog.text
+    again.go_on_from(0)
+    assert again.measure(2)
     with pytest.raises(ValueError, match=r"measured with n_neighbors: 16, not 8"):
         live(model, folder=tmp_path, n_neighbors=8)
-    with pytest.raises(ValueError, match="tokens of other texts"):
+    with pytest.raises(ValueError, match="other tokens or inputs"):
         LiveDimension(model, tokenizer(), texts()[::-1], folder=tmp_path, **SMALL, layers=[1, -1])
 
 
@@ -260,17 +264,99 @@ def test_a_model_without_hidden_states_is_told_how_to_be_measured() -> None:
 
 
 def test_a_module_that_is_never_called_is_told() -> None:
-    with pytest.raises(ValueError, match="unused is not called"):
+    with pytest.raises(ValueError, match="unused is called 0 times"):
         LiveDimension(Images(), modules=["unused"], inputs=pictures())
 
 
 def test_a_failed_measurement_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     model = decoder()
-    one = live(model)
+    one, other = live(model), live(model)
+    one.measure(0)
     with torch.no_grad():
         model.gpt_neox.layers[0].mlp.dense_h_to_4h.bias[0] = float("nan")
     assert one.measure(1) == {} and "NaN" in caplog.text
-    assert model.training and not len(one.table)
+    assert model.training and len(one.table) == 2
+    with pytest.raises(ValueError, match="NaN"):
+        other.measure(0)  # the first says what is wrong
+
+
+def test_the_model_is_left_as_it_was_to_its_hooks_and_methods() -> None:
+    class Merged(nn.Linear):
+        """As adapters that merge their weights when the mode changes."""
+
+        def train(self, mode: bool = True) -> nn.Module:
+            with torch.no_grad():
+                self.weight.add_(1)
+            return super().train(mode)
+
+    class Lazy(nn.Module):
+        """As rotary embeddings that are computed at the first call."""
+
+        cache = None
+
+        def forward(self, states: torch.Tensor) -> torch.Tensor:
+            if self.cache is None:
+                self.cache = torch.ones(1)
+                self.register_buffer("late", torch.ones(1))
+            return states * self.cache
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Merged(4, 8), Lazy(), nn.Linear(8, 2))
+    weights = model[0].weight.detach().clone()
+    LiveDimension(model, modules=["2"], inputs=torch.randn(60, 4), n_neighbors=8).measure(0)
+    assert torch.equal(model[0].weight, weights) and "late" not in dict(model.named_buffers())
+    model(torch.randn(3, 4)).sum().backward()  # what was kept is no tensor of inference mode
+    pickle.dumps(decoder_that_was_measured())
+
+
+def decoder_that_was_measured() -> nn.Module:
+    """transformers' hooks for hidden states cannot be pickled."""
+    model = decoder()
+    live(model).measure(0)
+    return model
+
+
+def test_outputs_are_taken_before_they_are_changed_in_place() -> None:
+    torch.manual_seed(0)
+    model, inputs = nn.Sequential(nn.Linear(6, 6), nn.ReLU(inplace=True)), torch.randn(100, 6)
+    before = inputs.clone()
+    states = LiveDimension(model, modules=["0"], inputs=inputs, n_neighbors=8)._states.read(model)["0"]
+    torch.testing.assert_close(torch.from_numpy(states.vectors), model[0](inputs).detach())
+    in_place = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 6))
+    LiveDimension(in_place, modules=["1"], inputs=inputs, n_neighbors=8).measure(0)
+    assert torch.equal(inputs, before)
+
+
+def test_prompts_beside_the_base_are_refused() -> None:
+    from peft import PromptTuningConfig, get_peft_model
+
+    with pytest.raises(ValueError, match="PromptTuningConfig: prompts"):
+        live(get_peft_model(decoder(), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)))
+
+
+def test_other_inputs_are_no_continuation(tmp_path: Path) -> None:
+    model, given = Images(), {"modules": ["head"], "n_neighbors": 16, "folder": tmp_path}
+    LiveDimension(model, inputs=pictures(), **given).measure(0)
+    LiveDimension(model, inputs=pictures(), **given)
+    with pytest.raises(ValueError, match="other tokens or inputs"):
+        LiveDimension(model, inputs=pictures()[::-1], **given)
+
+
+def test_masks_of_another_shape_and_repeated_modules_are_refused() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Identity()
+
+        def forward(self, states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            return self.inner(states.transpose(0, 1))
+
+    inputs = {"states": torch.randn(20, 10, 3), "attention_mask": torch.ones(20, 10)}
+    with pytest.raises(ValueError, match=r"gives \(10, 20, 3\), and attention_mask is \(20, 10\)"):
+        LiveDimension(Turned(), modules=["inner"], inputs=inputs, n_neighbors=8)
+    shared = nn.Linear(6, 6)
+    with pytest.raises(ValueError, match="0 is called 2 times"):
+        LiveDimension(nn.Sequential(shared, shared), modules=["0"], inputs=torch.randn(50, 6), n_neighbors=8)
 
 
 def test_importing_it_needs_neither_lightning_nor_torchmetrics() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 import pandas as pd
+import pytest
 import torch
 from builders.live_trainings import decoder, rows, texts, tokenizer
 from idsweep.live import LightningLocalDimensionCallback, LiveDimension
@@ -98,3 +99,13 @@ def test_modules_of_any_kind_are_measured(tmp_path: Path) -> None:
     )
     trainer, _ = fit(tmp_path, [callback])
     assert {*logged(trainer, "local_dimension/gpt_neox.layers.0/mean")} == {0, 4, 8}
+
+
+def test_what_is_monitored_is_measured_at_every_validation(tmp_path: Path) -> None:
+    kept = ModelCheckpoint(tmp_path / "kept", monitor=MEAN)
+    for keys in ({"budget": 0.1}, {"background": True}, {"every": 4}):
+        callback = LightningLocalDimensionCallback(texts(), tokenizer(), part="model", **(SMALL | keys))
+        with pytest.raises(ValueError, match="is monitored"):
+            fit(tmp_path, [callback, kept])
+    with pytest.raises(ValueError, match="part="):
+        fit(tmp_path, [LightningLocalDimensionCallback(texts(), tokenizer(), **SMALL)])

@@ -57,10 +57,24 @@ def test_samples_of_processes_are_one_sample() -> None:
     assert len(one._sampled()[0]) == 200
 
 
+def test_called_with_each_batch_it_gives_the_batch_s_value_and_keeps_a_bounded_sample() -> None:
+    metric, expected = LocalDimension(n_neighbors=16, max_samples=100), LocalDimension(n_neighbors=16, max_samples=100)
+    for batch in cloud(1000).split(50):
+        value = metric(batch)
+        expected.update(batch)
+    alone = LocalDimension(n_neighbors=16)
+    alone.update(batch)
+    assert value == alone.compute()
+    assert metric.compute() == expected.compute() and len(metric.features[0]) == 100
+    assert metric(cloud(5)).isnan()
+
+
 def test_what_is_wrong_is_told() -> None:
     with pytest.raises(ValueError, match="max_samples: 10 points are too few"):
         LocalDimension(n_neighbors=16, max_samples=10)
     metric = LocalDimension(n_neighbors=16)
+    with pytest.raises(ValueError, match="0 different points are too few"):
+        metric.compute()
     with pytest.raises(ValueError, match=r"features: \(3,\) is neither"):
         metric.update(torch.zeros(3))
     metric.update(cloud(10))

@@ -211,9 +211,31 @@ def test_a_failed_measurement_does_not_end_the_training(tmp_path: Path, caplog: 
     assert "step 4: the local dimension could not be measured" in caplog.text and "NaN" in caplog.text
 
 
+def test_an_evaluation_without_the_metric_is_no_best_one(tmp_path: Path) -> None:
+    class Spoiled(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, model: torch.nn.Module, **given: Any) -> None:
+            if state.global_step == 6:
+                with torch.no_grad():
+                    model.gpt_neox.layers[1].mlp.dense_h_to_4h.bias[0] = float("nan")
+
+    goes_on = trainer(tmp_path, [callback(), Spoiled()], metric_for_best_model=MEAN)
+    goes_on.train()
+    assert goes_on.state.global_step == 8 and goes_on.state.best_model_checkpoint.endswith("checkpoint-4")
+
+
+def test_several_sets_of_texts_have_names_of_their_own(watched: Any, tmp_path: Path) -> None:
+    both = [callback(), LocalDimensionCallback(texts()[20:], name="other", **(SMALL | {"points": 200}))]
+    done = trainer(tmp_path, both)
+    done.train()
+    assert curve(done.state.log_history) == curve(watched.state.log_history)
+    assert {*curve(done.state.log_history, "eval_other/layer_02/mean")} == {0, 4, 8}
+    assert done.evaluate().keys().isdisjoint({MEAN})
+
+
 @pytest.mark.parametrize(
     ("keys", "trained", "message"),
     [
+        ({}, {"eval_strategy": "no"}, "eval_strategy is 'no'"),
         ({"budget": 0.1}, {"metric_for_best_model": MEAN}, "Leave budget out"),
         ({"background": True}, {"metric_for_best_model": MEAN}, "Leave background out"),
         ({"every": 3}, {"metric_for_best_model": MEAN}, "set every='eval'"),

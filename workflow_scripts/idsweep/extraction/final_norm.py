@@ -82,7 +82,7 @@ def _is_repeated(base: torch.nn.Module, name: str) -> bool:
     return any(isinstance(base.get_submodule(".".join(parts[:depth])), REPEATED) for depth in range(len(parts) + 1))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _is_norm(module: torch.nn.Module, given: torch.Tensor) -> bool:
     """Whether a module takes the size of vectors out: what it gives for x and for 4 x is the same, and not all the same."""
     scaled = given * (LARGEST / given.abs().max().clamp(min=torch.finfo(given.dtype).tiny))

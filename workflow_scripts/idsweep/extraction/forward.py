@@ -118,7 +118,7 @@ def extract_hidden_states(
         while done < len(rows):
             batch = next_batch(rows, done, batch_tokens, pad, padding_side, states.sharing)
             try:
-                with torch.inference_mode():
+                with torch.no_grad():
                     inputs, output, kept = states(batch)
                     if recorder:
                         recorder.add(batch, inputs, output)

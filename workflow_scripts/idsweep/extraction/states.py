@@ -125,7 +125,7 @@ class HiddenStates:
                 *(type(self._base).__name__, self.sharing.value),
             )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _run(self, ids: np.ndarray, mask: np.ndarray, positions: bool = False) -> tuple[dict[str, torch.Tensor], Any]:
         inputs = {"input_ids": ids, "attention_mask": mask}
         if positions:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +17,7 @@ from torch import nn
 
 from idsweep.data.tokens import SampledTokens
 from idsweep.files.atomic import whole_or_nothing
-from idsweep.files.parquet import read_table, write_table
+from idsweep.files.parquet import write_table
 from idsweep.live.budget import Budget
 from idsweep.live.estimates import Estimator, Summary
 from idsweep.live.ranks import agreed, is_first
@@ -90,7 +92,8 @@ class LiveDimension:
     folder
         Where the table, the points and the tokens are kept (see `table.Measurements`), and found again by a training that goes on.
     background
-        Estimate in a thread on the CPU while the training goes on. `measure` then returns {}, and `finished` what is ready.
+        Estimate in a thread on the CPU while the training goes on. But for the first, `measure` then returns {}, and `finished` what is
+        ready; the next waits until the last is.
     budget
         The share of the training time that measurements may take, as 0.02; others are skipped. The first is always made.
     batch_tokens
@@ -139,10 +142,10 @@ class LiveDimension:
         batch_tokens: int = 8192,
     ) -> None:
         self.settings = Settings(
-            tuple(layers) if not modules else (),
-            tuple(modules),
-            n_neighbors,
-            points,
+            (tuple(layers) if isinstance(layers, Sequence) else (layers,)) if not modules else (),
+            (modules,) if isinstance(modules, str) else tuple(modules),
+            index(n_neighbors),
+            index(points),
             estimator,
             max_length,
             select,
@@ -151,14 +154,12 @@ class LiveDimension:
             dict(cloud or {}),
             dict(parameters or {}),
         )
-        self._model = model
+        self._model, modules = model, self.settings.modules
         self._budget = Budget(budget)
         whole_cloud = {"tokens": "all", "sequences": None, "number": points, "seed": points_seed} | self.settings.cloud
-        self._estimate = Estimator(estimator, n_neighbors, whole_cloud, self.settings.parameters)
+        self._estimate = Estimator(estimator, self.settings.n_neighbors, whole_cloud, self.settings.parameters)
         self.texts: list[str] | None = None
         self.tokens_file = None if tokens is None else Path(tokens)
-        self.measurements = Measurements(folder if is_first() else None, self.settings.shaping())
-        self._watched = Watched(self.table)
         with undisturbed(model):
             if modules or inputs is not None:
                 if not modules or inputs is None:
@@ -172,6 +173,15 @@ class LiveDimension:
                 sampled = self._sampled(tokenizer, texts)
                 self._estimate.check(len(sampled.points))
                 self._states = TokenStates(model, sampled, self.settings.layers, batch_tokens)
+        shaping = self.settings.shaping() | {"source": self._states.digest()}
+        self.measurements = Measurements(folder if is_first() else None, shaping)
+        if len(self.table):
+            last = self.table["step"].to_pylist()[-1]
+            logger.info("%s holds a curve up to step %d, which is gone on with.", folder, last)
+        if self.texts is not None and self.measurements.folder is not None:
+            _keep_tokens(self.measurements.folder, sampled, self.texts, shaping)
+        self._watched = Watched(self.table)
+        self._last: Measurement | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local_dimension") if background else None
         self._waiting: list[tuple[int, Future[Measurement]]] = []
 
@@ -179,6 +189,11 @@ class LiveDimension:
     def names(self) -> list[str]:
         """What is measured: `layer_06` … or the modules' names."""
         return self._states.names
+
+    @property
+    def last(self) -> Measurement | None:
+        """The last measurement of this process."""
+        return self._last
 
     @property
     def table(self) -> pa.Table:
@@ -193,9 +208,12 @@ class LiveDimension:
         """Measure the model as it is now, and return `Measurement.metrics`.
 
         Empty if the step is skipped by the budget, is measured in the background, or could not be measured, which is logged: a
-        training is not ended by what only watches it.
+        training is not ended by what only watches it. But the first measurement raises what is wrong. A step before those that the
+        table holds is not measured, which is logged; `go_on_from` forgets them.
         """
         measured = self.measurement(step)
+        if measured is None and self._last is not None and self._last.step == step:
+            measured = self._last
         return {} if measured is None else measured.metrics()
 
     def measurement(self, step: int) -> Measurement | None:
@@ -206,11 +224,14 @@ class LiveDimension:
         try:
             with undisturbed(self._model):
                 states = self._states.read(self._model)
-            if self._thread is not None:
+            if self._thread is not None and len(self.table):
+                wait([future for _, future in self._waiting])  # states of one step at most lie in memory
                 self._waiting.append((step, self._thread.submit(self._estimated, step, begin, states)))
                 return None
             return self._kept(self._estimated(step, begin, states))
         except Exception as error:
+            if not len(self.table):
+                raise
             logger.warning(
                 "step %d: the local dimension could not be measured, and the training goes on: %s", step, error
             )
@@ -219,14 +240,20 @@ class LiveDimension:
             self._budget.spend(time.monotonic() - begin)
 
     def is_allowed(self, step: int) -> bool:
-        """Whether a step is to be measured: not twice, and within the budget. All processes of a training agree."""
-        is_new = not self.measurements.has(step) and all(step != waiting for waiting, _ in self._waiting)
-        return agreed(is_new and self._budget.allows(), device_of(self._model))
+        """Whether a step is to be measured: a later one than all before, within the budget. All processes of a training agree."""
+        last = max([*self.table["step"].to_pylist(), *(waiting for waiting, _ in self._waiting)], default=-math.inf)
+        if step < last:
+            logger.warning(
+                "step %d is not measured: the table goes up to step %d. go_on_from(step) forgets what is later.",
+                step,
+                last,
+            )
+        return agreed(step > last and self._budget.allows(), device_of(self._model))
 
-    def finished(self, *, wait: bool = False) -> list[Measurement]:
-        """What was estimated in the background since the last call, in the order of the steps. wait: for all that is waiting."""
+    def finished(self, *, all_of_them: bool = False) -> list[Measurement]:
+        """What was estimated in the background since the last call, in the order of the steps. all_of_them: wait for what is not ready."""
         ready = []
-        while self._waiting and (wait or self._waiting[0][1].done()):
+        while self._waiting and (all_of_them or self._waiting[0][1].done()):
             step, future = self._waiting.pop(0)
             try:
                 ready.append(self._kept(future.result()))
@@ -241,10 +268,14 @@ class LiveDimension:
 
     def close(self) -> list[Measurement]:
         """End the background thread; returns what it still had to estimate."""
-        left = self.finished(wait=True)
+        left = self.finished(all_of_them=True)
         if self._thread is not None:
             self._thread.shutdown()
         return left
+
+    def agreed(self, decision: bool) -> bool:
+        """What rank 0 has decided of several processes, each of which has to ask."""
+        return agreed(decision, device_of(self._model))
 
     def sweep_config(self, checkpoints: str | Path, kind: str, *, name: str = "live") -> str:
         """The YAML of a sweep that measures saved checkpoints as they were measured here; see `sweep_config.written`."""
@@ -262,7 +293,8 @@ class LiveDimension:
         events = self._watched.add(measured.step, measured.summaries)
         for event in events:
             logger.info("step %d: %s", measured.step, event)
-        return measured._replace(events=events)
+        self._last = measured._replace(events=events)
+        return self._last
 
     def _sampled(self, tokenizer: PreTrainedTokenizerBase | None, texts: Sequence[str] | None) -> SampledTokens:
         """The tokens that are measured; what was drawn is kept in the folder, and has to be the same in a training that goes on."""
@@ -274,7 +306,9 @@ class LiveDimension:
                 f"{missing}: layers are measured at tokens of texts; give a tokenizer and texts, or tokens= a file that a sweep has "
                 "drawn."
             )
-        settings = self.settings
+        if isinstance(texts, str):
+            raise ValueError("texts: a list of strings is needed, one for each sequence.")
+        settings, texts = self.settings, list(texts)
         drawn = draw_tokens(
             texts,
             tokenizer,
@@ -283,20 +317,13 @@ class LiveDimension:
             select=settings.select,
             seed=settings.seed,
         )
-        self.texts = list(texts)
-        if (folder := self.measurements.folder) is not None:
-            _keep_tokens(folder, drawn, self.texts, settings.shaping())
+        self.texts = texts
         return drawn
 
 
 def _keep_tokens(folder: Path, drawn: SampledTokens, texts: Sequence[str], settings: Mapping[str, Any]) -> None:
     file = folder / "tokens.parquet"
     if file.is_file():
-        if not read_table(file).equals(drawn.points):
-            raise ValueError(
-                f"{file} holds tokens of other texts or of another tokenizer: its curve cannot be gone on with. Give another folder, or "
-                "delete this one."
-            )
         return
     folder.mkdir(parents=True, exist_ok=True)
     with whole_or_nothing(folder / "texts.jsonl") as unfinished:

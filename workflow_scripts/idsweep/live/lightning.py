@@ -14,7 +14,6 @@ except ImportError as error:
 from idsweep.live.dimension import LiveDimension, Measurement
 from idsweep.live.watched import checked_names
 
-PREFIX = "local_dimension"
 EVAL = "eval"
 
 
@@ -32,8 +31,10 @@ class LightningLocalDimensionCallback(Callback):
         Name of the submodule that is measured, as "model"; the whole LightningModule if left out.
     every
         "eval", at the end of each validation, or a number of steps. Step 0 is measured when the training begins.
+    name
+        What stands in place of `local_dimension` in metrics and as a folder: a name for each, where there are several callbacks.
     folder
-        Where the table is kept; `local_dimension` in the Trainer's `default_root_dir` if left out.
+        Where the table is kept; `name` in the Trainer's `default_root_dir` if left out.
     stop_on
         Events at which the training ends, as {"upturn"} or {"plateau"} (docs/live.md).
     options
@@ -49,6 +50,7 @@ class LightningLocalDimensionCallback(Callback):
         *,
         part: str = "",
         every: int | str = EVAL,
+        name: str = "local_dimension",
         folder: str | Path | None = None,
         stop_on: Collection[str] | str = (),
         **options: Any,
@@ -57,15 +59,16 @@ class LightningLocalDimensionCallback(Callback):
             raise ValueError(f"every: {every!r} is neither 'eval' nor a number of steps.")
         self.live: LiveDimension | None = None
         self._texts, self._tokenizer, self._part, self._every = texts, tokenizer, part, every
-        self._folder, self._options = folder, options
+        self._folder, self._options, self._name, self._has_ended = folder, options, name, False
         self._stop_on = checked_names({stop_on} if isinstance(stop_on, str) else {*stop_on})
 
     @property
     def state_key(self) -> str:
-        return f"LocalDimension[{self._part}]"
+        return f"LocalDimension[{self._name}]"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder = self._folder or Path(trainer.default_root_dir) / "local_dimension"
+        self._check(trainer)
+        folder = self._folder or Path(trainer.default_root_dir) / self._name
         measured = pl_module.get_submodule(self._part)
         self.live = LiveDimension(measured, self._tokenizer, self._texts, folder=folder, **self._options)
         self.live.go_on_from(trainer.global_step or -1)
@@ -77,14 +80,16 @@ class LightningLocalDimensionCallback(Callback):
         step = trainer.global_step
         if self._every != EVAL and step % self._every == 0 and (one := self.live.measurement(step)) is not None:
             self._tell(trainer, [one])
+        self._end(trainer)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.live is None or trainer.sanity_checking or self._every != EVAL:
             return
         if (one := self.live.measurement(trainer.global_step)) is not None:
             # So that callbacks can monitor it; Lightning hands it to the loggers, too.
-            pl_module.log_dict(_named(one), on_step=False, on_epoch=True, sync_dist=False)
-            self._stop(trainer, one)
+            pl_module.log_dict(self._named(one), on_step=False, on_epoch=True, sync_dist=False)
+            self._note(one)
+        self._end(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._tell(trainer, self.live.close())
@@ -93,13 +98,29 @@ class LightningLocalDimensionCallback(Callback):
         """Log at the step that each measurement is of, which may be an earlier one."""
         for one in measured:
             for logger in trainer.loggers:
-                logger.log_metrics(_named(one), step=one.step)
-            self._stop(trainer, one)
+                logger.log_metrics(self._named(one), step=one.step)
+            self._note(one)
 
-    def _stop(self, trainer: Trainer, measured: Measurement) -> None:
+    def _note(self, measured: Measurement) -> None:
         if any(event.decision.name in self._stop_on and not event.decision.withdrawn for event in measured.events):
+            self._has_ended = True
+
+    def _end(self, trainer: Trainer) -> None:
+        """End the training in all processes at once, which see events at different times."""
+        if self._stop_on and self.live.agreed(self._has_ended):
             trainer.should_stop = True
 
+    def _named(self, measured: Measurement) -> dict[str, float]:
+        return {f"{self._name}/{key}": float(value) for key, value in measured.metrics().items()}
 
-def _named(measured: Measurement) -> dict[str, float]:
-    return {f"{PREFIX}/{key}": float(value) for key, value in measured.metrics().items()}
+    def _check(self, trainer: Trainer) -> None:
+        """Raises ValueError where another callback monitors what validations may be without."""
+        monitored = [getattr(one, "monitor", None) or "" for one in trainer.callbacks]
+        metric = next((one for one in monitored if one.startswith(f"{self._name}/")), None)
+        for key in ("budget", "background"):
+            if metric and self._options.get(key):
+                raise ValueError(
+                    f"{key}: {metric} is monitored, and a validation may then be without it. Leave {key} out."
+                )
+        if metric and self._every != EVAL:
+            raise ValueError(f"every: {metric} is monitored, which every validation needs; set every='eval'.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 try:
@@ -61,7 +62,8 @@ class LocalDimension(Metric):
         if max_samples <= n_neighbors:
             raise ValueError(f"max_samples: {max_samples} points are too few for {n_neighbors} neighbours.")
         self.n_neighbors, self.max_samples, self.estimator = n_neighbors, max_samples, estimator
-        self.parameters_of_estimator, self.seed, self._given = dict(parameters or {}), seed, 0
+        self.parameters_of_estimator, self.seed = dict(parameters or {}), seed
+        self.add_state("n_given", default=torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("features", default=[], dist_reduce_fx="cat")
         self.add_state("ranks", default=[], dist_reduce_fx="cat")
 
@@ -72,29 +74,37 @@ class LocalDimension(Metric):
         rows = features.detach().reshape(-1, features.shape[-1])
         # Of all rows those of least rank are kept: a random sample, whatever the batches and processes were.
         process = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        generator = torch.Generator().manual_seed(hash((self.seed, process, self._given)) % 2**63)
-        self._given += 1
+        generator = torch.Generator().manual_seed(hash((self.seed, process, int(self.n_given))) % 2**63)
+        self.n_given += 1
         self.features.append(rows)
         self.ranks.append(torch.rand(len(rows), dtype=torch.float64, generator=generator).to(rows.device))
         kept = self._sampled()
         self.features, self.ranks = [kept[0]], [kept[1]]
 
     def compute(self) -> torch.Tensor:
-        features, _ = self._sampled()
-        vectors = torch.unique(features.float(), dim=0).cpu().numpy()
+        vectors = _distinct(self._sampled()[0]) if len(self.features) else []
         if len(vectors) <= self.n_neighbors:
             raise ValueError(
                 f"{len(vectors)} different points are too few for {self.n_neighbors} neighbours: give more features, or a smaller "
                 "n_neighbors."
             )
+        return self._value(vectors)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Add features, and return the value of these alone; NaN where they are too few for the neighbours."""
+        self.update(features)
+        vectors = _distinct(features.detach().reshape(-1, features.shape[-1]))
+        return self._value(vectors) if len(vectors) > self.n_neighbors else torch.tensor(torch.nan, dtype=torch.float64)
+
+    def _value(self, vectors: np.ndarray) -> torch.Tensor:
         estimate = estimate_mean(vectors, self.estimator, n_neighbors=self.n_neighbors, **self.parameters_of_estimator)
         return torch.tensor(estimate.value, dtype=torch.float64)
-
-    def reset(self) -> None:
-        super().reset()
-        self._given = 0
 
     def _sampled(self) -> tuple[torch.Tensor, torch.Tensor]:
         features, ranks = dim_zero_cat(self.features), dim_zero_cat(self.ranks)
         kept = ranks.argsort()[: self.max_samples].sort().values
         return features[kept], ranks[kept]
+
+
+def _distinct(features: torch.Tensor) -> np.ndarray:
+    return torch.unique(features.float(), dim=0).cpu().numpy()

@@ -30,7 +30,7 @@ def draw_tokens(
 
     Raises ValueError as `sample_tokens` does, and if the texts are no list of strings.
     """
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+    if not all(isinstance(text, str) for text in texts):
         raise ValueError("texts: a list of strings is needed, one for each sequence.")
     kept = [stripped for text in texts if (stripped := text.strip())]
     corpus = Corpus(np.arange(len(kept)), kept, None)
@@ -40,7 +40,7 @@ def draw_tokens(
 def read_tokens(tokens: str | Path, sequences: str | Path | None = None) -> SampledTokens:
     """The tokens that a sweep has drawn.
 
-    tokens: a file below results/SWEEP/tokens/. sequences: the file of their sequences; if left out, that of the same name below
+    tokens: a file below results/SWEEP/tokens/, or tokens.parquet of a folder of live measurements. sequences: the file of their sequences; if left out, that of the same name below
     results/SWEEP/sequences/.
 
     Raises ValueError if one of them is missing or holds something else.

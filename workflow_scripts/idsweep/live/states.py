@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +63,10 @@ class TokenStates:
         self._layers = numbers
         width = max(2, len(str(last)))
         self.names = [f"layer_{number:0{width}}" for number in numbers]
+
+    def digest(self) -> str:
+        """Of what is run and measured: the same for the same tokens."""
+        return _digest(column.to_pylist() for table in self._sampled for column in table.columns)
 
     def read(self, model: nn.Module) -> dict[str, States]:
         """The states of each layer, in the order of the points. Raises ValueError if one is not finite."""
@@ -120,36 +126,41 @@ class ModuleStates:
             raise ValueError(f"modules: the model has no {unknown[0]!r}; it has {', '.join(some)} …")
         if not modules:
             raise ValueError("modules: name one at least.")
-        self._inputs = list(inputs)
+        self._inputs = [inputs] if isinstance(inputs, torch.Tensor | Mapping) else list(inputs)
         if not self._inputs:
             raise ValueError("inputs: there is no batch; the modules are measured on one at least.")
         self.names = list(modules)
         self._number, self._seed, self._take = number, seed, take
+
+    def digest(self) -> str:
+        """Of what is run, and how outputs are taken."""
+        return _digest([*map(_plain, self._inputs), getattr(self._take, "__qualname__", repr(self._take))])
 
     def read(self, model: nn.Module) -> dict[str, States]:
         """The vectors of each module. Raises ValueError if it gives none, or others than before, or some are not finite."""
         model = unwrapped(model)
         device = device_of(model)
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in self.names}
-        with ExitStack() as stack:
-            last: dict[str, Any] = {}
+        with ExitStack() as stack, torch.no_grad():
             for name in self.names:
-
-                def keep(_: nn.Module, given: Any, result: Any, name: str = name) -> None:
-                    last[name] = result
-
-                handle = model.get_submodule(name).register_forward_hook(keep)
+                handle = model.get_submodule(name).register_forward_hook(partial(self._keep, name, found))
                 stack.callback(handle.remove)
-            for batch in self._inputs:
-                last.clear()
-                with torch.inference_mode():
-                    _call(model, _moved(batch, device))
-                    mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
-                    for name in self.names:
-                        if name not in last:
-                            raise ValueError(f"modules: {name} is not called when the model runs; name another.")
-                        found[name].append(self._vectors(name, last[name], mask))
+            for number, batch in enumerate(self._inputs, 1):
+                self._mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
+                _call(model, _copied(batch, device))
+                for name, parts in found.items():
+                    if len(parts) != number:
+                        calls = len(parts) - number + 1
+                        raise ValueError(
+                            f"modules: {name} is called {calls} times when the model runs; name one that is called once."
+                        )
         return {name: self._states(name, parts) for name, parts in found.items()}
+
+    def _keep(
+        self, name: str, found: Mapping[str, list[tuple[np.ndarray, np.ndarray]]], _: nn.Module, given: Any, result: Any
+    ) -> None:
+        # At once: what comes behind may change it in place.
+        found[name].append(self._vectors(name, result, self._mask))
 
     def _vectors(self, name: str, output: Any, mask: torch.Tensor | None) -> tuple[np.ndarray, np.ndarray]:
         """Vectors (n, D) of a batch, and the row of the batch that each is of."""
@@ -164,13 +175,18 @@ class ModuleStates:
                 "how one of these is made of it, as take=lambda output: output.flatten(2).transpose(1, 2) for images."
             )
         rows = np.arange(len(tensor))
-        vectors = tensor.float().cpu().numpy()
+        vectors = tensor.to("cpu", torch.float32, copy=True).numpy()
         if tensor.ndim == 2:
             return vectors, rows
         rows = np.repeat(rows, tensor.shape[1])
         flat = vectors.reshape(-1, vectors.shape[-1])
-        if mask is None or tuple(mask.shape) != tuple(tensor.shape[:2]):
+        if mask is None:
             return flat, rows
+        if tuple(mask.shape) != tuple(tensor.shape[:2]):
+            raise ValueError(
+                f"modules: {name} gives {tuple(tensor.shape)}, and attention_mask is {tuple(mask.shape)}, where (B, T) of both must be "
+                "the same. Say with take= how (B, T, D) is made of it."
+            )
         read = mask.bool().flatten().cpu().numpy()
         return flat[read], rows[read]
 
@@ -207,11 +223,17 @@ def _base_of(model: nn.Module) -> nn.Module:
     """The transformers model without its head; adapters stay in it, unmerged."""
     model = unwrapped(model)
     if hasattr(model, "get_base_model"):  # PEFT
+        if getattr(model.active_peft_config, "is_prompt_learning", False):
+            raise ValueError(
+                f"{type(model.active_peft_config).__name__}: prompts and prefixes stand beside the base, whose states at the tokens of texts do "
+                "not tell of them; adapters inside the base, as LoRA, can be measured."
+            )
         model = model.get_base_model()
     base = getattr(model, "base_model", model)
     if not hasattr(base, "config") or not hasattr(base.config, "get_text_config"):
         raise ValueError(
-            f"{type(model).__name__} is no model of transformers, whose layers have numbers. {NAME_MODULES}"
+            f"{type(model).__name__} is no model of transformers, whose layers have numbers. Give the model inside it (of a "
+            f"LightningModule by part=). {NAME_MODULES}"
         )
     return base
 
@@ -220,13 +242,13 @@ def _device(model: nn.Module) -> str:
     return str(device_of(model))
 
 
-def _moved(batch: Any, device: torch.device) -> Any:
+def _copied(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, torch.Tensor):
-        return batch.to(device)
+        return batch.to(device, copy=True)
     if isinstance(batch, Mapping):
-        return {name: _moved(value, device) for name, value in batch.items()}
+        return {name: _copied(value, device) for name, value in batch.items()}
     if isinstance(batch, tuple | list):
-        return tuple(_moved(value, device) for value in batch)
+        return tuple(_copied(value, device) for value in batch)
     return batch
 
 
@@ -234,3 +256,21 @@ def _call(model: nn.Module, batch: Any) -> Any:
     if isinstance(batch, Mapping):
         return model(**batch)
     return model(*batch) if isinstance(batch, tuple) else model(batch)
+
+
+def _plain(batch: Any) -> Any:
+    """A batch as what has the same text wherever it has the same content."""
+    if isinstance(batch, torch.Tensor):
+        numbers = batch.detach().cpu().reshape(-1).contiguous()
+        return (
+            str(batch.dtype),
+            tuple(batch.shape),
+            numbers.view(torch.uint8).numpy().tobytes() if numbers.numel() else b"",
+        )
+    if isinstance(batch, Mapping):
+        return {name: _plain(value) for name, value in batch.items()}
+    return [_plain(value) for value in batch] if isinstance(batch, tuple | list) else batch
+
+
+def _digest(parts: Iterable[Any]) -> str:
+    return sha256(repr(list(parts)).encode()).hexdigest()

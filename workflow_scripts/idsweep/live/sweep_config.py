@@ -12,6 +12,7 @@ from idsweep.live.settings import Settings
 from idsweep.live.table import Measurements
 
 DATASET = "live_texts"
+KINDS = ("causal", "masked", "encoder")
 
 
 def written(
@@ -27,12 +28,18 @@ def written(
     tokens: the file of a sweep whose tokens were measured; None where they were drawn of texts. checkpoints: folder in which the training saved `checkpoint-STEP`, each with its tokenizer, or one with a pattern as out/epoch_*.
     kind: causal, masked or encoder. name: of the sweep and its model.
 
-    Raises ValueError without a folder of measurements, and for measurements of modules, which a sweep has no layers for.
+    Raises ValueError without a folder of measurements, for another kind, and for measurements of modules, which a sweep has no layers for.
     """
     if settings.modules:
         raise ValueError("sweep_config: modules were measured, and a sweep measures layers of transformers models.")
     if measurements.folder is None:
         raise ValueError("sweep_config: the texts and the curves are read from a folder; give folder= when you begin.")
+    if tokens is not None and "texts" not in provenance(tokens)["settings"]:
+        raise ValueError(
+            f"sweep_config: {tokens} does not say of which dataset its tokens are; give texts= in place of tokens=."
+        )
+    if kind not in KINDS:
+        raise ValueError(f"kind: {kind!r} is not known; choose one of {', '.join(KINDS)}.")
     where, pattern = Path(checkpoints), "checkpoint-*"
     if "*" in where.name:
         where, pattern = where.parent, where.name

@@ -111,8 +111,16 @@ def _write_csv(file: Path, table: pa.Table) -> None:
 
 def _check_same(file: Path, settings: Mapping[str, Any]) -> None:
     before = provenance(file).get("settings", {})
-    if differing := sorted(key for key in settings.keys() | before.keys() if settings.get(key) != before.get(key)):
+    if differing := sorted(
+        (key for key in settings.keys() | before.keys() if settings.get(key) != before.get(key)),
+        key=lambda key: key == "source",
+    ):
         key = differing[0]
+        if key == "source":
+            raise ValueError(
+                f"{file} was measured at other tokens or inputs (of other texts, of another tokenizer): its curve cannot be gone on with. "
+                "Give another folder, or delete this one."
+            )
         raise ValueError(
             f"{file} was measured with {key}: {before.get(key)!r}, not {settings.get(key)!r}: its curve cannot be gone on with. Give "
             "another folder, or delete this one."

@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from idsweep.live.dimension import LiveDimension, Measurement
 from idsweep.live.watched import checked_names
 
-PREFIX = "eval_local_dimension"  # trackers show what begins with eval_ as eval/…
+PREFIX = "eval_"  # trackers show what begins with it as eval/…
 EVAL = "eval"
 
 
@@ -31,8 +31,11 @@ class LocalDimensionCallback(TrainerCallback):
         "eval", at each evaluation, or a number of steps. Step 0 is measured when the training begins.
     tokenizer
         If it is not the Trainer's `processing_class`.
+    name
+        What stands in place of `local_dimension` in metrics and as a folder: a name for each, where several callbacks measure several
+        sets of texts.
     folder
-        Where the table is kept; `local_dimension` in the Trainer's `output_dir` if left out. A training that goes on from a checkpoint
+        Where the table is kept; `name` in the Trainer's `output_dir` if left out. A training that goes on from a checkpoint
         finds its curve there.
     stop_on
         Events at which the training ends, as {"upturn"} or {"plateau"} (docs/live.md).
@@ -59,6 +62,7 @@ class LocalDimensionCallback(TrainerCallback):
         *,
         every: int | str = EVAL,
         tokenizer: Any = None,
+        name: str = "local_dimension",
         folder: str | Path | None = None,
         stop_on: Collection[str] | str = (),
         **options: Any,
@@ -69,17 +73,19 @@ class LocalDimensionCallback(TrainerCallback):
         self._texts, self._every, self._tokenizer, self._folder = texts, every, tokenizer, folder
         self._options, self._trainer = options, None
         self._epochs: dict[int, float | None] = {}
+        self._name, self._has_ended, self._is_training = name, False, False
         self._stop_on = checked_names({stop_on} if isinstance(stop_on, str) else {*stop_on})
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         self._trainer = _trainer_of(self)
-        _check_best(args, self._every, self._options)
-        folder = self._folder or Path(args.output_dir) / "local_dimension"
+        self._check(args)
+        folder = self._folder or Path(args.output_dir) / self._name
         tokenizer = self._tokenizer or given.get("processing_class")
         self.live = LiveDimension(given["model"], tokenizer, self._texts, folder=folder, **self._options)
         self.live.go_on_from(state.global_step or -1)
+        self._is_training, self._has_ended = True, False
         if not state.global_step:
             self._measure(state, control)
 
@@ -87,23 +93,31 @@ class LocalDimensionCallback(TrainerCallback):
         self._log(self.live.finished(), state, control)
         if self._every != EVAL and state.global_step % self._every == 0:
             self._measure(state, control)
+        self._end(control)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **given: Any
     ) -> None:
-        if self.live is not None and self._every == EVAL:
-            metrics.update(self._measure(state, control))
+        if not self._is_training or self._every != EVAL:
+            return
+        metrics.update(self._measure(state, control))
+        best = _whole(args.metric_for_best_model)
+        if best.startswith(f"{PREFIX}{self._name}/"):
+            metrics.setdefault(best, float("nan"))  # a failed measurement is no better than any
+        self._end(control)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        self._is_training = False
         self._log(self.live.close(), state, control)
 
     def _measure(self, state: TrainerState, control: TrainerControl) -> dict[str, float]:
         self._epochs[state.global_step] = state.epoch
         measured = self.live.measurement(state.global_step)
         if measured is None:
-            return {}
+            last = self.live.last
+            return self._named(last.metrics()) if last is not None and last.step == state.global_step else {}
         self._log([measured], state, control)
-        return _named(measured.metrics())
+        return self._named(measured.metrics())
 
     def _log(self, measured: Sequence[Measurement], state: TrainerState, control: TrainerControl) -> None:
         """Log at the step that each measurement is of; what was estimated in the background is of an earlier one."""
@@ -111,16 +125,45 @@ class LocalDimensionCallback(TrainerCallback):
             now, is_due = (state.global_step, state.epoch), control.should_log
             state.global_step, state.epoch = one.step, self._epochs.get(one.step, state.epoch)
             try:
-                self._trainer.log(_named(one.metrics()))
+                self._trainer.log(self._named(one.metrics()))
             finally:
                 state.global_step, state.epoch = now
                 control.should_log = is_due  # logging takes it for done, and the losses of this step would be lost
             if any(event.decision.name in self._stop_on and not event.decision.withdrawn for event in one.events):
-                control.should_training_stop = True
+                self._has_ended = True
+
+    def _end(self, control: TrainerControl) -> None:
+        """End the training in all processes at once, which see events at different times."""
+        if self._stop_on and self.live.agreed(self._has_ended):
+            control.should_training_stop = True
+
+    def _named(self, metrics: dict[str, float]) -> dict[str, float]:
+        begin = f"{PREFIX}{self._name}"
+        return {f"{begin}_runtime" if key == "runtime" else f"{begin}/{key}": value for key, value in metrics.items()}
+
+    def _check(self, args: TrainingArguments) -> None:
+        """Raises ValueError for what would leave evaluations without the metric that they need, or be without any."""
+        if self._every == EVAL and args.eval_strategy == "no":
+            raise ValueError(
+                "every: 'eval' measures at evaluations, and eval_strategy is 'no'. Give every= a number of steps, or set eval_strategy."
+            )
+        metric = _whole(args.metric_for_best_model)
+        if not metric.startswith(f"{PREFIX}{self._name}/"):
+            return
+        for key in ("budget", "background"):
+            if self._options.get(key):
+                raise ValueError(
+                    f"{key}: metric_for_best_model is {metric}, and an evaluation may then be without it. Leave {key} out."
+                )
+        if self._every != EVAL:
+            raise ValueError(
+                f"every: metric_for_best_model is {metric}, which every evaluation needs; set every='eval'."
+            )
 
 
-def _named(metrics: dict[str, float]) -> dict[str, float]:
-    return {f"{PREFIX}_runtime" if key == "runtime" else f"{PREFIX}/{key}": value for key, value in metrics.items()}
+def _whole(metric: str | None) -> str:
+    """The metric's name as evaluations have it: transformers allows leaving `eval_` out."""
+    return "" if metric is None else metric if metric.startswith(PREFIX) else f"{PREFIX}{metric}"
 
 
 def _trainer_of(callback: LocalDimensionCallback) -> Trainer:
@@ -134,16 +177,3 @@ def _trainer_of(callback: LocalDimensionCallback) -> Trainer:
     raise RuntimeError(
         "LocalDimensionCallback works in a transformers.Trainer; for other loops there is LiveDimension."
     )
-
-
-def _check_best(args: TrainingArguments, every: int | str, options: dict[str, Any]) -> None:
-    metric = args.metric_for_best_model or ""
-    if PREFIX.removeprefix("eval_") not in metric:
-        return
-    for key in ("budget", "background"):
-        if options.get(key):
-            raise ValueError(
-                f"{key}: metric_for_best_model is {metric}, and an evaluation may then be without it. Leave {key} out."
-            )
-    if every != EVAL:
-        raise ValueError(f"every: metric_for_best_model is {metric}, which every evaluation needs; set every='eval'.")

@@ -13,6 +13,14 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 WRAPPERS = (DataParallel, DistributedDataParallel)
+HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
+INSTALLED = "_output_capturing_hooks_installed"  # where transformers notes that it has installed its own
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -36,7 +44,7 @@ def device_of(model: nn.Module) -> torch.device:
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without autocast; at the end modes, buffers and all generators of random numbers are as before.
 
-    Modules that are compiled in place, or whose `forward` accelerate has put under autocast, run as they were written. That is
+    Modes are set as they are, not by `train(mode)`, which some layers have taught to merge weights. Modules that are compiled in place, or whose `forward` accelerate has put under autocast, run as they were written. That is
     how the workflow runs a saved checkpoint.
     """
     modules = list(model.modules())
@@ -51,13 +59,15 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for one in {kind, "cpu"}:
             stack.enter_context(torch.autocast(one, enabled=False))
         stack.enter_context(_buffers_kept(modules))
+        stack.enter_context(_hooks_kept(modules))
         stack.enter_context(_as_written(modules))
         try:
-            model.eval()
+            for module in modules:
+                module.training = False
             yield
         finally:
             for module, mode in zip(modules, modes, strict=True):
-                module.training = mode  # `train()` would set its children too
+                module.training = mode
             random.setstate(state_of_python)
             np.random.set_state(state_of_numpy)  # noqa: NPY002
 
@@ -71,7 +81,8 @@ def _kind(model: nn.Module) -> str:
 
 @contextmanager
 def _buffers_kept(modules: list[nn.Module]) -> Iterator[None]:
-    """Rotary embeddings that grow with the sequence, and the like, change buffers in a forward pass."""
+    """Rotary embeddings that grow with the sequence, and the like, change or add buffers in a forward pass."""
+    names = [set(module._buffers) for module in modules]
     kept = [
         (module._buffers, name, buffer, None if buffer is None else buffer.detach().clone())
         for module in modules
@@ -80,11 +91,31 @@ def _buffers_kept(modules: list[nn.Module]) -> Iterator[None]:
     try:
         yield
     finally:
+        for module, known in zip(modules, names, strict=True):
+            for name in set(module._buffers) - known:
+                del module._buffers[name]
         with torch.no_grad():
             for place, name, buffer, values in kept:
                 place[name] = buffer
                 if buffer is not None and not torch.equal(buffer, values):
                     buffer.copy_(values)
+
+
+@contextmanager
+def _hooks_kept(modules: list[nn.Module]) -> Iterator[None]:
+    """transformers installs hooks for hidden states when these are first asked for, and a model with them cannot be pickled."""
+    places = [getattr(module, name) for module in modules for name in HOOKS if hasattr(module, name)]
+    known = [set(place) for place in places]
+    marked = [INSTALLED in vars(module) for module in modules]
+    try:
+        yield
+    finally:
+        for place, before in zip(places, known, strict=True):
+            for key in set(place) - before:
+                del place[key]
+        for module, was_marked in zip(modules, marked, strict=True):
+            if not was_marked:
+                vars(module).pop(INSTALLED, None)
 
 
 @contextmanager
