@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 import warm
+import yaml
 from builders.live_trainings import decoder, rows, texts, tokenizer
+from builders.sweeps import sweep_of
 from idsweep.estimators.registry import estimate_mean
 from idsweep.live import LiveDimension
 from idsweep.live.budget import Budget
@@ -365,3 +367,30 @@ def test_importing_it_needs_neither_lightning_nor_torchmetrics() -> None:
     )
     done = subprocess.run([warm.python(), "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_sweep_s_configuration_can_be_run(tmp_path: Path) -> None:
+    one = live(decoder().to(torch.bfloat16), folder=tmp_path / "live", cloud={"draw": "distinct"})
+    one.measure(0)
+    one.measure(1)
+    config = yaml.safe_load(one.sweep_config(tmp_path / "out/epoch_*", "causal", name="mine"))
+    for step in (1, 2):
+        (tmp_path / f"out/epoch_{step}").mkdir(parents=True)
+        decoder().save_pretrained(tmp_path / f"out/epoch_{step}")
+        tokenizer().save_pretrained(tmp_path / f"out/epoch_{step}")
+    sweep = sweep_of(config)
+    assert sweep.config["extraction"]["dtype"] == "bfloat16" and sweep.config["points"]["draw"] == "distinct"
+    assert [*sweep.models["mine"].checkpoints] == ["epoch_1", "epoch_2"]
+    with pytest.raises(ValueError, match="kind: 'decoder' is not known"):
+        one.sweep_config("out", "decoder")
+    with pytest.raises(ValueError, match="give folder="):
+        live(decoder()).sweep_config("out", "causal")
+
+
+def test_a_folder_s_own_tokens_are_read(tmp_path: Path) -> None:
+    model = decoder()
+    first = live(model, folder=tmp_path).measure(0)
+    again = LiveDimension(model, tokens=tmp_path / "tokens.parquet", layers=[1, -1], n_neighbors=16, points=300)
+    assert {**again.measure(0), "runtime": 0} == {**first, "runtime": 0}
+    with pytest.raises(ValueError, match="tokens: there is no file"):
+        LiveDimension(model, tokens=tmp_path / "tokens/none.parquet")

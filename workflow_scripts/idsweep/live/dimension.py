@@ -26,7 +26,7 @@ from idsweep.live.settings import Settings
 from idsweep.live.states import ModuleStates, States, Take, TokenStates
 from idsweep.live.sweep_config import written
 from idsweep.live.table import Measurements
-from idsweep.live.undisturbed import device_of, undisturbed
+from idsweep.live.undisturbed import device_of, undisturbed, unwrapped
 from idsweep.live.watched import LiveEvent, Watched
 
 if TYPE_CHECKING:
@@ -279,7 +279,8 @@ class LiveDimension:
 
     def sweep_config(self, checkpoints: str | Path, kind: str, *, name: str = "live") -> str:
         """The YAML of a sweep that measures saved checkpoints as they were measured here; see `sweep_config.written`."""
-        return written(self.settings, self.measurements, self.tokens_file, checkpoints, kind, name)
+        dtype = str(next(unwrapped(self._model).parameters()).dtype).removeprefix("torch.")
+        return written(self.settings, self.measurements, self.tokens_file, dtype, checkpoints, kind, name)
 
     def _estimated(self, step: int, begin: float, states: Mapping[str, States]) -> Measurement:
         found = {name: self._estimate(name, of_one) for name, of_one in states.items()}
@@ -322,11 +323,8 @@ class LiveDimension:
 
 
 def _keep_tokens(folder: Path, drawn: SampledTokens, texts: Sequence[str], settings: Mapping[str, Any]) -> None:
-    file = folder / "tokens.parquet"
-    if file.is_file():
-        return
     folder.mkdir(parents=True, exist_ok=True)
     with whole_or_nothing(folder / "texts.jsonl") as unfinished:
         unfinished.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
     write_table(folder / "sequences.parquet", drawn.sequences, {"settings": settings})
-    write_table(file, drawn.points, {"settings": settings})
+    write_table(folder / "tokens.parquet", drawn.points, {"settings": settings})

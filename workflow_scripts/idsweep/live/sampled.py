@@ -46,12 +46,14 @@ def read_tokens(tokens: str | Path, sequences: str | Path | None = None) -> Samp
     Raises ValueError if one of them is missing or holds something else.
     """
     tokens = Path(tokens)
+    if (
+        sequences is None and (beside := tokens.with_name("sequences.parquet")).is_file()
+    ):  # in a folder of live measurements
+        sequences = beside
     if sequences is None:
         parts = list(tokens.parts)
         if "tokens" not in parts:
-            raise ValueError(
-                f"tokens: {tokens} lies in no folder `tokens` of a sweep; name its `sequences` file as well."
-            )
+            raise ValueError(f"tokens: {tokens} lies in no folder `tokens` of a sweep, nor beside a sequences.parquet.")
         place = len(parts) - 1 - parts[::-1].index("tokens")
         sequences = Path(*parts[:place], "sequences", *parts[place + 1 :])
     tables = []

@@ -19,13 +19,15 @@ def written(
     settings: Settings,
     measurements: Measurements,
     tokens: Path | None,
+    dtype: str,
     checkpoints: str | Path,
     kind: str,
     name: str,
 ) -> str:
     """YAML that `snakemake --configfile` takes.
 
-    tokens: the file of a sweep whose tokens were measured; None where they were drawn of texts. checkpoints: folder in which the training saved `checkpoint-STEP`, each with its tokenizer, or one with a pattern as out/epoch_*.
+    tokens: the file of a sweep whose tokens were measured; None where they were drawn of texts. dtype: of the
+    model's weights. checkpoints: folder in which the training saved `checkpoint-STEP`, each with its tokenizer, or one with a pattern as out/epoch_*.
     kind: causal, masked or encoder. name: of the sweep and its model.
 
     Raises ValueError without a folder of measurements, for another kind, and for measurements of modules, which a sweep has no layers for.
@@ -53,7 +55,7 @@ def written(
         "layers": list(settings.layers),
         "tokens": _tokens(settings, tokens),
         "points": {"number": settings.points, "seed": settings.points_seed} | dict(settings.cloud),
-        "extraction": {"layers": "measured", "losses": False},
+        "extraction": {"layers": "measured", "losses": False, "dtype": dtype},
         "neighbors": {"number": settings.n_neighbors},
         "scales": {"halvings": 0},
         "estimator_sets": {"live": [estimate | dict(settings.parameters)]},
