@@ -15,7 +15,7 @@ from idsweep.files.vectors import read_estimates
 from idsweep.live import LiveDimension
 from transformers import AutoModel
 
-from workflow.checkout import Project
+from workflow.checkout import Project, check_out
 
 STEPS, LAYERS = (6, 12, 18, 24), (3, 6)
 
@@ -29,8 +29,6 @@ def blocks() -> list[str]:
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout in which the example has been run."""
-    from workflow.checkout import check_out
-
     project = check_out(tmp_path_factory.mktemp("live") / "idsweep")
     training, command, figure = blocks()
     assert command == "snakemake --profile profiles/local --configfile live.yaml\n"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from idsweep.live import LiveDimension
 from idsweep.live.estimates import Estimator
-from idsweep.live.states import States, _as_tokens
+from idsweep.live.states import States, as_tokens
 from idsweep.training.tokenizer import train_tokenizer
 from transformers import AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -25,7 +25,7 @@ def estimate(X, n_neighbors):
     """The local TwoNN of states, as a measurement estimates it."""
     ids = np.arange(len(X), dtype=np.int32)
     cloud = {"tokens": "all", "sequences": None, "number": len(X), "seed": 778, "deduplicate": False}
-    _, table = Estimator("twonn", n_neighbors, cloud, {})("layer_04", States(ids, X, _as_tokens(ids)))
+    _, table = Estimator("twonn", n_neighbors, cloud, {})("layer_04", States(ids, X, as_tokens(ids)))
     return {"value": table["value"].to_numpy()[:-1]}
 
 

@@ -12,9 +12,7 @@ except ImportError as error:
     raise ImportError("LightningLocalDimensionCallback needs Lightning: pip install lightning") from error
 
 from idsweep.live.dimension import LiveDimension, Measurement
-from idsweep.live.watched import checked_names
-
-EVAL = "eval"
+from idsweep.live.schedule import EVAL, Schedule
 
 
 class LightningLocalDimensionCallback(Callback):
@@ -55,12 +53,10 @@ class LightningLocalDimensionCallback(Callback):
         stop_on: Collection[str] | str = (),
         **options: Any,
     ) -> None:
-        if every != EVAL and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
-            raise ValueError(f"every: {every!r} is neither 'eval' nor a number of steps.")
         self.live: LiveDimension | None = None
-        self._texts, self._tokenizer, self._part, self._every = texts, tokenizer, part, every
-        self._folder, self._options, self._name, self._has_ended = folder, options, name, False
-        self._stop_on = checked_names({stop_on} if isinstance(stop_on, str) else {*stop_on})
+        self._texts, self._tokenizer, self._part = texts, tokenizer, part
+        self._folder, self._options, self._name = folder, options, name
+        self._schedule = Schedule(every, stop_on)
 
     @property
     def state_key(self) -> str:
@@ -68,6 +64,7 @@ class LightningLocalDimensionCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._check(trainer)
+        self._schedule.begin()
         folder = self._folder or Path(trainer.default_root_dir) / self._name
         measured = pl_module.get_submodule(self._part)
         self.live = LiveDimension(measured, self._tokenizer, self._texts, folder=folder, **self._options)
@@ -78,17 +75,17 @@ class LightningLocalDimensionCallback(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *given: Any) -> None:
         self._tell(trainer, self.live.finished())
         step = trainer.global_step
-        if self._every != EVAL and step % self._every == 0 and (one := self.live.measurement(step)) is not None:
+        if self._schedule.has(step) and (one := self.live.measurement(step)) is not None:
             self._tell(trainer, [one])
         self._end(trainer)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.live is None or trainer.sanity_checking or self._every != EVAL:
+        if self.live is None or trainer.sanity_checking or not self._schedule.is_at_evaluations:
             return
         if (one := self.live.measurement(trainer.global_step)) is not None:
             # So that callbacks can monitor it; Lightning hands it to the loggers, too.
             pl_module.log_dict(self._named(one), on_step=False, on_epoch=True, sync_dist=False)
-            self._note(one)
+            self._schedule.note(one)
         self._end(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -99,15 +96,10 @@ class LightningLocalDimensionCallback(Callback):
         for one in measured:
             for logger in trainer.loggers:
                 logger.log_metrics(self._named(one), step=one.step)
-            self._note(one)
-
-    def _note(self, measured: Measurement) -> None:
-        if any(event.decision.name in self._stop_on and not event.decision.withdrawn for event in measured.events):
-            self._has_ended = True
+            self._schedule.note(one)
 
     def _end(self, trainer: Trainer) -> None:
-        """End the training in all processes at once, which see events at different times."""
-        if self._stop_on and self.live.agreed(self._has_ended):
+        if self._schedule.ends(self.live):
             trainer.should_stop = True
 
     def _named(self, measured: Measurement) -> dict[str, float]:
@@ -116,11 +108,5 @@ class LightningLocalDimensionCallback(Callback):
     def _check(self, trainer: Trainer) -> None:
         """Raises ValueError where another callback monitors what validations may be without."""
         monitored = [getattr(one, "monitor", None) or "" for one in trainer.callbacks]
-        metric = next((one for one in monitored if one.startswith(f"{self._name}/")), None)
-        for key in ("budget", "background"):
-            if metric and self._options.get(key):
-                raise ValueError(
-                    f"{key}: {metric} is monitored, and a validation may then be without it. Leave {key} out."
-                )
-        if metric and self._every != EVAL:
-            raise ValueError(f"every: {metric} is monitored, which every validation needs; set every='eval'.")
+        if metric := next((one for one in monitored if one.startswith(f"{self._name}/")), None):
+            self._schedule.check_always_there(f"{metric} is monitored", self._options)

@@ -198,10 +198,10 @@ class ModuleStates:
         rows = np.concatenate([rows + start for (_, rows), start in zip(parts, starts, strict=False)])
         drawn = np.random.Generator(np.random.PCG64(self._seed)).permutation(len(vectors))[: self._number]
         ids = np.sort(drawn).astype(np.int32)
-        return States(np.arange(len(ids), dtype=np.int32), vectors[ids], _as_tokens(rows[ids]))
+        return States(np.arange(len(ids), dtype=np.int32), vectors[ids], as_tokens(rows[ids]))
 
 
-def _as_tokens(rows: np.ndarray) -> pa.Table:
+def as_tokens(rows: np.ndarray) -> pa.Table:
     """Points that are no tokens, in the columns of tokens: `sequence` is the row of the inputs that each is of."""
     n = len(rows)
     numbers = pa.array(np.arange(n, dtype=np.int32))

@@ -10,10 +10,9 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from idsweep.live.dimension import LiveDimension, Measurement
-from idsweep.live.watched import checked_names
+from idsweep.live.schedule import EVAL, Schedule
 
 PREFIX = "eval_"  # trackers show what begins with it as eval/…
-EVAL = "eval"
 
 
 class LocalDimensionCallback(TrainerCallback):
@@ -67,14 +66,12 @@ class LocalDimensionCallback(TrainerCallback):
         stop_on: Collection[str] | str = (),
         **options: Any,
     ) -> None:
-        if every != EVAL and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
-            raise ValueError(f"every: {every!r} is neither 'eval' nor a number of steps.")
         self.live: LiveDimension | None = None
-        self._texts, self._every, self._tokenizer, self._folder = texts, every, tokenizer, folder
+        self._texts, self._tokenizer, self._folder = texts, tokenizer, folder
+        self._schedule = Schedule(every, stop_on)
         self._options, self._trainer = options, None
         self._epochs: dict[int, float | None] = {}
-        self._name, self._has_ended, self._is_training = name, False, False
-        self._stop_on = checked_names({stop_on} if isinstance(stop_on, str) else {*stop_on})
+        self._name, self._is_training = name, False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
@@ -85,20 +82,21 @@ class LocalDimensionCallback(TrainerCallback):
         tokenizer = self._tokenizer or given.get("processing_class")
         self.live = LiveDimension(given["model"], tokenizer, self._texts, folder=folder, **self._options)
         self.live.go_on_from(state.global_step or -1)
-        self._is_training, self._has_ended = True, False
+        self._is_training = True
+        self._schedule.begin()
         if not state.global_step:
             self._measure(state, control)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         self._log(self.live.finished(), state, control)
-        if self._every != EVAL and state.global_step % self._every == 0:
+        if self._schedule.has(state.global_step):
             self._measure(state, control)
         self._end(control)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **given: Any
     ) -> None:
-        if not self._is_training or self._every != EVAL:
+        if not self._is_training or not self._schedule.is_at_evaluations:
             return
         metrics.update(self._measure(state, control))
         best = _whole(args.metric_for_best_model)
@@ -129,12 +127,10 @@ class LocalDimensionCallback(TrainerCallback):
             finally:
                 state.global_step, state.epoch = now
                 control.should_log = is_due  # logging takes it for done, and the losses of this step would be lost
-            if any(event.decision.name in self._stop_on and not event.decision.withdrawn for event in one.events):
-                self._has_ended = True
+            self._schedule.note(one)
 
     def _end(self, control: TrainerControl) -> None:
-        """End the training in all processes at once, which see events at different times."""
-        if self._stop_on and self.live.agreed(self._has_ended):
+        if self._schedule.ends(self.live):
             control.should_training_stop = True
 
     def _named(self, metrics: dict[str, float]) -> dict[str, float]:
@@ -143,22 +139,13 @@ class LocalDimensionCallback(TrainerCallback):
 
     def _check(self, args: TrainingArguments) -> None:
         """Raises ValueError for what would leave evaluations without the metric that they need, or be without any."""
-        if self._every == EVAL and args.eval_strategy == "no":
+        if self._schedule.is_at_evaluations and args.eval_strategy == "no":
             raise ValueError(
                 "every: 'eval' measures at evaluations, and eval_strategy is 'no'. Give every= a number of steps, or set eval_strategy."
             )
         metric = _whole(args.metric_for_best_model)
-        if not metric.startswith(f"{PREFIX}{self._name}/"):
-            return
-        for key in ("budget", "background"):
-            if self._options.get(key):
-                raise ValueError(
-                    f"{key}: metric_for_best_model is {metric}, and an evaluation may then be without it. Leave {key} out."
-                )
-        if self._every != EVAL:
-            raise ValueError(
-                f"every: metric_for_best_model is {metric}, which every evaluation needs; set every='eval'."
-            )
+        if metric.startswith(f"{PREFIX}{self._name}/"):
+            self._schedule.check_always_there(f"metric_for_best_model is {metric}", self._options)
 
 
 def _whole(metric: str | None) -> str:
