@@ -224,6 +224,17 @@ def test_what_a_folder_holds_is_gone_on_with(tmp_path: Path, caplog: pytest.LogC
         LiveDimension(model, tokenizer(), texts()[::-1], folder=tmp_path, **SMALL, layers=[1, -1])
 
 
+def test_a_training_that_changes_its_directory_keeps_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = live(decoder(), folder="kept")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    one.measure(0)
+    assert (tmp_path / "kept/local_dimension.csv").is_file() and not any((tmp_path / "elsewhere").iterdir())
+
+
 def test_the_values_of_points_are_kept(tmp_path: Path) -> None:
     one = live(decoder(), folder=tmp_path)
     found = one.measurement(5)

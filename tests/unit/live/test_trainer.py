@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 from builders.live_trainings import decoder, texts, trainer
+from idsweep.files.parquet import read_table
 from idsweep.live import LocalDimensionCallback
 from idsweep.live import watched as watched_module
 from idsweep.statistics.sequential import Decision
@@ -122,20 +126,25 @@ def test_the_best_checkpoint_and_early_stopping_go_by_it(tmp_path: Path) -> None
 class Killed(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if state.global_step == 7:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(folder: Path, callbacks: list[TrainerCallback]) -> None:
+    """A training in a process of its own, which is killed in its seventh step."""
+    process = multiprocessing.get_context("fork").Process(target=trainer(folder, [*callbacks, Killed()]).train)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_a_killed_training_goes_on_with_its_curve(tmp_path: Path) -> None:
     """What was measured behind the checkpoint that it goes on from is measured again, as it then comes out."""
-    with pytest.raises(KeyboardInterrupt):
-        trainer(tmp_path / "a", [Killed()]).train()
+    killed(tmp_path / "a", [])
     alone = trainer(tmp_path / "a", [])
     alone.train(resume_from_checkpoint=True)
 
-    killed, again = callback(every=2), callback(every=2)
-    with pytest.raises(KeyboardInterrupt):
-        trainer(tmp_path / "b", [killed, Killed()]).train()
-    before = killed.live.table
+    killed(tmp_path / "b", [callback(every=2)])
+    before, again = read_table(tmp_path / "b/local_dimension/local_dimension.parquet"), callback(every=2)
     assert pc.unique(before["step"]).to_pylist() == [0, 2, 4, 6]
     beside = trainer(tmp_path / "b", [again])
     beside.train(resume_from_checkpoint=True)

@@ -41,7 +41,7 @@ class Measurements:
     """
 
     def __init__(self, folder: str | Path | None, settings: Mapping[str, Any]) -> None:
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else Path(folder).absolute()  # a training may change its directory
         self._settings = dict(settings)
         self.table = TABLE.empty_table()
         if self.folder is not None and (file := self.folder / "local_dimension.parquet").is_file():
