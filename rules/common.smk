@@ -171,6 +171,7 @@ FIGURE_FILES = [
 ]
 TABLE_FILES = [f"{RESULTS}/tables/{table}.{ending}" for table in table_names(SWEEP) for ending in ("parquet", "csv")]
 REPORT = outputs_of("write_report")["report"]
+EXPLORER = outputs_of("write_explorer")["explorer"] if SWEEP.config["explorer"] else []
 # A report that is current needs no tokens, but those beside it must be its own.
 TOKEN_FILES = [] if SWEEP.config["partial"] else SAME_TOKENS.paths()
 

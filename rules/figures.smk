@@ -1,8 +1,9 @@
-"""Figures, and the report that holds them with the tables and what made them."""
+"""Figures, the explorer, and the report that holds figures and tables with what made them."""
 
 
 localrules:
     describe_sweep,
+    write_explorer,
     write_report,
 
 
@@ -88,3 +89,27 @@ rule write_report:
         "report"
     script:
         "../workflow_scripts/write_report.py"
+
+
+rule write_explorer:
+    input:
+        unpack(inputs_of("write_explorer")),
+    output:
+        **outputs_of("write_explorer"),
+    log:
+        "<logs>/write_explorer.log",
+    benchmark:
+        "<benchmarks>/write_explorer.tsv"
+    conda:
+        "../envs/estimation.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("write_explorer"),
+        signature=signature_of("write_explorer"),
+    message:
+        "explorer"
+    script:
+        "../workflow_scripts/write_explorer.py"

@@ -101,6 +101,11 @@ def context(text: str, pieces: Sequence[str | None], position: int, scheme: str 
     return " ".join(before.split()), " ".join(after.split())
 
 
+def align(text: str, pieces: Sequence[str | None], scheme: str | None) -> list[int] | None:
+    """Where each piece begins in a text, and where the last one ends, (n + 1,); pieces and text as in `_align`."""
+    return _align(text, pieces, slice(None), scheme)
+
+
 def _align(text: str, pieces: Sequence[str | None], window: slice, scheme: str | None) -> list[int] | None:
     """Where each piece begins in a text, and where the last one ends, (n + 1,).
 

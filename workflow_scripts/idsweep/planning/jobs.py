@@ -364,6 +364,11 @@ def _report(sizes: Sizes) -> Cost:
     return costs.small("start_report", "memory_figures", **{"report.html": size})
 
 
+def _explorer(sizes: Sizes) -> Cost:
+    seconds = sizes.estimated * 5e-3
+    return costs.small("start_tables", "memory_estimation", seconds, **{"explorer.html": 5e6})
+
+
 def _pointwise(sizes: Sizes) -> int:
     """Local values of the last checkpoints."""
     return sum(
@@ -392,4 +397,5 @@ COSTS: dict[str, Callable[..., Cost]] = {
     "draw_figure": _figure,
     "describe_sweep": _about,
     "write_report": _report,
+    "write_explorer": _explorer,
 }

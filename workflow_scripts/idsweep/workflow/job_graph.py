@@ -42,6 +42,10 @@ from idsweep.workflow.signature import SCRIPTS, Digests, code_of, signature
 # Options of figures that name models and datasets; null is all of them, as where the option is left out.
 NAMING = ("datasets", "base", "models", "static")
 
+# Tables that the explorer shows, where the sweep has them.
+EXPLORED = ("local", "global", "training", "losses", "events", "reference")
+PAGE = SCRIPTS / "idsweep" / "explorer" / "page"
+
 COMPOSER = "idsweep.tracking.measured"  # of datasets with `compose`
 MAKER = "idsweep.data.generated_dialogues"  # of the release made_up
 
@@ -130,9 +134,10 @@ class JobGraph:
         return path_of(self._sweep.name, output)
 
     def jobs(self) -> list[tuple[str, Names]]:
-        """Rule and names of every job that the report needs, itself included; each once, what is read before what reads it."""
+        """Rule and names of every job that the report and the explorer need, themselves included; each once, what is read before what reads it."""
         found: dict[tuple[str, Names], None] = {}
-        waiting: list[tuple[tuple[str, Names], bool]] = [(("write_report", ()), False)]
+        ends = ["write_report", *(["write_explorer"] if self._sweep.config["explorer"] else [])]
+        waiting: list[tuple[tuple[str, Names], bool]] = [((rule, ()), False) for rule in reversed(ends)]
         while waiting:
             job, seen = waiting.pop()
             if seen:
@@ -492,15 +497,49 @@ class JobGraph:
         }
         return Job(settings, inputs)
 
+    def _write_explorer(self) -> Job:
+        passes: dict[Output, dict[str, Any]] = {}
+        for model, checkpoint, dataset in self._sweep.passes():
+            identity = self._shaping.identity(model, checkpoint.path, dataset)
+            of_tokens = passes.setdefault(
+                self._tokens(model, dataset), {"models": [], "dataset": identity["dataset"], "path": dataset}
+            )
+            if identity["model"] not in of_tokens["models"]:
+                of_tokens["models"].append(identity["model"])
+        tables = [name for name in EXPLORED if name in table_names(self._sweep)]
+        predicted = [
+            self._shaping.identity(model, checkpoint.path, dataset) for model, checkpoint, dataset in self._with_losses
+        ]
+
+        def settings() -> dict[str, Any]:
+            return {
+                "title": self._sweep.config["title"],
+                "page": self._digests.of(sorted(PAGE.rglob("*.*"))),
+                "tables": tables,
+                "passes": [{"models": one["models"], "dataset": one["dataset"]} for one in passes.values()],
+                "predictions": [{key: one[key] for key in ("model", "checkpoint", "dataset")} for one in predicted],
+            }
+
+        texts = [tokens for tokens, one in passes.items() if one["path"] != VOCABULARY]
+        inputs = {
+            "tables": [self._table(name) for name in tables],
+            "estimates": self.estimates(self._clouds, scope="local"),
+            "tokens": list(passes),
+            "sequences": [tokens._replace(name="sequences") for tokens in texts],
+            "predictions": [self._predictions(*one) for one in self._with_losses],
+        }
+        return Job(settings, inputs)
+
     # ---- what several rules read
 
-    def estimates(self, clouds: Iterable[Cloud]) -> list[Output]:
-        """Every file of estimates of some clouds."""
+    def estimates(self, clouds: Iterable[Cloud], scope: str | None = None) -> list[Output]:
+        """Every file of estimates of some clouds; of one scope, those that hold an estimate of it."""
         return [
             output_of("estimate_dimensions", "estimates", part=part, layers=layers, **names)
             for cloud in clouds
             for names in [cloud.names()]
             for part, layers in self._sweep.estimates(cloud)
+            if scope is None or any(item["scope"] == scope for item in self._sweep.items(part, cloud.cloud))
         ]
 
     def _prepared(self, *corpora: Dataset) -> dict[str, list[Output]]:

@@ -53,6 +53,7 @@ OUTPUTS: Mapping[str, Mapping[str, str]] = {
     "draw_figure": {ending: f"figures/{{figure}}.{ending}" for ending in ("pdf", "png", "svg")},
     "describe_sweep": {"about": "about.html"},
     "write_report": {"report": "report.html"},
+    "write_explorer": {"explorer": "explorer.html"},
 }
 MADE_BY = {
     name: rule

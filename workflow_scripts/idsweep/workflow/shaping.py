@@ -198,7 +198,7 @@ class Shaping:
 
     def config(self, *without: str) -> dict[str, Any]:
         """Of the configuration, but for some keys, and of the catalog entries that it uses."""
-        left_out = {"compute", "keep_embeddings", "keep_neighbors", "partial", "clouds", *without}
+        left_out = {"compute", "keep_embeddings", "keep_neighbors", "explorer", "partial", "clouds", *without}
         config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
         labelled = [model for model in self._sweep.known.values() if model.reads_labels]
         labelled = {corpus.path for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}

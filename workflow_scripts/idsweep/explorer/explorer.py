@@ -1,0 +1,118 @@
+"""From a sweep's tables, estimates and tokens to its explorer page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+from scipy import stats
+
+from idsweep.explorer.metrics import describe_events, describe_metrics, describe_published
+from idsweep.explorer.packing import pack
+from idsweep.explorer.page import write_page
+from idsweep.explorer.points import (
+    MOST_VALUES,
+    Sampled,
+    choose_points,
+    describe_measures,
+    describe_points,
+    leave_out_absent,
+)
+from idsweep.explorer.series import describe_models, describe_series
+from idsweep.explorer.texts import describe_tokens
+from idsweep.files.parquet import read_table
+from idsweep.neighbors.variants import DATA
+
+CONFIDENCE = 0.95
+
+
+class Pass(NamedTuple):
+    """The tokens that models of one tokenizer are measured at, and what they predict there.
+
+    predictions: model, checkpoint and file of predictions.
+    """
+
+    models: tuple[str, ...]
+    dataset: str
+    tokens: str
+    sequences: str | None
+    predictions: tuple[tuple[str, str, str], ...]
+
+
+def write_explorer(
+    path: str | Path,
+    *,
+    title: str,
+    tables: Mapping[str, str],
+    estimates: Sequence[str],
+    passes: Sequence[Pass],
+    labels: Mapping[str, str] | None = None,
+    most_values: int = MOST_VALUES,
+) -> None:
+    """Write the page of a sweep.
+
+    Parameters
+    ----------
+    tables
+        Name -> file of the sweep's tables; `local` and `global` are needed.
+    estimates
+        Files of estimates; only those of local values of the data matter.
+    passes
+        What the tokens behind these estimates are.
+    labels
+        Name of a model or dataset -> what it is called in the page.
+    most_values
+        Local values that the page holds; beyond, it holds those of some of the sequences, and says so.
+    """
+    frames = {name: read_table(file).to_pandas() for name, file in tables.items()}
+    local, global_ = frames["local"], frames["global"]
+    models = describe_models(pd.concat([local, global_.rename(columns={"value": "mean"})]))
+    series = describe_series(local, global_, models)
+    packs: dict[str, str] = {}
+    sampled = [Sampled(read_table(one.tokens), one.sequences and read_table(one.sequences)) for one in passes]
+    share = _share(local, most_values)
+    chosen = [choose_points(one, max(1, int(len(one.tokens) * share))) for one in sampled]
+    kept = {(model, one.dataset): rows for one, rows in zip(passes, chosen, strict=True) for model in one.models}
+    values = describe_points(estimates, kept, models, series)
+    tokens_shown, values_shown = [], []
+    for one, tokens, rows in zip(passes, sampled, chosen, strict=True):
+        of_pass = {model: values[model, one.dataset] for model in one.models if (model, one.dataset) in values}
+        in_clouds = leave_out_absent(of_pass.values(), len(rows))
+        rows = rows[in_clouds]
+        name = f"tokens-{len(tokens_shown)}"
+        packs[name] = pack(describe_tokens(*tokens, rows))
+        n_sequences = len(pc.unique(tokens.tokens["sequence"]))
+        shown = {"models": list(one.models), "dataset": one.dataset, "pack": name, "n_sequences": n_sequences}
+        tokens_shown.append(shown | {"sampled": share < 1, "n_kept": len(rows)})
+        for model, of_series in of_pass.items():
+            described = next(described for described in models if described["name"] == model)
+            checkpoints = [checkpoint["name"] for checkpoint in described["checkpoints"]]
+            files = [(name, file) for of, name, file in one.predictions if of == model and name in checkpoints]
+            name = f"values-{len(values_shown)}"
+            packs[name] = pack({"series": of_series, "measures": describe_measures(files, rows, checkpoints)})
+            values_shown.append({"model": model, "dataset": one.dataset, "pack": name})
+    most_sequences = max((one["n_sequences"] for one in tokens_shown), default=2)
+    overview = {
+        "title": title,
+        "labels": dict(labels or {}),
+        "models": models,
+        "series": series,
+        "metrics": describe_metrics(frames),
+        "events": describe_events(frames.get("events")),
+        "published": describe_published(frames.get("reference")),
+        "tokens": tokens_shown,
+        "values": values_shown,
+        # Of Student's t by degrees of freedom: none has 0.
+        "quantiles": np.array([np.nan, *stats.t.ppf((1 + CONFIDENCE) / 2, np.arange(1, most_sequences + 1))]),
+    }
+    write_page(path, title, {"overview": pack(overview)} | packs)
+
+
+def _share(local: pd.DataFrame, most_values: int) -> float:
+    """The share of local values that the page has room for."""
+    number = int(local.loc[local["variant"] == DATA, "n_points"].sum())
+    return min(1.0, most_values / max(1, number))

@@ -1,0 +1,59 @@
+"""The page itself: its template, style and scripts, and what was packed, in one file that needs no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+from idsweep.files.atomic import whole_or_nothing
+
+FOLDER = Path(__file__).with_name("page")
+# In the order in which they are read; each uses what stands before it.
+SCRIPTS = (
+    "unpack",
+    "safe_text",
+    "statistics",
+    "colours",
+    "state",
+    "measured",
+    "downloads",
+    "drawing",
+    "heatmap",
+    "curves",
+    "profiles",
+    "distribution",
+    "tokens",
+    "map",
+    "main",
+)
+VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
+IMPORT = re.compile(r"^import\b[^;]*;\n", re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:async |)function|class|const|let)", re.MULTILINE)
+PLACE = re.compile(r"<!-- (\w+) -->")
+
+
+def script() -> str:
+    """All scripts of the page as one: modules of one scope, so without their imports and exports.
+
+    Pages that are opened from disk load no modules from other files.
+    """
+    texts = [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return "\n".join(EXPORT.sub("", IMPORT.sub("", text)) for text in texts)
+
+
+def write_page(path: str | Path, title: str, packs: Mapping[str, str]) -> None:
+    """Write the page. packs: id of an element -> what `packing.pack` made."""
+    library, library_style = ((FOLDER / "vendor" / name).read_text(encoding="utf-8") for name in VENDORED)
+    parts = {
+        "title": escape(title),
+        "style": f"<style>\n{library_style}\n{(FOLDER / 'style.css').read_text(encoding='utf-8')}</style>",
+        "packs": "\n".join(
+            f'<script type="text/plain" id="{escape(name)}">{packed}</script>' for name, packed in packs.items()
+        ),
+        "scripts": f"<script>{library}</script>\n<script>(() => {{\n'use strict';\n{script()}\n}})();</script>",
+    }
+    page = PLACE.sub(lambda found: parts[found[1]], (FOLDER / "page.html").read_text(encoding="utf-8"))
+    with whole_or_nothing(path) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")

@@ -1,0 +1,323 @@
+// The sampled tokens in their texts, coloured by a value at the picked cell; and as a list that is searched, filtered and sorted.
+
+import { element, name as setApart, visible } from "./safe_text.js";
+import { colourOf, colourOfDifference, css, inkOn } from "./colours.js";
+import { choice, sized, tickLabel, ticks, write } from "./drawing.js";
+import { downloadButtons } from "./downloads.js";
+import { counted, quantilesOf, shown } from "./statistics.js";
+import { show, state } from "./state.js";
+import {
+  cellLabel, cellOf, checkpointLabel, label, measureAt, measureNames, modelNamed, nameOf, pointsAt, tokens, tokensShown,
+} from "./measured.js";
+
+/** @typedef {import("./measured.js").Tokens} Tokens */
+
+const TEXTS_AT_ONCE = 12;
+const ROWS_AT_ONCE = 50;
+const MILLISECONDS = 400; // between two checkpoints
+const CONTEXT = 48; // characters on either side
+const SORTS = /** @type {[string, string][]} */ ([["highest", "highest first"], ["lowest", "lowest first"], ["order", "as in the texts"]]);
+const REBUILD = ["model", "seed", "dataset", "estimate", "variant", "cloud", "colour", "list", "part", "class", "sort"];
+
+let drawing = 0;
+let timer = 0;
+/** @type {HTMLInputElement | null} */
+let slider = null;
+/** @type {HTMLElement | null} */
+let stepLabel = null;
+/** @type {(() => {columns: string[], rows: (string | number | null)[][]}) | null} */
+let listed = null;
+
+/**
+ * @param {HTMLElement} place
+ * @param {Set<string>} changed
+ */
+export async function drawTokens(place, changed) {
+  const mine = ++drawing;
+  const held = await tokens();
+  const picked = cellOf(state.a);
+  if (!held || !picked) {
+    place.replaceChildren(element("h2", {}, "Tokens"), element("p", { class: "note" }, held ? "Pick a cell of the heat map." : "No tokens were measured for this choice."));
+    return;
+  }
+  const values = await valuesShown();
+  const names = await measureNames();
+  if (mine !== drawing) return;
+  if (!place.querySelector("#token-controls") || REBUILD.some((key) => changed.has(key))) {
+    place.replaceChildren(...controls(held, names), element("div", { id: "token-list" }));
+  }
+  const model = modelNamed();
+  if (slider) slider.value = String(picked.column);
+  if (stepLabel) stepLabel.textContent = checkpointLabel(model.checkpoints[picked.column]);
+  const list = /** @type {HTMLElement} */ (place.querySelector("#token-list"));
+  if (!values) {
+    list.replaceChildren(element("p", { class: "note" }, "The page holds values of single tokens for local estimates of the data; choose one above."));
+    listed = null;
+    return;
+  }
+  const kept = keptTokens(held, values);
+  listed = () => ({
+    columns: ["point", "token", "sequence", "position", "count", "part", "class", "value"],
+    rows: sorted(kept, values).map((at) => [held.point[at], held.words[held.token[at]], held.sequence[at], held.position[at], held.count[at] < 0 ? null : held.count[at], held.parts[held.part[at]], held.classes[held.token_class[at]] ?? null, values[at]]),
+  });
+  if (state.list === "tokens" || !held.texts) drawRows(list, held, values, sorted(kept, values));
+  else drawTexts(list, held, values, new Set(kept));
+}
+
+/** @returns {Promise<Float64Array | null>} of each token, what it is coloured by */
+async function valuesShown() {
+  const [picked, other] = [cellOf(state.a), cellOf(state.b)];
+  if (!picked) return null;
+  if (state.colour === "difference" && other) {
+    const [one, two] = [await pointsAt(picked), await pointsAt(other)];
+    return one && two ? one.map((value, at) => value - two[at]) : null;
+  }
+  return state.colour === "dimension" || state.colour === "difference" ? pointsAt(picked) : measureAt(state.colour, picked.column);
+}
+
+/**
+ * @param {Tokens} held
+ * @param {string[]} measures
+ * @returns {HTMLElement[]}
+ */
+function controls(held, measures) {
+  const model = modelNamed();
+  const colours = /** @type {[string, string][]} */ ([["dimension", "local dimension"], ["difference", "difference A − B"], ...measures.map((one) => [one, one.replaceAll("_", " ")])]);
+  const parts = /** @type {[string, string][]} */ ([["", "all"], ...held.parts.map((one) => [one, one.replaceAll("_", " ")])]);
+  const classes = /** @type {[string, string][]} */ ([["", "all"], ...held.classes.map((one) => [one, visible(one)])]);
+  const kept = tokensShown();
+  slider = element("input", { type: "range", min: 0, max: model.checkpoints.length - 1, step: 1, "aria-label": "checkpoint" });
+  slider.addEventListener("input", () => pickColumn(Number(slider?.value)));
+  stepLabel = element("output", {});
+  const play = element("button", { type: "button", id: "play", class: "quiet", "aria-pressed": "false" }, "▶ play");
+  play.addEventListener("click", () => toggle(play, model.checkpoints.length));
+  const search = input("search", "search", "token or text");
+  const note = `${label(state.seed)} on ${label(state.dataset)}. ${counted(kept?.n_kept ?? 0)} sampled tokens${held.texts ? ` in ${counted(held.texts.length)} texts` : ""}${kept?.sampled ? `, a part of those of ${counted(kept.n_sequences)} sequences, so that the page stays small` : ""}. What is not coloured was not sampled.`;
+  return [
+    element("div", { class: "head" }, element("h2", {}, "Tokens"), downloadButtons("tokens", () => listed?.() ?? { columns: [], rows: [] }, null)),
+    element("p", { class: "note" }, note),
+    element("div", { id: "token-controls", class: "controls" },
+      element("span", { class: "player" }, play, slider, stepLabel),
+      choice("colour", colours, state.colour, (value) => show({ colour: value })),
+      held.texts ? choice("as", [["text", "texts"], ["tokens", "list"]], state.list, (value) => show({ list: value, page: "1" })) : element("span", {}),
+      choice("sort", SORTS, state.sort, (value) => show({ sort: value, page: "1" })),
+      search,
+      choice("part of word", parts, state.part, (value) => show({ part: value, page: "1" })),
+      held.classes.length ? choice("class", classes, state.class, (value) => show({ class: value, page: "1" })) : element("span", {}),
+      input("least", "count from", "any"), input("most", "to", "any")),
+  ];
+}
+
+/**
+ * @param {"search" | "least" | "most"} key
+ * @param {string} called
+ * @param {string} hint
+ */
+function input(key, called, hint) {
+  const field = element("input", { type: key === "search" ? "search" : "number", min: key === "search" ? null : 0, placeholder: hint, value: state[key], "data-key": key });
+  field.addEventListener("input", () => show({ [key]: field.value, page: "1" }));
+  return element("label", {}, element("span", {}, called), field);
+}
+
+/** @param {number} column */
+function pickColumn(column) {
+  const picked = cellOf(state.a);
+  if (picked) show({ a: nameOf({ row: picked.row, column }) });
+}
+
+/**
+ * @param {HTMLElement} button
+ * @param {number} columns
+ */
+function toggle(button, columns) {
+  const isPlaying = button.getAttribute("aria-pressed") === "true";
+  button.setAttribute("aria-pressed", String(!isPlaying));
+  button.textContent = isPlaying ? "▶ play" : "❚❚ pause";
+  clearInterval(timer);
+  if (isPlaying) return;
+  timer = setInterval(() => {
+    const picked = cellOf(state.a);
+    if (!picked || !button.isConnected) clearInterval(timer);
+    else pickColumn((picked.column + 1) % columns);
+  }, MILLISECONDS);
+}
+
+/**
+ * Places of the tokens that have a value and pass the filters.
+ * @param {Tokens} held
+ * @param {Float64Array} values
+ * @returns {number[]}
+ */
+function keptTokens(held, values) {
+  const wanted = state.search.toLocaleLowerCase();
+  const part = held.parts.indexOf(state.part);
+  const kind = held.classes.indexOf(state.class);
+  const [least, most] = [Number(state.least || -Infinity), Number(state.most || Infinity)];
+  const words = held.words.map((word) => word.toLocaleLowerCase().includes(wanted));
+  const found = [];
+  for (let at = 0; at < values.length; at++) {
+    if (Number.isNaN(values[at]) || (part >= 0 && held.part[at] !== part) || (kind >= 0 && held.token_class[at] !== kind)) continue;
+    if ((state.least || state.most) && (held.count[at] < 0 || held.count[at] < least || held.count[at] > most)) continue;
+    if (wanted && !words[held.token[at]] && !textOf(held, at).toLocaleLowerCase().includes(wanted)) continue;
+    found.push(at);
+  }
+  return found;
+}
+
+/**
+ * @param {Tokens} held
+ * @param {number} at
+ */
+function textOf(held, at) {
+  return held.texts ? held.texts[held.sequence[at]].slice(held.begin[at], held.end[at]) : held.words[held.token[at]];
+}
+
+/**
+ * @param {number[]} kept
+ * @param {Float64Array} values
+ * @returns {number[]}
+ */
+function sorted(kept, values) {
+  if (state.sort === "order") return kept;
+  const way = state.sort === "lowest" ? 1 : -1;
+  return [...kept].sort((one, other) => way * (values[one] - values[other]) || one - other);
+}
+
+/**
+ * From a value to its colour: most values share the colours, so that a few far out do not take them all.
+ * @param {Float64Array} values
+ * @returns {{colour: (value: number) => [number, number, number], low: number, high: number}}
+ */
+function colouring(values) {
+  const [low, high] = quantilesOf(Array.from(values), [0.02, 0.98]);
+  if (state.colour === "difference") {
+    const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
+    return { colour: (value) => colourOfDifference(0.5 + value / most / 2), low: -most, high: most };
+  }
+  return { colour: (value) => colourOf(high > low ? (value - low) / (high - low) : 0.5), low, high };
+}
+
+/** @param {{colour: (value: number) => [number, number, number], low: number, high: number}} how */
+function legend(how) {
+  const canvas = element("canvas", { role: "img", "aria-label": `colours from ${shown(how.low)} to ${shown(how.high)}` });
+  const brush = sized(canvas, 260, 32);
+  for (let at = 0; at < 240; at++) {
+    brush.fillStyle = css(how.colour(how.low + (at / 240) * (how.high - how.low)));
+    brush.fillRect(10 + at, 2, 1.5, 10);
+  }
+  for (const tick of ticks(how.low, how.high, 5)) {
+    write(brush, tickLabel(tick), 10 + (240 * (tick - how.low)) / (how.high - how.low || 1), 22, { align: "center" });
+  }
+  return canvas;
+}
+
+/**
+ * @param {HTMLElement} place
+ * @param {Tokens} held
+ * @param {Float64Array} values
+ * @param {Set<number>} kept
+ */
+function drawTexts(place, held, values, kept) {
+  const texts = held.texts ?? [];
+  /** @type {number[][]} */
+  const of_text = texts.map(() => []);
+  for (const at of kept) of_text[held.sequence[at]].push(at);
+  const isFiltered = state.search || state.part || state.class || state.least || state.most;
+  let order = texts.map((_, place_) => place_).filter((one) => of_text[one].length || !isFiltered);
+  if (state.sort !== "order") {
+    const means = of_text.map((all) => all.reduce((sum, at) => sum + values[at], 0) / all.length);
+    const way = state.sort === "lowest" ? 1 : -1;
+    order = order.sort((one, other) => (Number.isNaN(means[one]) ? 1 : Number.isNaN(means[other]) ? -1 : way * (means[one] - means[other]) || one - other));
+  }
+  const how = colouring(values);
+  const page = pageOf(order.length, TEXTS_AT_ONCE);
+  const paragraphs = order.slice((page - 1) * TEXTS_AT_ONCE, page * TEXTS_AT_ONCE).map((number) => {
+    const paragraph = element("p", { class: "text", dir: "auto" });
+    const text = texts[number];
+    let reached = 0;
+    for (const at of of_text[number].sort((one, other) => held.begin[one] - held.begin[other])) {
+      const begin = Math.max(held.begin[at], reached);
+      const end = Math.max(held.end[at], begin);
+      if (begin > reached) paragraph.append(visible(text.slice(reached, begin)));
+      const colour = how.colour(values[at]);
+      const inside = text.slice(begin, end);
+      const lead = inside.length - inside.trimStart().length;
+      if (lead && lead < inside.length) paragraph.append(inside.slice(0, lead));
+      const shownText = lead < inside.length ? visible(inside.slice(lead)) : inside ? visible(inside) : "▯";
+      const mark = element("mark", { title: aboutToken(held, values, at), "data-point": held.point[at] }, shownText);
+      mark.style.background = css(colour);
+      mark.style.color = inkOn(colour);
+      paragraph.append(mark);
+      reached = end;
+    }
+    paragraph.append(visible(text.slice(reached)));
+    return element("li", { value: number + 1 }, paragraph);
+  });
+  place.replaceChildren(legend(how), pager(order.length, TEXTS_AT_ONCE, page, "texts"), element("ol", { class: "texts" }, ...paragraphs));
+}
+
+/**
+ * @param {HTMLElement} place
+ * @param {Tokens} held
+ * @param {Float64Array} values
+ * @param {number[]} order
+ */
+function drawRows(place, held, values, order) {
+  const page = pageOf(order.length, ROWS_AT_ONCE);
+  const how = colouring(values);
+  const rows = order.slice((page - 1) * ROWS_AT_ONCE, page * ROWS_AT_ONCE).map((at) => {
+    const colour = how.colour(values[at]);
+    const value = element("td", { class: "number" }, shown(values[at], 3));
+    value.style.background = css(colour);
+    value.style.color = inkOn(colour);
+    const text = held.texts?.[held.sequence[at]];
+    const [begin, end] = [held.begin[at], held.end[at]];
+    const context = element("td", { dir: "auto", class: "context" });
+    if (text !== undefined) {
+      context.append(visible(text.slice(Math.max(0, begin - CONTEXT), begin)), element("b", {}, visible(text.slice(begin, end)) || "▯"), visible(text.slice(end, end + CONTEXT)));
+    }
+    const cells = [value, element("td", {}, setApart(held.words[held.token[at]], "token")), context, element("td", { class: "number" }, held.count[at] < 0 ? "–" : counted(held.count[at])), element("td", {}, held.parts[held.part[at]].replaceAll("_", " "))];
+    if (held.classes.length) cells.push(element("td", {}, setApart(held.classes[held.token_class[at]] ?? "–")));
+    return element("tr", { "data-point": held.point[at] }, ...cells);
+  });
+  const heads = [state.colour === "dimension" ? "local dimension" : state.colour.replaceAll("_", " "), "token", "where it stands", "count", "part", ...(held.classes.length ? ["class"] : [])];
+  place.replaceChildren(legend(how), pager(order.length, ROWS_AT_ONCE, page, "tokens"),
+    element("div", { class: "scrolls" }, element("table", { class: "tokens" }, element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...rows))));
+}
+
+/**
+ * @param {Tokens} held
+ * @param {Float64Array} values
+ * @param {number} at
+ */
+function aboutToken(held, values, at) {
+  const picked = cellOf(state.a);
+  const count = held.count[at] < 0 ? "" : `, ${held.count[at]} times in the texts`;
+  return `${visible(held.words[held.token[at]])}: ${shown(values[at], 2)}${picked ? ` (${cellLabel(picked)})` : ""}${count}`;
+}
+
+/**
+ * @param {number} number
+ * @param {number} atOnce
+ */
+function pageOf(number, atOnce) {
+  const asked = Math.trunc(Number(state.page)) || 1;
+  return Math.min(Math.max(1, asked), Math.max(1, Math.ceil(number / atOnce)));
+}
+
+/**
+ * @param {number} number
+ * @param {number} atOnce
+ * @param {number} page
+ * @param {string} what
+ */
+function pager(number, atOnce, page, what) {
+  const pages = Math.max(1, Math.ceil(number / atOnce));
+  const turn = (/** @type {string} */ text, /** @type {number} */ to, /** @type {string} */ called) => {
+    const button = element("button", { type: "button", class: "quiet", "aria-label": called, disabled: to < 1 || to > pages }, text);
+    button.addEventListener("click", () => show({ page: String(to) }));
+    return button;
+  };
+  const first = number ? (page - 1) * atOnce + 1 : 0;
+  return element("p", { class: "pager" }, turn("‹", page - 1, "page before"), ` ${counted(first)}–${counted(Math.min(number, page * atOnce))} of ${counted(number)} ${what} `, turn("›", page + 1, "next page"));
+}
