@@ -20,9 +20,9 @@ with job(snakemake) as run:
             tokens=tokens,
             sequences=None if one["dataset"] == VOCABULARY else next(sequences),
             predictions=tuple(
-                (of["model"], of["checkpoint"], file)
-                for of, file in predictions
-                if of["dataset"] == one["dataset"] and of["model"] in one["models"]
+                (predicted["model"], predicted["checkpoint"], file)
+                for predicted, file in predictions
+                if predicted["dataset"] == one["dataset"] and predicted["model"] in one["models"]
             ),
         )
         for one, tokens in zip(settings["passes"], read.tokens, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,7 @@ def write_explorer(
         for model, of_series in of_pass.items():
             described = next(described for described in models if described["name"] == model)
             checkpoints = [checkpoint["name"] for checkpoint in described["checkpoints"]]
-            files = [(name, file) for of, name, file in one.predictions if of == model and name in checkpoints]
+            files = [(name, file) for other, name, file in one.predictions if other == model and name in checkpoints]
             name = f"values-{len(values_shown)}"
             packs[name] = pack({"series": of_series, "measures": describe_measures(files, rows, checkpoints)})
             values_shown.append({"model": model, "dataset": one.dataset, "pack": name})

@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 
 SECONDS = ("lower", "upper")
-EVENT = ["set", "estimator", "dataset", "representation", "cloud", "curve", "event", "step", "lower", "upper", "n_seeds"]
+EVENT = [
+    "set",
+    "estimator",
+    "dataset",
+    "representation",
+    "cloud",
+    "curve",
+    "event",
+    "step",
+    "lower",
+    "upper",
+    "n_seeds",
+]
 PUBLISHED = ["model", "dataset", "layer", "quantity", "step", "value", "lower", "upper", "source"]
 
 
@@ -42,7 +54,9 @@ def describe_rows(frame: pd.DataFrame | None, columns: list[str]) -> list[dict[s
     if frame is None:
         return []
     rows = frame[columns].astype(object).where(frame[columns].notna(), None).to_dict("records")
-    return [{name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()} for row in rows]
+    return [
+        {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()} for row in rows
+    ]
 
 
 def describe_events(frame: pd.DataFrame | None) -> list[dict[str, Any]]:

@@ -25,32 +25,38 @@ SCRIPTS = (
     "profiles",
     "distribution",
     "tokens",
-    "map",
     "main",
 )
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
-IMPORT = re.compile(r"^import\b[^;]*;\n", re.MULTILINE)
-EXPORT = re.compile(r"^export (?=(?:async |)function|class|const|let)", re.MULTILINE)
+IMPORT = re.compile(r"^import (\{[^}]*\}) from \"\./(\w+)\.js\";$", re.MULTILINE)
+EXPORT = re.compile(r"^export (?:async )?(?:function|const) (\w+)", re.MULTILINE)
 PLACE = re.compile(r"<!-- (\w+) -->")
 
 
 def script() -> str:
-    """All scripts of the page as one: modules of one scope, so without their imports and exports.
+    """All scripts of the page as one: each a function that is called once, with its imports as names of what those before it gave.
 
     Pages that are opened from disk load no modules from other files.
     """
-    texts = [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join(EXPORT.sub("", IMPORT.sub("", text)) for text in texts)
+    return "\n".join(["const modules = {};", *(_called(name) for name in SCRIPTS)])
+
+
+def _called(name: str) -> str:
+    text = (FOLDER / f"{name}.js").read_text(encoding="utf-8")
+    given = ", ".join(EXPORT.findall(text))
+    text = IMPORT.sub(lambda found: f"const {found[1].replace(' as ', ': ')} = modules.{found[2]};", text)
+    text = EXPORT.sub(lambda found: found[0].removeprefix("export "), text)
+    return f"modules.{name} = (() => {{\n{text}\nreturn {{ {given} }};\n}})();"
 
 
 def write_page(path: str | Path, title: str, packs: Mapping[str, str]) -> None:
-    """Write the page. packs: id of an element -> what `packing.pack` made."""
+    """Write the page. packs: name -> what `packing.pack` made."""
     library, library_style = ((FOLDER / "vendor" / name).read_text(encoding="utf-8") for name in VENDORED)
     parts = {
         "title": escape(title),
         "style": f"<style>\n{library_style}\n{(FOLDER / 'style.css').read_text(encoding='utf-8')}</style>",
         "packs": "\n".join(
-            f'<script type="text/plain" id="{escape(name)}">{packed}</script>' for name, packed in packs.items()
+            f'<script type="text/plain" id="pack-{escape(name)}">{packed}</script>' for name, packed in packs.items()
         ),
         "scripts": f"<script>{library}</script>\n<script>(() => {{\n'use strict';\n{script()}\n}})();</script>",
     }

@@ -45,9 +45,7 @@ def describe_models(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return models
 
 
-def describe_series(
-    local: pd.DataFrame, global_: pd.DataFrame, models: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def describe_series(local: pd.DataFrame, global_: pd.DataFrame, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each series: what it is of (`SERIES`, split, n_neighbors), and a matrix for each quantity, float32 (representations × checkpoints,).
 
     Rows and columns are those of the model in `describe_models`; NaN where nothing was measured. `stable`: uint8, 1 where values are

@@ -52,9 +52,7 @@ def describe_tokens(tokens: pa.Table, sequences: pa.Table | None, kept: np.ndarr
     piece_of = dict(zip(tokens["token_id"].to_pylist(), tokens["token"].to_pylist(), strict=True))
     scheme = scheme_of(piece_of.values())
     described["texts"] = []
-    for place, (text, ids) in enumerate(
-        zip(found["text"].to_pylist(), found["input_ids"].to_pylist(), strict=True)
-    ):
+    for place, (text, ids) in enumerate(zip(found["text"].to_pylist(), found["input_ids"].to_pylist(), strict=True)):
         shown, begins = _spans(text, [piece_of.get(id) for id in ids], scheme)
         described["texts"].append(shown)
         of_text = np.flatnonzero(described["sequence"] == place)

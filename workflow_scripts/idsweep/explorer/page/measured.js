@@ -58,12 +58,12 @@ import { pairedDifference } from "./statistics.js";
 
 const [ABSENT, UNDEFINED, HIGHEST] = [65535, 65534, 65533];
 
-/** @type {Overview} */
-export let overview;
+/** What the page holds of the whole sweep, once `use` was called. */
+export const overview = /** @type {Overview} */ ({});
 
 /** @param {Overview} unpacked */
 export function use(unpacked) {
-  overview = unpacked;
+  Object.assign(overview, unpacked);
 }
 
 /**

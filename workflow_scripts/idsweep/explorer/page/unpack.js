@@ -18,14 +18,38 @@ const ARRAYS = {
 export async function unpack(text) {
   const characters = atob(text.trim());
   const packed = Uint8Array.from(characters, (character) => character.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const buffer = await new Response(stream).arrayBuffer();
+  const buffer = await decompress(packed);
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
   /** @type {Numbers[]} */
   const arrays = header.arrays.map((/** @type {{type: string, length: number, at: number}} */ one) =>
     new ARRAYS[one.type](buffer, 4 + length + one.at, one.length));
   return restore(header.value, arrays);
+}
+
+/**
+ * @param {Uint8Array<ArrayBuffer>} packed gzip
+ * @returns {Promise<ArrayBuffer>}
+ */
+async function decompress(packed) {
+  const stream = new DecompressionStream("gzip");
+  const writer = stream.writable.getWriter();
+  const written = writer.write(packed).then(() => writer.close());
+  const parts = [];
+  let length = 0;
+  const reader = stream.readable.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    parts.push(part.value);
+    length += part.value.length;
+  }
+  await written;
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole.buffer;
 }
 
 /**
@@ -44,14 +68,14 @@ function restore(value, arrays) {
 const unpacked = new Map();
 
 /**
- * What an element of the page holds; each is unpacked once.
+ * What a pack of the page holds; each is unpacked once.
  * @param {string} id
  * @returns {Promise<any>}
  */
 export function packOf(id) {
   const known = unpacked.get(id);
   if (known) return known;
-  const element = document.getElementById(id);
+  const element = document.getElementById(`pack-${id}`);
   if (!element) throw new Error(`The page has no data called ${id}.`);
   const value = unpack(element.textContent ?? "");
   unpacked.set(id, value);

@@ -1,0 +1,254 @@
+"""The explorer's page: what it holds is what was measured, and nothing in the data can end a part of it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from idsweep.data.pieces import BYTES
+from idsweep.explorer import page as page_module
+from idsweep.explorer.explorer import Pass, write_explorer
+from idsweep.explorer.packing import pack
+from idsweep.explorer.points import Sampled, choose_points
+from idsweep.explorer.quantized import ABSENT, HIGHEST, UNDEFINED, quantize
+from idsweep.explorer.texts import describe_tokens
+from idsweep.files.columns import ESTIMATES, IDENTITY, POINTS, SEQUENCES
+from idsweep.files.parquet import write_table
+from idsweep.files.vectors import write_estimates
+from idsweep.tables.collect import collect_estimates
+
+HOSTILE = "</script><script>alert(1)</script>\u202e\"'&"
+CHECKPOINTS = {"step0": 0, "step10": 10}
+SCRIPT = re.compile(r'<script type="text/plain" id="pack-([^"]+)">([^<]*)</script>')
+
+
+def unpack(text: str) -> Any:
+    whole = gzip.decompress(base64.b64decode(text))
+    length = int.from_bytes(whole[:4], "little")
+    header = json.loads(whole[4 : 4 + length])
+
+    def restore(value: Any) -> Any:
+        if isinstance(value, list):
+            return [restore(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if "array" in value:
+            told = header["arrays"][value["array"]]
+            return np.frombuffer(whole, told["type"], told["length"], 4 + length + told["at"])
+        return {key: restore(one) for key, one in value.items()}
+
+    return restore(header["value"])
+
+
+def test_what_is_packed_is_unpacked() -> None:
+    arrays = {name: np.arange(5, dtype=name) for name in ("float64", "float32", "int32", "uint16", "uint8")}
+    found = unpack(pack({"text": HOSTILE, "none": None, "nan": float("nan"), "list": [1, 2.5, True], **arrays}))
+    assert found["text"] == HOSTILE and found["none"] is found["nan"] is None and found["list"] == [1, 2.5, True]
+    assert all((found[name] == array).all() and found[name].dtype == array.dtype for name, array in arrays.items())
+    with pytest.raises(TypeError, match="array of int64"):
+        pack({"steps": np.arange(3)})
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 500.0), (-3.0, 4.0), (2.0, 2.0)])
+def test_16_bits_keep_values(low: float, high: float) -> None:
+    values = np.random.default_rng(0).uniform(low, high, 1000)
+    values[3], present = np.nan, np.arange(1000) != 4
+    codes, first, last, is_log = quantize(values, present)
+    assert codes[3] == UNDEFINED and codes[4] == ABSENT
+    scaled = first + (last - first) / HIGHEST * codes.astype(float)
+    found, kept = np.exp(scaled) if is_log else scaled, np.arange(1000) > 4
+    assert np.abs(found - values)[kept].max() <= (6e-5 * high if is_log else 1.01 * (high - low) / HIGHEST / 2 + 1e-12)
+
+
+def byte_level(word: str) -> str:
+    """A word as byte-level BPE writes it."""
+    character_of = {byte: character for character, byte in BYTES.items()}
+    return "".join(character_of[bytes([byte])] for byte in f" {word}".encode())
+
+
+def sampled(n_sequences: int = 8, per_sequence: int = 6, word: str = "word") -> Sampled:
+    number = n_sequences * per_sequence
+    sequence = np.repeat(np.arange(n_sequences), per_sequence)
+    position = np.tile(np.arange(per_sequence), n_sequences)
+    tokens = pa.table(
+        {
+            "point": pa.array(np.arange(number), pa.int32()),
+            "sequence": pa.array(sequence, pa.int32()),
+            "position": pa.array(position, pa.int32()),
+            "token_id": pa.array(position, pa.int32()),
+            "token": [byte_level(f"{word}{place}") for place in position],
+            "special": [False] * number,
+            "token_class": pa.array([None] * number, pa.string()),
+            "count": pa.array(position + 1, pa.int64()),
+            "drawn": pa.array(np.arange(number), pa.int32()),
+        },
+        schema=POINTS,
+    )
+    text = " ".join(f"{word}{place}" for place in range(per_sequence))
+    sequences = pa.table(
+        {
+            "sequence": pa.array(range(n_sequences), pa.int32()),
+            "text": [text] * n_sequences,
+            "input_ids": pa.array([list(range(per_sequence))] * n_sequences, pa.list_(pa.int32())),
+        },
+        schema=SEQUENCES,
+    )
+    return Sampled(tokens, sequences)
+
+
+def test_tokens_stand_where_they_are_in_their_texts() -> None:
+    tokens, sequences = sampled(word="\U0001f600né")
+    found = describe_tokens(tokens, sequences, np.arange(6, 18))
+    text = found["texts"][0].encode("utf-16-le")
+    words = [
+        text[2 * begin : 2 * end].decode("utf-16-le").strip()
+        for begin, end in zip(found["begin"][:6], found["end"][:6], strict=True)
+    ]
+    assert words == [f"\U0001f600né{place}" for place in range(6)]
+    assert found["sequence"].tolist() == [0] * 6 + [1] * 6 and len(found["texts"]) == 2
+    assert [found["words"][code] for code in found["token"][:2]] == [
+        byte_level("\U0001f600né0"),
+        byte_level("\U0001f600né1"),
+    ]
+
+
+def test_whole_sequences_are_chosen_where_there_is_no_room_for_all() -> None:
+    one = sampled(n_sequences=20)
+    assert len(choose_points(one, 10_000)) == 120
+    some = choose_points(one, 30)
+    assert len(some) == 30 and set(np.bincount(some // 6)) <= {0, 6}
+    assert len(choose_points(one, 1)) == 6
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[tuple[str, int], np.ndarray], Path]:
+    """Local values of two layers at two checkpoints, and the page of them."""
+    folder = tmp_path_factory.mktemp("sweep")
+    one, generator, values, files = sampled(), np.random.default_rng(1), {}, []
+    write_table(folder / "tokens.parquet", one.tokens, {})
+    write_table(folder / "sequences.parquet", one.sequences, {})
+    for checkpoint, step in CHECKPOINTS.items():
+        parts = {}
+        for layer in (0, 1):
+            of_cell = values[checkpoint, layer] = generator.gamma(4.0, 3.0, 48)
+            of_cell[2] = np.nan
+            scopes = ["local"] * 48 + ["mean"]
+            parts[f"layer_{layer}"] = pa.table(
+                {
+                    "estimator": ["twonn"] * 49,
+                    "scope": scopes,
+                    "variant": ["data"] * 49,
+                    "point": pa.array([*range(48), None], pa.int32()),
+                    "value": [*of_cell, np.nanmean(of_cell)],
+                    "standard_error": [np.nan] * 48 + [0.5],
+                    "n_points": pa.array([1] * 48 + [48], pa.int32()),
+                    "n_undefined": pa.array([0] * 48 + [1], pa.int32()),
+                    "n_neighbors": pa.array([16] * 49, pa.int32()),
+                    "scale": [1.0] * 49,
+                    "scale_stable": [True] * 49,
+                },
+                schema=ESTIMATES,
+            )
+        identity = dict.fromkeys(IDENTITY.names) | {
+            "set": "standard",
+            "model": HOSTILE,
+            "group": HOSTILE,
+            "checkpoint": checkpoint,
+            "step": step,
+            "dataset": "news",
+            "cloud": "points",
+            "extrinsic_dimension": 16,
+        }
+        identities = {name: identity | {"representation": name, "layer": int(name[-1])} for name in parts}
+        files.append(str(folder / f"{checkpoint}.parquet"))
+        write_estimates(files[-1], parts, identities, {})
+    tables = collect_estimates(files)
+    write_table(folder / "local.parquet", tables.local, {})
+    write_table(folder / "global.parquet", tables.global_, {})
+    write_explorer(
+        folder / "explorer.html",
+        title=HOSTILE,
+        tables={"local": str(folder / "local.parquet"), "global": str(folder / "global.parquet")},
+        estimates=files,
+        passes=[Pass((HOSTILE,), "news", str(folder / "tokens.parquet"), str(folder / "sequences.parquet"), ())],
+    )
+    return values, folder / "explorer.html"
+
+
+def test_the_page_holds_what_was_measured(swept: tuple[dict[tuple[str, int], np.ndarray], Path]) -> None:
+    values, file = swept
+    packs = {name: unpack(text) for name, text in SCRIPT.findall(file.read_text())}
+    overview = packs["overview"]
+    (series,) = overview["series"]
+    assert series["model"] == HOSTILE and overview["models"][0]["checkpoints"][1] == {"name": "step10", "step": 10}
+    means = [np.nanmean(values[checkpoint, layer]) for layer in (0, 1) for checkpoint in CHECKPOINTS]
+    assert series["matrices"]["mean"] == pytest.approx(means, rel=1e-6)
+    assert overview["quantiles"][7] == pytest.approx(2.364624)  # Student's t, 97.5 %, 7 degrees of freedom
+    (kept,) = packs["values-0"]["series"]
+    for cell, (layer, checkpoint) in enumerate((layer, checkpoint) for layer in (0, 1) for checkpoint in CHECKPOINTS):
+        codes = kept["codes"].reshape(4, 48)[cell].astype(float)
+        found = np.exp(kept["low"][cell] + (kept["high"][cell] - kept["low"][cell]) / HIGHEST * codes)
+        assert np.flatnonzero(codes == UNDEFINED).tolist() == [2]
+        defined = np.arange(48) != 2
+        assert found[defined] == pytest.approx(values[checkpoint, layer][defined], rel=1e-4)
+
+
+def test_nothing_in_the_data_ends_a_part_of_the_page(swept: tuple[Any, Path]) -> None:
+    text = swept[1].read_text()
+    assert "alert(1)" not in re.sub(r"<title>[^<]*</title>", "", text)
+    assert text.count("</script>") == len(SCRIPT.findall(text)) + 2
+    assert not re.search(r"(?:src|href)=\"https?:", text)
+
+
+def test_libraries_are_those_that_were_pinned() -> None:
+    folder = page_module.FOLDER / "vendor"
+    told = dict(line.split()[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    for name, digest in told.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert {*page_module.VENDORED, "uPlot.LICENSE"} == told.keys()
+
+
+def test_all_scripts_are_read() -> None:
+    assert {path.stem for path in page_module.FOLDER.glob("*.js")} == set(page_module.SCRIPTS)
+    for name in page_module.SCRIPTS:
+        text = (page_module.FOLDER / f"{name}.js").read_text()
+        used = re.findall(r'from "\./(\w+)\.js"', re.sub(r"/\*\*.*?\*/", "", text, flags=re.DOTALL))
+        before = page_module.SCRIPTS[: page_module.SCRIPTS.index(name)]
+        assert set(used) <= set(before), name
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node runs the page's own statistics")
+def test_the_page_computes_the_paired_difference_with_sequences_as_clusters(tmp_path: Path) -> None:
+    generator = np.random.default_rng(2)
+    one, other = generator.normal(5, 2, 200), generator.normal(4, 2, 200)
+    one[3], other[5] = np.nan, np.nan
+    sequence = generator.integers(0, 12, 200)
+    difference = (one - other)[defined := ~np.isnan(one - other)]
+    sums = np.bincount(sequence[defined], difference - difference.mean())
+    groups = np.unique(sequence[defined])
+    error = np.sqrt(len(groups) / (len(groups) - 1) * (sums[groups] ** 2).sum()) / len(difference)
+    code = (
+        f"import {{ pairedDifference }} from '{page_module.FOLDER / 'statistics.js'}';"
+        f"const numbers = (text) => JSON.parse(text).map((one) => one ?? NaN);"
+        f"console.log(JSON.stringify(pairedDifference(numbers('{_json(one)}'), numbers('{_json(other)}'), {sequence.tolist()}, Array(20).fill(2.2))))"
+    )
+    (tmp_path / "run.mjs").write_text(code)
+    said = subprocess.run(["node", tmp_path / "run.mjs"], capture_output=True, text=True, check=True).stdout
+    found = json.loads(said)
+    assert found["pairs"] == len(difference) == 198 and found["sequences"] == len(groups)
+    assert found["difference"] == pytest.approx(difference.mean())
+    assert found["upper"] - found["lower"] == pytest.approx(2 * 2.2 * error)
+
+
+def _json(values: np.ndarray) -> str:
+    return json.dumps([None if np.isnan(value) else value for value in values.tolist()])
