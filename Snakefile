@@ -87,7 +87,9 @@ onstart:
 onsuccess:
     kept.forget(Path(RESULTS))
     shutil.rmtree(f"{RESULTS}/passes", ignore_errors=True)
-    print(describe_results([*FIGURE_FILES, *TABLE_FILES, REPORT, *([EXPLORER] if EXPLORER else [])]), file=sys.stderr)
+    print(
+        describe_results([*FIGURE_FILES, *TABLE_FILES, REPORT, *([EXPLORER] if EXPLORER else [])]), file=sys.stderr
+    )
     if SWEEP.missing:
         print(left_out(SWEEP), file=sys.stderr)
     if warned := describe_warnings(f"{RESULTS}/logs", name_of_run()):
