@@ -159,7 +159,7 @@ def _of_checkpoints(
         for place, dataset in zip(of_places, names, strict=True):
             axes = drawn.add_subplot(grid[place], sharey=first)
             for step, line in lines[lines["dataset"] == dataset].sort_values(["step", "layer"]).groupby("step"):
-                colour = style.sequence()(norm(step))
+                colour = style.dark_sequence()(norm(step))
                 axes.plot(line["layer"], line["value"], color=colour)
                 _ring(axes, line["layer"], line["value"], colour, 3.5)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -168,7 +168,7 @@ def _of_checkpoints(
             first = first or axes
         style.value_axis(first, scale)
     style.below(drawn, "Layer", style.undefined_note(n_undefined, "left out of the means").strip(), *notes)
-    drawn.supylabel(label, fontsize=style.NORMAL, multialignment="center")
+    style.beside(drawn, label)
     _step_bar(drawn, norm, shown, PANEL_HEIGHT * down)
     drawn.legend(handles=[Line2D([], [], color=style.GREY, **PEAK, label="peak")], loc="outside upper right")
     return drawn
@@ -190,7 +190,7 @@ def _ring(axes: Axes, layers: pd.Series, values: pd.Series, colour: tuple, size:
 
 
 def _step_bar(drawn: Figure, norm: AsinhNorm, steps: np.ndarray, inches: float) -> None:
-    bar = style.colour_bar(drawn, ScalarMappable(norm, style.sequence()), "Training step", inches)
+    bar = style.colour_bar(drawn, ScalarMappable(norm, style.dark_sequence()), "Training step", inches)
     decades = 10.0 ** np.arange(10)
     for candidates in (
         [0, *decades],

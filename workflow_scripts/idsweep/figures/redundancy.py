@@ -250,7 +250,7 @@ def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, notes: l
     part.below("Training step", *notes)
     handles = [Line2D([], [], color=colours[group], label=label) for group, label in labels.items()]
     handles += [Line2D([], [], color=style.GREY, linestyle=DASHES[scope], label=SCOPES[scope]) for scope in scopes]
-    handles += bands.handles(rows["band"])
+    handles += bands.handles(rows["band"].replace(bands.OF_ESTIMATES))
     part.figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, handlelength=2.4)
 
 
@@ -265,7 +265,7 @@ def _colours(sizes: pd.Series) -> dict[str, tuple]:
     if len(sizes) <= TELLABLE and (sizes.isna().any() or sizes.nunique() < 3):
         return dict(zip(sizes.index, style.categories(len(sizes)), strict=True))
     order = sizes.sort_values(kind="stable").index
-    shades = style.sequence()(np.linspace(0, 1, len(sizes)))
+    shades = style.dark_sequence()(np.linspace(0, 1, len(sizes)))
     return {group: tuple(shade) for group, shade in zip(order, shades, strict=True)}
 
 

@@ -117,7 +117,7 @@ def draw(
                 _boxes(axes, of_panel[0])
             else:
                 colours = (
-                    style.sequence()(np.linspace(0, 1, len(line_values)))
+                    style.dark_sequence()(np.linspace(0, 1, len(line_values)))
                     if len(line_values) > 1
                     else style.categories(1)
                 )
