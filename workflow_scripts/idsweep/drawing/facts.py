@@ -15,9 +15,13 @@ def below(rows: pd.DataFrame, *, panels_differ: bool = True) -> str:
     N is left out where it differs, since the panels say it then: see `of_panel`; and where it is not known. panels_differ: False
     where a panel shows rows of different N, whose lowest and highest are then named.
     """
+    return "; ".join(filter(None, [points(rows, panels_differ=panels_differ), *_runs(rows)]))
+
+
+def points(rows: pd.DataFrame, *, panels_differ: bool = False) -> str:
+    """The first part of what `below` says: "N = 2,000 points"."""
     sizes = _sizes(rows)
-    points = [f"N = {_range(sizes)} points"] if len(sizes) == 1 or (sizes and not panels_differ) else []
-    return "; ".join([*points, *_runs(rows)])
+    return f"N = {_range(sizes)} points" if len(sizes) == 1 or (sizes and not panels_differ) else ""
 
 
 def of_panel(rows: pd.DataFrame, all_rows: pd.DataFrame) -> str:

@@ -120,6 +120,7 @@ CATEGORIES = (
 DARK_SEQUENCE = "plasma", 0.64  # up to where its contrast with white is 3:1
 TITLE_LETTER, LINE = 0.066, 0.14
 LONGEST_BAR = 3.3
+MOST_TICKS = 9  # at 1, 2, 5 …
 NAMED = 12
 NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+|[kmbKMB](?![a-zA-Z]))?)")
 SCALES = ("linear", "log")
@@ -398,11 +399,14 @@ def _scale(scale: str) -> tuple[type[Normalize], Locator | None]:
 
 
 class _LogLocator(LogLocator):
-    """Ticks at 1, 2, 5 … as long as three of them are in view, else at round numbers."""
+    """Ticks at 1, 2, 5 … as long as three of them are in view, else at round numbers; of many, at powers of ten."""
 
     def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
         ticks = np.asarray(super().tick_values(vmin, vmax))
-        if ((vmin <= ticks) & (ticks <= vmax)).sum() >= 3:
+        in_view = ((vmin <= ticks) & (ticks <= vmax)).sum()
+        if in_view > MOST_TICKS:
+            return 10.0 ** np.arange(np.floor(np.log10(vmin)), np.ceil(np.log10(vmax)) + 1)
+        if in_view >= 3:
             return ticks
         return MaxNLocator(5).tick_values(vmin, vmax)
 
