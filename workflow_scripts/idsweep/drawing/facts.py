@@ -28,7 +28,13 @@ def of_panel(rows: pd.DataFrame, all_rows: pd.DataFrame) -> str:
     """", N = 1,200", for the title of a panel; empty where all panels of the figure have the same."""
     if len(_sizes(all_rows)) < 2:
         return ""
-    return f", N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{_range(_sizes(rows))}"
+    return number(rows)
+
+
+def number(rows: pd.DataFrame) -> str:
+    """", N = 1,200", behind what a label says of rows; empty where it is not known."""
+    sizes = _sizes(rows)
+    return f", N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{_range(sizes)}" if sizes else ""
 
 
 def _sizes(rows: pd.DataFrame) -> list[int]:

@@ -18,6 +18,7 @@ ROW_HEIGHT = 1.1
 LEAST_WIDTH = 1.5
 MARGIN = 0.8
 MOST_PANELS = 40
+LONGEST = 22  # letters of a line of a label
 CLOUD = ["group", "checkpoint", "dataset"]
 ESTIMATE = ["estimator", "scope"]
 COVARIANCE = ("participation_ratio", "effective_rank", "stable_rank", "lpca")  # estimators that read eigenvalues of it
@@ -138,5 +139,6 @@ def _curves(axes: Axes, rows: pd.DataFrame, shown: Sequence[str], layers: Sequen
 def _label(rows: pd.DataFrame) -> str:
     estimator = rows["estimator"].iloc[0]
     if rows["scope"].iloc[0] == "global":
-        return f"Global\n({style.with_neighbors(estimator, rows)})"
+        name = style.with_neighbors(estimator, rows)
+        return f"Global\n({name if len(name) <= LONGEST else name.replace(', L', f',{chr(10)}L')})"
     return style.local_label("Mean local", estimator, rows).replace(" (", "\n(", 1)

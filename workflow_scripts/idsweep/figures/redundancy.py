@@ -14,7 +14,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from idsweep.drawing import bands, over_training, published, style
+from idsweep.drawing import bands, facts, over_training, published, style
 from idsweep.drawing.selection import at_last_checkpoint, of_representations, over_seeds, require_asked
 from idsweep.files.representations import VOCABULARY
 
@@ -148,6 +148,7 @@ def _notes(rows: pd.DataFrame, placed: pd.DataFrame, kind: str, alone: bool) -> 
     there, kept = list(placed["group"].unique()), _kept(placed)
     unplaced = [group for group in rows["group"].unique() if group not in there]
     return [
+        facts.points(placed),
         style.undefined_note(int(placed.loc[placed["group"].isin(kept), "n_undefined"].sum()), "left out").strip(),
         style.not_drawn(unplaced if alone or kind == "size" else [], f", without {LACKING[kind]}"),
         style.not_drawn(there[len(kept) :]),

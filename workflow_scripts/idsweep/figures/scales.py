@@ -88,6 +88,8 @@ def draw(
             style.label_outer(axes, "", column == 0)
         style.value_axis(first, scale)
         _table(drawn.add_subplot(grid[row, across]), of_row, colours)
+    lines = max(axes.get_title("left").count("\n") + 1 for axes in drawn.axes)
+    drawn.set_figheight(drawn.get_figheight() + LINE * max(0, lines - 2) * len(panels))
     note = f"(no neighbours, not drawn: {', '.join(map(style.estimator_name, nowhere))})" if len(nowhere) else ""
     bars = [f"bars: {name}" for name in of_data["band"].replace(bands.OF_ESTIMATES).dropna().unique()]
     style.below(

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 
-from idsweep.drawing import over_training, style
+from idsweep.drawing import facts, over_training, style
 from idsweep.drawing.selection import (
     at_last_checkpoint,
     by_step,
@@ -140,8 +140,10 @@ def draw(
     label = style.local_label("Local intrinsic dimension", estimator, compared[compared["estimator"] == estimator])
     for part, block in zip(parts, blocks, strict=True):
         _draw_block(part, block, compared, (down, across), label, inches, steps, violins)
+    over = "with its 95 % interval" if n_seeds(rows) == 1 else "median over the seeds, from the lowest to the highest"
     style.below(
         drawn,
+        f"Shift: mean difference over the N tokens that both have, {over}",
         style.not_drawn(without, ", without a checkpoint that is asked for"),
         style.not_drawn(list(pairs)[most:]),
     )
@@ -197,7 +199,8 @@ def _draw_block(
         row, column = divmod(place, across)
         axes = part.add_subplot(grid[each * row, column], sharey=first)
         _violins(axes, _points(compared, of_cloud), of_cloud, violins)
-        style.title(axes, _name(*cloud), inches)
+        pairs = facts.number(of_cloud.rename(columns={"n_pairs": "n_points"}))
+        style.title(axes, f"{_name(*cloud)}{pairs}", inches)
         style.label_outer(axes, label.replace(" (", "\n("), column == 0)
         first = first or axes
         if block.course is not None:
@@ -335,4 +338,4 @@ def _name(dataset: str, split: str) -> str:
 
 def _colours() -> list[tuple[float, float, float]]:
     """Of the base and of the fine-tuned model."""
-    return [(0.75, 0.75, 0.75), style.categories(10)[9]]
+    return [(0.75, 0.75, 0.75), style.categories(7)[6]]
