@@ -262,7 +262,7 @@ def test_nulls_that_tell_nothing_are_not_drawn_and_named() -> None:
     at = next(place for place, label in enumerate(labels) if "participation" in label)
     assert len(drawn.axes[at].get_lines()) == 2  # the data and the permuted null
     note = drawn.get_supxlabel().replace("\n", " ")
-    assert "covariance: global participation ratio" in note and "ceiling L − 1: local PCA" in note
+    assert "covariance: global participation ratio" in note and "ceiling, L − 1, not drawn: local PCA" in note
     (text,) = draw_nulls(lpca, whole[:0]).texts
     assert "No nulls that tell anything" in text.get_text()
 

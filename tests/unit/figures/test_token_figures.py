@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep.figures import registry
+from idsweep.figures import registry, tokens
 from idsweep.figures.losses import draw as draw_losses
 from idsweep.figures.losses import running_quartiles
 from idsweep.figures.perplexity import draw as draw_perplexity
-from idsweep.figures import tokens
 from idsweep.figures.tokens import printable
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection

@@ -406,7 +406,9 @@ def own_losses(local: pd.DataFrame) -> pd.DataFrame:
     """The loss of each checkpoint on each dataset, which differs everywhere."""
     rows = local.drop_duplicates(["model", "checkpoint", "dataset"]).reset_index(drop=True)
     loss = 9 - np.log1p(rows["step"]) / 2 + (rows["dataset"] == "films") + 0.01 * rows.index
-    return rows[["model", "group", "checkpoint", "step", "dataset"]].assign(loss=loss, lower=loss - 0.2, upper=loss + 0.3)
+    return rows[["model", "group", "checkpoint", "step", "dataset"]].assign(
+        loss=loss, lower=loss - 0.2, upper=loss + 0.3
+    )
 
 
 def test_losses_of_the_training_stand_once_and_those_on_each_dataset_below_it() -> None:

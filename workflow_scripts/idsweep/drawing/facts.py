@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from idsweep.drawing import style
-
 EN_DASH = "\N{EN DASH}"
 
 
@@ -25,14 +23,14 @@ def points(rows: pd.DataFrame, *, panels_differ: bool = False) -> str:
 
 
 def of_panel(rows: pd.DataFrame, all_rows: pd.DataFrame) -> str:
-    """", N = 1,200", for the title of a panel; empty where all panels of the figure have the same."""
+    """ ", N = 1,200", for the title of a panel; empty where all panels of the figure have the same."""
     if len(_sizes(all_rows)) < 2:
         return ""
     return number(rows)
 
 
 def number(rows: pd.DataFrame) -> str:
-    """", N = 1,200", behind what a label says of rows; empty where it is not known."""
+    """ ", N = 1,200", behind what a label says of rows; empty where it is not known."""
     sizes = _sizes(rows)
     return f", N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{_range(sizes)}" if sizes else ""
 

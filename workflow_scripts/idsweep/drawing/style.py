@@ -126,7 +126,13 @@ NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+|[kmbKMB](?![a-zA-Z]))?)")
 SCALES = ("linear", "log")
 DASHES = ("-", "--", ":", "-.")
 UNITS = {"k": 1e3, "m": 1e6, "b": 1e9}
-ESTIMATOR_NAMES = {"twonn": "TwoNN", "mle": "MLE", "lpca": "local PCA", "gride": "GRIDE", "corrint": "correlation dimension"}
+ESTIMATOR_NAMES = {
+    "twonn": "TwoNN",
+    "mle": "MLE",
+    "lpca": "local PCA",
+    "gride": "GRIDE",
+    "corrint": "correlation dimension",
+}
 
 styled = matplotlib.style.context(STYLE)
 
@@ -336,9 +342,7 @@ def below(drawn: Figure, *lines: str) -> None:
 def beside(drawn: Figure, label: str) -> None:
     """Write a label left of all panels, at the middle of what is above the lines that `below` wrote; to be called after it."""
     lines = drawn.get_supxlabel().count("\n") + 1 if drawn.get_supxlabel() else 0
-    drawn.supylabel(
-        label, y=0.5 + LINE * lines / drawn.get_figheight() / 2, fontsize=NORMAL, multialignment="center"
-    )
+    drawn.supylabel(label, y=0.5 + LINE * lines / drawn.get_figheight() / 2, fontsize=NORMAL, multialignment="center")
 
 
 def fitting(inches: float, *lines: str) -> str:

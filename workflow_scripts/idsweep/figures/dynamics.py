@@ -85,6 +85,7 @@ def draw(
         )
     below = {group: of_group[~of_group["metric"].isin(second_metrics)] for group, of_group in curves.items()}
     own = {group: _own_losses(losses, rows[rows["group"] == group], shown) for group in curves}
+    rows = rows[rows["group"].isin(curves)]
     names = list(rows["dataset"].unique())
     across = style.columns(len(names), LEAST_WIDTH, margin=0.7 if second_axis is None else 1.3)
     down = -(-len(names) // across)
@@ -99,7 +100,9 @@ def draw(
     width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
     drawn = style.figure(width, sum(heights) + 0.5)
     grid = drawn.add_gridspec(len(heights), across, height_ratios=heights)
-    label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" dimension (", "\ndimension (")
+    label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(
+        " dimension (", "\ndimension ("
+    )
     of_one = "interval" if "standard_error" in rows and rows["standard_error"].notna().any() else "quartiles"
     events = over_training.of_most_runs(events, rows)
     marks: set[str] = set()

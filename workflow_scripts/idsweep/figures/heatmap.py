@@ -29,7 +29,13 @@ MOST_PANELS = 24
 COLOURS = ("robust", "full", "layer")
 WHISKER = 1.5  # times the distance of the quartiles, beyond which a mean is an outlier (Tukey 1977)
 FRAME = {"facecolor": "none", "edgecolor": "black", "linewidth": 1.4}
-DOT = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": "black", "markeredgewidth": 0.4, "linestyle": "none"}
+DOT = {
+    "marker": "o",
+    "markerfacecolor": "white",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.4,
+    "linestyle": "none",
+}
 JOINED = {"color": "white", "linewidth": 0.9, "path_effects": [withStroke(linewidth=2, foreground="0.15")]}
 
 
@@ -75,6 +81,7 @@ def draw(
     names = list(rows["dataset"].unique())
     kept = list(blocks)[: max(1, MOST_PANELS // len(names))]
     left_out = list(blocks)[len(kept) :]
+    rows = rows[rows["group"].isin(kept)]
     most_checkpoints = max(blocks[group]["checkpoint"].nunique() for group in kept)
     most_layers = max(blocks[group]["layer"].nunique() for group in kept)
     written = annotate and CELL * most_checkpoints + BAR_WIDTH + MARGIN <= style.TEXT_WIDTH and most_layers <= 20
@@ -128,7 +135,9 @@ def _norm(cells: pd.DataFrame, scale: str, colours: str) -> tuple[Normalize | No
     if inside.nunique() < 2:  # most means are equal: what differs from them is no outlier
         inside = values
     below, above = (values < inside.min()).any(), (values > inside.max()).any()
-    return style.value_norm(inside, scale), {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
+    return style.value_norm(inside, scale), {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[
+        below, above
+    ]
 
 
 def _label(rows: pd.DataFrame, estimator: str) -> str:

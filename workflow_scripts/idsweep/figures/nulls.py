@@ -111,9 +111,11 @@ def _telling(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     compared = variants.transform(lambda names: DATA in set(names) and len(set(names)) > 1)
     notes = {
         "Gaussian null not drawn, since it has the data's own covariance": rows[own_covariance],
-        "not drawn, since they or their nulls are at the ceiling L − 1": rows[at_ceiling],
+        "curves at their ceiling, L − 1, not drawn": rows[at_ceiling],
     }
-    named = {why: list(dict.fromkeys(map(_named, of_note["estimator"], of_note["scope"]))) for why, of_note in notes.items()}
+    named = {
+        why: list(dict.fromkeys(map(_named, of_note["estimator"], of_note["scope"]))) for why, of_note in notes.items()
+    }
     return kept[compared.astype(bool)], [f"({why}: {', '.join(names)})" for why, names in named.items() if names]
 
 

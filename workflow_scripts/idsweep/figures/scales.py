@@ -84,7 +84,9 @@ def draw(
             _distances(axes)
             seeds = style.seeds_note(panel["n_seeds"].max())
             size = facts.of_panel(panel[panel["variant"] == DATA], of_data)
-            style.title(axes, f"{model} ({checkpoint}){seeds},\n{dataset}, layer {layer}{size}", inches)
+            style.title(
+                axes, f"{model} ({checkpoint}){seeds},\n{dataset}, layer\N{NO-BREAK SPACE}{layer}{size}", inches
+            )
             style.label_outer(axes, "", column == 0)
         style.value_axis(first, scale)
         _table(drawn.add_subplot(grid[row, across]), of_row, colours)
@@ -201,4 +203,5 @@ def _is(rows: pd.DataFrame, estimate: tuple[str, str]) -> pd.Series:
 
 def _name(estimate: tuple[str, str], rows: pd.DataFrame) -> str:
     name, scope = estimate
+    rows = rows[rows["variant"] == DATA]
     return f"{style.with_neighbors(name, rows)}, {'global' if scope == 'global' else 'mean'}"
