@@ -189,7 +189,7 @@ def test_the_interval_of_agreement_draws_what_depends_on_each_other_together() -
     whole = global_table(local).assign(value=lambda t: t["value"] + t["checkpoint"].map(noise))
     text = draw_agreement(local, whole, pairs=[["twonn", "twonn"]]).axes[0].texts[0].get_text()
     points = local[local["estimator"] == "twonn"].merge(whole[whole["estimator"] == "twonn"], on=IDENTITY)
-    codes = pd.factorize(points["checkpoint"])[0]
+    codes = pd.factorize(points["checkpoint"], sort=True)[0]
     by_checkpoint = correlation_interval("spearman", *points[["mean", "value"]].to_numpy(float).T, codes)
     shown = [f"{number:.2f}".replace("-", "−") for number in by_checkpoint]
     assert text == f"ρ = {shown[0]} [{shown[1]}, {shown[2]}]\nn = 80 of 8 checkpoints"

@@ -135,7 +135,7 @@ def test_a_checkpoint_that_one_seed_lacks_is_told() -> None:
 def test_profiles_are_medians_over_seeds_at_relative_depth() -> None:
     local = local_table({"a": 5, "b": 9}, seeds=[1, 2, 3])
     profiles = draw_profiles(local)
-    assert note(profiles) == "Relative depth (layer / deepest layer measured)"
+    assert note(profiles) == "Relative depth (layer / deepest layer measured) N = 2,000 points; 3 seeds"
     (axes,) = panels(profiles, "films (step512), 3\N{NO-BREAK SPACE}seeds")
     wanted = local.query("step == 512 and dataset == 'films'").groupby(["group", "layer"])["mean"]
     for group, blocks, line, band in zip("ab", (4, 8), lines_of(axes), bands_of(axes), strict=True):
@@ -382,7 +382,7 @@ def test_scales_are_medians_over_seeds_and_stable_if_each_is() -> None:
     local.loc[(local["layer"] == 2) & (local["seed"] == 2), "scale_stable"] = False
     local = with_variants(local, "mean")
     drawn = draw_scales(local, global_table(local)[:0], layers=[1, 2])
-    for axes, layer, filled in zip(drawn.axes, (1, 2), (True, False), strict=True):
+    for axes, layer, filled in zip(drawn.axes[:2], (1, 2), (True, False), strict=True):
         of_layer = local[(local["layer"] == layer) & local["variant"].str.startswith("data")]
         middle = of_layer.groupby("variant")[["scale", "mean"]].median()
         line, mark = (next(line for line in axes.get_lines() if len(line.get_xdata()) == n) for n in (2, 1))

@@ -445,7 +445,7 @@ def test_tokens_of_the_lowest_and_highest_means_are_shown() -> None:
     drawn = draw_tokens(table)
     ordered = table[table["by"] == "token"].sort_values("mean")["label"].tolist()
     for title, wanted in (("lowest", ordered[:12]), ("highest", ordered[-12:])):
-        (axes,) = panels(drawn, f"Tokens of the 12 {title} means")
+        (axes,) = panels(drawn, f"Tokens with the 12 {title} means")
         assert [text.get_text().split("  (")[0] for text in axes.get_yticklabels()] == wanted
     (axes,) = panels(draw_tokens(groups_table(tokens=24)), "Tokens")
     assert len(axes.get_yticklabels()) == 24

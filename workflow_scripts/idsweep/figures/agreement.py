@@ -151,7 +151,7 @@ def _correlation(points: pd.DataFrame) -> str:
     number = clusters.nunique()
     found = Interval(np.nan, np.nan, np.nan)
     if len(points) > 2:
-        codes = pd.factorize(clusters)[0]
+        codes = pd.factorize(clusters, sort=True)[0]
         found = correlation_interval("spearman", *points[["mean", "value"]].to_numpy(float).T, codes)
     if np.isnan(found.value):
         return f"ρ undefined\nn = {len(points):,}"

@@ -132,7 +132,10 @@ def _looks(shown: Sequence[str]) -> dict[str, dict]:
 def _curves(axes: Axes, rows: pd.DataFrame, shown: Sequence[str], layers: Sequence[int]) -> None:
     places = np.arange(len(layers))
     for name, look in _looks(shown).items():
-        line = rows[rows["variant"] == name].set_index("layer").reindex(layers)
+        of_name = rows[rows["variant"] == name]
+        if of_name.empty:
+            continue
+        line = of_name.set_index("layer").reindex(layers)
         axes.fill_between(places, line["low"], line["high"], color=look["color"], alpha=0.2, linewidth=0)
         axes.plot(places, line["value"], **look, marker="o" if len(layers) <= 13 else None, markersize=2)
     axes.set_xlim(-0.4, len(layers) - 0.6)
