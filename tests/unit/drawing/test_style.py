@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 from idsweep.drawing import style
+from matplotlib.colors import to_rgb
 
 NO_SIGN = "\u0378"  # not assigned, so that no font has it
 
@@ -37,3 +38,16 @@ def test_other_warnings_pass(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(figure, "savefig", warn)
     with pytest.warns(UserWarning, match="something else"):
         style.save(figure, [tmp_path / "a.png"])
+
+
+def contrast(colour: object) -> float:
+    """With white, by WCAG 2.2."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
+    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+
+
+def test_lines_stand_out_from_white_paper() -> None:
+    assert all(contrast(colour) >= 3 for colour in style.categories(10))
+    assert all(contrast(colour[:3]) >= 3 for colour in style.dark_sequence()(range(256)))
+    assert len(set(style.categories(10))) == 10
+    assert style.estimator_name("lpca") == "local PCA"

@@ -6,8 +6,10 @@ from itertools import combinations
 
 import pandas as pd
 from idsweep.figures import dynamics
+from idsweep.files.columns import PASS
 from idsweep.tables.brought import REFERENCE
 from idsweep.tables.events import EVENTS
+from idsweep.tables.token_tables import LOSSES
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, Tick
 from matplotlib.figure import Figure
@@ -16,6 +18,7 @@ from matplotlib.text import Text
 LEAST_POINTS = 7
 NO_EVENTS = EVENTS.empty_table().to_pandas()
 NO_REFERENCE = REFERENCE.empty_table().to_pandas()
+NO_LOSSES = pd.DataFrame(columns=[*(field.name for field in PASS), *LOSSES.names])
 
 
 def draw_dynamics(
@@ -23,10 +26,11 @@ def draw_dynamics(
     training: pd.DataFrame,
     events: pd.DataFrame = NO_EVENTS,
     reference: pd.DataFrame = NO_REFERENCE,
+    losses: pd.DataFrame = NO_LOSSES,
     **options: object,
 ) -> Figure:
-    """The figure of a sweep in which nothing happens and nothing was published, unless told."""
-    return dynamics.draw(local, training, events, reference, **options)
+    """The figure of a sweep in which nothing happens, nothing was published and nothing is predicted, unless told."""
+    return dynamics.draw(local, training, events, reference, losses, **options)
 
 
 def layout_faults(drawn: Figure) -> list[str]:

@@ -213,7 +213,7 @@ def test_over_training_each_model_has_a_line_for_each_look() -> None:
     colours = {line.get_color() for line in upper.get_lines()}
     assert len(colours) == len(SIZES)
     assert legend_texts(drawn)[2] == "pythia-70m (D = 512)"
-    assert note(drawn) == "Training step"
+    assert note(drawn) == "Training step N = 5,000 points"
 
 
 def test_lines_over_seeds_are_medians_with_the_range_as_band() -> None:
@@ -250,7 +250,7 @@ def test_against_size_takes_the_last_checkpoint_and_against_step_those_with_seve
     drawn = draw_redundancy(local, global_, against="step")
     assert len(drawn.axes[0].get_lines()) == 2
     assert note(drawn).startswith(
-        "Training step (3 models not drawn, without several known steps: word2vec-google-news"
+        "Training step N = 5,000 points (3 models not drawn, without several known steps: word2vec-google-news"
     )
     sizes = draw_redundancy(local, global_, against="size")
     assert sorted(texts_of(sizes.axes[0])) == sorted(["pythia-70m", *STATIC])
@@ -282,7 +282,10 @@ def test_models_of_one_checkpoint_and_of_several_are_all_drawn(representations: 
     points = {x: y for line in lines_of(of_sizes.axes[0])[:2] for x, y in zip(*line, strict=True)}
     assert points == pytest.approx(dict(zip(last["n_parameters"], last["value"], strict=True)))
     assert [len(xs) for xs, _ in lines_of(of_steps.axes[0])] == [6] * 6
-    assert (of_sizes.get_supxlabel(), of_steps.get_supxlabel()) == ("Parameters", "Training step")
+    assert (of_sizes.get_supxlabel(), of_steps.get_supxlabel()) == (
+        "Parameters\nN = 5,000 points",
+        "Training step\nN = 5,000 points",
+    )
     titles = [" ".join(axes.get_title("left").split()) for axes in of_steps.axes[::2]]
     assert titles == [f"{name.replace('_', ' ').capitalize()} (MLE, L = 64)" for name in representations]
     assert layout_faults(drawn) == [] and hidden_marks(drawn) == []
@@ -293,7 +296,7 @@ def test_models_of_one_checkpoint_and_of_several_are_all_drawn(representations: 
 def test_what_has_no_size_stands_over_training_alone() -> None:
     local, global_ = (table.assign(n_parameters=None) for table in tables(steps=(0, 10)))
     drawn = draw_redundancy(local, global_)
-    assert note(drawn) == "Training step" and len(drawn.axes) == 2
+    assert note(drawn) == "Training step N = 5,000 points" and len(drawn.axes) == 2
 
 
 def test_a_logarithmic_axis_of_steps_has_no_place_for_step_0() -> None:
@@ -455,11 +458,11 @@ def test_the_dimensions_of_the_base_stand_with_their_intervals() -> None:
     assert (where["-"], where["--"]) == pytest.approx((ID, ID + 3))
     spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
     assert spans[0] == pytest.approx((ID - 1.96 * 0.4, ID + 1.96 * 0.4))
-    assert f"global ID of base (MLE): {ID:.3g} ({ID - 0.784:.3g} – {ID + 0.784:.3g})" in legend_texts(drawn)
+    assert f"global ID of base (MLE, L = 20): {ID:.3g} ({ID - 0.784:.3g} – {ID + 0.784:.3g})" in legend_texts(drawn)
     local, global_ = tables(BASE)
     alone = ranks.draw(training_table(), local[:0], global_.assign(standard_error=np.nan))
     assert "--" not in upright(alone.axes[0]) and not alone.axes[0].patches
-    assert f"global ID of base (MLE): {ID:.3g}" in legend_texts(alone)
+    assert f"global ID of base (MLE, L = 20): {ID:.3g}" in legend_texts(alone)
 
 
 def test_the_bend_stands_where_the_elbow_is() -> None:
@@ -551,9 +554,8 @@ def test_runs_without_a_loss_and_of_other_lengths_are_told() -> None:
     training.loc[1, "value"] = np.nan
     training.loc[training["model"] == "lora-rank2-seed1", "step"] //= 2
     drawn = draw_ranks(training)
-    assert (
-        note(drawn) == "LoRA rank (1 run without a finite validation_loss, not drawn) (last steps differ: 500 – 1,000)"
-    )
+    told = "(1 run without a finite validation_loss, not drawn) (last steps differ: 500 – 1,000)"
+    assert note(drawn) == f"LoRA rank ID: N = 5,000 points {told}"
     kept = np.exp(training["value"][[3, 5]])
     assert lines_of(drawn.axes[0])[0][1][0] == pytest.approx(kept.median())
     assert layout_faults(drawn) == []

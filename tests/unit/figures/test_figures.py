@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from idsweep.drawing import style
-from idsweep.drawing.selection import at_last_checkpoint, by_step, of_representations
+from idsweep.drawing.selection import IDENTITY, at_last_checkpoint, by_step, of_representations
+from idsweep.estimators import registry as estimators
 from idsweep.figures import registry
 from idsweep.figures.agreement import draw as draw_agreement
 from idsweep.figures.heatmap import draw as draw_heatmap
+from idsweep.figures.nulls import COVARIANCE
 from idsweep.figures.nulls import draw as draw_nulls
 from idsweep.figures.scales import draw as draw_scales
 from idsweep.figures.violins import draw as draw_violins
+from idsweep.statistics.resampling import correlation_interval
 from idsweep.sweep.models import offered_checkpoints
 from matplotlib.collections import PolyCollection, QuadMesh
 
@@ -175,7 +179,25 @@ def test_agreement_shows_every_pair_and_its_rank_correlation() -> None:
     drawn = draw_agreement(local, global_table(local))
     first = drawn.axes[0]
     assert sum(len(points.get_offsets()) for points in first.collections) == len(local) / 2
-    assert "ρ = 1.00" in first.texts[0].get_text()
+    assert first.texts[0].get_text() == "ρ = 1.00 [1.00, 1.00]\nn = 110 of 11 checkpoints"
+
+
+def test_the_interval_of_agreement_draws_what_depends_on_each_other_together() -> None:
+    local = local_table(steps=STEPS[:8])
+    rng = np.random.default_rng(0)
+    noise = dict(zip(local["checkpoint"].unique(), rng.normal(0, 4, 8), strict=True))
+    whole = global_table(local).assign(value=lambda t: t["value"] + t["checkpoint"].map(noise))
+    text = draw_agreement(local, whole, pairs=[["twonn", "twonn"]]).axes[0].texts[0].get_text()
+    points = local[local["estimator"] == "twonn"].merge(whole[whole["estimator"] == "twonn"], on=IDENTITY)
+    codes = pd.factorize(points["checkpoint"], sort=True)[0]
+    by_checkpoint = correlation_interval("spearman", *points[["mean", "value"]].to_numpy(float).T, codes)
+    shown = [f"{number:.2f}".replace("-", "−") for number in by_checkpoint]
+    assert text == f"ρ = {shown[0]} [{shown[1]}, {shown[2]}]\nn = 80 of 8 checkpoints"
+    alone = correlation_interval("spearman", *points[["mean", "value"]].to_numpy(float).T, np.arange(80))
+    assert by_checkpoint.upper - by_checkpoint.lower > 1.3 * (alone.upper - alone.lower)
+    few = local[local["step"] <= 2]
+    text = draw_agreement(few, global_table(few)).axes[0].texts[0].get_text()
+    assert text == "ρ = 1.00\nn = 30 of 3 checkpoints"
 
 
 def test_other_figures_show_the_data_alone() -> None:
@@ -201,13 +223,18 @@ def test_scales_join_samples_and_gride_s_own_scales() -> None:
     assert "not drawn: participation ratio" in note
 
 
-def test_scales_fill_the_marks_of_stable_values() -> None:
+def test_scales_name_their_lines_in_a_table_with_ticks_of_stable_values() -> None:
     drawn = draw_scales(*both_tables(), layers=[0, 1])
-    for layer, filled in ((0, True), (1, False)):
-        (axes,) = panels(drawn, f"neox (step512),\nfilms, layer {layer}")
-        marks = [line for line in axes.get_lines() if line.get_markersize() == 4.5]
-        assert len(marks) == 4
-        assert [mark.get_markerfacecolor() != "white" for mark in marks] == [filled] * 4
+    (axes,) = panels(drawn, "neox (step512),\nfilms, layer 0")
+    assert len([line for line in axes.get_lines() if line.get_markersize() == 4.5]) == 4
+    tables = [axes for axes in drawn.axes if not axes.axison]
+    assert len(tables) == 2 and not drawn.legends
+    for axes in tables:
+        head, *cells = [text.get_text() for text in axes.texts]
+        assert head == "scale-stable, layer" and cells[:2] == ["0", "1"]
+        rows = " ".join(cells[2:])
+        assert "TwoNN, L = 64, mean ✓ ✗" in rows and "its own n1 = 1, 2, 4 …" in rows
+        assert rows.count("✓") == rows.count("✗") == 4
 
 
 def test_nulls_set_the_data_against_both_clouds() -> None:
@@ -220,8 +247,31 @@ def test_nulls_set_the_data_against_both_clouds() -> None:
             f"estimator == 'mle' and checkpoint == 'step512' and dataset == 'news' and variant == '{variant}'"
         )
         np.testing.assert_array_equal(line.get_ydata(), wanted["mean"])
-    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["data", "Gaussian null", "permuted null"]
-    assert "Global\n(participation ratio)" in [axes.get_ylabel() for axes in drawn.axes]
+    names = ["data", "Gaussian null", "permuted null", "band: 95 % interval"]
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == names
+    assert "Global\n(participation ratio,\nL = 64)" in [axes.get_ylabel() for axes in drawn.axes]
+
+
+def test_nulls_that_tell_nothing_are_not_drawn_and_named() -> None:
+    local, whole = both_tables()
+    lpca = local[local["estimator"] == "mle"].assign(estimator="lpca")
+    lpca["mean"] = lpca["mean"].where(lpca["variant"] == "data", 62.9)
+    drawn = draw_nulls(pd.concat([local, lpca], ignore_index=True), whole)
+    labels = [axes.get_ylabel() for axes in drawn.axes]
+    assert not [label for label in labels if "local PCA" in label]
+    at = next(place for place, label in enumerate(labels) if "participation" in label)
+    assert len(drawn.axes[at].get_lines()) == 2  # the data and the permuted null
+    note = drawn.get_supxlabel().replace("\n", " ")
+    assert "covariance: global participation ratio" in note and "ceiling, L − 1, not drawn: local PCA" in note
+    (text,) = draw_nulls(lpca, whole[:0]).texts
+    assert "No nulls that tell anything" in text.get_text()
+
+
+def test_estimators_that_read_the_covariance_are_those_of_the_nulls() -> None:
+    """The figure may not import estimators; so the list of those is compared here."""
+    modules = {name: importlib.import_module(estimators.module_of(name)) for name in estimators.names()}
+    spectral = {name for name, module in modules.items() if hasattr(module, "spectral_estimator")}
+    assert {*COVARIANCE} == spectral | {"lpca"}
 
 
 def test_nothing_beside_the_data_is_said() -> None:

@@ -18,6 +18,7 @@ from idsweep.figures.violins import draw as draw_violins
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from unit.figures.layout import layout_faults, panels
 from unit.figures.rows import PYTHIA, note, summary
@@ -134,7 +135,7 @@ def test_a_checkpoint_that_one_seed_lacks_is_told() -> None:
 def test_profiles_are_medians_over_seeds_at_relative_depth() -> None:
     local = local_table({"a": 5, "b": 9}, seeds=[1, 2, 3])
     profiles = draw_profiles(local)
-    assert note(profiles) == "Relative depth (layer / deepest layer measured)"
+    assert note(profiles) == "Relative depth (layer / deepest layer measured) N = 2,000 points; 3 seeds"
     (axes,) = panels(profiles, "films (step512), 3\N{NO-BREAK SPACE}seeds")
     wanted = local.query("step == 512 and dataset == 'films'").groupby(["group", "layer"])["mean"]
     for group, blocks, line, band in zip("ab", (4, 8), lines_of(axes), bands_of(axes), strict=True):
@@ -284,10 +285,44 @@ def test_heat_map_holds_the_means_over_seeds_and_says_so() -> None:
     np.testing.assert_allclose(mesh.get_array(), wanted)
     bars = [axes for axes in drawn.axes if "mean of 3\N{NO-BREAK SPACE}seeds" in axes.get_ylabel()]
     assert len(bars) == 1
-    bold = [text.get_position() for text in axes.texts if text.get_fontweight() == "bold"]
-    assert bold == sorted(
-        [(column + 0.5, row + 0.5) for column, row in enumerate(wanted.idxmax())], key=lambda at: at[1]
-    )
+    framed = {frame.get_xy() for frame in axes.patches if isinstance(frame, Rectangle)}
+    assert framed == set(enumerate(wanted.idxmax()))
+    assert "highest mean of its checkpoint" in [text.get_text() for text in drawn.legends[0].get_texts()]
+
+
+def cells_of(drawn: Figure) -> QuadMesh:
+    return next(artist for artist in drawn.axes[0].get_children() if isinstance(artist, QuadMesh))
+
+
+def test_one_outlying_layer_does_not_eat_the_colours() -> None:
+    local = local_table({"a": 7}, [0, 10, 100, 1000], ["news"])
+    local["mean"] = 10 + local["layer"] + np.log1p(local["step"]) / 10
+    local.loc[local["layer"] == 0, "mean"] = 900.0
+    inside = local[local["layer"] > 0]["mean"]
+    drawn = draw_heatmap(local)
+    norm = cells_of(drawn).norm
+    assert (norm.vmin, norm.vmax) == (inside.min(), inside.max())
+    assert drawn.axes[-1].get_children() and drawn.axes[-1]._colorbar.extend == "max"
+    full = cells_of(draw_heatmap(local, colours="full")).norm
+    assert (full.vmin, full.vmax) == (local["mean"].min(), 900.0)
+    within = cells_of(draw_heatmap(local, colours="layer")).get_array()
+    np.testing.assert_allclose(within[1:].min(axis=1), 0)
+    np.testing.assert_allclose(within[1:].max(axis=1), 1)
+    np.testing.assert_allclose(within[0], 0.5)  # this layer never moves
+    with pytest.raises(ValueError, match="colours = 'rank' is not known; it must be one of robust, full, layer"):
+        draw_heatmap(local, colours="rank")
+
+
+def test_heat_maps_mark_what_is_not_scale_stable_in_one_seed() -> None:
+    local = local_table({"a": 5}, [0, 10, 100], ["news"], seeds=[1, 2]).assign(scale_stable=True)
+    unstable = (local["layer"] == 3) & (local["step"] == 10) & (local["seed"] == 2)
+    local["scale_stable"] = local["scale_stable"].mask(unstable, False)
+    drawn = draw_heatmap(local)
+    (dots,) = drawn.axes[0].get_lines()
+    assert [tuple(np.floor(at)) for at in dots.get_xydata()] == [(1, 3)]
+    assert "not scale-stable" in [text.get_text() for text in drawn.legends[0].get_texts()]
+    unknown = draw_heatmap(local.assign(scale_stable=None))
+    assert len(unknown.axes[0].get_lines()) == 0
 
 
 def test_heat_map_of_many_checkpoints_joins_the_peaks() -> None:
@@ -347,12 +382,14 @@ def test_scales_are_medians_over_seeds_and_stable_if_each_is() -> None:
     local.loc[(local["layer"] == 2) & (local["seed"] == 2), "scale_stable"] = False
     local = with_variants(local, "mean")
     drawn = draw_scales(local, global_table(local)[:0], layers=[1, 2])
-    for axes, layer, filled in zip(drawn.axes, (1, 2), (True, False), strict=True):
+    for axes, layer, filled in zip(drawn.axes[:2], (1, 2), (True, False), strict=True):
         of_layer = local[(local["layer"] == layer) & local["variant"].str.startswith("data")]
         middle = of_layer.groupby("variant")[["scale", "mean"]].median()
         line, mark = (next(line for line in axes.get_lines() if len(line.get_xdata()) == n) for n in (2, 1))
         np.testing.assert_array_equal(line.get_xydata(), middle)
-        assert (mark.get_markerfacecolor() != "white") is filled
+        np.testing.assert_array_equal(mark.get_xydata(), middle.loc[["data"]])
+        (table,) = [axes for axes in drawn.axes if not axes.axison]
+        assert table.texts[{1: -2, 2: -1}[layer]].get_text() == ("✓" if filled else "✗")
         (bars,) = axes.collections
         drawn_ends = [tuple(segment[:, 1]) for segment in bars.get_segments()]
         ends = of_layer.groupby("variant")["mean"].agg(["min", "max"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import product
 
 import numpy as np
@@ -136,8 +137,9 @@ def test_few_combinations_of_other_settings_are_lines_with_a_legend() -> None:
     for line, size in zip(lines(axes), (16, 64), strict=True):
         np.testing.assert_allclose(line[:, 1], wanted[size])
     legend = axes.get_legend()
-    assert legend.get_title().get_text() == "L" and [text.get_text() for text in legend.get_texts()] == ["16", "64"]
-    assert [text.get_text() for text in panel(drawn, "Neighbours L").get_legend().get_texts()] == ["500", "2k", "60k"]
+    assert [" ".join(text.get_text().split()) for text in legend.get_texts()] == ["L = 16", "L = 64"]
+    others = panel(drawn, "Neighbours L").get_legend().get_texts()
+    assert [" ".join(text.get_text().split()) for text in others] == ["N = 500", "N = 2k", "N = 60k"]
     assert layout_faults(drawn) == []
 
 
@@ -252,22 +254,26 @@ def test_one_value_of_each_setting_is_told() -> None:
     assert "No sensitivity to draw" in text.get_text() and "number: [500, 2000]" in text.get_text()
 
 
-def test_estimates_of_the_same_settings_are_named() -> None:
+def test_estimates_of_the_same_settings_are_logged(caplog) -> None:
     local = table(numbers=(500, 2000))
     trimmed = local.assign(estimator="twonn-discard0.2", mean=0.0)
-    drawn = draw(pd.concat([local, trimmed], ignore_index=True))
+    with caplog.at_level(logging.INFO):
+        drawn = draw(pd.concat([local, trimmed], ignore_index=True))
     np.testing.assert_allclose(lines(drawn.axes[0])[0][:, 1], local.groupby("cloud_number")["mean"].mean())
-    assert "(estimates of the same settings, not drawn: twonn- discard0.2)" in note(drawn)
+    assert "Of the same settings as what is drawn, not drawn: twonn-discard0.2" in caplog.text
 
 
-def test_clouds_that_differ_in_what_is_no_column_are_named() -> None:
+def test_clouds_that_differ_in_what_is_no_column_are_logged(caplog) -> None:
     local = table(numbers=(500, 2000))
     unit = local.assign(cloud="unit " + local["cloud"], mean=local["mean"] + 1)
-    drawn = draw(pd.concat([local, unit], ignore_index=True))
+    with caplog.at_level(logging.INFO):
+        drawn = draw(pd.concat([local, unit], ignore_index=True))
     np.testing.assert_allclose(lines(drawn.axes[0])[0][:, 1], local.groupby("cloud_number")["mean"].mean())
-    assert "(6 clouds not drawn, of the same settings as those drawn: unit N500-MNone-noise0.0-all-1-7," in note(drawn)
-    of_same_points = draw(pd.concat([local, unit.assign(mean=local["mean"])], ignore_index=True))
-    assert "not drawn" not in note(of_same_points)
+    assert "not drawn: unit N500-MNone-noise0.0-all-1-7," in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        draw(pd.concat([local, unit.assign(mean=local["mean"])], ignore_index=True))
+    assert "not drawn" not in caplog.text
     assert layout_faults(drawn) == []
 
 

@@ -296,7 +296,10 @@ def test_models_without_the_checkpoint_are_named() -> None:
     compared = pd.concat([one[0], other[0][other[0]["model"] == "b"]], ignore_index=True)
     drawn = draw(compared, pd.concat([one[1], other[1]], ignore_index=True), checkpoints=[10])
     assert len(headings(drawn)) == 1
-    assert note(drawn) == "(1 model not drawn, without a checkpoint that is asked for: b)"
+    assert note(drawn).startswith(
+        "Shift: mean difference over the N tokens that both have, with its 95 % interval; N = 40 "
+    )
+    assert note(drawn).endswith("(1 model not drawn, without a checkpoint that is asked for: b)")
 
 
 def test_the_last_checkpoint_is_that_of_the_highest_step_though_another_has_none() -> None:
@@ -309,7 +312,7 @@ def test_the_last_checkpoint_is_that_of_the_highest_step_though_another_has_none
 def test_models_without_room_are_named() -> None:
     drawn = draw(*tables(["a", "b", "c"], NINE))
     assert [heading[0] for heading in headings(drawn)] == ["a", "b"]
-    assert note(drawn) == "(1 model not drawn for lack of room, see the option models: c)"
+    assert note(drawn).endswith("(1 model not drawn for lack of room, see the option models: c)")
     assert layout_faults(drawn) == []
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
-from idsweep.figures import registry
+from idsweep.figures import registry, tokens
 from idsweep.figures.losses import draw as draw_losses
 from idsweep.figures.losses import running_quartiles
 from idsweep.figures.perplexity import draw as draw_perplexity
-from idsweep.figures.tokens import draw as draw_tokens
 from idsweep.figures.tokens import printable
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
@@ -132,6 +132,11 @@ def of_matrices(table: pd.DataFrame, names: Sequence[str] = ("input_embeddings",
     return pd.concat([part.assign(median=part["median"] + place) for place, part in enumerate(parts)])
 
 
+def draw_tokens(table: pd.DataFrame, **options: object) -> Figure:
+    """The figure of groups of TwoNN's estimates of 64 neighbours."""
+    return tokens.draw(table, table.assign(n_neighbors=64), **options)
+
+
 def heads(drawn: Figure) -> list[str]:
     titles = [axes.get_title("left") for axes in drawn.axes]
     return [" ".join(title.rsplit("\n", 1)[0].split()) for title in titles if "(final)" in title]
@@ -156,7 +161,7 @@ def legend(drawn: Figure) -> list[str]:
         ("sensitivity", ("local", "global", "reference")),
         ("losses", ("pointwise", "predictions", "loss_correlations")),
         ("perplexity", ("local", "losses")),
-        ("tokens", ("token_groups",)),
+        ("tokens", ("token_groups", "local")),
     ],
 )
 def test_the_registry_knows_the_tables(name: str, tables: tuple[str, ...]) -> None:
@@ -205,8 +210,8 @@ def test_other_measures_take_the_place_of_the_log_probability(
     line = running_quartiles(values.to_numpy(), pointwise["value"].to_numpy())
     np.testing.assert_allclose(longest(axes)[0], line[["x", "median"]])
     of_measure = correlations[correlations["measure"] == measure].set_index("coefficient")["value"]
-    title = axes.get_title("left")
-    assert all(f"{name.capitalize()} {value:.2f}".replace("-", "−") in title for name, value in of_measure.items())
+    written = axes.get_xlabel()
+    assert all(f"{name.capitalize()} {value:.2f}".replace("-", "−") in written for name, value in of_measure.items())
     assert layout_faults(drawn) == []
 
 
@@ -216,7 +221,7 @@ def test_tokens_with_an_undefined_measure_are_counted() -> None:
     predictions.loc[predictions["point"].isin([50, 52]), "margin"] = np.nan
     drawn = draw_losses(pointwise, predictions, correlations, measure="margin")
     label = " ".join(drawn.axes[0].get_xlabel().split())
-    assert label == "295 tokens (not drawn: 2 undefined, 3 without a log-probability)"
+    assert label.startswith("295 tokens (not drawn: 2 undefined) Pearson")
     predictions["margin"] = np.nan
     drawn = draw_losses(pointwise, predictions, correlations, measure="margin")
     assert drawn.axes[0].get_xlabel().startswith("0 tokens")
@@ -265,12 +270,13 @@ def test_the_coefficients_of_a_panel_are_its_own() -> None:
             of_panel = "model == @model and dataset == @dataset and measure == 'log_probability'"
             rows = tables[2].query(of_panel).set_index("coefficient")
             numbers = {
-                name: "{:.2f} ({:.2f}, {:.2f})".format(*row[["value", "lower", "upper"]]).replace("-", "−")
+                name: "{:.2f} [{:.2f}, {:.2f}]".format(*row[["value", "lower", "upper"]]).replace("-", "−")
                 for name, row in rows.iterrows()
             }
             head = f"{model} (final), {dataset}, layer 12"
             text = f"Pearson {numbers['pearson']} Spearman {numbers['spearman']} Kendall {numbers['kendall']}"
-            assert len(panels(drawn, f"{head} {text}")) == 1
+            (axes,) = panels(drawn, head)
+            assert " ".join(axes.get_xlabel().split()).endswith(text)
 
 
 def test_an_undefined_coefficient_is_called_so() -> None:
@@ -278,26 +284,29 @@ def test_an_undefined_coefficient_is_called_so() -> None:
     undefined = correlations["coefficient"] == "pearson"
     correlations.loc[undefined, ["value", "lower", "upper"]] = np.nan
     correlations = correlations[correlations["coefficient"] != "kendall"]
-    title = draw_losses(pointwise, predictions, correlations).axes[0].get_title("left")
-    assert "Pearson undefined\n" in title and title.endswith("Kendall undefined")
+    label = draw_losses(pointwise, predictions, correlations).axes[0].get_xlabel()
+    assert "Pearson undefined\n" in label and label.endswith("Kendall undefined")
 
 
-def test_tokens_that_are_not_drawn_are_counted() -> None:
+def test_tokens_that_are_not_drawn_are_counted(caplog) -> None:
     pointwise, predictions, correlations = token_tables()
     pointwise.loc[:4, "value"] = np.nan
     pointwise.loc[10:11, "value"] = 99.0
     predictions.loc[predictions["point"].isin([40, 42, 44]), "log_probability"] = np.nan
-    drawn = draw_losses(pointwise, predictions, correlations, limits=[0, 90])
+    with caplog.at_level(logging.INFO):
+        drawn = draw_losses(pointwise, predictions, correlations, limits=[0, 90])
     label = " ".join(drawn.axes[0].get_xlabel().split())
-    assert label == "290 tokens (not drawn: 5 undefined, 3 without a log-probability, 2 beyond the axis)"
+    assert label.startswith("290 tokens (not drawn: 5 undefined, 2 beyond the axis)")
+    assert "3 tokens without a log-probability are not drawn" in caplog.text
     assert len(scatter(drawn.axes[0])) == 290 and drawn.axes[0].get_ylim() == (0, 90)
     assert layout_faults(drawn) == []
 
 
-def test_models_that_predict_no_tokens_are_named() -> None:
+def test_models_that_predict_no_tokens_are_logged(caplog) -> None:
     tables = token_tables(("gpt2", "minilm"), predicting=("gpt2",))
-    drawn = draw_losses(*tables)
-    assert len(drawn.axes) == 1 and "(1 model not drawn, without log-probabilities: minilm)" in note(drawn)
+    with caplog.at_level(logging.INFO):
+        drawn = draw_losses(*tables)
+    assert len(drawn.axes) == 1 and "Not drawn, without log-probabilities: minilm" in caplog.text
     (text,) = draw_losses(*token_tables(("minilm",), predicting=())).texts
     assert "none of the models in the table has log-probabilities of tokens (minilm)" in " ".join(
         text.get_text().split()
@@ -436,7 +445,7 @@ def test_tokens_of_the_lowest_and_highest_means_are_shown() -> None:
     drawn = draw_tokens(table)
     ordered = table[table["by"] == "token"].sort_values("mean")["label"].tolist()
     for title, wanted in (("lowest", ordered[:12]), ("highest", ordered[-12:])):
-        (axes,) = panels(drawn, f"Tokens of the 12 {title} means")
+        (axes,) = panels(drawn, f"Tokens with the 12 {title} means")
         assert [text.get_text().split("  (")[0] for text in axes.get_yticklabels()] == wanted
     (axes,) = panels(draw_tokens(groups_table(tokens=24)), "Tokens")
     assert len(axes.get_yticklabels()) == 24
@@ -510,7 +519,7 @@ def test_groups_that_are_missing_or_undefined_are_left_out() -> None:
     drawn = draw_tokens(table)
     assert len(drawn.axes) == 2 and len(panels(drawn, "Class")) == 1
     assert len(drawn.axes[0].get_yticklabels()) == 2
-    assert "(1 group without a defined estimate not drawn)" in note(drawn)
+    assert "without a defined estimate" not in note(drawn)
     (text,) = draw_tokens(table.assign(median=np.nan)).texts
     assert "No groups of tokens to draw" in text.get_text()
 

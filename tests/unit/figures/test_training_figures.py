@@ -402,12 +402,73 @@ def test_dynamics_draw_the_means_and_losses() -> None:
     np.testing.assert_array_equal(below.get_lines()[1].get_ydata(), training["value"][1::2])
 
 
-def test_with_one_seed_the_band_is_the_quartiles_and_with_several_their_range() -> None:
+def own_losses(local: pd.DataFrame) -> pd.DataFrame:
+    """The loss of each checkpoint on each dataset, which differs everywhere."""
+    rows = local.drop_duplicates(["model", "checkpoint", "dataset"]).reset_index(drop=True)
+    loss = 9 - np.log1p(rows["step"]) / 2 + (rows["dataset"] == "films") + 0.01 * rows.index
+    return rows[["model", "group", "checkpoint", "step", "dataset"]].assign(
+        loss=loss, lower=loss - 0.2, upper=loss + 0.3
+    )
+
+
+def test_losses_of_the_training_stand_once_and_those_on_each_dataset_below_it() -> None:
+    local = neox(layers=2)
+    on_data = own_losses(local)
+    drawn = draw_dynamics(local, losses(), losses=on_data)
+    (training,) = [axes for axes in drawn.axes if axes.get_ylabel() == "Loss"]
+    assert len(training.get_lines()) == 2 and training.get_title("left") == "neox, training"
+    for dataset in ("news", "films"):
+        (above,) = panels(drawn, f"neox, {dataset}")
+        (below,) = [axes for axes in drawn.axes if axes is not above and axes.get_shared_x_axes().joined(axes, above)]
+        wanted = on_data[on_data["dataset"] == dataset].sort_values("step")
+        np.testing.assert_array_equal(below.get_lines()[0].get_ydata(), wanted["loss"])
+        band = below.collections[0].get_paths()[0].vertices
+        row = wanted[wanted["step"] == 64].iloc[0]
+        assert sorted(set(band[band[:, 0] == 64][:, 1])) == pytest.approx([row["lower"], row["upper"]])
+    assert layout_faults(drawn) == []
+
+
+def test_of_one_dataset_all_losses_share_a_panel_and_chosen_metrics_stand_alone() -> None:
+    local = neox(layers=2)
+    one = local[local["dataset"] == "news"]
+    drawn = draw_dynamics(one, losses(), losses=own_losses(one))
+    assert legend_texts(drawn)[-3:] == ["train loss", "validation loss", "loss on the measured tokens"]
+    assert len([axes for axes in drawn.axes if axes.get_ylabel() == "Loss"]) == 1
+    chosen = draw_dynamics(local, losses(), losses=own_losses(local), metrics=["train_loss"])
+    assert legend_texts(chosen)[-1] == "train loss" and not [a for a in chosen.axes if "data" in a.get_ylabel()]
+    partly = own_losses(one)  # of one of two datasets: a panel beside it would be empty
+    assert not [a for a in draw_dynamics(local, losses(), losses=partly).axes if "data" in a.get_ylabel()]
+
+
+@pytest.mark.parametrize("scale", ["symlog", "log", "linear"])
+@pytest.mark.parametrize("last", [500, 512, 600, 1100])
+def test_the_last_step_has_a_label(scale: str, last: int) -> None:
+    steps = (0, 1, 10, 100, last)
+    drawn = draw_dynamics(neox(layers=1, steps=steps), losses(steps=steps), steps=scale)
+    (axes,) = panels(drawn, "neox, news")
+    assert axes.get_xticks()[-1] == last and layout_faults(drawn) == []
+
+
+def test_panels_of_different_clouds_say_how_many_points_they_show() -> None:
+    local = neox(layers=1).assign(n_points=2000)
+    drawn = draw_dynamics(local, losses())
+    assert "N = 2,000 points; one seed" in [legend.get_title().get_text() for legend in drawn.legends]
+    fewer = local.assign(n_points=local["dataset"].map({"news": 2000, "films": 1200}))
+    nbsp = "\N{NO-BREAK SPACE}"
+    assert panels(draw_dynamics(fewer, losses()), f"neox, films, N{nbsp}={nbsp}1,200")
+
+
+def test_the_band_is_the_interval_the_quartiles_without_one_and_the_range_of_several_seeds() -> None:
     local = neox(layers=1)
-    (axes,) = panels(draw_dynamics(local, losses()), "neox, news")
-    band = axes.collections[0].get_paths()[0].vertices
-    row = local[(local["step"] == 64) & (local["dataset"] == "news") & (local["estimator"] == "twonn")].iloc[0]
-    assert sorted(set(band[band[:, 0] == 64][:, 1])) == pytest.approx([row["q25"], row["q75"]])
+    for table, ends in (
+        (local.assign(standard_error=0.4), lambda row: [row["mean"] - 0.784, row["mean"] + 0.784]),
+        (local.assign(standard_error=np.nan), lambda row: [row["q25"], row["q75"]]),
+        (local.drop(columns="standard_error", errors="ignore"), lambda row: [row["q25"], row["q75"]]),
+    ):
+        (axes,) = panels(draw_dynamics(table, losses()), "neox, news")
+        band = axes.collections[0].get_paths()[0].vertices
+        row = local[(local["step"] == 64) & (local["dataset"] == "news") & (local["estimator"] == "twonn")].iloc[0]
+        assert sorted(set(band[band[:, 0] == 64][:, 1])) == pytest.approx(ends(row))
     seeds = neox(layers=1, seeds=(0, 1, 2))
     (axes,) = panels(draw_dynamics(seeds, losses(seeds=(0, 1, 2))), "neox, 3 seeds, news")
     at = seeds[(seeds["step"] == 64) & (seeds["dataset"] == "news") & (seeds["estimator"] == "twonn")]["mean"]
@@ -461,9 +522,10 @@ def test_bands_over_seeds_are_of_the_kind_asked_for(band, seeds, middle, low, hi
 @pytest.mark.parametrize(
     ("band", "ends", "name"),
     [
-        (True, lambda row: (row["q25"], row["q75"]), "quartiles of local values"),
+        (True, lambda row: (row["mean"] - 0.784, row["mean"] + 0.784), "95 % interval of the mean"),
+        ("quartiles", lambda row: (row["q25"], row["q75"]), "quartiles of local values"),
         ("std", lambda row: (row["mean"] - 2.0, row["mean"] + 2.0), "mean ± standard deviation of local values"),
-        ("interval", lambda row: (row["mean"] - 0.784, row["mean"] + 0.784), "95 % interval"),
+        ("interval", lambda row: (row["mean"] - 0.784, row["mean"] + 0.784), "95 % interval of the mean"),
         ("range", None, None),
         (False, None, None),
     ],

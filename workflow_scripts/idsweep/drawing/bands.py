@@ -21,8 +21,9 @@ OVER_SEEDS = {
 OF_ONE = {
     "std": "mean ± standard deviation of local values",
     "quartiles": "quartiles of local values",
-    "interval": "95 % interval",
+    "interval": "95 % interval of the mean",
 }
+OF_ESTIMATES = {OF_ONE["interval"]: "95 % interval"}  # where not all that is drawn are means
 COLUMNS = {"std": ["standard_deviation"], "quartiles": ["q25", "q75"], "interval": ["standard_error"]}
 NORMAL_95 = 1.96
 
@@ -78,7 +79,8 @@ def handles(names: Collection[str]) -> list[Patch]:
 
     A band of intervals ends where an interval rests on too little to be known; then the legend says so.
     """
+    intervals = (OF_ONE["interval"], *OF_ESTIMATES.values())
     shown = dict.fromkeys(name for name in names if name is not None)
     ends = any(name is None for name in names)
-    labels = (f"band: {name}{', where it is known' * (ends and name == OF_ONE['interval'])}" for name in shown)
+    labels = (f"band: {name}{', where it is known' * (ends and name in intervals)}" for name in shown)
     return [Patch(facecolor=style.GREY, alpha=0.3, linewidth=0, label=label) for label in labels]

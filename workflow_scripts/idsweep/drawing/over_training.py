@@ -18,6 +18,7 @@ FEW = 30
 STEPS = ("symlog", "linear", "log")
 LOCAL_DIMENSION = "local_dimension"
 MARK_SIZE = 5
+STEP_LETTER, STEP_GAP = 0.065, 0.04  # inches of and between labels of steps
 MARKS = {"peak": "^", "onset_of_fall": "D", "plateau": "s", "upturn": "v"}
 RANGE_ALPHA = 0.25
 PUBLISHED = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "linestyle": "none", "markeredgewidth": 1.1}
@@ -26,7 +27,7 @@ PUBLISHED = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "linesty
 def step_axis(axes: Axes, steps: Sequence[float], scale: str) -> None:
     """Make x an axis of training steps: "linear", "log" (see `on_axis`), or "symlog", linear up to 1 and logarithmic beyond.
 
-    Raises ValueError for another scale.
+    The last step has a label, and ticks that leave it no room have none. Raises ValueError for another scale.
     """
     if scale not in STEPS:
         raise ValueError(f"steps = {scale!r} is not known; it must be one of {', '.join(STEPS)}.")
@@ -34,9 +35,10 @@ def step_axis(axes: Axes, steps: Sequence[float], scale: str) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: style.step_label(step)))
     lowest, highest = float(np.min(steps)), float(np.max(steps))
     if scale == "linear":
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         margin = 0.03 * (highest - lowest)
         axes.set_xlim(lowest - margin, highest + margin)
+        ticks = MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]).tick_values(lowest, highest)
+        axes.xaxis.set_major_locator(FixedLocator(_with_last(axes, ticks, lowest, highest)))
         return
     decades = [10.0**power for power in range(int(np.log10(max(highest, 1))) + 1)]
     ticks = [0.0, *decades]
@@ -46,8 +48,19 @@ def step_axis(axes: Axes, steps: Sequence[float], scale: str) -> None:
     margin = 0.03 * (ends[1] - ends[0])
     left, right = (axes.transData.inverted().transform((end, 0))[0] for end in (ends[0] - margin, ends[1] + margin))
     axes.set_xlim(left, right)
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if left <= tick <= right]))
+    axes.xaxis.set_major_locator(FixedLocator(_with_last(axes, ticks, lowest, highest)))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _with_last(axes: Axes, ticks: Sequence[float], lowest: float, highest: float) -> list[float]:
+    """The ticks from the lowest to the highest step, and the highest itself, as far as their labels have room."""
+    at = {step: axes.transData.transform((step, 0))[0] / axes.get_figure().dpi for step in (*ticks, highest)}
+    kept = [highest]
+    for tick in sorted((tick for tick in ticks if lowest <= tick < highest), reverse=True):
+        room = STEP_LETTER * (len(style.step_label(tick)) + len(style.step_label(kept[-1]))) / 2 + STEP_GAP
+        if at[kept[-1]] - at[tick] >= room:
+            kept.append(tick)
+    return kept[::-1]
 
 
 def step_name(rows: pd.DataFrame) -> str:

@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
@@ -104,14 +104,35 @@ METADATA = {
     ".svg": {"Date": None, "Creator": "idsweep"},
 }
 PNG_DPI = 200
+# Ten colours of a contrast with white of 3:1 or more, which readers with any kind of colour blindness can tell apart.
+CATEGORIES = (
+    "#0173b2",
+    "#c77c02",
+    "#00795a",
+    "#621400",
+    "#5b6dff",
+    "#62004e",
+    "#3b9db1",
+    "#27149d",
+    "#a5522d",
+    "#808080",
+)
+DARK_SEQUENCE = "plasma", 0.64  # up to where its contrast with white is 3:1
 TITLE_LETTER, LINE = 0.066, 0.14
 LONGEST_BAR = 3.3
+MOST_TICKS = 9  # at 1, 2, 5 …
 NAMED = 12
 NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+|[kmbKMB](?![a-zA-Z]))?)")
 SCALES = ("linear", "log")
 DASHES = ("-", "--", ":", "-.")
 UNITS = {"k": 1e3, "m": 1e6, "b": 1e9}
-ESTIMATOR_NAMES = {"twonn": "TwoNN", "mle": "MLE", "lpca": "lPCA", "gride": "GRIDE", "corrint": "correlation dimension"}
+ESTIMATOR_NAMES = {
+    "twonn": "TwoNN",
+    "mle": "MLE",
+    "lpca": "local PCA",
+    "gride": "GRIDE",
+    "corrint": "correlation dimension",
+}
 
 styled = matplotlib.style.context(STYLE)
 
@@ -186,13 +207,19 @@ def _say_missing(drawn: Figure, missing: Sequence[str]) -> None:
 
 
 def categories(count: int) -> list[tuple[float, float, float]]:
-    """`count` colours that colour-blind readers can tell apart (repeating after ten)."""
-    return seaborn.color_palette("colorblind", count)
+    """`count` colours that colour-blind readers can tell apart on white (repeating after ten)."""
+    return [to_rgb(CATEGORIES[place % len(CATEGORIES)]) for place in range(count)]
 
 
 def sequence(name: str = "viridis") -> Colormap:
-    """A perceptually uniform colour map, without the end too pale for lines on white paper."""
+    """A perceptually uniform colour map for areas, without its palest end. For lines and points see `dark_sequence`."""
     return ListedColormap(seaborn.color_palette(name, 256, as_cmap=True)(np.linspace(0.0, 0.92, 256)))
+
+
+def dark_sequence() -> Colormap:
+    """A perceptually uniform colour map for lines and points: each colour has a contrast with white of 3:1 or more."""
+    name, end = DARK_SEQUENCE
+    return ListedColormap(seaborn.color_palette(name, 256, as_cmap=True)(np.linspace(0.0, end, 256)))
 
 
 def estimator_name(estimator: str) -> str:
@@ -213,7 +240,7 @@ def line_looks(names: Sequence[str]) -> dict[str, dict]:
     if len(set(map(len, parts))) == len(varied) == 1 and len(words) <= len(DASHES):
         sizes, order = np.unique([_size(number) for number in varied[0]], return_inverse=True)
         if len(sizes) > 2:
-            shades = sequence()(order / (len(sizes) - 1))
+            shades = dark_sequence()(order / (len(sizes) - 1))
             dashes = [DASHES[words.index(tuple(part[::2]))] for part in parts]
             return {
                 name: {"color": tuple(shade[:3]), "linestyle": dash}
@@ -231,14 +258,15 @@ def _size(number: str) -> float:
     return float(number.rstrip("kmbKMB")) * UNITS.get(number[-1].lower(), 1.0)
 
 
-def local_label(quantity: str, estimator: str, rows: pd.DataFrame) -> str:
-    """An axis label such as "Local intrinsic dimension (TwoNN, L = 64)".
-
-    The neighbourhood size L is taken from the column `n_neighbors` of `rows`, where there is one.
-    """
+def with_neighbors(estimator: str, rows: pd.DataFrame) -> str:
+    """An estimator and the number of its neighbours, "TwoNN, L = 64", from the column `n_neighbors` of `rows`, where there is one."""
     sizes = sorted(rows["n_neighbors"].dropna().astype(int).unique()) if "n_neighbors" in rows else []
-    size = f", L = {', '.join(map(str, sizes))}" if sizes else ""
-    return f"{quantity} ({estimator_name(estimator)}{size})"
+    return estimator_name(estimator) + (f", L = {', '.join(map(str, sizes))}" if sizes else "")
+
+
+def local_label(quantity: str, estimator: str, rows: pd.DataFrame) -> str:
+    """An axis label such as "Local intrinsic dimension (TwoNN, L = 64)"; see `with_neighbors`."""
+    return f"{quantity} ({with_neighbors(estimator, rows)})"
 
 
 def step_label(step: float) -> str:
@@ -311,6 +339,12 @@ def below(drawn: Figure, *lines: str) -> None:
         drawn.set_figheight(drawn.get_figheight() + LINE * text.count("\n"))
 
 
+def beside(drawn: Figure, label: str) -> None:
+    """Write a label left of all panels, at the middle of what is above the lines that `below` wrote; to be called after it."""
+    lines = drawn.get_supxlabel().count("\n") + 1 if drawn.get_supxlabel() else 0
+    drawn.supylabel(label, y=0.5 + LINE * lines / drawn.get_figheight() / 2, fontsize=NORMAL, multialignment="center")
+
+
 def fitting(inches: float, *lines: str) -> str:
     """Those of `lines` that are not empty, broken so that none is longer than `inches`."""
     letters = int(inches / TITLE_LETTER)
@@ -369,11 +403,14 @@ def _scale(scale: str) -> tuple[type[Normalize], Locator | None]:
 
 
 class _LogLocator(LogLocator):
-    """Ticks at 1, 2, 5 … as long as three of them are in view, else at round numbers."""
+    """Ticks at 1, 2, 5 … as long as three of them are in view, else at round numbers; of many, at powers of ten."""
 
     def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
         ticks = np.asarray(super().tick_values(vmin, vmax))
-        if ((vmin <= ticks) & (ticks <= vmax)).sum() >= 3:
+        in_view = ((vmin <= ticks) & (ticks <= vmax)).sum()
+        if in_view > MOST_TICKS:
+            return 10.0 ** np.arange(np.floor(np.log10(vmin)), np.ceil(np.log10(vmax)) + 1)
+        if in_view >= 3:
             return ticks
         return MaxNLocator(5).tick_values(vmin, vmax)
 

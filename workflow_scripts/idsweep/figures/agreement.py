@@ -12,12 +12,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from idsweep.drawing import style
+from idsweep.drawing import facts, style
 from idsweep.drawing.selection import IDENTITY, require_one_row_each, rows_of
+from idsweep.statistics.resampling import Interval, correlation_interval
 
 MARKERS = "o^sDvPX<>ph*"
 LEAST_WIDTH = 2.0
 MOST_PANELS = 24
+LEAST_RUNS = 8  # from which on whole runs are drawn anew
+LEAST_CLUSTERS = 5
 
 
 @style.styled
@@ -31,13 +34,16 @@ def draw(
     panel_per_model: bool = False,
     scale: str = "linear",
 ) -> Figure:
-    """Global estimate against mean local estimate, one point per model × seed × checkpoint × dataset × layer.
+    """Global estimate against mean local estimate, one point per model × seed × checkpoint × dataset × layer. ρ is Spearman's
+    rank correlation over the panel's points. Those of one run, and more so of one checkpoint, depend on each other, so its 95 %
+    interval draws whole runs anew (bootstrap over clusters), or whole checkpoints where there are fewer than eight runs;
+    there is none of fewer than five checkpoints. Checkpoints of one run are not independent either, so that the interval over
+    them is a lower bound of the uncertainty.
 
     local and global_: the summary table of local estimates (`mean`, …) and the table of global ones
     (`value`, …). `pairs` lists (local estimator, global estimator), one panel each; None takes every
     estimator that both tables hold. The dashed line is equality, the marker tells the dataset, the
-    colour the depth of the layer relative to the model's deepest one measured, ρ is Spearman's rank
-    correlation over the panel's points. `panel_per_model` draws a row of panels for each model, its seeds together, instead of
+    colour the depth of the layer relative to the model's deepest one measured. `panel_per_model` draws a row of panels for each model, its seeds together, instead of
     pooling them, up to 24 panels; models beyond are named below. `scale` is "linear" or "log".
 
     Raises ValueError if what is asked for is not in the tables.
@@ -72,10 +78,15 @@ def draw(
             axes = drawn.add_subplot(grid[place])
             _scatter(axes, points if group is None else points[points["group"] == group], names, scale)
             axes.set_xlabel(style.local_label("Mean local", pair[0], points) + axes.get_xlabel())
-            axes.set_ylabel(f"Global ({style.estimator_name(pair[1])})")
+            of_global = points[["global_neighbors"]].rename(columns={"global_neighbors": "n_neighbors"})
+            axes.set_ylabel(f"Global ({style.with_neighbors(pair[1], of_global)})")
             if group is not None:
                 style.title(axes, group, side - 0.4)
-    style.below(drawn, style.not_drawn(left_out))
+    style.below(
+        drawn,
+        f"{facts.below(pd.concat(matched), panels_differ=False)}; ρ: Spearman's, with 95 % interval",
+        style.not_drawn(left_out),
+    )
     _keys(drawn, names, side * down)
     return drawn
 
@@ -97,7 +108,8 @@ def _matched(local: pd.DataFrame, global_: pd.DataFrame, pair: tuple[str, ...], 
             f"{', '.join(f'{key} {first[key]!r}' for key in IDENTITY)}, though the {there} table has "
             f"{pair[there == 'global']!r} for it ({len(alone)} such rows). Measure both on the same sweep."
         )
-    both = left.merge(right[[*IDENTITY, "value"]], on=IDENTITY)
+    right = right.assign(global_neighbors=right.get("n_neighbors"))
+    both = left.merge(right[[*IDENTITY, "value", "global_neighbors"]], on=IDENTITY)
     deepest = both.groupby("group")["layer"].transform("max").clip(lower=1)
     return both.assign(depth=both["layer"] / deepest)
 
@@ -114,7 +126,7 @@ def _scatter(axes: Axes, points: pd.DataFrame, names: list[str], scale: str) -> 
             of_dataset["mean"],
             of_dataset["value"],
             c=of_dataset["depth"],
-            cmap=style.sequence(),
+            cmap=style.dark_sequence(),
             norm=Normalize(0, 1),
             marker=marker,
             s=6 if many else 16,
@@ -127,10 +139,29 @@ def _scatter(axes: Axes, points: pd.DataFrame, names: list[str], scale: str) -> 
     style.value_axis(axes, scale, "y")
     if not finite.empty:
         _square(axes, finite[["mean", "value"]].to_numpy(dtype=float), scale)
-    correlation = finite["mean"].rank().corr(finite["value"].rank()) if len(finite) > 2 else np.nan
-    shown = "undefined" if np.isnan(correlation) else f"{correlation:.2f}".replace("-", "−")
-    axes.text(0.04, 0.96, f"ρ = {shown}\nn = {len(finite):,}", transform=axes.transAxes, va="top", fontsize=style.SMALL)
+    axes.text(0.04, 0.96, _correlation(finite), transform=axes.transAxes, va="top", fontsize=style.SMALL)
     axes.set_xlabel(style.undefined_note(len(points) - len(finite), "not drawn"))
+
+
+def _correlation(points: pd.DataFrame) -> str:
+    """Spearman's ρ in words, with an interval that draws all points of a run, or of a checkpoint, together."""
+    clusters, what = points["model"], "run"
+    if clusters.nunique() < LEAST_RUNS:
+        clusters, what = points["model"] + "\0" + points["checkpoint"], "checkpoint"
+    number = clusters.nunique()
+    found = Interval(np.nan, np.nan, np.nan)
+    if len(points) > 2:
+        codes = pd.factorize(clusters, sort=True)[0]
+        found = correlation_interval("spearman", *points[["mean", "value"]].to_numpy(float).T, codes)
+    if np.isnan(found.value):
+        return f"ρ undefined\nn = {len(points):,}"
+    known = number >= LEAST_CLUSTERS and np.isfinite([found.lower, found.upper]).all()
+    interval = f" [{_number(found.lower)}, {_number(found.upper)}]" if known else ""
+    return f"ρ = {_number(found.value)}{interval}\nn = {len(points):,} of {number} {what}{'s' if number > 1 else ''}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _square(axes: Axes, values: np.ndarray, scale: str) -> None:
@@ -145,7 +176,7 @@ def _square(axes: Axes, values: np.ndarray, scale: str) -> None:
 
 
 def _keys(drawn: Figure, names: list[str], inches: float) -> None:
-    depths = ScalarMappable(Normalize(0, 1), style.sequence())
+    depths = ScalarMappable(Normalize(0, 1), style.dark_sequence())
     style.colour_bar(drawn, depths, "Relative depth\n(layer / deepest layer measured)", inches)
     handles = [
         Line2D([], [], linestyle="none", marker=marker, color=style.GREY, markersize=4, label=name)

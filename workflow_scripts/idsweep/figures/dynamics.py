@@ -15,7 +15,7 @@ from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from idsweep.drawing import bands, over_training, style
+from idsweep.drawing import bands, facts, over_training, style
 from idsweep.drawing.selection import IDENTITY, by_step, n_seeds, require_asked, require_one_row_each, rows_of
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ LEAST_WIDTH = 1.9
 METRICS_ACROSS = {False: 2, True: 4}  # in the legend of a narrow and of a wide figure
 MARKED_LAYERS = 3  # with more, marks of events would hide the curves
 SECOND = "0.35"
+OWN_LOSS = "0.2"
+OWN_LOOK = {"color": OWN_LOSS, "linestyle": "-", "label": "loss on the measured tokens"}
 
 
 @style.styled
@@ -34,6 +36,7 @@ def draw(
     training: pd.DataFrame,
     events: pd.DataFrame,
     reference: pd.DataFrame,
+    losses: pd.DataFrame,
     *,
     estimator: str = "twonn",
     models: Sequence[str] | None = None,
@@ -45,24 +48,27 @@ def draw(
     scale: str = "linear",
     band: bool | str = True,
 ) -> Figure:
-    """Mean local ID per layer against the training step, a panel per dataset, with the losses below. Where a model has
-    several seeds, lines are their medians and bands go from the lowest to the highest; with one, bands are the quartiles of
-    the local estimates; `band` chooses another kind, or false for none. Where up to three layers are drawn, marks are the peak of a curve, the onset of its fall, its plateau
-    and its upturn, if more than half of its seeds show them, with 95 % intervals. Rings are published values, shaded published ranges.
+    """Mean local ID per layer against the training step, a panel per dataset. Below each stands the loss on the dataset itself,
+    where the model predicts tokens, and once for all panels the losses of the training. Bands are 95 % intervals of the mean;
+    where they are not known, quartiles of the local estimates. Where a model has several seeds, lines are their medians and
+    bands go from the lowest to the highest; `band` chooses another kind, or false for none. Where up to three layers are
+    drawn, marks are the peak of a curve, the onset of its fall, its plateau and its upturn, if more than half of its seeds
+    show them, with 95 % intervals. Rings are published values, shaded published ranges.
 
-    local, training, events, reference: the tables of those names. One block per model with more than one checkpoint of
-    known step. `metrics` are those drawn below (None: all whose name ends in `_loss`); models without training rows have
-    no second row of panels. `second_axis` is one metric drawn on an axis of its own in the panels of the dimension, in
-    place of the panels below, from the lower to the upper of `second_limits`; `{split}` in its name is the split of the panel's
-    data, and a panel without such a metric has none. `steps` makes the axis of the steps "symlog" (linear up to 1 and logarithmic beyond),
-    "linear" or "log", which has no place for step 0; `scale` makes the axis of the dimension "linear" or "log". Marks need
-    all seeds of a model to be drawn; published values beyond the steps of their curve are left out.
+    local, training, events, reference, losses: the tables of those names. One block per model with more than one checkpoint
+    of known step. `metrics` are those of the training that are drawn (None: all whose name ends in `_loss`, and the losses on
+    the datasets); of a single dataset all losses share a panel. `second_axis` is one metric drawn on an axis of its own in
+    the panels of the dimension, in place of the panels below, from the lower to the upper of `second_limits`; `{split}` in
+    its name is the split of the panel's data, and a panel without such a metric has none. `steps` makes the axis of the steps
+    "symlog" (linear up to 1 and logarithmic beyond), "linear" or "log", which has no place for step 0; `scale` makes the axis
+    of the dimension "linear" or "log". Marks need all seeds of a model to be drawn; published values beyond the steps of
+    their curve are left out.
 
     Raises ValueError if what is asked for is not in the tables.
     """
     rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
-    rows, training, events = (over_training.on_axis(table, steps) for table in (rows, training, events))
+    rows, training, events, losses = (over_training.on_axis(table, steps) for table in (rows, training, events, losses))
     of_split = _of_split(second_axis, rows, training)
     second_metrics = list(dict.fromkeys(of_split.values()))
     shown = metrics if second_axis is None else [*(metrics or []), *second_metrics]
@@ -78,31 +84,40 @@ def draw(
             f"(checkpoints: {', '.join(f'{model} {count}' for model, count in counts.items())})."
         )
     below = {group: of_group[~of_group["metric"].isin(second_metrics)] for group, of_group in curves.items()}
+    own = {group: _own_losses(losses, rows[rows["group"] == group], shown) for group in curves}
+    rows = rows[rows["group"].isin(curves)]
     names = list(rows["dataset"].unique())
     across = style.columns(len(names), LEAST_WIDTH, margin=0.7 if second_axis is None else 1.3)
     down = -(-len(names) // across)
+    apart = len(names) > 1  # whether losses on the datasets have panels of their own
+    once = {group: not below[group].empty or (not apart and not own[group].empty) for group in curves}
     heights = [
         height
-        for of_group in below.values()
-        for _ in range(down)
-        for height in ([DIMENSION_HEIGHT] if of_group.empty else [DIMENSION_HEIGHT, METRIC_HEIGHT])
+        for group in curves
+        for height in [DIMENSION_HEIGHT, *([METRIC_HEIGHT] if apart and len(own[group]) else [])] * down
+        + [METRIC_HEIGHT] * once[group]
     ]
     width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
-    drawn = style.figure(width, sum(heights) + 0.3)
+    drawn = style.figure(width, sum(heights) + 0.5)
     grid = drawn.add_gridspec(len(heights), across, height_ratios=heights)
-    label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" (", "\n(")
+    label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(
+        " dimension (", "\ndimension ("
+    )
+    of_one = "interval" if "standard_error" in rows and rows["standard_error"].notna().any() else "quartiles"
     events = over_training.of_most_runs(events, rows)
     marks: set[str] = set()
     metrics_shown: dict[str, Artist] = {}
     bands_shown: list[str] = []
     shown_published = Counter[str]()
     top = 0
-    for group, of_group in below.items():
-        per_row = 1 if of_group.empty else 2
+    for group in curves:
+        per_row = 2 if apart and len(own[group]) else 1
         of_model = rows[rows["group"] == group]
         of_model_published = reference[reference["model"].isna() | (reference["model"] == group)]
         layers = sorted(of_model["layer"].unique())
-        colours = style.sequence()
+        colours = style.dark_sequence()
+        seeds = style.seeds_note(n_seeds(of_model))
+        steps_shown = np.concatenate([of_model["step"].dropna(), curves[group]["step"]]).astype(float)
         upper: list[Axes] = []
         lower: list[Axes] = []
         seconds: list[Axes] = []
@@ -110,7 +125,7 @@ def draw(
             row, column = top + per_row * (place // across), place % across
             axes = drawn.add_subplot(grid[row, column], sharey=upper[0] if upper else None)
             chosen = of_model[of_model["dataset"] == dataset]
-            lines = _dimension(axes, chosen, layers, colours, band)
+            lines = _dimension(axes, chosen, layers, colours, band, of_one)
             for layer, (line, colour) in lines.items():
                 bands_shown += line["band"].tolist()
                 of_curve = over_training.published(of_model_published, over_training.LOCAL_DIMENSION, dataset, layer)
@@ -120,8 +135,7 @@ def draw(
                     here = here[(here["dataset"] == dataset) & (here["layer"] == layer)]
                     marks |= set(over_training.marked(axes, here, line, colour))
             style.value_axis(axes, scale)
-            seeds = style.seeds_note(n_seeds(chosen))
-            style.title(axes, f"{group}{seeds}, {dataset}", (width - 1.3) / across)
+            style.title(axes, f"{group}{seeds}, {dataset}{facts.of_panel(chosen, rows)}", (width - 1.3) / across)
             style.label_outer(axes, label, column == 0)
             upper.append(axes)
             bottom = axes
@@ -136,20 +150,35 @@ def draw(
                 if second_limits is not None:
                     second.set_ylim(*second_limits)
                 seconds.append(second)
-            if not of_group.empty:
+            if per_row == 2:
                 bottom = drawn.add_subplot(grid[row + 1, column], sharex=axes, sharey=lower[0] if lower else None)
-                shown_published.update(_metrics(bottom, of_group, of_model_published))
-                style.label_outer(bottom, _metric_label(of_group), column == 0)
+                line = _own_loss(bottom, own[group][own[group]["dataset"] == dataset], {"color": OWN_LOSS})
+                bands_shown += line["band"].tolist()
+                style.label_outer(bottom, "Loss on the\ndata (nats)", column == 0)
                 axes.tick_params(labelbottom=False)
                 lower.append(bottom)
             bottom.set_xlabel(f"{over_training.step_name(chosen)}{_notes(chosen)}")
-            every_step = np.concatenate([chosen["step"].dropna(), curves[group]["step"]]).astype(float)
-            over_training.step_axis(axes, every_step, steps)
-        if lower:
-            shown, names = lower[0].get_legend_handles_labels()
-            metrics_shown |= dict(zip(names, shown, strict=True))
-        _layer_bar(drawn, upper, layers, colours)
+            over_training.step_axis(axes, steps_shown, steps)
         top += per_row * down
+        if once[group]:
+            beside = upper[0] if len(names) == 1 else None
+            bottom = drawn.add_subplot(grid[top, :], sharex=beside)
+            shown_published.update(_metrics(bottom, below[group], of_model_published))
+            if not apart and len(own[group]):
+                bands_shown += _own_loss(bottom, own[group], OWN_LOOK)["band"].tolist()
+            style.label_outer(bottom, _metric_label(below[group]), True)
+            if beside is None:
+                style.title(bottom, f"{group}{seeds}, training", width - 1.3)
+                over_training.step_axis(bottom, steps_shown, steps)
+            else:
+                beside.tick_params(labelbottom=False)
+            bottom.set_xlabel(upper[0].get_xlabel() if beside else over_training.step_name(of_model))
+            if beside:
+                beside.set_xlabel("")
+            found, found_names = bottom.get_legend_handles_labels()
+            metrics_shown |= dict(zip(found_names, found, strict=True))
+            top += 1
+        _layer_bar(drawn, upper, layers, colours)
     handles = over_training.legend_of(
         marks, shown_published["values"] > 0, shown_published["ranges"] > 0
     ) + bands.handles(bands_shown)
@@ -158,9 +187,34 @@ def draw(
     if metrics_shown:
         across = METRICS_ACROSS[across > 1]
         drawn.legend(
-            metrics_shown.values(), metrics_shown.keys(), loc="outside lower center", ncols=across, handlelength=1.8
+            metrics_shown.values(),
+            metrics_shown.keys(),
+            title=facts.below(rows),  # a text of its own would lie on the legend
+            loc="outside lower center",
+            ncols=across,
+            handlelength=1.8,
         )
+    else:
+        style.below(drawn, facts.below(rows))
     return drawn
+
+
+def _own_losses(losses: pd.DataFrame, rows: pd.DataFrame, shown: Sequence[str] | None) -> pd.DataFrame:
+    """The losses of a group's runs on the datasets that are drawn, unless metrics are chosen, or one of the datasets has none."""
+    own = losses[losses["model"].isin(rows["model"]) & losses["dataset"].isin(rows["dataset"]) & losses["step"].notna()]
+    whole = own["dataset"].nunique() == rows["dataset"].nunique()
+    return own if whole and shown is None else own[:0]
+
+
+def _own_loss(axes: Axes, losses: pd.DataFrame, look: dict) -> pd.DataFrame:
+    """Draw the loss on one dataset with its 95 % interval, or the range over seeds; returns the curve as `over_runs`."""
+    line = over_training.over_runs(losses, "loss")
+    if losses["model"].nunique() == 1:
+        of_one = losses.sort_values("step")
+        line = line.assign(low=of_one["lower"].to_numpy(), high=of_one["upper"].to_numpy())
+        line["band"] = line["band"].where(line["low"].isna(), bands.OF_ONE["interval"])
+    over_training.curve(axes, line, look)
+    return line
 
 
 def _of_split(second_axis: str | None, rows: pd.DataFrame, training: pd.DataFrame) -> dict[str, str]:
@@ -193,7 +247,7 @@ def _curves(training: pd.DataFrame, group: str, rows: pd.DataFrame, metrics: Seq
 
 
 def _dimension(
-    axes: Axes, rows: pd.DataFrame, layers: list[int], colours: Colormap, band: bool | str
+    axes: Axes, rows: pd.DataFrame, layers: list[int], colours: Colormap, band: bool | str, of_one: str
 ) -> dict[int, tuple[pd.DataFrame, object]]:
     """Draw a curve per layer; returns each with its colour."""
     known = rows[rows["step"].notna()]
@@ -201,7 +255,7 @@ def _dimension(
     lines = {}
     for layer, shade in zip(layers, shades, strict=True):
         of_layer = known[known["layer"] == layer].sort_values("step")
-        line = over_training.over_runs(of_layer, "mean", band, of_one="quartiles")
+        line = over_training.over_runs(of_layer, "mean", band, of_one)
         over_training.curve(axes, line, {"color": shade}, alpha=min(0.15, 0.9 / len(layers)))
         lines[layer] = line, shade
     return lines

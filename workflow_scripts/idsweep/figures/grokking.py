@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from idsweep.drawing import bands, over_training, style
+from idsweep.drawing import bands, facts, over_training, style
 from idsweep.drawing.selection import IDENTITY, of_layers, require_asked, require_one_row_each, rows_of
 
 NEEDS = {"metrics": ("train_accuracy", "validation_accuracy")}
@@ -93,7 +93,7 @@ def draw(
             colour = looks[event.model]["color"]
             axes.axvline(event.step, ymax=top, color=colour, linewidth=0.8, linestyle="--", zorder=1)
         where = f"{dataset}, layer {layer}".replace("_", " ")
-        axes.set(title=f"Mean local dimension\n({where})", ylabel=label)
+        axes.set(title=f"Mean local dimension\n({where})", ylabel=f"{label}{facts.number(of_cloud)}")
     every_step = pd.concat([curves["step"], rows["step"]]).astype(float)
     undefined = style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means")
     for place, axes in enumerate(panels):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from textwrap import fill
 
@@ -12,7 +13,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from idsweep.drawing import style
 from idsweep.drawing.selection import (
@@ -24,6 +25,8 @@ from idsweep.drawing.selection import (
     rows_of,
 )
 from idsweep.neighbors.variants import DATA
+
+log = logging.getLogger(__name__)
 
 NEEDS = {"log_probabilities": True}
 PANEL_HEIGHT = 2.6
@@ -38,6 +41,7 @@ LOOKS = {
     "q25": {"color": "#d55e00", "linewidth": 0.8, "linestyle": "--"},
     "q75": {"color": "#d55e00", "linewidth": 0.8, "linestyle": "--"},
 }
+RUNNING = {"median": "median, over bins of equally many tokens", "q25": "quartiles of these bins"}
 COEFFICIENTS = ("pearson", "spearman", "kendall")
 POINT = ["model", "checkpoint", "dataset", "point"]
 AXES = {  # label and scale; another measure has its name, and a linear axis
@@ -63,15 +67,15 @@ def draw(
 ) -> Figure:
     """Local ID of each token against the model's log-probability of it, or another measure of what the model makes of it, at
     the last checkpoint, a panel per run and dataset. The line joins the medians of equally many tokens in the order of the
-    measure, the band their quartiles. Above each panel are the correlation coefficients of Pearson, Spearman and Kendall with
-    95 % intervals.
+    measure, dashed lines their quartiles. Below each panel are the correlation coefficients of Pearson, Spearman and Kendall with
+    95 % intervals, over sequences drawn anew.
 
     pointwise: one row per point (`value`); predictions: `log_probability`, and the column that `measure` names, of each
     `point`; loss_correlations: `measure`, `coefficient`, `value`, `lower`, `upper`. Panels are of `layers`, counted from the
     last one where they are negative (None: the last one). From 1,000 tokens on, hexagons are coloured by the logarithm of
-    their number of tokens. Tokens with an undefined estimate or measure, or without a log-probability, are counted below
-    the panel, and so are those beyond `limits` of the dimension. There are at most 24 panels; models beyond and models that
-    predict no tokens are named below. Of several clouds of points the first one is drawn.
+    their number of tokens. Tokens with an undefined estimate or measure are counted below
+    the panel, and so are those beyond `limits` of the dimension; tokens without a log-probability, and models that predict no
+    tokens, are told in the log. There are at most 24 panels; models beyond are named below. Of several clouds of points the first one is drawn.
 
     Raises ValueError if what is asked for is not in the tables, or a table holds a point or coefficient twice.
     """
@@ -103,7 +107,7 @@ def draw(
     down = places[-1][-1][0] + 1
     width = style.COLUMN_WIDTH + 0.6 if across == 1 else style.TEXT_WIDTH
     inches = (width - MARGIN) / across
-    drawn = style.figure(width, PANEL_HEIGHT * down + 0.5)
+    drawn = style.figure(width, PANEL_HEIGHT * down + 0.6)
     grid = drawn.add_gridspec(down, across)
     label, scale = AXES.get(measure, (measure.replace("_", " ").capitalize(), "linear"))
     hexagons = []
@@ -115,16 +119,14 @@ def draw(
             hexagons += _panel(axes, points, scale, limits, inches)
             lines = _coefficients(coefficients, model, checkpoint, dataset, layer)
             head = f"{model} ({checkpoint}), {dataset}, layer\N{NO-BREAK SPACE}{layer}"
-            style.title(axes, "\n".join([head, *lines]), inches)
+            style.title(axes, head, inches)
+            axes.set_xlabel("\n".join([axes.get_xlabel(), *lines]))
             style.label_outer(axes, "", first is None or place[1] == 0)
             first = first or axes
-    style.below(
-        drawn,
-        label,
-        style.not_drawn(list(predicting.index[~predicting]), ", without log-probabilities"),
-        style.not_drawn(left_out),
-    )
-    drawn.supylabel(style.local_label("Local intrinsic dimension", estimator, rows), fontsize=style.NORMAL)
+    style.below(drawn, label, style.not_drawn(left_out))
+    style.beside(drawn, style.local_label("Local intrinsic dimension", estimator, rows))
+    if not predicting.all():
+        log.info("Not drawn, without log-probabilities: %s", ", ".join(predicting.index[~predicting]))
     if hexagons:
         norm = LogNorm(1, max(2, *(hexagon.get_array().max() for hexagon in hexagons)))
         for hexagon in hexagons:
@@ -132,9 +134,7 @@ def draw(
         bar = style.colour_bar(drawn, hexagons[0], "Tokens per hexagon", (PANEL_HEIGHT - 0.9) * down)
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,g}"))
         bar.ax.yaxis.set_minor_locator(NullLocator())
-    handles = [
-        Line2D([], [], label=label, **LOOKS[name]) for name, label in (("median", "median"), ("q25", "quartiles"))
-    ]
+    handles = [Line2D([], [], label=label, **LOOKS[name]) for name, label in RUNNING.items()]
     drawn.legend(handles=handles, loc="outside upper center", ncols=2)
     return drawn
 
@@ -147,7 +147,9 @@ def _panel(
     defined = known[np.isfinite(known["value"]) & np.isfinite(known["measure"])]
     shown = defined if limits is None else defined[defined["value"].between(*limits)]
     x, y = shown["measure"].to_numpy(float), shown["value"].to_numpy(float)
-    axes.set_xscale(scale)
+    style.value_axis(axes, scale, "x")
+    if scale == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(6))
     hexagons = []
     if len(shown) >= MANY:
         hexagons.append(
@@ -170,11 +172,9 @@ def _panel(
             axes.plot(line["x"], line[name], zorder=3, **look)
     if limits is not None:
         axes.set_ylim(*limits)
-    missing = {
-        "undefined": len(known) - len(defined),
-        "without a log-probability": len(points) - len(known),
-        "beyond the axis": len(defined) - len(shown),
-    }
+    missing = {"undefined": len(known) - len(defined), "beyond the axis": len(defined) - len(shown)}
+    if len(points) > len(known):
+        log.info("%d tokens without a log-probability are not drawn", len(points) - len(known))
     notes = [f"{count:,} {why}" for why, count in missing.items() if count]
     note = f" (not drawn: {', '.join(notes)})" if notes else ""
     axes.set_xlabel(fill(f"{len(shown):,} tokens{note}", int(inches / style.TITLE_LETTER), break_on_hyphens=False))
@@ -193,12 +193,12 @@ def running_quartiles(x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
 
 
 def _coefficients(table: pd.DataFrame, *key: object) -> list[str]:
-    """A line of text for each coefficient of a panel: "Pearson −0.31 (−0.35, −0.27)"."""
+    """A line of text for each coefficient of a panel: "Pearson −0.31 [−0.35, −0.27]"."""
     rows = table[(table[IDENTITY] == list(key)).all(axis=1)].set_index("coefficient")
     lines = []
     for name in COEFFICIENTS:
         value, lower, upper = rows.loc[name, ["value", "lower", "upper"]] if name in rows.index else [np.nan] * 3
-        interval = f" ({_number(lower)}, {_number(upper)})" if np.isfinite([lower, upper]).all() else ""
+        interval = f" [{_number(lower)}, {_number(upper)}]" if np.isfinite([lower, upper]).all() else ""
         lines.append(f"{name.capitalize()} {_number(value) if np.isfinite(value) else 'undefined'}{interval}")
     return lines
 

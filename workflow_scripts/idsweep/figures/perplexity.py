@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from idsweep.drawing import style
+from idsweep.drawing import bands, facts, style
 from idsweep.drawing.selection import IDENTITY, of_layers, over_seeds, require_one_row_each, rows_of
 
 NEEDS = {"log_probabilities": True}
@@ -120,6 +120,7 @@ def draw(
     style.below(
         drawn,
         "Perplexity",
+        f"{facts.below(rows, panels_differ=False)}; bars: {_bars(n_runs)}",
         style.undefined_note(undefined, "left out of the means").strip(),
         f"({missing:,} {'point' if missing == 1 else 'points'} without a perplexity not drawn)" if missing else "",
         f"(without a step, not drawn: {', '.join(stepless)})" if stepless else "",
@@ -139,6 +140,12 @@ def draw(
     drawn.legend(handles=handles, loc="outside upper center", ncols=in_a_row)
     _write_steps(drawn, [mark for mark in marks if mark.step])
     return drawn
+
+
+def _bars(n_runs: pd.Series) -> str:
+    """What bars reach over, of groups of so many runs."""
+    kinds = {"95 % intervals": (n_runs == 1).any(), bands.OVER_SEEDS["range"]: (n_runs > 1).any()}
+    return ", or ".join(kind for kind, there in kinds.items() if there)
 
 
 def _with_steps(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

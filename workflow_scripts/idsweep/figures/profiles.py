@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from idsweep.drawing import bands, style
+from idsweep.drawing import bands, facts, style
 from idsweep.drawing.selection import (
     IDENTITY,
     at_last_checkpoint,
@@ -113,12 +113,20 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> 
                 )
             axes.plot(depth, line["value"], **looks[group])
             _ring(axes, depth, line["value"], looks[group]["color"])
-        style.title(axes, dataset + last[groups[0]] * same, (width - MARGIN) / across)
+        size = facts.of_panel(rows[rows["dataset"] == dataset], rows)
+        style.title(axes, dataset + last[groups[0]] * same + size, (width - MARGIN) / across)
         style.label_outer(axes, label, place[1] == 0)
     first.set_xlim(-0.03, 1.03)
     style.value_axis(first, scale)
     undefined = style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip()
-    style.below(drawn, "Relative depth (layer / deepest layer measured)", undefined, *notes, style.not_drawn(left_out))
+    style.below(
+        drawn,
+        "Relative depth (layer / deepest layer measured)",
+        facts.below(rows),
+        undefined,
+        *notes,
+        style.not_drawn(left_out),
+    )
     handles = [Line2D([], [], **look, label=labels[group]) for group, look in looks.items()]
     drawn.legend(handles=[*handles, *named], loc="outside upper center", ncols=in_a_row)
     return drawn
@@ -159,16 +167,19 @@ def _of_checkpoints(
         for place, dataset in zip(of_places, names, strict=True):
             axes = drawn.add_subplot(grid[place], sharey=first)
             for step, line in lines[lines["dataset"] == dataset].sort_values(["step", "layer"]).groupby("step"):
-                colour = style.sequence()(norm(step))
+                colour = style.dark_sequence()(norm(step))
                 axes.plot(line["layer"], line["value"], color=colour)
                 _ring(axes, line["layer"], line["value"], colour, 3.5)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-            style.title(axes, f"{group}{seeds}, {dataset}", (width - MARGIN) / across - 0.3)
+            of_panel = of_group[of_group["dataset"] == dataset]
+            title = f"{group}{seeds}, {dataset}{facts.of_panel(of_panel, rows)}"
+            style.title(axes, title, (width - MARGIN) / across - 0.3)
             style.label_outer(axes, "", first is None or place[1] == 0)
             first = first or axes
         style.value_axis(first, scale)
-    style.below(drawn, "Layer", style.undefined_note(n_undefined, "left out of the means").strip(), *notes)
-    drawn.supylabel(label, fontsize=style.NORMAL, multialignment="center")
+    undefined = style.undefined_note(n_undefined, "left out of the means").strip()
+    style.below(drawn, "Layer", facts.below(rows), undefined, *notes)
+    style.beside(drawn, label)
     _step_bar(drawn, norm, shown, PANEL_HEIGHT * down)
     drawn.legend(handles=[Line2D([], [], color=style.GREY, **PEAK, label="peak")], loc="outside upper right")
     return drawn
@@ -190,7 +201,7 @@ def _ring(axes: Axes, layers: pd.Series, values: pd.Series, colour: tuple, size:
 
 
 def _step_bar(drawn: Figure, norm: AsinhNorm, steps: np.ndarray, inches: float) -> None:
-    bar = style.colour_bar(drawn, ScalarMappable(norm, style.sequence()), "Training step", inches)
+    bar = style.colour_bar(drawn, ScalarMappable(norm, style.dark_sequence()), "Training step", inches)
     decades = 10.0 ** np.arange(10)
     for candidates in (
         [0, *decades],

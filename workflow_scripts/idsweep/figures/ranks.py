@@ -7,12 +7,12 @@ import re
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from idsweep.drawing import over_training, style
+from idsweep.drawing import bands, facts, over_training, style
 from idsweep.drawing.selection import (
     at_last_checkpoint,
     of_representations,
@@ -90,6 +90,7 @@ def draw(
     style.below(
         drawn,
         "LoRA rank",
+        f"ID: {points}" if (points := facts.points(rows)) else "",
         f"({diverged} {'run' if diverged == 1 else 'runs'} without a finite {metric}, not drawn)" * (diverged > 0),
         f"(last steps differ: {steps['min']:,} – {steps['max']:,})" * bool(steps["min"] < steps["max"]),
         style.undefined_note(int(rows["value"].isna().sum()), "of the ID not drawn").strip(),
@@ -147,9 +148,10 @@ def _of_base(
     return at_last_checkpoint(rows)
 
 
-def _lines(axes: Axes, runs: pd.DataFrame, band: bool | str) -> list[Line2D]:
+def _lines(axes: Axes, runs: pd.DataFrame, band: bool | str) -> list[Artist]:
     """Draw the perplexity of each line against the rank, and where it bends; returns what the legend is to name."""
-    handles = []
+    handles: list[Artist] = []
+    bands_shown: list[str] = []
     names = list(runs["line"].unique())
     for name, colour in zip(names, style.categories(len(names)), strict=True):
         of_line = runs[runs["line"] == name]
@@ -157,15 +159,16 @@ def _lines(axes: Axes, runs: pd.DataFrame, band: bool | str) -> list[Line2D]:
         look = {"color": colour, "label": name + style.seeds_note(int(of_line["rank"].value_counts().max()))}
         over_training.curve(axes, over_runs, look)
         handles.append(axes.get_lines()[-1])
+        bands_shown += over_runs["band"].tolist()
         bend = elbow(of_line["rank"], of_line["value"])
         if bend is not None:
             handles.append(axes.axvline(bend.x, color=colour, linestyle="-.", linewidth=THIN, zorder=1))
             owner = f" of {name}" if len(names) > 1 else ""
             handles[-1].set_label(f"bend{owner}: {_with_interval(bend.x, bend.lower, bend.upper)}")
-    return handles
+    return handles + bands.handles(bands_shown)
 
 
-def _dimensions(axes: Axes, rows: pd.DataFrame, estimate: str) -> list[Line2D]:
+def _dimensions(axes: Axes, rows: pd.DataFrame, estimate: str) -> list[Artist]:
     """Draw the intrinsic dimensions as vertical lines with their intervals; returns what the legend is to name."""
     handles = []
     for row in over_seeds(rows, "value", ["group", "checkpoint", "scope"]).dropna(subset="value").itertuples():
@@ -173,7 +176,8 @@ def _dimensions(axes: Axes, rows: pd.DataFrame, estimate: str) -> list[Line2D]:
         if np.isfinite(row.low) and np.isfinite(row.high):
             axes.axvspan(row.low, row.high, color=colour, alpha=0.15, linewidth=0, zorder=0)
         handles.append(axes.axvline(row.value, color=colour, linestyle=dashes, linewidth=THIN, zorder=1))
-        label = f"{text} of {row.group} ({style.estimator_name(estimate)})"
+        of_scope = rows[rows["scope"] == row.scope]
+        label = f"{text} of {row.group} ({style.with_neighbors(estimate, of_scope)})"
         handles[-1].set_label(f"{label}: {_with_interval(row.value, row.low, row.high)}")
     return handles
 

@@ -14,7 +14,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from idsweep.drawing import bands, over_training, published, style
+from idsweep.drawing import bands, facts, over_training, published, style
 from idsweep.drawing.selection import at_last_checkpoint, of_representations, over_seeds, require_asked
 from idsweep.files.representations import VOCABULARY
 
@@ -148,6 +148,7 @@ def _notes(rows: pd.DataFrame, placed: pd.DataFrame, kind: str, alone: bool) -> 
     there, kept = list(placed["group"].unique()), _kept(placed)
     unplaced = [group for group in rows["group"].unique() if group not in there]
     return [
+        facts.points(placed),
         style.undefined_note(int(placed.loc[placed["group"].isin(kept), "n_undefined"].sum()), "left out").strip(),
         style.not_drawn(unplaced if alone or kind == "size" else [], f", without {LACKING[kind]}"),
         style.not_drawn(there[len(kept) :]),
@@ -250,7 +251,7 @@ def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, notes: l
     part.below("Training step", *notes)
     handles = [Line2D([], [], color=colours[group], label=label) for group, label in labels.items()]
     handles += [Line2D([], [], color=style.GREY, linestyle=DASHES[scope], label=SCOPES[scope]) for scope in scopes]
-    handles += bands.handles(rows["band"])
+    handles += bands.handles(rows["band"].replace(bands.OF_ESTIMATES))
     part.figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, handlelength=2.4)
 
 
@@ -265,7 +266,7 @@ def _colours(sizes: pd.Series) -> dict[str, tuple]:
     if len(sizes) <= TELLABLE and (sizes.isna().any() or sizes.nunique() < 3):
         return dict(zip(sizes.index, style.categories(len(sizes)), strict=True))
     order = sizes.sort_values(kind="stable").index
-    shades = style.sequence()(np.linspace(0, 1, len(sizes)))
+    shades = style.dark_sequence()(np.linspace(0, 1, len(sizes)))
     return {group: tuple(shade) for group, shade in zip(order, shades, strict=True)}
 
 

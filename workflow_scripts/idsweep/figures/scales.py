@@ -7,20 +7,21 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from idsweep.drawing import style
+from idsweep.drawing import bands, facts, style
 from idsweep.drawing.selection import ACROSS_SEEDS, last_of_both, require_asked
 from idsweep.neighbors.variants import DATA, is_null
 
 NEEDS = {"layers": "places"}
 ROW_HEIGHT = 1.6
-LEAST_WIDTH = 1.9
+LEAST_WIDTH = 1.25
 MARGIN = 0.7
+TABLE_WIDTH, COLUMN, LINE, SAMPLE = 2.35, 0.24, 0.145, 0.28  # inches
 MOST_PANELS = 12
-MOST_ESTIMATORS = 10
-LINE = ["estimator", "scope"]
+MOST_ESTIMATES = 10
+ESTIMATE = ["estimator", "scope"]
+TICKS = {True: "✓", False: "✗", None: "–"}
 
 
 @style.styled
@@ -35,9 +36,10 @@ def draw(
     scale: str = "linear",
 ) -> Figure:
     """Intrinsic dimension against the scale, of each model's last checkpoint: is there a plateau? A line joins all
-    points, a random half and a quarter of them, whose neighbours are ever farther apart; GRIDE's joins its n1 = 1, 2,
-    4 … on all points. The large mark is the value on the data, filled if it is scale-stable; bars are 95 % intervals,
-    or, where a model has several seeds, go from the lowest to the highest of them around their median.
+    points, which the large mark stands for, a random half and a quarter of them, whose neighbours are ever farther apart;
+    GRIDE's dotted one joins its n1 = 1, 2, 4 … on all points. The table names the lines (mean: of local estimates) and says which values are
+    scale-stable (✓), which are not (✗), and of which it is not known (–). Bars are 95 % intervals, or, where a model has several
+    seeds, go from the lowest to the highest of them around their median.
 
     local and global_: the summary table of local estimates (`mean`, …) and the table of global ones (`value`, …),
     both with `group`, `variant`, `standard_error`, `scale` and `scale_stable`; of several seeds the scale is the median,
@@ -47,7 +49,7 @@ def draw(
     middle and the last; or the last alone where those are more than 12 panels). `scale` makes the axis of the
     dimension "linear" or "log".
 
-    Raises ValueError if what is asked for is not in the tables, or is more than 12 panels or 10 estimators.
+    Raises ValueError if what is asked for is not in the tables, or is more than 12 panels or 10 estimates.
     """
     rows = last_of_both(local, global_, estimators=estimators, models=models, datasets=datasets)
     rows = rows[[not is_null(variant) for variant in rows["variant"]]]
@@ -58,36 +60,47 @@ def draw(
             "No scales to compare: nothing was measured beside the data. Measure smaller samples by the configuration "
             "of the sweep, as scales: {halvings: 2}, or add the estimator gride."
         )
-    lines = [of_line for _, of_line in rows.groupby(LINE, sort=False)]
-    names = list(rows["estimator"].unique())
-    if len(names) > MOST_ESTIMATORS:
+    estimates = list(rows[ESTIMATE].drop_duplicates().itertuples(index=False, name=None))
+    if len(estimates) > MOST_ESTIMATES:
         raise ValueError(
-            f"{len(names)} estimators cannot be told apart by {MOST_ESTIMATORS} colours: choose some with the option estimators."
+            f"{len(estimates)} estimates cannot be told apart by {MOST_ESTIMATES} colours: choose some with the option estimators."
         )
     blocks = [of_block for _, of_block in rows.groupby(ACROSS_SEEDS[:3], sort=False)]
     panels = _panels(blocks, layers)
     across = max(map(len, panels))
-    width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
-    drawn = style.figure(width, ROW_HEIGHT * len(panels) + 0.75)
-    grid = drawn.add_gridspec(len(panels), across)
-    colours = dict(zip(names, style.categories(len(names)), strict=True))
+    inches = min((style.TEXT_WIDTH - MARGIN - TABLE_WIDTH) / across, 2.2)
+    drawn = style.figure(MARGIN + TABLE_WIDTH + inches * across, ROW_HEIGHT * len(panels) + 0.9)
+    grid = drawn.add_gridspec(len(panels), across + 1, width_ratios=[inches] * across + [TABLE_WIDTH])
+    colours = dict(zip(estimates, style.categories(len(estimates)), strict=True))
+    of_data = rows[rows["variant"] == DATA]
     for row, of_row in enumerate(panels):
         first = None
         for column, panel in enumerate(of_row):
             axes = drawn.add_subplot(grid[row, column], sharey=first)
             first = first or axes
             model, checkpoint, dataset, layer = panel[ACROSS_SEEDS].iloc[0]
-            for (estimator, scope), of_line in panel.groupby(LINE, sort=False):
-                _lines(axes, of_line, colours[estimator], scope)
+            for estimate, of_line in panel.groupby(ESTIMATE, sort=False):
+                _lines(axes, of_line, colours[estimate])
             _distances(axes)
             seeds = style.seeds_note(panel["n_seeds"].max())
-            style.title(axes, f"{model} ({checkpoint}){seeds},\n{dataset}, layer {layer}", (width - MARGIN) / across)
+            size = facts.of_panel(panel[panel["variant"] == DATA], of_data)
+            style.title(
+                axes, f"{model} ({checkpoint}){seeds},\n{dataset}, layer\N{NO-BREAK SPACE}{layer}{size}", inches
+            )
             style.label_outer(axes, "", column == 0)
         style.value_axis(first, scale)
+        _table(drawn.add_subplot(grid[row, across]), of_row, colours)
+    lines = max(axes.get_title("left").count("\n") + 1 for axes in drawn.axes)
+    drawn.set_figheight(drawn.get_figheight() + LINE * max(0, lines - 2) * len(panels))
     note = f"(no neighbours, not drawn: {', '.join(map(style.estimator_name, nowhere))})" if len(nowhere) else ""
-    style.below(drawn, "Mean distance to the farthest neighbour that the estimate looks at", note)
-    drawn.supylabel("Intrinsic dimension", fontsize=style.NORMAL)
-    drawn.legend(handles=_handles(lines, colours), loc="outside upper center", ncols=4, handlelength=2.6)
+    bars = [f"bars: {name}" for name in of_data["band"].replace(bands.OF_ESTIMATES).dropna().unique()]
+    style.below(
+        drawn,
+        "Mean distance to the farthest neighbour that the estimate looks at",
+        "; ".join([facts.below(of_data), *bars]),
+        note,
+    )
+    style.beside(drawn, "Intrinsic dimension")
     return drawn
 
 
@@ -107,7 +120,7 @@ def _panels(blocks: list[pd.DataFrame], layers: Sequence[int] | None) -> list[li
     ]
     if all(len(of_block) == 1 for of_block in panels):
         panels = [[of_block[0] for of_block in panels]]
-    across = style.columns(max(map(len, panels)), LEAST_WIDTH, MARGIN)
+    across = style.columns(max(map(len, panels)), LEAST_WIDTH, MARGIN + TABLE_WIDTH)
     return [row[start : start + across] for row in panels for start in range(0, len(row), across)]
 
 
@@ -120,23 +133,19 @@ def _layers(rows: pd.DataFrame, layers: Sequence[int] | None) -> list[int]:
     return list(dict.fromkeys(resolved))
 
 
-def _lines(axes: Axes, rows: pd.DataFrame, colour: tuple, scope: str) -> None:
-    samples = rows["variant"].str.startswith(DATA)
-    own = ~samples | (rows["variant"] == DATA)
-    if own.sum() > 1:
-        _line(axes, rows[own], colour, "-.")
-    _line(axes, rows[samples], colour, {"global": "-", "local": "--"}[scope])
+def _own(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are the estimator's own scales on all points, the data among them; none if it has no others."""
+    own = (rows["variant"] == DATA) | ~rows["variant"].str.startswith(DATA)
+    return own & (own.sum() > 1)
+
+
+def _lines(axes: Axes, rows: pd.DataFrame, colour: tuple) -> None:
+    """What one estimate gives at all its scales."""
+    if (own := _own(rows)).any():
+        _line(axes, rows[own], colour, ":")
+    _line(axes, rows[rows["variant"].str.startswith(DATA)], colour, "-")
     (data,) = rows[rows["variant"] == DATA].itertuples()
-    stable = data.scale_stable
-    axes.plot(
-        data.scale,
-        data.value,
-        marker="o",
-        markersize=4.5,
-        markeredgecolor=colour,
-        markerfacecolor=colour if stable is True else "white",
-        zorder=3,
-    )
+    axes.plot(data.scale, data.value, marker="o", markersize=4.5, color=colour, zorder=3)
 
 
 def _line(axes: Axes, rows: pd.DataFrame, colour: tuple, linestyle: str) -> None:
@@ -160,19 +169,39 @@ def _distances(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda distance, _: f"{distance:g}"))
 
 
-def _handles(lines: list[pd.DataFrame], colours: dict[str, tuple]) -> list[Line2D]:
-    """What colours, dashes and marks mean, as far as they are drawn."""
-    grey = style.GREY
-    handles = [Line2D([], [], color=colour, label=style.estimator_name(name)) for name, colour in colours.items()]
-    scopes = {of_line["scope"].iloc[0] for of_line in lines}
-    own = any((~of_line["variant"].str.startswith(DATA)).any() for of_line in lines)
-    looks = [("global", "-", "global, fewer points"), ("local", "--", "mean local, fewer points")]
-    handles += [
-        Line2D([], [], color=grey, linestyle=dash, label=label) for scope, dash, label in looks if scope in scopes
-    ]
-    if own:
-        handles.append(Line2D([], [], color=grey, linestyle="-.", label="all points, farther neighbours"))
-    mark = {"color": grey, "linestyle": "", "marker": "o", "markersize": 4.5}
-    handles.append(Line2D([], [], **mark, label="scale-stable"))
-    handles.append(Line2D([], [], **mark, markerfacecolor="white", label="not"))
-    return handles
+def _table(axes: Axes, panels: list[pd.DataFrame], colours: dict[tuple[str, str], tuple]) -> None:
+    """The lines of a row of panels by name, and a tick for each of its panels in which a value is scale-stable."""
+    axes.set_axis_off()
+    lines: list[tuple[tuple[str, str], str, bool]] = []
+    for estimate in colours:
+        of_estimate = [panel[_is(panel, estimate)] for panel in panels]
+        lines.append((estimate, _name(estimate, pd.concat(of_estimate)), True))
+        if any(_own(rows).any() for rows in of_estimate):
+            lines.append((estimate, "its own n1 = 1, 2, 4 …", False))
+    axes.set(xlim=(0, TABLE_WIDTH), ylim=(max(len(lines) + 2, ROW_HEIGHT / LINE) * LINE, 0))
+    same = all((panel[ACROSS_SEEDS[:3]].iloc[0] == panels[0][ACROSS_SEEDS[:3]].iloc[0]).all() for panel in panels)
+    heads = [str(panel["layer"].iloc[0]) if same else str(place + 1) for place, panel in enumerate(panels)]
+    places = [TABLE_WIDTH - COLUMN * (len(panels) - column - 0.5) for column in range(len(panels))]
+    written = {"fontsize": style.SMALL, "va": "center"}
+    axes.text(TABLE_WIDTH, LINE / 2, f"scale-stable, {'layer' if same else 'panel'}", ha="right", **written)
+    for place, head in zip(places, heads, strict=True):
+        axes.text(place, 1.5 * LINE, head, ha="center", **written)
+    for row, (estimate, name, ticked) in enumerate(lines, start=2):
+        height = (row + 0.5) * LINE
+        axes.plot([0, SAMPLE], [height, height], color=colours[estimate], linestyle="-" if ticked else ":")
+        axes.text(SAMPLE + 0.06, height, name, ha="left", **written)
+        for place, panel in zip(places, panels, strict=True):
+            data = panel[_is(panel, estimate) & (panel["variant"] == DATA)]
+            if ticked and len(data):
+                stable = data["scale_stable"].iloc[0]
+                axes.text(place, height, TICKS[bool(stable) if pd.notna(stable) else None], ha="center", **written)
+
+
+def _is(rows: pd.DataFrame, estimate: tuple[str, str]) -> pd.Series:
+    return (rows[ESTIMATE] == list(estimate)).all(axis=1)
+
+
+def _name(estimate: tuple[str, str], rows: pd.DataFrame) -> str:
+    name, scope = estimate
+    rows = rows[rows["variant"] == DATA]
+    return f"{style.with_neighbors(name, rows)}, {'global' if scope == 'global' else 'mean'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from textwrap import fill
 
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from idsweep.drawing import published, style
+from idsweep.drawing import facts, published, style
 from idsweep.drawing.selection import (
     IDENTITY,
     at_last_checkpoint,
@@ -21,6 +22,8 @@ from idsweep.drawing.selection import (
     require_one_row_each,
     rows_of,
 )
+
+log = logging.getLogger(__name__)
 
 NEEDS = {"estimator": "beginning"}
 PANEL_HEIGHT = 1.65
@@ -81,7 +84,7 @@ def draw(
     `local_dimension` against the `setting` N or M. A row
     of panels is a run at its last checkpoint, a dataset and one of `layers`, counted from the last one where negative
     (None: the last one). `estimator` is the estimate's label, or what its labels begin with before a "-"; of those that
-    share all settings the first one is drawn, and of clouds that do, other estimates being named below. `scale` makes the
+    share all settings the first one is drawn, and of clouds that do, others being told in the log. `scale` makes the
     axis of the dimension "linear" or "log". There are at most 12 blocks of panels; models beyond are named below, and so are
     clouds of fewer than 95 % of N points (`n_points`). Settings that never vary while the others stay are left out.
 
@@ -117,12 +120,12 @@ def draw(
                 _boxes(axes, of_panel[0])
             else:
                 colours = (
-                    style.sequence()(np.linspace(0, 1, len(line_values)))
+                    style.dark_sequence()(np.linspace(0, 1, len(line_values)))
                     if len(line_values) > 1
                     else style.categories(1)
                 )
                 for line, values, colour in zip(of_panel, line_values, colours, strict=True):
-                    _line(axes, line, shown, colour, _named(others, values, ""))
+                    _line(axes, line, shown, colour, _named(others, values))
                 dashed |= _global_lines(axes, of_global, key, shown, others, line_values)
                 ranges = _published(reference, rows, key, shown)
                 published.shade(axes, ranges)
@@ -134,30 +137,29 @@ def draw(
             style.value_axis(axes, scale)
             axes.set_xlabel(labels[shown])
             if len(line_values) > 1 and of_places is places[-1]:
-                _legend(axes, others, labels[shown].count("\n"))
+                _legend(axes, labels[shown].count("\n"))
             if place == of_places[0]:
                 model, checkpoint, dataset, layer = key
                 style.title(axes, f"{model} ({checkpoint}), {dataset}, layer\N{NO-BREAK SPACE}{layer}", inches)
     fewest, seeds = int(clouds["n_seeds"].min()), int(clouds["n_seeds"].max())
     sizes = rows if NEIGHBORS not in panels else rows.drop(columns=NEIGHBORS)
     label = style.local_label("Mean local intrinsic dimension", estimator, sizes)
-    height = drawn.get_figheight()
+    for names in filter(None, (same, other_clouds)):
+        log.info("Of the same settings as what is drawn, not drawn: %s", ", ".join(names))
     style.below(
         drawn,
         f"Mean and standard deviation over {'up to ' if fewest < seeds else ''}{seeds} draws" if seeds > 1 else "",
         f"Dashed: global estimates ({style.estimator_name(global_name)})" if dashed else "",
         published.note(pd.concat(shaded)) if shaded else "",
-        "Boxes: quartiles of the points, and from 5 % to 95 % of them" if TOKENS in panels else "",
+        facts.points(rows) if NUMBER not in panels and (clouds["n_points"] == clouds[NUMBER]).all() else "",
+        "Boxes: quartiles of the points, whiskers from 5 % to 95 % of them, diamonds means" if TOKENS in panels else "",
         style.undefined_note(int(rows["n_undefined"].sum()), "left out of the means").strip(),
         _fewer(pd.concat(points)),
-        f"(estimates of the same settings, not drawn: {', '.join(same)})" if same else "",
-        style.not_drawn(other_clouds, ", of the same settings as those drawn", "cloud"),
         style.not_drawn(list(dict.fromkeys(left_out))),
     )
     if down == 1:
         label = label.replace(" intrinsic", "\nintrinsic").replace(" (", "\n(")
-    middle = 1 - height / drawn.get_figheight() / 2  # of the panels, above what is written below
-    drawn.supylabel(label, y=middle, fontsize=style.NORMAL, multialignment="center")
+    style.beside(drawn, label)
     return drawn
 
 
@@ -308,7 +310,7 @@ def _height(
         for (row, _), (shown, (_, line_values)) in zip(of_places, panels.items(), strict=True):
             lines = labels[shown].count("\n")
             if len(line_values) > 1:
-                lines += 1 + -(-len(line_values) // 2)
+                lines += len(line_values)
             longest = clouds[TOKENS].str.len().max() if shown == TOKENS else 0
             rows[row] = max(rows.get(row, 0), PANEL_HEIGHT + LINE * lines + LETTER * longest)
     return sum(rows.values())
@@ -450,18 +452,15 @@ def _boxes(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xlim(-0.6, len(rows) - 0.4)
 
 
-def _legend(axes: Axes, others: list[str], further_lines: int) -> None:
+def _legend(axes: Axes, further_lines: int) -> None:
     """What the lines are, below the label of the axis."""
     down = 0.37 + 0.13 * further_lines
     below = axes.transAxes + ScaledTranslation(0, -down, axes.figure.dpi_scale_trans)
     axes.legend(
-        title=", ".join(SETTINGS[other][0] for other in others),
         loc="upper center",
         bbox_to_anchor=(0.5, 0),
         bbox_transform=below,
-        ncols=2,
         handlelength=1.2,
-        columnspacing=0.8,
         labelspacing=0.2,
         borderaxespad=0,
     )

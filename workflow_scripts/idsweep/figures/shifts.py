@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 
-from idsweep.drawing import over_training, style
+from idsweep.drawing import facts, over_training, style
 from idsweep.drawing.selection import (
     at_last_checkpoint,
     by_step,
@@ -111,6 +111,7 @@ def draw(
             "No shifts to draw: no layer of a model is compared with the model that it was fine-tuned from. Measure both "
             "on the same tokens, and name them in the sweep's configuration: comparisons: [{model: NAME, base: NAME}]."
         )
+    rows = rows.assign(n_points=rows["n_pairs"])
     require_one_row_each(rows, "shifts", ["model", "checkpoint", *BASES, "dataset", "split", "layer"])
     checkpoint_names = (
         None if checkpoints is None else set(of_checkpoints(rows, checkpoints, "the shifts table")["checkpoint"])
@@ -134,14 +135,16 @@ def draw(
     width = style.COLUMN_WIDTH if across == 1 else style.TEXT_WIDTH
     violins = Violins(limits, density_norm, moments)
     heights = [HEADING_HEIGHT + down * (violins.height + CURVE_HEIGHT * (block.course is not None)) for block in blocks]
-    drawn = style.figure(width, sum(heights) + 0.4)
+    drawn = style.figure(width, sum(heights) + 0.6)
     parts = drawn.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
     inches = (width - MARGIN) / across
     label = style.local_label("Local intrinsic dimension", estimator, compared[compared["estimator"] == estimator])
     for part, block in zip(parts, blocks, strict=True):
-        _draw_block(part, block, compared, (down, across), label, inches, steps, violins)
+        _draw_block(part, block, rows, compared, (down, across), label, inches, steps, violins)
+    over = "with its 95 % interval" if n_seeds(rows) == 1 else "median over the seeds, from the lowest to the highest"
     style.below(
         drawn,
+        f"Shift: mean difference over the N tokens that both have, {over}; {facts.below(rows)}",
         style.not_drawn(without, ", without a checkpoint that is asked for"),
         style.not_drawn(list(pairs)[most:]),
     )
@@ -180,6 +183,7 @@ def _blocks(rows: pd.DataFrame, layers: Sequence[int], checkpoint_names: set[str
 def _draw_block(
     part: SubFigure,
     block: Block,
+    rows: pd.DataFrame,
     compared: pd.DataFrame,
     shape: tuple[int, int],
     label: str,
@@ -197,7 +201,7 @@ def _draw_block(
         row, column = divmod(place, across)
         axes = part.add_subplot(grid[each * row, column], sharey=first)
         _violins(axes, _points(compared, of_cloud), of_cloud, violins)
-        style.title(axes, _name(*cloud), inches)
+        style.title(axes, f"{_name(*cloud)}{facts.of_panel(of_cloud, rows)}", inches)
         style.label_outer(axes, label.replace(" (", "\n("), column == 0)
         first = first or axes
         if block.course is not None:
@@ -335,4 +339,4 @@ def _name(dataset: str, split: str) -> str:
 
 def _colours() -> list[tuple[float, float, float]]:
     """Of the base and of the fine-tuned model."""
-    return [(0.75, 0.75, 0.75), style.categories(10)[9]]
+    return [(0.75, 0.75, 0.75), style.categories(7)[6]]

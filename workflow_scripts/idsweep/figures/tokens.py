@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import pandas as pd
@@ -15,6 +16,8 @@ from idsweep.drawing import style
 from idsweep.drawing.selection import at_last_checkpoint, of_layers, require_asked, require_one_row_each, rows_of
 from idsweep.files.representations import VOCABULARY
 from idsweep.neighbors.variants import DATA
+
+log = logging.getLogger(__name__)
 
 NEEDS = {"texts": False}
 BLOCK = ["model", "checkpoint", "dataset", "representation"]
@@ -36,6 +39,7 @@ SHOWN = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"})
 @style.styled
 def draw(
     token_groups: pd.DataFrame,
+    local: pd.DataFrame,
     *,
     estimator: str = "twonn",
     models: Sequence[str] | None = None,
@@ -48,7 +52,7 @@ def draw(
     the lower to the upper quartile, ticks are means; n is the number of tokens.
 
     token_groups: one row per group of tokens: `by` (part, frequency, position, token_class, token), `label`, `place` (its
-    order), `n`, `mean`, `q25`, `median`, `q75`. The first run and dataset of the table are shown, or all that are asked
+    order), `n`, `mean`, `q25`, `median`, `q75`. local: the summary table, for the number of neighbours. The first run and dataset of the table are shown, or all that are asked
     for by `models` and `datasets`, below each other, up to 6; the rest is named below. `layers` are counted from the last
     one where they are negative (None: the last one). Embedding matrices are left out where datasets are asked for. Of
     several clouds of points the first one is drawn.
@@ -75,6 +79,7 @@ def draw(
     alone = all(len(of_block) == 1 for of_block in columns)
     width = style.COLUMN_WIDTH + 0.6 if alone else style.TEXT_WIDTH
     drawn = style.figure(width, sum(heights) + 0.8)
+    of_estimator = local[(local["estimator"] == estimator) & local["cloud"].isin(rows["cloud"])]
     grid = drawn.add_gridspec(len(shown), 1, height_ratios=heights)
     for place, (key, of_block) in enumerate(zip(shown, columns, strict=True)):
         beside = grid[place].subgridspec(1, len(of_block), wspace=0)
@@ -91,12 +96,11 @@ def draw(
     ]
     style.below(
         drawn,
-        style.local_label("Local intrinsic dimension", estimator, rows),
-        f"({undefined:,} {'group' if undefined == 1 else 'groups'} without a defined estimate not drawn)"
-        if undefined
-        else "",
+        style.local_label("Local intrinsic dimension", estimator, of_estimator),
         _not_shown(left_out),
     )
+    if undefined:
+        log.info("%d groups of tokens without a defined estimate are not drawn", undefined)
     drawn.legend(handles=_handles(), loc="outside upper center", ncols=3)
     return drawn
 
@@ -140,12 +144,15 @@ def _columns(rows: pd.DataFrame) -> list[dict[str, pd.DataFrame]]:
     """The panels of each column, by their titles: kinds of tokens on the left, tokens themselves on the right."""
     kinds = {head: rows[rows["by"] == by].sort_values("place") for by, head in KINDS.items()}
     kinds = {head: groups for head, groups in kinds.items() if len(groups)}
+    if "Part of a word" in kinds:
+        parts = kinds["Part of a word"]
+        kinds["Part of a word"] = parts.assign(label=parts["label"].str.replace("_", " "))
     texts = rows[rows["by"] == "token"].sort_values("mean", kind="stable")
     texts = texts.assign(label=[printable(text) for text in texts["label"]])
     if len(texts) > 2 * ENDS:
         ends = {
-            f"Tokens of the {ENDS} lowest means": texts[:ENDS],
-            f"Tokens of the {ENDS} highest means": texts[-ENDS:],
+            f"Tokens with the {ENDS} lowest means": texts[:ENDS],
+            f"Tokens with the {ENDS} highest means": texts[-ENDS:],
         }
     else:
         ends = {"Tokens": texts} if len(texts) else {}
@@ -213,7 +220,7 @@ def _not_shown(names: list[str]) -> str:
 def _handles() -> list[Line2D]:
     colour = style.categories(1)[0]
     return [
-        Line2D([], [], color=colour, marker="o", markersize=3.5, linestyle="none", label="median"),
-        Line2D([], [], color=colour, linewidth=1.4, label="quartiles"),
-        Line2D([], [], color="black", marker="|", markersize=6, linestyle="none", label="mean"),
+        Line2D([], [], color=colour, marker="o", markersize=3.5, linestyle="none", label="median of the n tokens"),
+        Line2D([], [], color=colour, linewidth=1.4, label="their quartiles"),
+        Line2D([], [], color="black", marker="|", markersize=6, linestyle="none", label="their mean"),
     ]

@@ -10,12 +10,13 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from idsweep.drawing import style
+from idsweep.drawing import facts, style
 from idsweep.drawing.selection import n_seeds, rows_of
 
 PANEL_HEIGHT = 1.75
 INCHES_PER_VIOLIN = 0.08
 MOST_PANELS = 24
+VIOLIN = ["group", "model", "checkpoint", "dataset", "layer"]
 
 
 @style.styled
@@ -44,6 +45,7 @@ def draw(
     names = list(rows["dataset"].unique())
     most = max(1, MOST_PANELS // len(names))
     blocks, left_out = blocks[:most], [group for (group, _), _ in blocks[most:]]
+    sizes = rows.groupby(VIOLIN, sort=False, as_index=False).size().rename(columns={"size": "n_points"})
     most_layers = rows.groupby("group")["layer"].nunique().max()
     width = max(1.9, INCHES_PER_VIOLIN * most_layers)
     across, places = style.positions(len(blocks), len(names), width)
@@ -60,11 +62,13 @@ def draw(
         for place, colour, dataset in zip(of_places, colours, names, strict=True):
             axes = drawn.add_subplot(grid[place], sharey=first)
             _violins(axes, of_block[of_block["dataset"] == dataset], colour, inches, limits)
-            style.title(axes, f"{group} ({checkpoint}){seeds}, {dataset}", inches)
+            of_panel = (sizes["group"] == group) & (sizes["checkpoint"] == checkpoint) & (sizes["dataset"] == dataset)
+            size = facts.of_panel(sizes[of_panel], sizes)
+            style.title(axes, f"{group} ({checkpoint}){seeds}, {dataset}{size}", inches)
             style.label_outer(axes, "", first is None or place[1] == 0)
             first = first or axes
-    style.below(drawn, style.not_drawn(left_out))
-    drawn.supylabel(label, fontsize=style.NORMAL, multialignment="center")
+    style.below(drawn, f"{facts.below(sizes)}; bars: quartiles, white: median", style.not_drawn(left_out))
+    style.beside(drawn, label)
     return drawn
 
 

@@ -9,6 +9,7 @@ from idsweep.data.entries import LABEL_KEYS, reading
 from idsweep.figures import registry
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
+from idsweep.sweep.labels import wrong_labels
 from idsweep.sweep.models import Model, catalog_path, safe
 from idsweep.sweep.sweep import HELD_OUT, PARTS, TRAINED_ON, Dataset, Sweep
 from idsweep.training import kinds
@@ -68,6 +69,7 @@ def check_whole(sweep: Sweep) -> Iterator[str]:
     if config["extraction"]["masked"] and not any(model.kind == "masked" for model in models.values()):
         yield "extraction.masked: no model of this sweep is of kind `masked`; set it to false, or add one"
     yield from _check_names(sweep)
+    yield from wrong_labels(sweep)
     yield from comparisons.complaints(sweep)
     yield from _check_tokens(sweep)
     yield from _check_trainings(sweep)

@@ -243,11 +243,11 @@ def catalog_path(kind: str, name: str) -> str:
 
 
 def entry_of(kind: str, name: str, config: Mapping[str, Any], at: str) -> Mapping[str, Any]:
-    """An entry of the catalog. Raises ConfigError if there is none."""
+    """An entry of the catalog, without its label, which shapes nothing but figures. Raises ConfigError if there is none."""
     catalog = config["catalog"][kind]
     if name not in catalog:
         raise ConfigError([f"{at}: {name!r} is not in the catalog of {kind}; {choose(name, sorted(catalog))}"])
-    return catalog[name]
+    return {key: value for key, value in catalog[name].items() if key != "label"}
 
 
 def metrics_of(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from idsweep.figures import registry as figures
 from idsweep.files.columns import CLOUD
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
+from idsweep.sweep.labels import labels
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
@@ -436,7 +437,9 @@ class JobGraph:
         def settings() -> dict[str, Any]:
             options = {"options": self._figure_options(figure)}
             named = self._shaping.names() if "predictions" in figures.tables(figure) else {}
-            return options | named | {"representations": self._shaping.representations()} | self._shaping.missing()
+            labelled = {"labels": shown} if (shown := labels(self._sweep)) else {}
+            measured = {"representations": self._shaping.representations()}
+            return options | named | labelled | measured | self._shaping.missing()
 
         inputs = {table: self._drawn(figure, table) for table in figures.tables(figure)}
         return Job(settings, inputs, (f"idsweep.figures.{figures.kind(figure)}",))
