@@ -161,20 +161,17 @@ def draw(
             over_training.step_axis(axes, steps_shown, steps)
         top += per_row * down
         if once[group]:
-            beside = upper[0] if len(names) == 1 else None
-            bottom = drawn.add_subplot(grid[top, :], sharex=beside)
+            bottom = drawn.add_subplot(grid[top, :], sharex=None if apart else upper[0])
             shown_published.update(_metrics(bottom, below[group], of_model_published))
-            if not apart and len(own[group]):
-                bands_shown += _own_loss(bottom, own[group], OWN_LOOK)["band"].tolist()
             style.label_outer(bottom, _metric_label(below[group]), True)
-            if beside is None:
+            if apart:
                 style.title(bottom, f"{group}{seeds}, training", width - 1.3)
                 over_training.step_axis(bottom, steps_shown, steps)
+                bottom.set_xlabel(over_training.step_name(of_model))
             else:
-                beside.tick_params(labelbottom=False)
-            bottom.set_xlabel(upper[0].get_xlabel() if beside else over_training.step_name(of_model))
-            if beside:
-                beside.set_xlabel("")
+                _hand_down(upper[0], bottom)
+                if len(own[group]):
+                    bands_shown += _own_loss(bottom, own[group], OWN_LOOK)["band"].tolist()
             found, found_names = bottom.get_legend_handles_labels()
             metrics_shown |= dict(zip(found_names, found, strict=True))
             top += 1
@@ -197,6 +194,13 @@ def draw(
     else:
         style.below(drawn, facts.below(rows))
     return drawn
+
+
+def _hand_down(upper: Axes, lower: Axes) -> None:
+    """Move what stands below a panel to the one below it, which shares its axis."""
+    lower.set_xlabel(upper.get_xlabel())
+    upper.set_xlabel("")
+    upper.tick_params(labelbottom=False)
 
 
 def _own_losses(losses: pd.DataFrame, rows: pd.DataFrame, shown: Sequence[str] | None) -> pd.DataFrame:

@@ -262,7 +262,7 @@ def _ticks(axes: Axes, checkpoints: pd.DataFrame, layers: list[int], inches: tup
     room = inches[0] / len(labels)
     upright = lying > room
     apart = style.stride(len(labels), inches[0] / 0.13) if upright else 1
-    shown = range(0, len(labels), apart)
+    shown = [place for place in range(0, len(labels), apart) if place <= len(labels) - 1 - apart] + [len(labels) - 1]
     axes.set_xticks([place + 0.5 for place in shown], [labels[place] for place in shown], rotation=90 * upright)
     apart = style.stride(len(layers), inches[1] / 0.14)
     shown = range(0, len(layers), apart)
