@@ -36,6 +36,7 @@ ENUMS: dict[str, Any] = {
     "$defs.layers[]": "idsweep.files.representations:NAMED",
     "$defs.figure.against": "idsweep.figures.redundancy:AGAINST",
     "$defs.figure.band": (True, False, *BANDS),
+    "$defs.figure.colours": "idsweep.figures.heatmap:COLOURS",
     "$defs.figure.density_norm": "idsweep.figures.shifts:DENSITY_NORMS",
     "$defs.figure.scale": "idsweep.drawing.style:SCALES",
     "$defs.figure.steps": "idsweep.drawing.over_training:STEPS",
