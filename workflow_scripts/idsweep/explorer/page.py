@@ -9,7 +9,7 @@ from pathlib import Path
 
 from idsweep.files.atomic import whole_or_nothing
 
-FOLDER = Path(__file__).with_name("page")
+FOLDER = Path(__file__).with_name("web")
 # In the order in which they are read; each uses what stands before it.
 SCRIPTS = (
     "unpack",

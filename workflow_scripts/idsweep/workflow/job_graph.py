@@ -45,7 +45,7 @@ NAMING = ("datasets", "base", "models", "static")
 
 # Tables that the explorer shows, where the sweep has them.
 EXPLORED = ("local", "global", "training", "losses", "events", "reference")
-PAGE = SCRIPTS / "idsweep" / "explorer" / "page"
+PAGE = SCRIPTS / "idsweep" / "explorer" / "web"
 
 COMPOSER = "idsweep.tracking.measured"  # of datasets with `compose`
 MAKER = "idsweep.data.generated_dialogues"  # of the release made_up
