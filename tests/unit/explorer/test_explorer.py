@@ -17,7 +17,8 @@ import pyarrow as pa
 import pytest
 from idsweep.data.pieces import BYTES
 from idsweep.explorer import page as page_module
-from idsweep.explorer.explorer import Pass, write_explorer
+from idsweep.explorer import points as points_module
+from idsweep.explorer.explorer import Pass, join_passes, write_explorer
 from idsweep.explorer.packing import pack
 from idsweep.explorer.points import Sampled, choose_points
 from idsweep.explorer.quantized import ABSENT, HIGHEST, UNDEFINED, quantize
@@ -130,6 +131,39 @@ def test_whole_sequences_are_chosen_where_there_is_no_room_for_all() -> None:
     assert len(choose_points(one, 1)) == 6
 
 
+def test_each_pass_gets_its_own_files() -> None:
+    described = [{"models": ["a", "b"], "dataset": "news"}, {"models": ["a"], "dataset": "vocabulary"}]
+    predicted = [{"model": model, "checkpoint": "step0", "dataset": "news"} for model in ("b", "a", "other")]
+    news, vocabulary = join_passes(
+        described, predicted, tokens=["t1", "t2"], sequences=["s1"], predictions=["b.p", "a.p", "other.p"]
+    )
+    assert news == Pass(("a", "b"), "news", "t1", "s1", (("a", "step0", "a.p"), ("b", "step0", "b.p")))
+    assert vocabulary == Pass(("a",), "vocabulary", "t2", None, ())
+
+
+def test_a_page_without_room_for_all_texts_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swept: tuple[Any, Path]
+) -> None:
+    monkeypatch.setattr(points_module, "MOST_CHARACTERS", 100)
+    write_page_of(swept[1].parent, tmp_path / "explorer.html")
+    found = dict(SCRIPT.findall((tmp_path / "explorer.html").read_text()))
+    (of_part,) = unpack(found["overview"])["tokens"]
+    (of_all,) = unpack(dict(SCRIPT.findall(swept[1].read_text()))["overview"])["tokens"]
+    assert of_part["sampled"] and 0 < of_part["n_kept"] < 48 and of_part["n_sequences"] == 8
+    assert not of_all["sampled"] and of_all["n_kept"] == 48
+
+
+def write_page_of(folder: Path, path: Path) -> None:
+    write_explorer(
+        path,
+        title=HOSTILE,
+        tables={name: str(folder / f"{name}.parquet") for name in ("local", "global")},
+        estimates=[str(folder / f"{checkpoint}.parquet") for checkpoint in CHECKPOINTS],
+        passes=[Pass((HOSTILE,), "news", str(folder / "tokens.parquet"), str(folder / "sequences.parquet"), ())],
+        labels={"dataset": {"news": "News"}},
+    )
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[tuple[str, int], np.ndarray], Path]:
     """Local values of two layers at two checkpoints, and the page of them."""
@@ -175,13 +209,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[tuple[str, int
     tables = collect_estimates(files)
     write_table(folder / "local.parquet", tables.local, {})
     write_table(folder / "global.parquet", tables.global_, {})
-    write_explorer(
-        folder / "explorer.html",
-        title=HOSTILE,
-        tables={"local": str(folder / "local.parquet"), "global": str(folder / "global.parquet")},
-        estimates=files,
-        passes=[Pass((HOSTILE,), "news", str(folder / "tokens.parquet"), str(folder / "sequences.parquet"), ())],
-    )
+    write_page_of(folder, folder / "explorer.html")
     return values, folder / "explorer.html"
 
 
@@ -190,6 +218,10 @@ def test_the_page_holds_what_was_measured(swept: tuple[dict[tuple[str, int], np.
     packs = {name: unpack(text) for name, text in SCRIPT.findall(file.read_text())}
     overview = packs["overview"]
     (series,) = overview["series"]
+    assert overview["estimators"] == {"twonn": "TwoNN"} and overview["labels"] == {
+        "model": {},
+        "dataset": {"news": "News"},
+    }
     assert series["model"] == HOSTILE and overview["models"][0]["checkpoints"][1] == {"name": "step10", "step": 10}
     means = [np.nanmean(values[checkpoint, layer]) for layer in (0, 1) for checkpoint in CHECKPOINTS]
     assert series["matrices"]["mean"] == pytest.approx(means, rel=1e-6)

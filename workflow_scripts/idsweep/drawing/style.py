@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
+from idsweep.drawing.estimator_names import estimator_name
 from idsweep.files.atomic import whole_or_nothing
 
 log = logging.getLogger(__name__)
@@ -126,13 +127,6 @@ NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+|[kmbKMB](?![a-zA-Z]))?)")
 SCALES = ("linear", "log")
 DASHES = ("-", "--", ":", "-.")
 UNITS = {"k": 1e3, "m": 1e6, "b": 1e9}
-ESTIMATOR_NAMES = {
-    "twonn": "TwoNN",
-    "mle": "MLE",
-    "lpca": "local PCA",
-    "gride": "GRIDE",
-    "corrint": "correlation dimension",
-}
 
 styled = matplotlib.style.context(STYLE)
 
@@ -220,11 +214,6 @@ def dark_sequence() -> Colormap:
     """A perceptually uniform colour map for lines and points: each colour has a contrast with white of 3:1 or more."""
     name, end = DARK_SEQUENCE
     return ListedColormap(seaborn.color_palette(name, 256, as_cmap=True)(np.linspace(0.0, end, 256)))
-
-
-def estimator_name(estimator: str) -> str:
-    """How an estimator is called in print; its own name with spaces where none is known."""
-    return ESTIMATOR_NAMES.get(estimator, estimator.replace("_", " "))
 
 
 def line_looks(names: Sequence[str]) -> dict[str, dict]:

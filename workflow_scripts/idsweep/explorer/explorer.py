@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 from scipy import stats
 
+from idsweep.drawing.estimator_names import estimator_name
 from idsweep.explorer.metrics import describe_events, describe_metrics, describe_published
 from idsweep.explorer.packing import pack
 from idsweep.explorer.page import write_page
@@ -25,6 +26,7 @@ from idsweep.explorer.points import (
 from idsweep.explorer.series import describe_models, describe_series
 from idsweep.explorer.texts import describe_tokens
 from idsweep.files.parquet import read_table
+from idsweep.files.representations import VOCABULARY
 from idsweep.neighbors.variants import DATA
 
 CONFIDENCE = 0.95
@@ -43,6 +45,35 @@ class Pass(NamedTuple):
     predictions: tuple[tuple[str, str, str], ...]
 
 
+def join_passes(
+    described: Iterable[Mapping[str, Any]],
+    predicted: Iterable[Mapping[str, str]],
+    *,
+    tokens: Iterable[str],
+    sequences: Iterable[str],
+    predictions: Iterable[str],
+) -> list[Pass]:
+    """Passes with the files that belong to them.
+
+    described: models and dataset of each pass, in the order of the files of `tokens`, and of `sequences`, which a vocabulary has none of.
+    predicted: model, checkpoint and dataset of each file of `predictions`.
+    """
+    of_pass: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for one, file in zip(predicted, predictions, strict=True):
+        of_pass.setdefault((one["model"], one["dataset"]), []).append((one["model"], one["checkpoint"], file))
+    texts = iter(sequences)
+    return [
+        Pass(
+            tuple(one["models"]),
+            one["dataset"],
+            file,
+            None if one["dataset"] == VOCABULARY else next(texts),
+            tuple(found for model in one["models"] for found in of_pass.get((model, one["dataset"]), ())),
+        )
+        for one, file in zip(described, tokens, strict=True)
+    ]
+
+
 def write_explorer(
     path: str | Path,
     *,
@@ -50,7 +81,7 @@ def write_explorer(
     tables: Mapping[str, str],
     estimates: Sequence[str],
     passes: Sequence[Pass],
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, Mapping[str, str]] | None = None,
     most_values: int = MOST_VALUES,
 ) -> None:
     """Write the page of a sweep.
@@ -64,13 +95,13 @@ def write_explorer(
     passes
         What the tokens behind these estimates are.
     labels
-        Name of a model or dataset -> what it is called in the page.
+        Of `model` and of `dataset`: name -> what it is called in the page, where that is another.
     most_values
         Local values that the page holds; beyond, it holds those of some of the sequences, and says so.
     """
     frames = {name: read_table(file).to_pandas() for name, file in tables.items()}
     local, global_ = frames["local"], frames["global"]
-    models = describe_models(pd.concat([local, global_.rename(columns={"value": "mean"})]))
+    models = describe_models(pd.concat([local, global_]))
     series = describe_series(local, global_, models)
     packs: dict[str, str] = {}
     sampled = [Sampled(read_table(one.tokens), one.sequences and read_table(one.sequences)) for one in passes]
@@ -81,13 +112,13 @@ def write_explorer(
     tokens_shown, values_shown = [], []
     for one, tokens, rows in zip(passes, sampled, chosen, strict=True):
         of_pass = {model: values[model, one.dataset] for model in one.models if (model, one.dataset) in values}
-        in_clouds = leave_out_absent(of_pass.values(), len(rows))
-        rows = rows[in_clouds]
+        is_part = len(rows) < len(tokens.tokens)
+        rows = rows[leave_out_absent(of_pass.values(), len(rows))]
         name = f"tokens-{len(tokens_shown)}"
         packs[name] = pack(describe_tokens(*tokens, rows))
         n_sequences = len(pc.unique(tokens.tokens["sequence"]))
         shown = {"models": list(one.models), "dataset": one.dataset, "pack": name, "n_sequences": n_sequences}
-        tokens_shown.append(shown | {"sampled": share < 1, "n_kept": len(rows)})
+        tokens_shown.append(shown | {"sampled": is_part, "n_kept": len(rows)})
         for model, of_series in of_pass.items():
             described = next(described for described in models if described["name"] == model)
             checkpoints = [checkpoint["name"] for checkpoint in described["checkpoints"]]
@@ -98,7 +129,8 @@ def write_explorer(
     most_sequences = max((one["n_sequences"] for one in tokens_shown), default=2)
     overview = {
         "title": title,
-        "labels": dict(labels or {}),
+        "labels": {"model": {}, "dataset": {}} | {kind: dict(names) for kind, names in (labels or {}).items()},
+        "estimators": {one["estimator"]: estimator_name(one["estimator"]) for one in series},
         "models": models,
         "series": series,
         "metrics": describe_metrics(frames),

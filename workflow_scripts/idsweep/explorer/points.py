@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from idsweep.explorer.quantized import ABSENT, quantize
+from idsweep.explorer.series import places
 from idsweep.files.parquet import read_table, to_numpy
 from idsweep.machine.progress import Progress
 from idsweep.neighbors.variants import DATA
@@ -55,7 +56,7 @@ def describe_points(
     Each series: its place in `series`, `codes` uint16 (representations × checkpoints × points,), and `low`, `high` float64 and `is_log` uint8,
     (representations × checkpoints,), as `Quantized` has them.
     """
-    placed = {model["name"]: model for model in models}
+    placed = {model["name"]: places(model) for model in models}
     place_of_series = {
         (one["model"], one["dataset"], one["set"], one["estimator"], one["cloud"]): place
         for place, one in enumerate(series)
@@ -69,14 +70,14 @@ def describe_points(
             values_of = local_values(table)
             if at not in kept or not values_of:
                 continue
-            model = placed[identity["model"]]
-            row = [one["name"] for one in model["representations"]].index(identity["representation"])
-            column = [one["name"] for one in model["checkpoints"]].index(identity["checkpoint"])
-            cell = row * len(model["checkpoints"]) + column
+            row, column = placed[identity["model"]]
+            cell = row[identity["representation"]] * len(column) + column[identity["checkpoint"]]
             for estimator, (points, values) in values_of.items():
                 place = place_of_series[(*at, identity["set"], estimator, identity["cloud"])]
-                size = len(model["representations"]) * len(model["checkpoints"])
-                into = found.setdefault(at, {}).setdefault(place, _empty(size, len(kept[at])))
+                of_model = found.setdefault(at, {})
+                if place not in of_model:
+                    of_model[place] = _empty(len(row) * len(column), len(kept[at]))
+                into = of_model[place]
                 _put(into, cell, kept[at], points, values)
         progress.report(done)
     return {at: [{"series": place} | into for place, into in of_series.items()] for at, of_series in found.items()}

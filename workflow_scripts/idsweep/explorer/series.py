@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from idsweep.files.representations import in_order, layer_of
+from idsweep.tables.collect import SUMMARY
 
 SERIES = ["model", "dataset", "set", "estimator", "scope", "variant", "cloud"]
-QUANTITIES = {
-    "local": ("mean", "standard_error", "standard_deviation", "q05", "q25", "median", "q75", "q95"),
-    "global": ("mean", "standard_error"),
-}
+QUANTITIES = {"local": SUMMARY, "global": ["mean", "standard_error"]}
 COUNTS = ("n_points", "n_undefined")
 STABILITY = {True: 1, False: 0}  # of scale_stable; 2 where it is not known
 
@@ -51,40 +49,36 @@ def describe_series(local: pd.DataFrame, global_: pd.DataFrame, models: list[dic
     Rows and columns are those of the model in `describe_models`; NaN where nothing was measured. `stable`: uint8, 1 where values are
     scale-stable, 0 where not, 2 where that is not known. A null of `variant` counts as such.
     """
-    placed = {model["name"]: _places(model) for model in models}
+    placed = {model["name"]: places(model) for model in models}
     series = []
     for frame, scope in ((local, "local"), (global_.rename(columns={"value": "mean"}), "global")):
         for keys, rows in frame.assign(scope=scope).groupby(SERIES, sort=False, dropna=False):
             named = dict(zip(SERIES, keys, strict=True))
-            of_representation, of_checkpoint, size = placed[named["model"]]
-            at = (
-                rows["representation"].map(of_representation).to_numpy() * len(of_checkpoint)
-                + rows["checkpoint"].map(of_checkpoint).to_numpy()
-            )
-            matrices = {name: _matrix(rows[name], at, size) for name in (*QUANTITIES[scope], *COUNTS)}
+            row, column = placed[named["model"]]
+            size = len(row) * len(column)
+            at = (rows["representation"].map(row) * len(column) + rows["checkpoint"].map(column)).to_numpy()
+            matrices = {name: _matrix(rows[name], at, size) for name in [*QUANTITIES[scope], *COUNTS]}
             stable = np.full(size, 2, dtype=np.uint8)
             stable[at] = [STABILITY.get(value, 2) for value in rows["scale_stable"]]
             of_first = rows.iloc[0]
             series.append(
-                {name: None if _is_null(value) else value for name, value in named.items()}
-                | {"split": None if _is_null(of_first["split"]) else of_first["split"]}
+                {name: None if pd.isna(value) else value for name, value in named.items()}
+                | {"split": None if pd.isna(of_first["split"]) else of_first["split"]}
                 | {"n_neighbors": None if pd.isna(of_first["n_neighbors"]) else int(of_first["n_neighbors"])}
                 | {"matrices": matrices | {"stable": stable}}
             )
     return series
 
 
-def _places(model: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int], int]:
-    representations = {one["name"]: place for place, one in enumerate(model["representations"])}
-    checkpoints = {one["name"]: place for place, one in enumerate(model["checkpoints"])}
-    return representations, checkpoints, len(representations) * len(checkpoints)
+def places(model: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+    """Representation -> its row, and checkpoint -> its column, in the matrices of a model."""
+    rows, columns = (
+        {one["name"]: place for place, one in enumerate(model[key])} for key in ("representations", "checkpoints")
+    )
+    return rows, columns
 
 
 def _matrix(values: pd.Series, at: np.ndarray, size: int) -> np.ndarray:
     matrix = np.full(size, np.nan, dtype=np.float32)
     matrix[at] = values.to_numpy(dtype=np.float64, na_value=np.nan)
     return matrix
-
-
-def _is_null(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))

@@ -437,9 +437,8 @@ class JobGraph:
         def settings() -> dict[str, Any]:
             options = {"options": self._figure_options(figure)}
             named = self._shaping.names() if "predictions" in figures.tables(figure) else {}
-            labelled = {"labels": shown} if (shown := labels(self._sweep)) else {}
             measured = {"representations": self._shaping.representations()}
-            return options | named | labelled | measured | self._shaping.missing()
+            return options | named | self._labels() | measured | self._shaping.missing()
 
         inputs = {table: self._drawn(figure, table) for table in figures.tables(figure)}
         return Job(settings, inputs, (f"idsweep.figures.{figures.kind(figure)}",))
@@ -501,29 +500,31 @@ class JobGraph:
         return Job(settings, inputs)
 
     def _write_explorer(self) -> Job:
-        passes: dict[Output, dict[str, Any]] = {}
-        for model, checkpoint, dataset in self._sweep.passes():
-            identity = self._shaping.identity(model, checkpoint.path, dataset)
-            of_tokens = passes.setdefault(
-                self._tokens(model, dataset), {"models": [], "dataset": identity["dataset"], "path": dataset}
-            )
-            if identity["model"] not in of_tokens["models"]:
-                of_tokens["models"].append(identity["model"])
-        tables = [name for name in EXPLORED if name in table_names(self._sweep)]
-        predicted = [
-            self._shaping.identity(model, checkpoint.path, dataset) for model, checkpoint, dataset in self._with_losses
-        ]
+        passes: dict[Output, dict[tuple[str, str], None]] = {}  # model and path of the dataset, each once
+        for model, _, dataset in self._sweep.passes():
+            passes.setdefault(self._tokens(model, dataset), {})[model.name, dataset] = None
+        tables = [name for name in table_names(self._sweep) if name in EXPLORED]
+
+        def of_dataset(path: str) -> str:
+            return path if path == VOCABULARY else self._sweep.datasets[path].name
 
         def settings() -> dict[str, Any]:
             return {
                 "title": self._sweep.config["title"],
                 "page": self._digests.of(sorted(PAGE.rglob("*.*"))),
                 "tables": tables,
-                "passes": [{"models": one["models"], "dataset": one["dataset"]} for one in passes.values()],
-                "predictions": [{key: one[key] for key in ("model", "checkpoint", "dataset")} for one in predicted],
+                "passes": [
+                    {"models": [model for model, _ in of_pass], "dataset": of_dataset(next(iter(of_pass))[1])}
+                    for of_pass in passes.values()
+                ],
+                "predictions": [
+                    {"model": model.name, "checkpoint": checkpoint.name, "dataset": of_dataset(dataset)}
+                    for model, checkpoint, dataset in self._with_losses
+                ],
+                **self._labels(),
             }
 
-        texts = [tokens for tokens, one in passes.items() if one["path"] != VOCABULARY]
+        texts = [tokens for tokens, of_pass in passes.items() if next(iter(of_pass))[1] != VOCABULARY]
         inputs = {
             "tables": [self._table(name) for name in tables],
             "estimates": self.estimates(self._clouds, scope="local"),
@@ -534,6 +535,10 @@ class JobGraph:
         return Job(settings, inputs)
 
     # ---- what several rules read
+
+    def _labels(self) -> dict[str, Any]:
+        """What pictures call models and datasets, where the catalog says so."""
+        return {"labels": shown} if (shown := labels(self._sweep)) else {}
 
     def estimates(self, clouds: Iterable[Cloud], scope: str | None = None) -> list[Output]:
         """Every file of estimates of some clouds; of one scope, those that hold an estimate of it."""

@@ -1,12 +1,12 @@
 // The dimension of each layer over training, with losses, metrics, events and published values.
 
-import { element, name as set_apart, visible } from "./safe_text.js";
+import { element, name as setApart, visible } from "./safe_text.js";
 import { lineColour, themed } from "./colours.js";
 import { choice, FONT, tell, tickLabel, viewHead } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
 import { shown } from "./statistics.js";
 import { show, state } from "./state.js";
-import { cellOf, estimateLabel, intervalAt, label, layerLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, valueAt } from "./measured.js";
+import { cellOf, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, valueAt } from "./measured.js";
 
 /** @typedef {import("./measured.js").Cell} Cell */
 /** @typedef {import("./measured.js").Metric} Metric */
@@ -31,7 +31,7 @@ export function drawCurves(place) {
   const series = seriesShown();
   const columns = model.checkpoints.map((one, column) => ({ step: one.step, column })).filter((one) => one.step !== null);
   if (!series || columns.length < 2) {
-    place.replaceChildren(viewHead("Over training", [series ? `${label(state.seed)} has one checkpoint of known step, so there is no curve.` : "Nothing was measured for this choice."]));
+    place.replaceChildren(viewHead("Over training", [series ? `${modelLabel(state.seed)} has one checkpoint of known step, so there is no curve.` : "Nothing was measured for this choice."]));
     return;
   }
   const picked = cellOf(state.a) ?? { row: 0, column: 0 };
@@ -41,7 +41,7 @@ export function drawCurves(place) {
   const band = bands.some(([kind]) => kind === state.band) ? state.band : "interval";
   const steps = columns.map((one) => /** @type {number} */ (one.step));
   const events = eventsShown(model.representations[picked.row].name);
-  const said = [`${label(state.seed)} on ${label(state.dataset)}, ${estimateLabel(state.estimate)}: mean of each layer. Bold: ${layerLabel(model.representations[picked.row])}, with ${BANDS.get(band)}.`];
+  const said = [`${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}: mean of each layer. Bold: ${layerLabel(model.representations[picked.row])}, with ${BANDS.get(band)}.`];
   if (seeds.length > 1) said.push(` Thin grey: the same layer of the other ${seeds.length - 1} seeds.`);
   if (events.length) said.push(` Events of this layer: ${events.map(eventLabel).join("; ")}.`);
   const controls = element("span", { class: "controls" },
@@ -64,8 +64,6 @@ export function drawCurves(place) {
     const drawn = [{}];
     /** @type {any[]} */
     const filled = [];
-    const of_row = (/** @type {number} */ row, /** @type {string} */ quantity) =>
-      columns.map(({ column }) => defined(valueAt(series, quantity, { row, column })));
     const colour = (/** @type {number} */ row) => lineColour(row, model.representations.length);
     const [low, high] = bandOf(band, picked.row);
     if (low.some((one) => one !== null)) {
@@ -83,19 +81,15 @@ export function drawCurves(place) {
       drawn.push({ stroke: themed("--muted"), width: 1, spanGaps: true, points: { show: false } });
     }
     for (const row of rows) {
-      data.push(of_row(row, "mean"));
+      data.push(columns.map(({ column }) => defined(valueAt(series, "mean", { row, column }))));
       const isPicked = row === picked.row;
       drawn.push({ label: layerLabel(model.representations[row]), row, stroke: colour(row), width: isPicked ? 3 : 1.25, spanGaps: true, points: { show: isPicked, size: 5 } });
     }
     const height = Math.max(190, Math.min(320, width * 0.5));
-    return plot({ width, height, data, series: drawn, bands: filled, y: "intrinsic dimension", steps: metrics_below() ? "" : "training step", draw: (chart) => { drawEvents(chart); drawPublished(chart); drawPick(chart); }, tip: (index) => {
+    return plot({ width, height, data, series: drawn, bands: filled, y: "intrinsic dimension", steps: metricsShown().length ? "" : "training step", draw: (chart) => { drawEvents(chart); drawPublished(chart); drawPick(chart); }, tip: (index) => {
       const shownRows = rows.length > 10 ? [picked.row] : rows;
       return [`step ${steps[index]}`, ...[...shownRows].reverse().map((row) => `${layerLabel(model.representations[row])}: ${intervalText({ row, column: columns[index].column })}`)];
     }, pick: (index) => show({ a: nameOf({ row: picked.row, column: columns[index].column }) }) });
-  }
-
-  function metrics_below() {
-    return metricsShown().length > 0;
   }
 
   /** @param {Metric[]} metrics */
@@ -284,7 +278,7 @@ function metricsShown() {
 
 /** @param {Metric} metric */
 function metricLabel(metric) {
-  return metric.dataset === null ? metric.metric.replaceAll("_", " ") : `loss on ${label(metric.dataset)}`;
+  return metric.dataset === null ? metric.metric.replaceAll("_", " ") : `loss on ${datasetLabel(metric.dataset)}`;
 }
 
 /**
@@ -321,7 +315,7 @@ function keyEntry(text, colour, dash) {
   brush.moveTo(0, 4);
   brush.lineTo(28, 4);
   brush.stroke();
-  return element("span", {}, sample, " ", set_apart(text));
+  return element("span", {}, sample, " ", setApart(text));
 }
 
 /**

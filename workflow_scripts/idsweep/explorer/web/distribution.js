@@ -7,7 +7,7 @@ import { downloadButtons } from "./downloads.js";
 import { counted, extent, histogram, quantilesOf, shown } from "./statistics.js";
 import { show, state } from "./state.js";
 import {
-  cellLabel, cellOf, difference, estimateLabel, intervalAt, label, modelNamed, pointsAt, seriesShown, tokens, tokensShown, valueAt,
+  cellLabel, cellOf, difference, estimateLabel, intervalAt, datasetLabel, modelLabel, modelNamed, pointsAt, seriesShown, tokens, tokensShown, valueAt,
 } from "./measured.js";
 
 /** @typedef {import("./measured.js").Cell} Cell */
@@ -44,7 +44,7 @@ export async function drawDistribution(place, beside) {
   }
   const kind = state.shape === "violin" ? "violin" : "histogram";
   const canvas = element("canvas", { role: "img" });
-  const said = `${label(state.seed)} on ${label(state.dataset)}, ${estimateLabel(state.estimate)}: local values of single tokens. Squares are means with 95 % intervals.`;
+  const said = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}: local values of single tokens. Squares are means with 95 % intervals.`;
   canvas.setAttribute("aria-label", said);
   place.replaceChildren(
     viewHead("Distribution", [said], choice("as", [["histogram", "histogram"], ["violin", "violin"]], kind, (value) => show({ shape: value })), downloadButtons("distribution", rowsOf, () => ({ canvases: [canvas], caption: said }))),

@@ -2,12 +2,12 @@
 
 import { element } from "./safe_text.js";
 import { colourOf, css, themed } from "./colours.js";
-import { choice, line, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
+import { choice, line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
 import { extent, quantilesOf, shown } from "./statistics.js";
 import { show, state } from "./state.js";
 import {
-  cellLabel, cellOf, checkpointLabel, estimateLabel, intervalAt, label, layerLabel, modelNamed, nameOf, seriesShown, valueAt,
+  cellLabel, cellOf, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, nameOf, seriesShown, valueAt,
 } from "./measured.js";
 
 /** @typedef {import("./measured.js").Cell} Cell */
@@ -56,7 +56,7 @@ export function drawHeatmap(place) {
   const clipped = smallest < limits.low || largest > limits.high
     ? ` Colours end at ${shown(limits.low)} and ${shown(limits.high)}; values reach from ${shown(smallest)} to ${shown(largest)}.` : "";
   const unstable = Array.from(series.matrices.stable).includes(0) ? " × is not scale-stable." : "";
-  const said = `${label(state.seed)} on ${label(state.dataset)}, ${estimateLabel(state.estimate)}. A is picked (click, arrow keys), B is compared with (shift).${clipped}${unstable}`;
+  const said = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}. A is picked (click, arrow keys), B is compared with (shift).${clipped}${unstable}`;
   place.replaceChildren(
     viewHead("Layers and checkpoints", [said], choice("shows", quantities, quantity, (value) => show({ quantity: value })), downloadButtons("heat map", rowsOf, () => ({ canvases: [canvas], caption: `${QUANTITIES.get(quantity)} of the dimension. ${said}` }))),
     canvas, status,
@@ -116,13 +116,12 @@ export function drawHeatmap(place) {
   function drawCells() {
     if (!series) return;
     const image = new ImageData(columns, rows);
-    const way = limits.isLog ? Math.log : (/** @type {number} */ x) => x;
-    const [first, last] = [way(limits.low), way(limits.high)];
+    const share = scale([limits.low, limits.high], [0, 1], limits.isLog);
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
         const value = values[row * columns + column];
         const at = 4 * ((rows - 1 - row) * columns + column);
-        const colour = Number.isFinite(value) ? colourOf(last > first ? (way(value) - first) / (last - first) : 0.5) : [128, 128, 128];
+        const colour = Number.isFinite(value) ? colourOf(share(value)) : [128, 128, 128];
         image.data.set([...colour, Number.isFinite(value) ? 255 : 40], at);
       }
     }
@@ -176,10 +175,9 @@ export function drawHeatmap(place) {
       brush.fillStyle = css(colourOf(1 - at / inner.height));
       brush.fillRect(x, inner.y + at, 10, 1.5);
     }
-    const way = limits.isLog ? Math.log : (/** @type {number} */ one) => one;
+    const yOf = scale([limits.low, limits.high], [inner.y + inner.height, inner.y], limits.isLog);
     for (const tick of ticks(limits.low, limits.high, 5, limits.isLog)) {
-      const share = (way(tick) - way(limits.low)) / (way(limits.high) - way(limits.low));
-      const y = inner.y + inner.height * (1 - (Number.isNaN(share) ? 0.5 : share));
+      const y = yOf(tick);
       line(brush, x + 10, y, x + 13, y, themed("--muted"));
       write(brush, tickLabel(tick), x + 16, y);
     }
@@ -218,40 +216,4 @@ export function drawHeatmap(place) {
     }
     return { columns: ["model", "dataset", "set", "estimator", "scope", "variant", "cloud", "representation", "checkpoint", "step", ...names], rows: table };
   }
-}
-
-/**
- * The cell of the largest mean; null where nothing is known.
- * @returns {Cell | null}
- */
-export function highestCell() {
-  return furthestCell((one, other) => one > other);
-}
-
-/**
- * The cell of the smallest mean; null where nothing is known.
- * @returns {Cell | null}
- */
-export function lowestCell() {
-  return furthestCell((one, other) => one < other);
-}
-
-/**
- * @param {(one: number, other: number) => boolean} isFurther
- * @returns {Cell | null}
- */
-function furthestCell(isFurther) {
-  const series = seriesShown();
-  const columns = modelNamed().checkpoints.length;
-  if (!series) return null;
-  let best = -1;
-  series.matrices.mean.forEach((value, at) => {
-    if (Number.isFinite(value) && (best < 0 || isFurther(value, series.matrices.mean[best]))) best = at;
-  });
-  return best < 0 ? null : { row: Math.floor(best / columns), column: best % columns };
-}
-
-/** @param {Cell} cell */
-export function stepOrName(cell) {
-  return checkpointLabel(modelNamed().checkpoints[cell.column]);
 }

@@ -5,12 +5,12 @@ import { element, visible } from "./safe_text.js";
 import { choice } from "./drawing.js";
 import { counted, shown } from "./statistics.js";
 import { asHash, fromHash, show, state, whenChanged } from "./state.js";
-import { drawHeatmap, highestCell, lowestCell } from "./heatmap.js";
+import { drawHeatmap } from "./heatmap.js";
 import { drawCurves } from "./curves.js";
 import { drawProfiles } from "./profiles.js";
 import { drawDistribution } from "./distribution.js";
 import { drawTokens } from "./tokens.js";
-import { cellLabel, cellOf, difference, estimateLabel, estimateOf, intervalAt, label, modelNamed, modelsOf, nameOf, overview, seriesShown, use } from "./measured.js";
+import { cellLabel, cellOf, datasetLabel, difference, estimateLabel, estimateOf, highestCell, intervalAt, lowestCell, modelLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, use } from "./measured.js";
 
 const OF_SERIES = ["model", "seed", "dataset", "estimate", "variant", "cloud"];
 
@@ -59,9 +59,9 @@ function drawChoices() {
   const seeds = modelsOf(state.model);
   const again = (/** @type {Partial<import("./state.js").State>} */ changes) => show(withCells({ ...state, ...changes }));
   at("choices").replaceChildren(...[
-    choice("model", groups.map((one) => [one, visible(label(one))]), state.model, (value) => again({ model: value, seed: "" })),
+    choice("model", groups.map((one) => [one, visible(modelLabel(one))]), state.model, (value) => again({ model: value, seed: "" })),
     seeds.length > 1 ? choice("seed", seeds.map((one) => [one.name, String(one.seed ?? one.name)]), state.seed, (value) => again({ seed: value })) : null,
-    choice("dataset", unique(of_seed.map((one) => one.dataset)).map((one) => [one, visible(label(one))]), state.dataset, (value) => again({ dataset: value })),
+    choice("dataset", unique(of_seed.map((one) => one.dataset)).map((one) => [one, visible(datasetLabel(one))]), state.dataset, (value) => again({ dataset: value })),
     choice("estimate", unique(of_dataset.map(estimateOf)).map((one) => [one, visible(estimateLabel(one))]), state.estimate, (value) => again({ estimate: value })),
     variants.length > 1 ? choice("of", variants.map((one) => [one, visible(one === "data" ? "the data" : one)]), state.variant, (value) => again({ variant: value })) : null,
     clouds.length > 1 ? choice("cloud", clouds.map((one) => [one, visible(one)]), state.cloud, (value) => again({ cloud: value })) : null,
@@ -105,29 +105,13 @@ async function answer() {
   };
   const parts = [`Highest at ${cellLabel(highest)}: ${said(highest)}. Lowest at ${cellLabel(lowest)}: ${said(lowest)}.`];
   at("answer").textContent = parts.join(" ");
-  const second = runnerUp(series, highest);
+  const second = highestCell(highest);
   const found = second && (await difference(highest, second));
-  if (found && Number.isFinite(found.lower)) {
+  if (second && found && Number.isFinite(found.lower)) {
     const isClear = found.lower > 0;
-    parts.push(`The next highest, ${cellLabel(/** @type {import("./measured.js").Cell} */ (second))}, is lower by ${shown(found.difference)} (${shown(found.lower)} to ${shown(found.upper)}), paired over ${counted(found.pairs)} tokens: ${isClear ? "a significant difference" : "no significant difference"}.`);
+    parts.push(`The next highest, ${cellLabel(second)}, is lower by ${shown(found.difference)} (${shown(found.lower)} to ${shown(found.upper)}), paired over ${counted(found.pairs)} tokens: ${isClear ? "a significant difference" : "no significant difference"}.`);
     if (seriesShown() === series) at("answer").textContent = parts.join(" ");
   }
-}
-
-/**
- * The cell of the second largest mean.
- * @param {import("./measured.js").Series} series
- * @param {import("./measured.js").Cell} highest
- * @returns {import("./measured.js").Cell | null}
- */
-function runnerUp(series, highest) {
-  const columns = modelNamed().checkpoints.length;
-  const first = highest.row * columns + highest.column;
-  let best = -1;
-  series.matrices.mean.forEach((value, place) => {
-    if (place !== first && Number.isFinite(value) && (best < 0 || value > series.matrices.mean[best])) best = place;
-  });
-  return best < 0 ? null : { row: Math.floor(best / columns), column: best % columns };
 }
 
 /** @param {Set<string>} changed */

@@ -27,7 +27,8 @@ import { pairedDifference } from "./statistics.js";
 /**
  * @typedef {object} Overview
  * @property {string} title
- * @property {Record<string, string>} labels
+ * @property {{model: Record<string, string>, dataset: Record<string, string>}} labels
+ * @property {Record<string, string>} estimators
  * @property {Model[]} models
  * @property {Series[]} series
  * @property {Metric[]} metrics
@@ -67,12 +68,21 @@ export function use(unpacked) {
 }
 
 /**
- * What a model or dataset is called.
+ * What a model, or a group of models, is called.
  * @param {string} name
  * @returns {string}
  */
-export function label(name) {
-  return overview.labels[name] ?? name;
+export function modelLabel(name) {
+  return overview.labels.model[name] ?? name;
+}
+
+/**
+ * What a dataset is called.
+ * @param {string} name
+ * @returns {string}
+ */
+export function datasetLabel(name) {
+  return overview.labels.dataset[name] ?? name;
 }
 
 /**
@@ -270,6 +280,38 @@ export async function difference(cell, other) {
 export function estimateLabel(estimate) {
   const [set, estimator, scope] = estimate.split("|");
   const sets = new Set(overview.series.map((one) => one.set));
-  const spelled = new Map([["twonn", "TwoNN"], ["mle", "MLE"], ["gride", "GRIDE"], ["lpca", "local PCA"], ["participation_ratio", "participation ratio"]]);
-  return `${spelled.get(estimator) ?? estimator.replaceAll("_", " ")}, ${scope}${sets.size > 1 ? ` (${set})` : ""}`;
+  return `${overview.estimators[estimator]}, ${scope}${sets.size > 1 ? ` (${set})` : ""}`;
+}
+
+/**
+ * The cell of the largest mean, but for one; null where nothing is known.
+ * @param {Cell | null} [except]
+ * @returns {Cell | null}
+ */
+export function highestCell(except = null) {
+  return furthestCell((one, other) => one > other, except);
+}
+
+/**
+ * The cell of the smallest mean; null where nothing is known.
+ * @returns {Cell | null}
+ */
+export function lowestCell() {
+  return furthestCell((one, other) => one < other, null);
+}
+
+/**
+ * @param {(one: number, other: number) => boolean} isFurther
+ * @param {Cell | null} except
+ * @returns {Cell | null}
+ */
+function furthestCell(isFurther, except) {
+  const means = seriesShown()?.matrices.mean ?? new Float32Array();
+  const columns = modelNamed().checkpoints.length;
+  const left = except ? except.row * columns + except.column : -1;
+  let best = -1;
+  means.forEach((value, at) => {
+    if (at !== left && Number.isFinite(value) && (best < 0 || isFurther(value, means[best]))) best = at;
+  });
+  return best < 0 ? null : { row: Math.floor(best / columns), column: best % columns };
 }

@@ -6,7 +6,7 @@ import { line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./d
 import { downloadButtons } from "./downloads.js";
 import { extent, shown } from "./statistics.js";
 import { show, state } from "./state.js";
-import { cellOf, checkpointLabel, estimateLabel, intervalAt, label, layerLabel, modelNamed, nameOf, seriesShown } from "./measured.js";
+import { cellOf, checkpointLabel, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, nameOf, seriesShown } from "./measured.js";
 
 const [LEFT, TOP, BOTTOM, RIGHT] = [52, 10, 44, 12];
 
@@ -28,7 +28,7 @@ export function drawProfiles(place) {
   if (picked) lines.set(picked.column, { sign: "A", colour: themed("--a"), dash: [] });
   const canvas = element("canvas", { role: "img" });
   const drawn = [...lines].sort(([one], [two]) => one - two);
-  const said = `${label(state.seed)} on ${label(state.dataset)}, ${estimateLabel(state.estimate)}: mean of each layer, with its 95 % interval where it is known. `
+  const said = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}: mean of each layer, with its 95 % interval where it is known. `
     + drawn.map(([column, { sign }]) => `${sign ? `${sign}: ` : ""}${checkpointLabel(model.checkpoints[column])}`).join(", ") + ".";
   canvas.setAttribute("aria-label", said);
   place.replaceChildren(viewHead("Over layers", [said], downloadButtons("profiles", rowsOf, () => ({ canvases: [canvas], caption: said }))), canvas);

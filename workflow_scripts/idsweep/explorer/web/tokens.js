@@ -7,7 +7,7 @@ import { downloadButtons } from "./downloads.js";
 import { counted, quantilesOf, shown } from "./statistics.js";
 import { show, state } from "./state.js";
 import {
-  cellLabel, cellOf, checkpointLabel, label, measureAt, measureNames, modelNamed, nameOf, pointsAt, tokens, tokensShown,
+  cellLabel, cellOf, checkpointLabel, datasetLabel, modelLabel, measureAt, measureNames, modelNamed, nameOf, pointsAt, tokens, tokensShown,
 } from "./measured.js";
 
 /** @typedef {import("./measured.js").Tokens} Tokens */
@@ -92,7 +92,7 @@ function controls(held, measures) {
   const play = element("button", { type: "button", id: "play", class: "quiet", "aria-pressed": "false" }, "▶ play");
   play.addEventListener("click", () => toggle(play, model.checkpoints.length));
   const search = input("search", "search", "token or text");
-  const note = `${label(state.seed)} on ${label(state.dataset)}. ${counted(kept?.n_kept ?? 0)} sampled tokens${held.texts ? ` in ${counted(held.texts.length)} texts` : ""}${kept?.sampled ? `, a part of those of ${counted(kept.n_sequences)} sequences, so that the page stays small` : ""}. What is not coloured was not sampled.`;
+  const note = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}. ${counted(kept?.n_kept ?? 0)} sampled tokens${held.texts ? ` in ${counted(held.texts.length)} texts` : ""}${kept?.sampled ? `, a part of those of ${counted(kept.n_sequences)} sequences, so that the page stays small` : ""}. What is not coloured was not sampled.`;
   return [
     element("div", { class: "head" }, element("h2", {}, "Tokens"), downloadButtons("tokens", () => listed?.() ?? { columns: [], rows: [] }, null)),
     element("p", { class: "note" }, note),
