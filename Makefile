@@ -5,8 +5,9 @@
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make fuzz   plans of 500 generated configs, by the real Snakemake
 # make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
+# make test-browser      pages in a real Chromium; needs Debian's chromium
 # make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
-# make lint   ruff, snakefmt and snakemake --lint
+# make lint   ruff, snakefmt, snakemake --lint, and for scripts of pages tsc and biome
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
 # make bench-memory   whether searches and estimates take less memory than they ask for (part of make bench)
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
@@ -14,7 +15,7 @@
 # make coverage  how many intervals of standard errors hold what they should: docs/estimators.md
 # make published  each experiment's settings beside its paper's: docs/experiments.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan quick test test-faults test-slurm fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
+.PHONY: help demo plan quick test test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -62,6 +63,12 @@ test-slurm: $(VENV)/slurm
 	@command -v sbatch munge > /dev/null || { apt-get update -q && apt-get install -q -y slurm-wlm munge; }
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --durations 15 tests/slurm
 
+test-browser: $(VENV)/installed
+	@command -v chromium > /dev/null || test "$$(id -u)" = 0 \
+		|| { echo "Chromium is missing: as root, apt-get install chromium" >&2; exit 1; }
+	@command -v chromium > /dev/null || { apt-get update -q && apt-get install -q -y chromium; }
+	$(PYTEST) tests/browser
+
 install-profiles: $(VENV)/installed
 	@folder="$$($(BIN)/python -c 'from snakemake.common import get_appdirs; print(get_appdirs().user_config_dir)')"; \
 	mkdir -p "$$folder"; \
@@ -83,9 +90,14 @@ fuzz: $(VENV)/installed
 	.venv-lint/bin/python -m pip install --quiet --progress-bar off pre-commit==4.7.0
 	touch $@
 
+WEB := workflow_scripts/idsweep/explorer/web
 lint: $(VENV)/installed .venv-lint/installed
 	.venv-lint/bin/pre-commit run --all-files
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+	@if command -v npm > /dev/null; then \
+		npm exec --yes --package typescript@7.0.2 -- tsc --project $(WEB) && \
+		(cd $(WEB) && npm exec --yes --package @biomejs/biome@2.6.8 -- biome lint --error-on-warnings); \
+	else echo "npm is missing: scripts of the explorer are not checked" >&2; fi
 
 # Peers whose needs cannot be met beside idsweep's; a row says so where one is missing.
 # torchid asks for Python 3.13 but runs on 3.11; its torch is that of $(VENV), which its environment looks into.

@@ -13,22 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from idsweep.data.pieces import BYTES
+from builders.explored import HOSTILE, Explored, byte_level, sampled, write_explored
 from idsweep.explorer import page as page_module
 from idsweep.explorer import points as points_module
-from idsweep.explorer.explorer import Pass, join_passes, write_explorer
+from idsweep.explorer.explorer import Pass, join_passes
 from idsweep.explorer.packing import pack
-from idsweep.explorer.points import Sampled, choose_points
+from idsweep.explorer.points import choose_points
 from idsweep.explorer.quantized import ABSENT, HIGHEST, UNDEFINED, quantize
 from idsweep.explorer.texts import describe_tokens
-from idsweep.files.columns import ESTIMATES, IDENTITY, POINTS, SEQUENCES
-from idsweep.files.parquet import write_table
-from idsweep.files.vectors import write_estimates
-from idsweep.tables.collect import collect_estimates
 
-HOSTILE = "</script><script>alert(1)</script>\u202e\"'&"
 CHECKPOINTS = {"step0": 0, "step10": 10}
 SCRIPT = re.compile(r'<script type="text/plain" id="pack-([^"]+)">([^<]*)</script>')
 
@@ -71,42 +65,6 @@ def test_16_bits_keep_values(low: float, high: float) -> None:
     assert np.abs(found - values)[kept].max() <= (6e-5 * high if is_log else 1.01 * (high - low) / HIGHEST / 2 + 1e-12)
 
 
-def byte_level(word: str) -> str:
-    """A word as byte-level BPE writes it."""
-    character_of = {byte: character for character, byte in BYTES.items()}
-    return "".join(character_of[bytes([byte])] for byte in f" {word}".encode())
-
-
-def sampled(n_sequences: int = 8, per_sequence: int = 6, word: str = "word") -> Sampled:
-    number = n_sequences * per_sequence
-    sequence = np.repeat(np.arange(n_sequences), per_sequence)
-    position = np.tile(np.arange(per_sequence), n_sequences)
-    tokens = pa.table(
-        {
-            "point": pa.array(np.arange(number), pa.int32()),
-            "sequence": pa.array(sequence, pa.int32()),
-            "position": pa.array(position, pa.int32()),
-            "token_id": pa.array(position, pa.int32()),
-            "token": [byte_level(f"{word}{place}") for place in position],
-            "special": [False] * number,
-            "token_class": pa.array([None] * number, pa.string()),
-            "count": pa.array(position + 1, pa.int64()),
-            "drawn": pa.array(np.arange(number), pa.int32()),
-        },
-        schema=POINTS,
-    )
-    text = " ".join(f"{word}{place}" for place in range(per_sequence))
-    sequences = pa.table(
-        {
-            "sequence": pa.array(range(n_sequences), pa.int32()),
-            "text": [text] * n_sequences,
-            "input_ids": pa.array([list(range(per_sequence))] * n_sequences, pa.list_(pa.int32())),
-        },
-        schema=SEQUENCES,
-    )
-    return Sampled(tokens, sequences)
-
-
 def test_tokens_stand_where_they_are_in_their_texts() -> None:
     tokens, sequences = sampled(word="\U0001f600né")
     found = describe_tokens(tokens, sequences, np.arange(6, 18))
@@ -142,79 +100,23 @@ def test_each_pass_gets_its_own_files() -> None:
 
 
 def test_a_page_without_room_for_all_texts_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swept: tuple[Any, Path]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swept: Explored
 ) -> None:
     monkeypatch.setattr(points_module, "MOST_CHARACTERS", 100)
-    write_page_of(swept[1].parent, tmp_path / "explorer.html")
-    found = dict(SCRIPT.findall((tmp_path / "explorer.html").read_text()))
+    found = dict(SCRIPT.findall(write_explored(tmp_path).page.read_text()))
     (of_part,) = unpack(found["overview"])["tokens"]
-    (of_all,) = unpack(dict(SCRIPT.findall(swept[1].read_text()))["overview"])["tokens"]
+    (of_all,) = unpack(dict(SCRIPT.findall(swept.page.read_text()))["overview"])["tokens"]
     assert of_part["sampled"] and 0 < of_part["n_kept"] < 48 and of_part["n_sequences"] == 8
     assert not of_all["sampled"] and of_all["n_kept"] == 48
 
 
-def write_page_of(folder: Path, path: Path) -> None:
-    write_explorer(
-        path,
-        title=HOSTILE,
-        tables={name: str(folder / f"{name}.parquet") for name in ("local", "global")},
-        estimates=[str(folder / f"{checkpoint}.parquet") for checkpoint in CHECKPOINTS],
-        passes=[Pass((HOSTILE,), "news", str(folder / "tokens.parquet"), str(folder / "sequences.parquet"), ())],
-        labels={"dataset": {"news": "News"}},
-    )
-
-
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[tuple[str, int], np.ndarray], Path]:
-    """Local values of two layers at two checkpoints, and the page of them."""
-    folder = tmp_path_factory.mktemp("sweep")
-    one, generator, values, files = sampled(), np.random.default_rng(1), {}, []
-    write_table(folder / "tokens.parquet", one.tokens, {})
-    write_table(folder / "sequences.parquet", one.sequences, {})
-    for checkpoint, step in CHECKPOINTS.items():
-        parts = {}
-        for layer in (0, 1):
-            of_cell = values[checkpoint, layer] = generator.gamma(4.0, 3.0, 48)
-            of_cell[2] = np.nan
-            scopes = ["local"] * 48 + ["mean"]
-            parts[f"layer_{layer}"] = pa.table(
-                {
-                    "estimator": ["twonn"] * 49,
-                    "scope": scopes,
-                    "variant": ["data"] * 49,
-                    "point": pa.array([*range(48), None], pa.int32()),
-                    "value": [*of_cell, np.nanmean(of_cell)],
-                    "standard_error": [np.nan] * 48 + [0.5],
-                    "n_points": pa.array([1] * 48 + [48], pa.int32()),
-                    "n_undefined": pa.array([0] * 48 + [1], pa.int32()),
-                    "n_neighbors": pa.array([16] * 49, pa.int32()),
-                    "scale": [1.0] * 49,
-                    "scale_stable": [True] * 49,
-                },
-                schema=ESTIMATES,
-            )
-        identity = dict.fromkeys(IDENTITY.names) | {
-            "set": "standard",
-            "model": HOSTILE,
-            "group": HOSTILE,
-            "checkpoint": checkpoint,
-            "step": step,
-            "dataset": "news",
-            "cloud": "points",
-            "extrinsic_dimension": 16,
-        }
-        identities = {name: identity | {"representation": name, "layer": int(name[-1])} for name in parts}
-        files.append(str(folder / f"{checkpoint}.parquet"))
-        write_estimates(files[-1], parts, identities, {})
-    tables = collect_estimates(files)
-    write_table(folder / "local.parquet", tables.local, {})
-    write_table(folder / "global.parquet", tables.global_, {})
-    write_page_of(folder, folder / "explorer.html")
-    return values, folder / "explorer.html"
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Explored:
+    return write_explored(tmp_path_factory.mktemp("sweep"), title=HOSTILE, models=[HOSTILE], label="News")
 
 
-def test_the_page_holds_what_was_measured(swept: tuple[dict[tuple[str, int], np.ndarray], Path]) -> None:
-    values, file = swept
+def test_the_page_holds_what_was_measured(swept: Explored) -> None:
+    file, values, _ = swept
     packs = {name: unpack(text) for name, text in SCRIPT.findall(file.read_text())}
     overview = packs["overview"]
     (series,) = overview["series"]
@@ -223,7 +125,7 @@ def test_the_page_holds_what_was_measured(swept: tuple[dict[tuple[str, int], np.
         "dataset": {"news": "News"},
     }
     assert series["model"] == HOSTILE and overview["models"][0]["checkpoints"][1] == {"name": "step10", "step": 10}
-    means = [np.nanmean(values[checkpoint, layer]) for layer in (0, 1) for checkpoint in CHECKPOINTS]
+    means = [np.nanmean(values[HOSTILE, checkpoint, layer]) for layer in (0, 1) for checkpoint in CHECKPOINTS]
     assert series["matrices"]["mean"] == pytest.approx(means, rel=1e-6)
     assert overview["quantiles"][7] == pytest.approx(2.364624)  # Student's t, 97.5 %, 7 degrees of freedom
     (kept,) = packs["values-0"]["series"]
@@ -232,11 +134,11 @@ def test_the_page_holds_what_was_measured(swept: tuple[dict[tuple[str, int], np.
         found = np.exp(kept["low"][cell] + (kept["high"][cell] - kept["low"][cell]) / HIGHEST * codes)
         assert np.flatnonzero(codes == UNDEFINED).tolist() == [2]
         defined = np.arange(48) != 2
-        assert found[defined] == pytest.approx(values[checkpoint, layer][defined], rel=1e-4)
+        assert found[defined] == pytest.approx(values[HOSTILE, checkpoint, layer][defined], rel=1e-4)
 
 
-def test_nothing_in_the_data_ends_a_part_of_the_page(swept: tuple[Any, Path]) -> None:
-    text = swept[1].read_text()
+def test_nothing_in_the_data_ends_a_part_of_the_page(swept: Explored) -> None:
+    text = swept.page.read_text()
     assert "alert(1)" not in re.sub(r"<title>[^<]*</title>", "", text)
     assert text.count("</script>") == len(SCRIPT.findall(text)) + 2
     assert not re.search(r"(?:src|href)=\"https?:", text)

@@ -233,13 +233,17 @@ export function drawCurves(place) {
     for (const one of seeds) {
       const of_seed = seriesShown(one.name);
       if (!of_seed) continue;
-      one.representations.forEach((representation, row) => one.checkpoints.forEach((checkpoint, column) => {
-        if (checkpoint.step === null || (state.layers !== "all" && row !== picked.row)) return;
-        const { mean, lower, upper } = intervalAt(of_seed, { row, column }, one);
-        table.push(["dimension", one.name, state.dataset, representation.name, checkpoint.step, mean, lower, upper]);
-      }));
+      for (const [row, representation] of one.representations.entries()) {
+        for (const [column, checkpoint] of one.checkpoints.entries()) {
+          if (checkpoint.step === null || (state.layers !== "all" && row !== picked.row)) continue;
+          const { mean, lower, upper } = intervalAt(of_seed, { row, column }, one);
+          table.push(["dimension", one.name, state.dataset, representation.name, checkpoint.step, mean, lower, upper]);
+        }
+      }
     }
-    for (const one of metricsShown()) one.steps.forEach((step, at) => table.push([one.metric, one.model, one.dataset, null, step, one.values[at], one.lower[at], one.upper[at]]));
+    for (const one of metricsShown()) {
+      for (const [at, step] of one.steps.entries()) table.push([one.metric, one.model, one.dataset, null, step, one.values[at], one.lower[at], one.upper[at]]);
+    }
     return { columns: ["curve", "model", "dataset", "representation", "step", "value", "lower", "upper"], rows: table };
   }
 }
@@ -345,7 +349,7 @@ function plot(what) {
       }],
     },
   };
-  // @ts-ignore uPlot stands before this script in the page
+  // @ts-expect-error uPlot stands before this script in the page
   const chart = new uPlot(options, what.data, holder);
   chart.over.addEventListener("pointerleave", () => tell([], null));
   chart.over.addEventListener("click", () => {

@@ -1,6 +1,6 @@
 // The values of single points at the picked cells, and the paired difference between both.
 
-import { element } from "./safe_text.js";
+import { element, visible } from "./safe_text.js";
 import { themed } from "./colours.js";
 import { choice, line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
@@ -45,9 +45,9 @@ export async function drawDistribution(place, beside) {
   const kind = state.shape === "violin" ? "violin" : "histogram";
   const canvas = element("canvas", { role: "img" });
   const said = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}: local values of single tokens. Squares are means with 95 % intervals.`;
-  canvas.setAttribute("aria-label", said);
+  canvas.setAttribute("aria-label", visible(said));
   place.replaceChildren(
-    viewHead("Distribution", [said], choice("as", [["histogram", "histogram"], ["violin", "violin"]], kind, (value) => show({ shape: value })), downloadButtons("distribution", rowsOf, () => ({ canvases: [canvas], caption: said }))),
+    viewHead("Distribution", [said], choice("drawn as", [["histogram", "histogram"], ["violin", "violin"]], kind, (value) => show({ shape: value })), downloadButtons("distribution", rowsOf, () => ({ canvases: [canvas], caption: said }))),
     canvas, facts(),
   );
   const width = Math.max(280, place.clientWidth);
@@ -148,7 +148,7 @@ function drawDifference(place, picked, other, found) {
     place.replaceChildren(heading, element("p", { class: "note" }, "Pick a cell to compare with: shift and a click in the heat map, or shift and the arrow keys. Without a keyboard:"), compareButtons());
     return;
   }
-  if (!found || !found.pairs) {
+  if (!found?.pairs) {
     place.replaceChildren(heading, element("p", { class: "note" }, found ? "No token has a value in both cells." : "Single points have values in local estimates of the data alone."), compareButtons());
     return;
   }

@@ -1,6 +1,6 @@
 // What a view shows, as files: its data as CSV, its picture as PNG.
 
-import { element } from "./safe_text.js";
+import { element, visible } from "./safe_text.js";
 import { themed } from "./colours.js";
 import { overview } from "./measured.js";
 
@@ -46,7 +46,8 @@ function save(file, contents) {
  * @returns {string}
  */
 function fileName(view, ending) {
-  return `${overview.title} ${view}`.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "_").replace(/^_|_$/g, "").slice(0, 80) + `.${ending}`;
+  const name = `${overview.title} ${view}`.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "_").replace(/^_|_$/g, "");
+  return `${name.slice(0, 80)}.${ending}`;
 }
 
 /**
@@ -88,14 +89,14 @@ function compose(canvases, caption) {
   const font = `${13 * scale}px system-ui, sans-serif`;
   const width = Math.max(...canvases.map((one) => one.width)) + 2 * margin;
   brush.font = font;
-  const lines = wrap(brush, caption, width - 2 * margin);
+  const lines = wrap(brush, visible(caption), width - 2 * margin);
   whole.width = width;
   whole.height = lines.length * line + canvases.reduce((sum, one) => sum + one.height, 0) + 3 * margin;
   brush.fillStyle = themed("--background");
   brush.fillRect(0, 0, whole.width, whole.height);
   brush.fillStyle = themed("--ink");
   brush.font = font;
-  lines.forEach((text, number) => brush.fillText(text, margin, margin + (number + 0.8) * line));
+  for (const [number, text] of lines.entries()) brush.fillText(text, margin, margin + (number + 0.8) * line);
   let top = 2 * margin + lines.length * line;
   for (const one of canvases) {
     brush.drawImage(one, margin, top);

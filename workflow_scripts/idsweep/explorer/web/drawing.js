@@ -1,6 +1,6 @@
 // What several views draw with.
 
-import { element } from "./safe_text.js";
+import { element, visible } from "./safe_text.js";
 import { themed } from "./colours.js";
 
 export const FONT = "12px system-ui, sans-serif";
@@ -92,7 +92,7 @@ export function write(brush, text, x, y, how = {}) {
   brush.textBaseline = how.baseline ?? "middle";
   brush.translate(x, y);
   if (how.turned) brush.rotate(-Math.PI / 2);
-  brush.fillText(text, 0, 0);
+  brush.fillText(visible(text), 0, 0);
   brush.restore();
 }
 
@@ -140,8 +140,7 @@ export function tell(lines, pointer) {
  */
 export function viewHead(title, said, ...buttons) {
   const heading = element("h2", {}, title);
-  const note = element("p", { class: "note" });
-  note.append(...said);
+  const note = element("p", { class: "note" }, ...said);
   return element("figcaption", {}, element("div", { class: "head" }, heading, ...buttons), note);
 }
 
@@ -154,7 +153,7 @@ export function viewHead(title, said, ...buttons) {
  * @returns {HTMLLabelElement}
  */
 export function choice(label, options, chosen, choose) {
-  const select = element("select", {}, ...options.map(([value, called]) =>
+  const select = element("select", { "aria-label": label }, ...options.map(([value, called]) =>
     element("option", { value, selected: value === chosen }, called)));
   select.addEventListener("change", () => choose(select.value));
   return element("label", {}, element("span", {}, label), select);

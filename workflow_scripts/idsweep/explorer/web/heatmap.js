@@ -1,6 +1,6 @@
 // Layers × checkpoints: one number of each cell as a colour. A click picks a cell, one with shift the cell to compare with.
 
-import { element } from "./safe_text.js";
+import { element, visible } from "./safe_text.js";
 import { colourOf, css, themed } from "./colours.js";
 import { choice, line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
@@ -70,8 +70,8 @@ export function drawHeatmap(place) {
   drawBar();
   drawPicks();
   const picked = cellOf(state.a);
-  if (picked) status.textContent = describe(picked);
-  canvas.setAttribute("aria-label", `Heat map of ${rows} layers and ${columns} checkpoints. ${picked ? describe(picked) : ""} Arrow keys pick a cell, with shift the one to compare with.`);
+  if (picked) status.textContent = visible(describe(picked));
+  canvas.setAttribute("aria-label", visible(`Heat map of ${rows} layers and ${columns} checkpoints. ${picked ? describe(picked) : ""} Arrow keys pick a cell, with shift the one to compare with.`));
   canvas.addEventListener("pointermove", (event) => {
     const cell = cellUnder(event);
     tell(cell ? [describe(cell)] : [], cell ? event : null);

@@ -83,12 +83,16 @@ function unique(values) {
  */
 function withCells(said) {
   const found = { ...said, ...possible(said) };
-  Object.assign(state, { model: found.model, seed: found.seed, dataset: found.dataset, estimate: found.estimate, variant: found.variant, cloud: found.cloud });
   const model = modelNamed(found.seed);
-  const highest = highestCell();
+  const highest = highestCell(null, found);
   if (!cellOf(found.a, model)) found.a = highest ? nameOf(highest, model) : "";
   if (!cellOf(found.b, model)) found.b = "";
   return found;
+}
+
+/** @param {string[]} sentences */
+function say(sentences) {
+  at("answer").textContent = visible(sentences.join(" "));
 }
 
 /** Say where the dimension is highest and lowest, and whether that is significant. */
@@ -104,13 +108,13 @@ async function answer() {
     return `${shown(mean)}${Number.isNaN(lower) ? "" : ` (95 % interval ${shown(lower)} to ${shown(upper)})`}`;
   };
   const parts = [`Highest at ${cellLabel(highest)}: ${said(highest)}. Lowest at ${cellLabel(lowest)}: ${said(lowest)}.`];
-  at("answer").textContent = parts.join(" ");
+  say(parts);
   const second = highestCell(highest);
   const found = second && (await difference(highest, second));
   if (second && found && Number.isFinite(found.lower)) {
     const isClear = found.lower > 0;
     parts.push(`The next highest, ${cellLabel(second)}, is lower by ${shown(found.difference)} (${shown(found.lower)} to ${shown(found.upper)}), paired over ${counted(found.pairs)} tokens: ${isClear ? "a significant difference" : "no significant difference"}.`);
-    if (seriesShown() === series) at("answer").textContent = parts.join(" ");
+    if (seriesShown() === series) say(parts);
   }
 }
 

@@ -112,15 +112,23 @@ export function estimateOf(series) {
 }
 
 /**
+ * The series that a state chooses.
+ * @param {import("./state.js").State} chosen
+ * @returns {Series | undefined}
+ */
+export function seriesOf(chosen) {
+  return overview.series.find((one) =>
+    one.model === chosen.seed && one.dataset === chosen.dataset && estimateOf(one) === chosen.estimate && one.variant === chosen.variant && one.cloud === chosen.cloud);
+}
+
+/**
  * The series that is shown, of a model.
  * @param {string} [model]
  * @param {Partial<{variant: string}>} [other]
  * @returns {Series | undefined}
  */
 export function seriesShown(model = state.seed, other = {}) {
-  const variant = other.variant ?? state.variant;
-  return overview.series.find((one) =>
-    one.model === model && one.dataset === state.dataset && estimateOf(one) === state.estimate && one.variant === variant && one.cloud === state.cloud);
+  return seriesOf({ ...state, seed: model, ...other });
 }
 
 /**
@@ -286,10 +294,11 @@ export function estimateLabel(estimate) {
 /**
  * The cell of the largest mean, but for one; null where nothing is known.
  * @param {Cell | null} [except]
+ * @param {import("./state.js").State} [chosen]
  * @returns {Cell | null}
  */
-export function highestCell(except = null) {
-  return furthestCell((one, other) => one > other, except);
+export function highestCell(except = null, chosen = state) {
+  return furthestCell((one, other) => one > other, except, chosen);
 }
 
 /**
@@ -297,17 +306,18 @@ export function highestCell(except = null) {
  * @returns {Cell | null}
  */
 export function lowestCell() {
-  return furthestCell((one, other) => one < other, null);
+  return furthestCell((one, other) => one < other, null, state);
 }
 
 /**
  * @param {(one: number, other: number) => boolean} isFurther
  * @param {Cell | null} except
+ * @param {import("./state.js").State} chosen
  * @returns {Cell | null}
  */
-function furthestCell(isFurther, except) {
-  const means = seriesShown()?.matrices.mean ?? new Float32Array();
-  const columns = modelNamed().checkpoints.length;
+function furthestCell(isFurther, except, chosen) {
+  const means = seriesOf(chosen)?.matrices.mean ?? new Float32Array();
+  const columns = modelNamed(chosen.seed).checkpoints.length;
   const left = except ? except.row * columns + except.column : -1;
   let best = -1;
   means.forEach((value, at) => {

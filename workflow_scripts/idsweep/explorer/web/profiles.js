@@ -1,6 +1,6 @@
 // The dimension over the layers, at the picked checkpoints and at the first and the last.
 
-import { element } from "./safe_text.js";
+import { element, visible } from "./safe_text.js";
 import { themed } from "./colours.js";
 import { line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
@@ -30,7 +30,7 @@ export function drawProfiles(place) {
   const drawn = [...lines].sort(([one], [two]) => one - two);
   const said = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}: mean of each layer, with its 95 % interval where it is known. `
     + drawn.map(([column, { sign }]) => `${sign ? `${sign}: ` : ""}${checkpointLabel(model.checkpoints[column])}`).join(", ") + ".";
-  canvas.setAttribute("aria-label", said);
+  canvas.setAttribute("aria-label", visible(said));
   place.replaceChildren(viewHead("Over layers", [said], downloadButtons("profiles", rowsOf, () => ({ canvases: [canvas], caption: said }))), canvas);
   const width = Math.max(280, place.clientWidth);
   const height = Math.max(200, Math.min(300, width * 0.45));

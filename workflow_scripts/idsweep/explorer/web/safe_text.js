@@ -1,7 +1,9 @@
 // Texts from anywhere: shown as what they are, whatever signs they hold.
 
 // Control characters, and those that turn the direction of a text or are not seen.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are looked for
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+const READ = new Set(["title", "aria-label"]); // attributes that people are shown or told
 const NAMED = new Map([["\n", "↵"], ["\t", "⇥"], ["\r", "↵"]]);
 
 /**
@@ -15,7 +17,7 @@ export function visible(text) {
 }
 
 /**
- * An element with attributes, and texts and elements in it; texts are never read as HTML.
+ * An element with attributes, and texts and elements in it. Texts, titles and labels are `visible`, and never read as HTML.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, string | number | boolean | null | undefined>} [attributes]
@@ -26,9 +28,9 @@ export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, String(value));
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, READ.has(name) ? visible(String(value)) : String(value));
   }
-  for (const child of children) if (child !== null && child !== undefined) made.append(child);
+  for (const child of children) if (child !== null && child !== undefined) made.append(typeof child === "string" ? visible(child) : child);
   return made;
 }
 

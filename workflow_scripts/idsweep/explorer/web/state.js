@@ -74,7 +74,7 @@ export function asHash(one) {
 export function fromHash(hash) {
   const said = { ...DEFAULTS };
   for (const [key, value] of new URLSearchParams(hash.replace(/^#/, ""))) {
-    if (key in DEFAULTS) said[/** @type {keyof State} */ (key)] = value;
+    if (Object.hasOwn(DEFAULTS, key)) said[/** @type {keyof State} */ (key)] = value;
   }
   return said;
 }

@@ -48,7 +48,7 @@ export async function drawTokens(place, changed) {
   }
   const model = modelNamed();
   if (slider) slider.value = String(picked.column);
-  if (stepLabel) stepLabel.textContent = checkpointLabel(model.checkpoints[picked.column]);
+  if (stepLabel) stepLabel.textContent = visible(checkpointLabel(model.checkpoints[picked.column]));
   const list = /** @type {HTMLElement} */ (place.querySelector("#token-list"));
   if (!values) {
     list.replaceChildren(element("p", { class: "note" }, "The page holds values of single tokens for local estimates of the data; choose one above."));
@@ -72,7 +72,7 @@ async function valuesShown() {
     const [one, two] = [await pointsAt(picked), await pointsAt(other)];
     return one && two ? one.map((value, at) => value - two[at]) : null;
   }
-  return state.colour === "dimension" || state.colour === "difference" ? pointsAt(picked) : measureAt(state.colour, picked.column);
+  return (await measureNames()).includes(state.colour) ? measureAt(state.colour, picked.column) : pointsAt(picked);
 }
 
 /**
@@ -99,7 +99,7 @@ function controls(held, measures) {
     element("div", { id: "token-controls", class: "controls" },
       element("span", { class: "player" }, play, slider, stepLabel),
       choice("colour", colours, state.colour, (value) => show({ colour: value })),
-      held.texts ? choice("as", [["text", "texts"], ["tokens", "list"]], state.list, (value) => show({ list: value, page: "1" })) : element("span", {}),
+      held.texts ? choice("listed as", [["text", "texts"], ["tokens", "list"]], state.list, (value) => show({ list: value, page: "1" })) : element("span", {}),
       choice("sort", SORTS, state.sort, (value) => show({ sort: value, page: "1" })),
       search,
       choice("part of word", parts, state.part, (value) => show({ part: value, page: "1" })),

@@ -61,7 +61,8 @@ function restore(value, arrays) {
   if (Array.isArray(value)) return value.map((one) => restore(one, arrays));
   if (value === null || typeof value !== "object") return value;
   if (typeof value.array === "number") return arrays[value.array];
-  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, restore(one, arrays)]));
+  // Without what every object has: a model may be called "constructor", and an address may ask for it.
+  return Object.assign(Object.create(null), Object.fromEntries(Object.entries(value).map(([key, one]) => [key, restore(one, arrays)])));
 }
 
 /** @type {Map<string, Promise<any>>} */

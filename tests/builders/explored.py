@@ -1,0 +1,154 @@
+"""A small sweep's tables, local estimates and tokens, and the explorer page of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from idsweep.data.pieces import BYTES
+from idsweep.explorer.explorer import Pass, write_explorer
+from idsweep.explorer.points import Sampled
+from idsweep.files.columns import ESTIMATES, IDENTITY, POINTS, SEQUENCES
+from idsweep.files.parquet import write_table
+from idsweep.files.vectors import write_estimates
+from idsweep.tables.collect import collect_estimates
+
+HOSTILE = "</script><script>alert(1)</script>\u202e\"'&\x00"
+UNDEFINED_POINT = 2
+
+
+class Explored(NamedTuple):
+    """A page, and the local values that it was made of: (model, checkpoint, layer) -> float64 (points,), NaN where undefined."""
+
+    page: Path
+    values: dict[tuple[str, str, int], np.ndarray]
+    sequence: np.ndarray
+
+
+def byte_level(word: str) -> str:
+    """A word as byte-level BPE writes it."""
+    character_of = {byte: character for character, byte in BYTES.items()}
+    return "".join(character_of[bytes([byte])] for byte in f" {word}".encode())
+
+
+def sampled(n_sequences: int = 8, per_sequence: int = 6, word: str = "word") -> Sampled:
+    """Every token of texts that are all alike: word0 word1 …"""
+    number = n_sequences * per_sequence
+    sequence = np.repeat(np.arange(n_sequences), per_sequence)
+    position = np.tile(np.arange(per_sequence), n_sequences)
+    tokens = pa.table(
+        {
+            "point": pa.array(np.arange(number), pa.int32()),
+            "sequence": pa.array(sequence, pa.int32()),
+            "position": pa.array(position, pa.int32()),
+            "token_id": pa.array(position, pa.int32()),
+            "token": [byte_level(f"{word}{place}") for place in position],
+            "special": [False] * number,
+            "token_class": pa.array([None] * number, pa.string()),
+            "count": pa.array(position + 1, pa.int64()),
+            "drawn": pa.array(np.arange(number), pa.int32()),
+        },
+        schema=POINTS,
+    )
+    text = " ".join(f"{word}{place}" for place in range(per_sequence))
+    sequences = pa.table(
+        {
+            "sequence": pa.array(range(n_sequences), pa.int32()),
+            "text": [text] * n_sequences,
+            "input_ids": pa.array([list(range(per_sequence))] * n_sequences, pa.list_(pa.int32())),
+        },
+        schema=SEQUENCES,
+    )
+    return Sampled(tokens, sequences)
+
+
+def write_explored(
+    folder: Path,
+    *,
+    title: str = "A sweep",
+    models: Sequence[str] = ("model",),
+    group: str | None = None,
+    checkpoints: Mapping[str, int] | None = None,
+    layers: int = 2,
+    dataset: str = "news",
+    label: str | None = None,
+    word: str = "word",
+    n_sequences: int = 8,
+    without_values: Sequence[tuple[str, int]] = (),
+    has_losses: bool = False,
+) -> Explored:
+    """Write files of a sweep whose local values are random (Gamma, shape 4), and its page, explorer.html.
+
+    models: seeds of one group where `group` is given. Point `UNDEFINED_POINT` has no value anywhere; the cells (checkpoint, layer) of
+    `without_values` have none at all.
+    """
+    checkpoints = checkpoints or {"step0": 0, "step10": 10}
+    one, generator = sampled(n_sequences, word=word), np.random.default_rng(1)
+    number = len(one.tokens)
+    write_table(folder / "tokens.parquet", one.tokens, {})
+    write_table(folder / "sequences.parquet", one.sequences, {})
+    values, files = {}, []
+    for seed, model in enumerate(models):
+        for checkpoint, step in checkpoints.items():
+            parts = {}
+            for layer in range(layers):
+                of_cell = values[model, checkpoint, layer] = generator.gamma(4.0, 3.0, number) + layer
+                of_cell[UNDEFINED_POINT] = np.nan
+                if (checkpoint, layer) in without_values:
+                    of_cell[:] = np.nan
+                parts[f"layer_{layer}"] = _estimates(of_cell)
+            identity = dict.fromkeys(IDENTITY.names) | {
+                "set": "standard",
+                "model": model,
+                "group": group or model,
+                "seed": seed if group else None,
+                "checkpoint": checkpoint,
+                "step": step,
+                "dataset": dataset,
+                "cloud": "points",
+                "extrinsic_dimension": 16,
+            }
+            identities = {name: identity | {"representation": name, "layer": int(name[6:])} for name in parts}
+            files.append(str(folder / f"estimates_{len(files)}.parquet"))
+            write_estimates(files[-1], parts, identities, {})
+    tables = collect_estimates(files)
+    frames = {"local": tables.local, "global": tables.global_}
+    if has_losses:
+        rows = [(model, dataset, step, 5 - step / 10) for model in models for step in checkpoints.values()]
+        names = ("model", "dataset", "step", "loss")
+        frames["losses"] = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    for name, frame in frames.items():
+        write_table(folder / f"{name}.parquet", frame, {})
+    write_explorer(
+        folder / "explorer.html",
+        title=title,
+        tables={name: str(folder / f"{name}.parquet") for name in frames},
+        estimates=files,
+        passes=[Pass(tuple(models), dataset, str(folder / "tokens.parquet"), str(folder / "sequences.parquet"), ())],
+        labels={"dataset": {dataset: label}} if label else None,
+    )
+    return Explored(folder / "explorer.html", values, np.asarray(one.tokens["sequence"]))
+
+
+def _estimates(values: np.ndarray) -> pa.Table:
+    number = len(values)
+    defined = values[~np.isnan(values)]
+    return pa.table(
+        {
+            "estimator": ["twonn"] * (number + 1),
+            "scope": ["local"] * number + ["mean"],
+            "variant": ["data"] * (number + 1),
+            "point": pa.array([*range(number), None], pa.int32()),
+            "value": [*values, defined.mean() if len(defined) else np.nan],
+            "standard_error": [np.nan] * number + [0.5 if len(defined) else np.nan],
+            "n_points": pa.array([1] * number + [number], pa.int32()),
+            "n_undefined": pa.array([0] * number + [number - len(defined)], pa.int32()),
+            "n_neighbors": pa.array([16] * (number + 1), pa.int32()),
+            "scale": [1.0] * (number + 1),
+            "scale_stable": [True] * (number + 1),
+        },
+        schema=ESTIMATES,
+    )
