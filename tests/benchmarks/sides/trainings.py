@@ -103,8 +103,8 @@ def tracker_against_bare(width, layers, turns, max_length, steps, device):
         hook = register_optimizer_step_post_hook(alternate)
         try:
             train_tracker(
-                train, validation, None, base, base, Path(folder, "run"), heads="attention", head_dropout=0.3,
-                class_loss_share=0.8, none_weight=0.1, history_dropout=0.0, evaluated_dialogues=1, seed=0, steps=steps,
+                train, validation, None, base, base, Path(folder, "run"), heads="attention", refer_logits="weights",
+                head_dropout=0.3, class_loss_share=0.8, none_weight=0.1, history_dropout=0.0, evaluated_dialogues=1, seed=0, steps=steps,
                 checkpoints=[steps], identity="", gradient_accumulation=1, schedule="constant", warmup_steps=0,
                 weight_decay=0.01, precision="float32", gradient_clipping=1.0, adam_epsilon=1e-6, order="same", device=device,
                 base_name="base", **settings,

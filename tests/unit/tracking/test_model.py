@@ -86,6 +86,24 @@ def test_heads_of_attention_are_those_of_the_paper() -> None:
 
 
 @torch.no_grad()
+def test_scores_of_references_are_those_before_the_softmax() -> None:
+    by_weights, given = tracker("attention").eval(), batch()
+    by_scores = Tracker(by_weights.encoder, "attention", 0.0, "scores").eval()
+    by_scores.load_state_dict(by_weights.state_dict())
+    weights = []
+    by_weights.refer_att.register_forward_pre_hook(
+        lambda _, arguments: weights.append(nn_attention(*arguments, average_attn_weights=False)[1])
+    )
+    nn_attention = by_weights.refer_att.forward
+    by_weights(**given)
+    (of_heads,) = weights
+    # The mean of the heads' scores is, but for a constant, the logarithm of the geometric mean of their weights.
+    expected = of_heads.log().mean(dim=1).softmax(dim=-1)
+    torch.testing.assert_close(by_scores(**given).referred.softmax(dim=-1), expected)
+    assert by_scores(**given).referred.std() > by_weights(**given).referred.std()
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("heads", ["attention", "linear"])
 def test_padding_changes_nothing(heads: str) -> None:
     model, given = tracker(heads).eval(), batch()
@@ -157,6 +175,8 @@ def test_the_loss_of_lines_is_of_the_first_and_the_last_token() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="heads: 'lines' is not known; choose attention or linear"):
         tracker("lines")
+    with pytest.raises(ValueError, match="refer_logits: 'sums' is not known; choose weights or scores"):
+        Tracker(tracker("attention").encoder, "attention", 0.3, "sums")
     narrow = RobertaConfig(
         hidden_size=12, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8, vocab_size=9
     )

@@ -44,6 +44,7 @@ SETTINGS = FROM_BASE | {
     "weight_decay": 0.01,
     "learning_rate": 1e-3,
     "heads": "attention",
+    "refer_logits": "weights",
     "head_dropout": 0.0,
     "class_loss_share": 0.8,
     "none_weight": 0.1,
@@ -107,8 +108,9 @@ def test_training_equals_a_plain_loop(base: Path, tmp_path: Path, heads: str) ->
     found = load_file(tmp_path / "run/step3/model.safetensors")
     assert found.keys() == tracker.state_dict().keys()
     for name, expected in tracker.state_dict().items():
+        # A hundredth of a step: where a gradient is all rounding, AdamW takes steps of some size from it.
         torch.testing.assert_close(
-            found[name], expected, rtol=1e-4, atol=2e-6, msg=lambda said, name=name: f"{name}: {said}"
+            found[name], expected, rtol=1e-4, atol=1e-5, msg=lambda said, name=name: f"{name}: {said}"
         )
 
 

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, gelu
+from torch.nn.functional import cross_entropy, gelu, linear
 from transformers import PreTrainedModel
 
 from idsweep.tracking.slots import CLASSES, NONE, SLOTS
 
 HEADS = ("attention", "linear")
+REFER_LOGITS = ("weights", "scores")
 ATTENTION_HEADS = 8
 ABSENT = -1  # of targets: a slot that has no place, or refers to none
 
@@ -54,17 +55,21 @@ class Tracker(nn.Module):
     """An encoder below the name that its family has (`roberta`, `bert` …), and heads.
 
     The slots' descriptions, int64 (S, t), and their mask are given to each pass with `heads: attention`; linear heads do not read them.
+
+    refer_logits: what attention over the other slots gives for logits: its weights, as published, or the scores that they are the softmax
+    of. Weights lie between 0 and 1, so their softmax is nearly flat, and so is the loss. Linear heads have no such choice.
     """
 
-    def __init__(self, encoder: PreTrainedModel, heads: str, dropout: float) -> None:
+    def __init__(self, encoder: PreTrainedModel, heads: str, dropout: float, refer_logits: str = "weights") -> None:
         super().__init__()
-        if heads not in HEADS:
-            raise ValueError(f"heads: {heads!r} is not known; choose {' or '.join(HEADS)}.")
+        for key, value, known in (("heads", heads, HEADS), ("refer_logits", refer_logits, REFER_LOGITS)):
+            if value not in known:
+                raise ValueError(f"{key}: {value!r} is not known; choose {' or '.join(known)}.")
         self.config, self.prefix = encoder.config, encoder.base_model_prefix
         self.add_module(self.prefix, encoder)
         self.dropout = nn.Dropout(dropout)
         width, n_slots, n_classes = encoder.config.hidden_size, len(SLOTS), len(CLASSES)
-        self.heads = heads
+        self.heads, self.refer_logits = heads, refer_logits
         if heads == "attention":
             if width % ATTENTION_HEADS:
                 raise ValueError(
@@ -112,8 +117,11 @@ class Tracker(nn.Module):
         # A turn without a word of the user has no place to attend to; weights over its padding count for nothing.
         empty = not_user.all(dim=1, keepdim=True)
         _, places = self.token_att(slot_queries, states, states, key_padding_mask=not_user & ~empty)
-        # As published, these weights, which lie between 0 and 1, are taken for logits.
-        _, referred = self.refer_att(gelu(self.h2r(inside)), slot_queries, slot_queries)
+        asking = gelu(self.h2r(inside))
+        if self.refer_logits == "weights":
+            _, referred = self.refer_att(asking, slot_queries, slot_queries)
+        else:
+            referred = _scores(self.refer_att, asking, slot_queries)
         return Predicted(classes.float(), places.float(), referred.float())
 
     def _by_lines(self, states: torch.Tensor, pooled: torch.Tensor, user: torch.Tensor) -> Predicted:
@@ -135,6 +143,16 @@ class Tracker(nn.Module):
                 if isinstance(part, nn.MultiheadAttention):
                     nn.init.normal_(part.in_proj_weight, std=spread)
                     nn.init.zeros_(part.in_proj_bias)
+
+
+def _scores(attention: nn.MultiheadAttention, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """What attention takes the softmax of, mean over its heads: (B, queries, keys)."""
+    width, n_heads = attention.embed_dim, attention.num_heads
+    q, k = (
+        linear(given, attention.in_proj_weight[part], attention.in_proj_bias[part]).unflatten(-1, (n_heads, -1))
+        for given, part in ((queries, slice(0, width)), (keys, slice(width, 2 * width)))
+    )
+    return torch.einsum("bqhd,bkhd->bqk", q, k) / (n_heads * (width // n_heads) ** 0.5)
 
 
 def losses(predicted: Predicted, targets: Targets, class_share: float, class_weights: torch.Tensor) -> Losses:

@@ -30,6 +30,7 @@ from idsweep.training.from_base import arguments
 from idsweep.training.task import Task
 
 HEADS = ("attention", "linear")
+REFER_LOGITS = ("weights", "scores")
 TRAINING = {
     "about": "its `base` with new heads, trained to track what the user of a dialogue wants (TripPy-R, Heck et al. 2022).",
     "rule": "train_dialogue_state_tracker",
@@ -78,6 +79,12 @@ TRAINING = {
             "description": "Heads of attention, as TripPy-R has them, or a linear layer for each slot, as TripPy has.",
             "enum": "HEADS",
             "default": "attention",
+        },
+        "refer_logits": {
+            "description": "What `heads: attention` takes for logits of the slot that is referred to: weights of attention, as published, whose "
+            "loss hardly falls, or the scores before their softmax.",
+            "enum": "REFER_LOGITS",
+            "default": "weights",
         },
         "head_dropout": {
             "description": "Dropout of the encoder's states before the heads.",
@@ -143,6 +150,7 @@ def train_tracker(
     *,
     max_length: int,
     heads: str,
+    refer_logits: str,
     head_dropout: float,
     class_loss_share: float,
     none_weight: float,
@@ -164,7 +172,7 @@ def train_tracker(
         Dialogues, each as its user turns in order.
     max_length
         Tokens that the input of a turn is cut to, special tokens included.
-    heads, head_dropout
+    heads, refer_logits, head_dropout
         As `Tracker` has them. Heads are drawn from `seed`.
     class_loss_share, none_weight
         As `losses` and `class_weights` take them. The loss of an update is the sum over its turns.
@@ -194,7 +202,7 @@ def train_tracker(
                 f"{tokenizer_folder} has {len(tokenizer)} tokens, and {base_folder} embeds {encoder.config.vocab_size}; take the "
                 "tokenizer that the base was trained with."
             )
-        tracker = Tracker(encoder, heads, head_dropout)
+        tracker = Tracker(encoder, heads, head_dropout, refer_logits)
     slots = descriptions(tokenizer, pad)
     weights = class_weights(none_weight)
     splits = {
