@@ -13,8 +13,6 @@ from scipy import stats
 
 from idsweep.drawing.estimator_names import estimator_name
 from idsweep.explorer.metrics import describe_events, describe_metrics, describe_published
-from idsweep.explorer.packing import pack
-from idsweep.explorer.page import write_page
 from idsweep.explorer.points import (
     MOST_VALUES,
     Sampled,
@@ -28,8 +26,30 @@ from idsweep.explorer.texts import describe_tokens
 from idsweep.files.parquet import read_table
 from idsweep.files.representations import VOCABULARY
 from idsweep.neighbors.variants import DATA
+from idsweep.pages.packing import pack
+from idsweep.pages.page import write_page
 
 CONFIDENCE = 0.95
+WEB = Path(__file__).with_name("web")
+# In the order in which they are read; each uses what stands before it.
+SCRIPTS = (
+    "unpack",
+    "safe_text",
+    "numbers",
+    "statistics",
+    "colours",
+    "state",
+    "measured",
+    "downloads",
+    "drawing",
+    "heatmap",
+    "curves",
+    "profiles",
+    "distribution",
+    "tokens",
+    "main",
+)
+VENDORED = ("uPlot.iife.min.js", "uPlot.min.css")
 
 
 class Pass(NamedTuple):
@@ -141,7 +161,8 @@ def write_explorer(
         # Of Student's t by degrees of freedom: none has 0.
         "quantiles": np.array([np.nan, *stats.t.ppf((1 + CONFIDENCE) / 2, np.arange(1, most_sequences + 1))]),
     }
-    write_page(path, title, {"overview": pack(overview)} | packs)
+    packs = {"overview": pack(overview)} | packs
+    write_page(path, folder=WEB, scripts=SCRIPTS, vendored=VENDORED, title=title, packs=packs)
 
 
 def _share(local: pd.DataFrame, most_values: int) -> float:

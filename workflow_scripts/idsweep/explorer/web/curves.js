@@ -1,10 +1,10 @@
 // The dimension of each layer over training, with losses, metrics, events and published values.
 
-import { element, name as setApart, visible } from "./safe_text.js";
+import { element, name as setApart, visible } from "../../pages/web/safe_text.js";
 import { lineColour, themed } from "./colours.js";
 import { choice, FONT, tell, tickLabel, viewHead } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
-import { shown } from "./statistics.js";
+import { shown } from "../../pages/web/numbers.js";
 import { show, state } from "./state.js";
 import { cellOf, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, valueAt } from "./measured.js";
 

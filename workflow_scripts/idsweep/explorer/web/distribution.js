@@ -1,10 +1,11 @@
 // The values of single points at the picked cells, and the paired difference between both.
 
-import { element, visible } from "./safe_text.js";
+import { element, visible } from "../../pages/web/safe_text.js";
 import { themed } from "./colours.js";
 import { choice, line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
-import { counted, extent, histogram, quantilesOf, shown } from "./statistics.js";
+import { counted, shown } from "../../pages/web/numbers.js";
+import { extent, histogram, quantilesOf } from "./statistics.js";
 import { show, state } from "./state.js";
 import {
   cellLabel, cellOf, difference, estimateLabel, intervalAt, datasetLabel, modelLabel, modelNamed, pointsAt, seriesShown, tokens, tokensShown, valueAt,

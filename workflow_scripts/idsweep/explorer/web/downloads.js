@@ -1,6 +1,6 @@
 // What a view shows, as files: its data as CSV, its picture as PNG.
 
-import { element, visible } from "./safe_text.js";
+import { element, visible } from "../../pages/web/safe_text.js";
 import { themed } from "./colours.js";
 import { overview } from "./measured.js";
 

@@ -1,6 +1,6 @@
 // What several views draw with.
 
-import { element, visible } from "./safe_text.js";
+import { element, visible } from "../../pages/web/safe_text.js";
 import { themed } from "./colours.js";
 
 export const FONT = "12px system-ui, sans-serif";

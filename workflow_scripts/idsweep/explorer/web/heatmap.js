@@ -1,10 +1,11 @@
 // Layers × checkpoints: one number of each cell as a colour. A click picks a cell, one with shift the cell to compare with.
 
-import { element, visible } from "./safe_text.js";
+import { element, visible } from "../../pages/web/safe_text.js";
 import { colourOf, css, themed } from "./colours.js";
 import { choice, line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
-import { extent, quantilesOf, shown } from "./statistics.js";
+import { shown } from "../../pages/web/numbers.js";
+import { extent, quantilesOf } from "./statistics.js";
 import { show, state } from "./state.js";
 import {
   cellLabel, cellOf, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, nameOf, seriesShown, valueAt,

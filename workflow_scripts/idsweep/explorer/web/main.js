@@ -1,9 +1,9 @@
 // The page as a whole: what is chosen, the answer on top, and which view is drawn when.
 
-import { packOf } from "./unpack.js";
-import { element, visible } from "./safe_text.js";
+import { packOf } from "../../pages/web/unpack.js";
+import { element, visible } from "../../pages/web/safe_text.js";
 import { choice } from "./drawing.js";
-import { counted, shown } from "./statistics.js";
+import { counted, shown } from "../../pages/web/numbers.js";
 import { asHash, fromHash, show, state, whenChanged } from "./state.js";
 import { drawHeatmap } from "./heatmap.js";
 import { drawCurves } from "./curves.js";

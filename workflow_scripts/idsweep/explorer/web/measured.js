@@ -1,6 +1,6 @@
 // What the sweep measured, found by what the page shows.
 
-import { packOf } from "./unpack.js";
+import { packOf } from "../../pages/web/unpack.js";
 import { state } from "./state.js";
 import { pairedDifference } from "./statistics.js";
 

@@ -1,10 +1,11 @@
 // The dimension over the layers, at the picked checkpoints and at the first and the last.
 
-import { element, visible } from "./safe_text.js";
+import { element, visible } from "../../pages/web/safe_text.js";
 import { themed } from "./colours.js";
 import { line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
-import { extent, shown } from "./statistics.js";
+import { shown } from "../../pages/web/numbers.js";
+import { extent } from "./statistics.js";
 import { show, state } from "./state.js";
 import { cellOf, checkpointLabel, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, nameOf, seriesShown } from "./measured.js";
 

@@ -1,10 +1,11 @@
 // The sampled tokens in their texts, coloured by a value at the picked cell; and as a list that is searched, filtered and sorted.
 
-import { element, name as setApart, visible } from "./safe_text.js";
+import { element, name as setApart, visible } from "../../pages/web/safe_text.js";
 import { colourOf, colourOfDifference, css, inkOn } from "./colours.js";
 import { choice, sized, tickLabel, ticks, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
-import { counted, quantilesOf, shown } from "./statistics.js";
+import { counted, shown } from "../../pages/web/numbers.js";
+import { quantilesOf } from "./statistics.js";
 import { show, state } from "./state.js";
 import {
   cellLabel, cellOf, checkpointLabel, datasetLabel, modelLabel, measureAt, measureNames, modelNamed, nameOf, pointsAt, tokens, tokensShown,
