@@ -247,8 +247,7 @@ rule write_csv:
         runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
-        settings=settings_of("write_csv"),
-        signature=signature_of("write_csv"),
+        **params_of("write_csv"),
     message:
         "table: {wildcards.table} as CSV"
     script:
