@@ -154,6 +154,30 @@ rule collect_shifts:
         "../workflow_scripts/collect_shifts.py"
 
 
+rule collect_contrasts:
+    input:
+        unpack(inputs_of("collect_contrasts")),
+    output:
+        **outputs_of("collect_contrasts"),
+    log:
+        "<logs>/collect_contrasts.log",
+    benchmark:
+        "<benchmarks>/collect_contrasts.tsv"
+    conda:
+        "../envs/estimation.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("collect_contrasts"),
+        signature=signature_of("collect_contrasts"),
+    message:
+        "table: checkpoints and layers against each other"
+    script:
+        "../workflow_scripts/collect_contrasts.py"
+
+
 rule collect_tokens:
     input:
         unpack(inputs_of("collect_tokens")),
@@ -223,8 +247,7 @@ rule write_csv:
         runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
-        settings=settings_of("write_csv"),
-        signature=signature_of("write_csv"),
+        **params_of("write_csv"),
     message:
         "table: {wildcards.table} as CSV"
     script:

@@ -17,6 +17,7 @@ from idsweep.sweep.checks import foreseen
 from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.texts import check_texts
+from idsweep.tables.captions import BESIDE_REPORT, CAPTIONS
 from idsweep.workflow import kept, places, preflight, repeated
 from idsweep.workflow import report as sweep_report
 from idsweep.training import kinds as trainings
@@ -139,6 +140,11 @@ def signature_of(rule):
     return asked_often(lambda wildcards: GRAPH.signature(rule, **dict(wildcards.items())))
 
 
+def params_of(rule):
+    """Both for rules whose results the report shows: it would print them beside each, to readers whom they tell nothing."""
+    return {} if "--report" in sys.argv else {"settings": settings_of(rule), "signature": signature_of(rule)}
+
+
 def places_of(rule):
     """Name -> where something lies that a script reads beside its inputs; resources hold no mappings and lists, so these are JSON."""
 
@@ -199,6 +205,10 @@ def tell_repeated_passes():
         print(said, file=sys.stderr)
 
 
-# Report captions are the figures' own descriptions; they reach the caption files through the config, as what heads the report.
-config["captions"] = {figure: figure_registry.description(figure) for figure in SWEEP.config["figures"]}
-config["heading"] = sweep_report.heading(SWEEP.config)
+# Captions of the report, and what heads it, reach the files in report/ through the config.
+config["captions"] = {
+    "figures": {figure: figure_registry.description(figure) for figure in SWEEP.config["figures"]},
+    "tables": CAPTIONS,
+}
+beside = [table for table in table_names(SWEEP) if table in BESIDE_REPORT]
+config["heading"] = sweep_report.heading(SWEEP.config) | {"beside": beside}

@@ -30,8 +30,7 @@ rule draw_figure:
         runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
-        settings=settings_of("draw_figure"),
-        signature=signature_of("draw_figure"),
+        **params_of("draw_figure"),
     message:
         "figure: {wildcards.figure}"
     script:
@@ -59,8 +58,7 @@ rule describe_sweep:
         runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
-        settings=settings_of("describe_sweep"),
-        signature=signature_of("describe_sweep"),
+        **params_of("describe_sweep"),
     message:
         "what made this sweep"
     script:

@@ -18,9 +18,17 @@ def table_names(sweep: Sweep) -> list[str]:
         ("reference",): "reference" in sweep.config,
         ("losses",): losses,
         ("shifts",): comparisons.pairs(sweep),
+        ("contrasts",): has_contrasts(sweep),
         ("token_groups", "token_extremes", "loss_correlations"): describes_tokens(sweep),
     }
     return [table for tables, condition in conditions.items() if condition for table in tables]
+
+
+def has_contrasts(sweep: Sweep) -> bool:
+    """Whether local values are compared between checkpoints or layers: where there are several, or where a figure asks for it."""
+    is_local = any(item["scope"] == "local" for items in sweep.config["estimator_sets"].values() for item in items)
+    are_several = any(len(model.checkpoints) > 1 or len(model.layers) > 1 for model in sweep.models.values())
+    return (is_local and are_several) or any("contrasts" in registry.tables(name) for name in sweep.config["figures"])
 
 
 def describes_tokens(sweep: Sweep) -> bool:

@@ -14,6 +14,7 @@ from idsweep.machine.errors import about
 from idsweep.machine.progress import Progress
 from idsweep.statistics.resampling import SAMPLES, mean_interval
 from idsweep.tables.collect import SHIFTED, identified, local_values
+from idsweep.tables.paired import check_points, common_places
 
 SHIFTS = pa.schema(
     [
@@ -53,17 +54,17 @@ def paired_shift(
 
     Raises ValueError if points repeat, lengths differ or no point is in both.
     """
-    base_points, base_values = _checked("base", *base, len(sequences))
-    tuned_points, tuned_values = _checked("fine-tuned", *tuned, len(sequences))
-    points, of_base, of_tuned = np.intersect1d(base_points, tuned_points, assume_unique=True, return_indices=True)
-    if len(points) == 0:
+    base_points, base_values = _checked("The base model", *base, len(sequences))
+    tuned_points, tuned_values = _checked("The fine-tuned model", *tuned, len(sequences))
+    of_base, of_tuned = common_places(base_points, tuned_points)
+    if len(of_base) == 0:
         raise ValueError(
             f"Unequal tokens: the base model has {len(base_points)} points and the fine-tuned one {len(tuned_points)}, "
             f"with none in common. {MEND}"
         )
     before, after = base_values[of_base], tuned_values[of_tuned]
     defined = ~(np.isnan(before) | np.isnan(after))
-    before, after, clusters = before[defined], after[defined], sequences[points[defined]]
+    before, after, clusters = before[defined], after[defined], sequences[base_points[of_base][defined]]
     difference = after - before
     number = len(difference)
     interval = mean_interval(difference, clusters, samples=samples, seed=seed)
@@ -136,15 +137,7 @@ def _check_same_tokens(base: pa.Table, tuned: pa.Table) -> None:
 
 def _checked(whose: str, points: np.ndarray, values: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
     points, values = np.asarray(points), np.asarray(values, dtype=np.float64)
-    if len(points) != len(values):
-        raise ValueError(f"The {whose} model has {len(points)} points and {len(values)} values; each needs one.")
-    if len(np.unique(points)) != len(points):
-        raise ValueError(f"The {whose} model has points that repeat; give the estimates of one representation.")
-    if len(points) and not 0 <= points.min() <= points.max() < number:
-        raise ValueError(
-            f"The {whose} model has points from {points.min()} to {points.max()}; the sampled tokens are 0 to "
-            f"{number - 1}. {MEND}"
-        )
+    check_points(whose, points, len(values), number, MEND)
     return points, values
 
 

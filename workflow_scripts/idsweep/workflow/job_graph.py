@@ -413,6 +413,23 @@ class JobGraph:
         tokens = [self._tokens(cloud.model, cloud.dataset) for cloud in clouds for _ in self._sweep.estimates(cloud)]
         return Job(lambda: {"compared": compared}, {"estimates": self.estimates(clouds), "tokens": tokens})
 
+    def _collect_contrasts(self) -> Job:
+        """Reads what each checkpoint is compared with first: see `contrasts.collect_contrasts`."""
+        several = [model for model in self._sweep.models.values() if len(model.checkpoints) > 1]
+        ends = {
+            model.name: [next(iter(model.checkpoints.values())).name, model.last_checkpoint.name] for model in several
+        }
+        checkpoints: dict[tuple[str, str, str], list[Cloud]] = {}
+        for cloud in self._clouds:
+            checkpoints.setdefault((cloud.model.path, cloud.dataset, cloud.cloud), []).append(cloud)
+        clouds = [cloud for of_series in checkpoints.values() for cloud in (of_series[-1], *of_series[:-1])]
+        files = [(cloud, file) for cloud in clouds for file in self.estimates([cloud], scope="local")]
+        inputs = {
+            "estimates": [file for _, file in files],
+            "tokens": [self._tokens(cloud.model, cloud.dataset) for cloud, _ in files],
+        }
+        return Job(lambda: {"ends": ends}, inputs)
+
     def _collect_tokens(self) -> Job:
         described = [
             {"set": set, **cloud.names()}

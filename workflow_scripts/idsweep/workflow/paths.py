@@ -47,6 +47,7 @@ OUTPUTS: Mapping[str, Mapping[str, str]] = {
     "collect_reference": _tables("reference"),
     "collect_losses": _tables("losses"),
     "collect_shifts": _tables("shifts"),
+    "collect_contrasts": _tables("contrasts"),
     "collect_tokens": _tables(*OF_TOKENS),
     "detect_events": _tables("events", "leads", "run_leads", "correlations"),
     "write_csv": {"csv": "tables/{table}.csv"},
