@@ -247,7 +247,8 @@ rule write_csv:
         runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
-        **params_of("write_csv"),
+        settings=settings_of("write_csv"),
+        signature=signature_of("write_csv"),
     message:
         "table: {wildcards.table} as CSV"
     script:

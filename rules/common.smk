@@ -17,9 +17,9 @@ from idsweep.sweep.checks import foreseen
 from idsweep.sweep.expand import expand as expand_sweep
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.texts import check_texts
-from idsweep.tables.captions import BESIDE_REPORT, CAPTIONS
+from idsweep.tables.captions import CAPTIONS
 from idsweep.workflow import kept, places, preflight, repeated
-from idsweep.workflow import report as sweep_report
+from idsweep.workflow.heading import heading
 from idsweep.training import kinds as trainings
 from idsweep.workflow.job_graph import JobGraph, script_of
 from idsweep.workflow.partial import left_out, measured_part
@@ -140,11 +140,6 @@ def signature_of(rule):
     return asked_often(lambda wildcards: GRAPH.signature(rule, **dict(wildcards.items())))
 
 
-def params_of(rule):
-    """Both for rules whose results the report shows: it would print them beside each, to readers whom they tell nothing."""
-    return {} if "--report" in sys.argv else {"settings": settings_of(rule), "signature": signature_of(rule)}
-
-
 def places_of(rule):
     """Name -> where something lies that a script reads beside its inputs; resources hold no mappings and lists, so these are JSON."""
 
@@ -205,10 +200,9 @@ def tell_repeated_passes():
         print(said, file=sys.stderr)
 
 
-# Captions of the report, and what heads it, reach the files in report/ through the config.
+# Captions of Snakemake's own report, and what heads it, reach the files in report/ through the config.
 config["captions"] = {
     "figures": {figure: figure_registry.description(figure) for figure in SWEEP.config["figures"]},
     "tables": CAPTIONS,
 }
-beside = [table for table in table_names(SWEEP) if table in BESIDE_REPORT]
-config["heading"] = sweep_report.heading(SWEEP.config) | {"beside": beside}
+config["heading"] = heading(SWEEP.config)

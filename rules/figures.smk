@@ -30,7 +30,8 @@ rule draw_figure:
         runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
-        **params_of("draw_figure"),
+        settings=settings_of("draw_figure"),
+        signature=signature_of("draw_figure"),
     message:
         "figure: {wildcards.figure}"
     script:
@@ -58,7 +59,8 @@ rule describe_sweep:
         runtime=growing(30),
         log_level=COMPUTE["log_level"],
     params:
-        **params_of("describe_sweep"),
+        settings=settings_of("describe_sweep"),
+        signature=signature_of("describe_sweep"),
     message:
         "what made this sweep"
     script:

@@ -6,7 +6,7 @@ Writes: results/{sweep}/about.html, a page of the report.
 
 import os
 
-from idsweep.workflow.report import write_about
+from idsweep.report.about import write_about
 from idsweep.workflow.script import job, versions
 
 with job(snakemake) as run:

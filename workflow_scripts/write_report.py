@@ -1,21 +1,25 @@
-"""Write the report: Snakemake's own, with all figures and tables of the sweep but those that are too long for a page.
+"""Write the page that a sweep ends with: its results, and what made them.
 
+Reads: figures, tables, the page about the sweep, and what Snakemake wrote down of its jobs.
 Writes: results/{sweep}/report.html.
 """
 
-import os
 from pathlib import Path
 
-from idsweep.tables.captions import BESIDE_REPORT
-from idsweep.workflow.report import write_report
+from idsweep.report.report import write_report
 from idsweep.workflow.script import job
 
-with job(snakemake):
-    tables = [file for file in snakemake.input.tables if Path(file).stem not in BESIDE_REPORT]
+with job(snakemake) as run:
+    settings, page = run.settings, Path(snakemake.output[0])
+    pictures = [file for file in snakemake.input.figures if file.endswith(".png")]
     write_report(
-        snakemake.output[0],
-        python=os.environ["IDSWEEP_PYTHON"],
-        snakefile=Path(snakemake.scriptdir).parent / "Snakefile",
-        config={key: value for key, value in snakemake.config.items() if key not in ("captions", "heading")},
-        contents=[*snakemake.input.figures, *tables, snakemake.input.about],
+        page,
+        title=settings["title"],
+        tables={Path(file).stem: file for file in snakemake.input.tables if file.endswith(".parquet")},
+        figures={Path(file).stem: file for file in pictures},
+        captions=settings["captions"],
+        about=snakemake.input.about,
+        benchmarks=page.with_name("benchmarks"),
+        labels=settings.get("labels"),
+        has_explorer=settings["explorer"],
     )

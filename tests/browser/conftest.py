@@ -40,7 +40,9 @@ def open_page(chromium: Browser) -> Iterator[Open]:
         page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on(
             "request",
-            lambda request: None if request.url.startswith(("file:", "blob:", "data:")) else complaints.append(request.url),
+            lambda request: (
+                None if request.url.startswith(("file:", "blob:", "data:")) else complaints.append(request.url)
+            ),
         )
         page.goto(f"{path.as_uri()}{hash}")
         page.wait_for_selector("html[data-ready=yes]", timeout=20_000)

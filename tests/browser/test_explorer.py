@@ -10,10 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from browser.conftest import Open
 from builders.explored import HOSTILE, Explored, write_explored
 from playwright.sync_api import Page, expect
 from scipy import stats
+
+from browser.conftest import Open
 
 CHECKPOINTS = {"step0": 0, "step10": 10, "step100": 100}
 LAYERS = 3
@@ -27,7 +28,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Explored:
     return write_explored(folder, checkpoints=CHECKPOINTS, layers=LAYERS, has_losses=True)
 
 
-def paired(swept: Explored, one: tuple[str, int], other: tuple[str, int], model: str = "model") -> tuple[float, float, float, int]:
+def paired(
+    swept: Explored, one: tuple[str, int], other: tuple[str, int], model: str = "model"
+) -> tuple[float, float, float, int]:
     """Difference, bounds of its 95 % interval with sequences as clusters, and pairs."""
     differences = swept.values[model, *one] - swept.values[model, *other]
     defined = ~np.isnan(differences)
@@ -139,7 +142,9 @@ def drawn(page: Page, canvas: str) -> bool:
     )
 
 
-def test_the_slider_plays_the_training_and_tokens_can_be_searched_sorted_and_filtered(swept: Explored, open_page: Open) -> None:
+def test_the_slider_plays_the_training_and_tokens_can_be_searched_sorted_and_filtered(
+    swept: Explored, open_page: Open
+) -> None:
     page = open_page(swept.page, "#a=step0@layer_1&list=tokens")
     rows = page.locator("table.tokens tbody tr")
     of_first = swept.values["model", "step0", 1]
@@ -172,7 +177,9 @@ def test_what_is_shown_can_be_saved(swept: Explored, open_page: Open) -> None:
         saved[name] = Path(download.value.path()).read_bytes()
     tables = {name: list(csv.DictReader(io.StringIO(one.decode()))) for name, one in saved.items() if "data of" in name}
     assert len(tables) == 5 and all(tables.values())
-    of_map = {(row["checkpoint"], row["representation"]): float(row["mean"]) for row in tables["Save the data of: heat map"]}
+    of_map = {
+        (row["checkpoint"], row["representation"]): float(row["mean"]) for row in tables["Save the data of: heat map"]
+    }
     expected = {(cell[1], f"layer_{cell[2]}"): np.nanmean(values) for cell, values in swept.values.items()}
     assert of_map == pytest.approx(expected, rel=1e-6)
     points = [float(row["value"]) for row in tables["Save the data of: distribution"] if row["cell"] == "A"]
@@ -183,10 +190,19 @@ def test_what_is_shown_can_be_saved(swept: Explored, open_page: Open) -> None:
 
 
 def test_nothing_in_names_or_tokens_is_run_or_turns_the_page_around(tmp_path: Path, open_page: Open) -> None:
-    hostile = write_explored(tmp_path, title=HOSTILE, models=[HOSTILE], dataset=HOSTILE, word=f"{HOSTILE}אב", has_losses=True)
+    hostile = write_explored(
+        tmp_path, title=HOSTILE, models=[HOSTILE], dataset=HOSTILE, word=f"{HOSTILE}אב", has_losses=True
+    )
     page = open_page(hostile.page, "#b=step0@layer_0")
-    everything = page.locator("body").inner_text() + page.title() + "".join(
-        one for one in page.locator("[title], [aria-label]").evaluate_all("all => all.map((one) => one.title + one.ariaLabel)")
+    everything = (
+        page.locator("body").inner_text()
+        + page.title()
+        + "".join(
+            one
+            for one in page.locator("[title], [aria-label]").evaluate_all(
+                "all => all.map((one) => one.title + one.ariaLabel)"
+            )
+        )
     )
     assert "alert(1)" in everything and not re.search("[\x00\u202e]", everything)
     assert page.locator("script").count() == hostile.page.read_text().count("</script>")
@@ -239,6 +255,8 @@ def test_it_fits_its_window(swept: Explored, open_page: Open, width: int, scheme
 
 
 def test_a_wrong_address_shows_what_there_is(swept: Explored, open_page: Open) -> None:
-    page = open_page(swept.page, "#model=other&dataset=none&a=step7@layer_99&page=-3&colour=nothing&shape=<b>&quantity=__proto__")
+    page = open_page(
+        swept.page, "#model=other&dataset=none&a=step7@layer_99&page=-3&colour=nothing&shape=<b>&quantity=__proto__"
+    )
     expect(page.locator("#answer")).to_contain_text("Highest at")
     assert drawn(page, "#heatmap-view canvas") and page.locator(".texts mark").count() > 0

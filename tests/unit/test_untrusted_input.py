@@ -28,10 +28,11 @@ from idsweep.models.checkpoints import load_model
 from idsweep.models.hub import HubFile, fetch
 from idsweep.models.static_vectors import FORMATS, load_vectors
 from idsweep.models.tokenizers import load_tokenizer
+from idsweep.report.about import write_about
 from idsweep.sweep.models import safe
 from idsweep.training import fine_tuning
 from idsweep.training.unfinished import Unfinished
-from idsweep.workflow import report
+from idsweep.workflow.heading import heading as heading_of
 from jinja2 import Environment
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
@@ -365,7 +366,7 @@ HOSTILE_TEXTS = (
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_the_head_of_the_report_is_text(text: str) -> None:
-    heading = report.heading({"title": text, "models": {text: None}, "datasets": [text]})
+    heading = heading_of({"title": text, "models": {text: None}, "datasets": [text]})
     page = (PROJECT / "report/workflow.rst").read_text(encoding="utf-8")
     snakemake = type("Snakemake", (), {"config": {"heading": heading}})
     rendered = Environment().from_string(page).render(snakemake=snakemake)
@@ -381,7 +382,7 @@ def test_the_page_about_a_sweep_is_text(tmp_path: Path) -> None:
     file, page = tmp_path / "local.parquet", tmp_path / "about.html"
     write_table(file, table, {})
     config = {"title": HOSTILE_TEXTS[1], "catalog": {HOSTILE_TEXTS[0]: None}}
-    report.write_about(page, config=config, versions={"<b>": "<i>"}, command="<u>", tables=[file])
+    write_about(page, config=config, versions={"<b>": "<i>"}, command="<u>", tables=[file])
     text = page.read_text(encoding="utf-8")
     assert not [tag for tag in ("<script", "<b>", "<i>", "<u>") if tag in text]
 

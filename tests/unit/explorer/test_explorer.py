@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 from builders.explored import HOSTILE, Explored, byte_level, sampled, write_explored
-from idsweep.explorer import page as page_module
+from idsweep.explorer import explorer as explorer_module
 from idsweep.explorer import points as points_module
 from idsweep.explorer.explorer import Pass, join_passes
-from idsweep.explorer.packing import pack
 from idsweep.explorer.points import choose_points
 from idsweep.explorer.quantized import ABSENT, HIGHEST, UNDEFINED, quantize
 from idsweep.explorer.texts import describe_tokens
+from idsweep.pages.packing import pack
+from idsweep.pages.page import SHARED, script_file
+from idsweep.report import report as report_module
 
 CHECKPOINTS = {"step0": 0, "step10": 10}
 SCRIPT = re.compile(r'<script type="text/plain" id="pack-([^"]+)">([^<]*)</script>')
@@ -145,20 +147,25 @@ def test_nothing_in_the_data_ends_a_part_of_the_page(swept: Explored) -> None:
 
 
 def test_libraries_are_those_that_were_pinned() -> None:
-    folder = page_module.FOLDER / "vendor"
+    folder = explorer_module.WEB / "vendor"
     told = dict(line.split()[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
     for name, digest in told.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-    assert {*page_module.VENDORED, "uPlot.LICENSE"} == told.keys()
+    assert {*explorer_module.VENDORED, "uPlot.LICENSE"} == told.keys()
 
 
-def test_all_scripts_are_read() -> None:
-    assert {path.stem for path in page_module.FOLDER.glob("*.js")} == set(page_module.SCRIPTS)
-    for name in page_module.SCRIPTS:
-        text = (page_module.FOLDER / f"{name}.js").read_text()
-        used = re.findall(r'from "\./(\w+)\.js"', re.sub(r"/\*\*.*?\*/", "", text, flags=re.DOTALL))
-        before = page_module.SCRIPTS[: page_module.SCRIPTS.index(name)]
+@pytest.mark.parametrize("module", [explorer_module, report_module])
+def test_all_scripts_are_read_each_after_those_that_it_uses(module: Any) -> None:
+    assert {path.stem for path in module.WEB.glob("*.js")} <= set(module.SCRIPTS)
+    for name in module.SCRIPTS:
+        text = script_file(module.WEB, name).read_text()
+        used = re.findall(r'from "[./\w]+/(\w+)\.js"', re.sub(r"/\*\*.*?\*/", "", text, flags=re.DOTALL))
+        before = module.SCRIPTS[: module.SCRIPTS.index(name)]
         assert set(used) <= set(before), name
+
+
+def test_pages_share_no_script_that_none_uses() -> None:
+    assert {path.stem for path in SHARED.glob("*.js")} <= {*explorer_module.SCRIPTS, *report_module.SCRIPTS}
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node runs the page's own statistics")
@@ -172,7 +179,7 @@ def test_the_page_computes_the_paired_difference_with_sequences_as_clusters(tmp_
     groups = np.unique(sequence[defined])
     error = np.sqrt(len(groups) / (len(groups) - 1) * (sums[groups] ** 2).sum()) / len(difference)
     code = (
-        f"import {{ pairedDifference }} from '{page_module.FOLDER / 'statistics.js'}';"
+        f"import {{ pairedDifference }} from '{explorer_module.WEB / 'statistics.js'}';"
         f"const numbers = (text) => JSON.parse(text).map((one) => one ?? NaN);"
         f"console.log(JSON.stringify(pairedDifference(numbers('{_json(one)}'), numbers('{_json(other)}'), {sequence.tolist()}, Array(20).fill(2.2))))"
     )

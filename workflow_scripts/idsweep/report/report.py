@@ -90,13 +90,14 @@ def _links(has_explorer: bool) -> str:
 
 
 def _figure(name: str, file: str | Path, caption: str) -> str:
-    kind, _, of = name.partition("-")
-    called = kind.replace("_", " ").capitalize() + (f", {of.replace('_', ' ')}" if of else "")
+    kind, _, which = name.partition("-")
+    called = ", ".join(part.replace("_", " ") for part in (kind.capitalize(), which) if part)
     stem = f"figures/{Path(file).stem}"
     picture = base64.b64encode(Path(file).read_bytes()).decode()
+    said = LITERAL.sub(r"<code>\1</code>", escape(caption))
     return (
         f'<figure id="figure-{escape(name)}"><img src="data:image/png;base64,{picture}" alt="{escape(called)}">'
-        f"<figcaption><b>{escape(called)}.</b> {LITERAL.sub(r'<code>\1</code>', escape(caption))} "
+        f"<figcaption><b>{escape(called)}.</b> {said} "
         f'<a href="{escape(stem)}.pdf">PDF</a> <a href="{escape(stem)}.svg">SVG</a></figcaption></figure>'
     )
 

@@ -74,11 +74,12 @@ def _extremes(rows: pd.DataFrame, contrasts: pd.DataFrame | None) -> str:
         return subject.replace("Its mean is highest in", "It is, in") + "."
     said = [f"{subject}; lowest in {_place(lowest, rows)}: {_with_interval(lowest)}."]
     if contrasts is not None and (beside := _beside(highest, contrasts)):
-        not_above = [name for name, is_above in beside.items() if not is_above]
-        if not_above:
-            said.append(f"The highest is not significantly above {_listed(not_above)}.")
-        else:
-            said.append(f"The highest is significantly above {_listed(beside)} (the same tokens, paired).")
+        parts = [
+            f"{how} {_listed(names)}"
+            for how, is_above in (("significantly above", True), ("not significantly above", False))
+            if (names := [name for name, found in beside.items() if found is is_above])
+        ]
+        said.append(f"The highest is {', '.join(parts)}, paired over the same tokens.")
     return " ".join(said)
 
 
@@ -92,12 +93,12 @@ def _beside(cell: pd.Series, contrasts: pd.DataFrame) -> dict[str, bool]:
     )
     is_next = of_model["contrast"] == "next_layer"
     for row in of_model[there & is_next].itertuples():
-        found[_layer(row.representation)] = row.upper < 0
+        found[_layer(row.representation)] = bool(row.upper < 0)
     for row in of_model[here & is_next].itertuples():
-        found[_layer(row.other_representation)] = row.lower > 0
+        found[_layer(row.other_representation)] = bool(row.lower > 0)
     for kind in ("first", "last"):
         for row in of_model[here & (of_model["contrast"] == kind)].itertuples():
-            found[f"the {kind} checkpoint"] = row.lower > 0
+            found[f"the {kind} checkpoint"] = bool(row.lower > 0)
     return found
 
 
@@ -118,7 +119,9 @@ def _changes(found: pd.DataFrame, rows: pd.DataFrame, begin: str, *, sign: int, 
     lower, upper = (found["lower"], found["upper"]) if sign > 0 else (-found["upper"], -found["lower"])
     rises, falls = int((lower > 0).sum()), int((upper < 0).sum())
     number = _counted(len(found), unit)
-    said = f"{begin} it rises significantly in {rises} of {number} and falls in {falls}"
+    said = f"{begin} it changes significantly in none of {number}"
+    if rises or falls:
+        said = f"{begin} it rises significantly in {rises} and falls in {falls} of {number}"
     if later.notna().sum() == 0:
         return f"{said}."
     at = later.abs().idxmax()

@@ -1,6 +1,8 @@
 """What each table of a sweep holds, in the words of its caption in the report (reStructuredText)."""
 
-VARIANTS = "``variant`` says what was measured: the data, random halves of them, or clouds without their structure (nulls)."
+VARIANTS = (
+    "``variant`` says what was measured: the data, random halves of them, or clouds without their structure (nulls)."
+)
 
 CAPTIONS = {
     "local": (
@@ -58,6 +60,3 @@ CAPTIONS = {
         "rank and margin, with 95 % intervals that draw whole sequences anew."
     ),
 }
-
-# Too long for a page that holds its tables: it says where they lie.
-BESIDE_REPORT = ("contrasts",)

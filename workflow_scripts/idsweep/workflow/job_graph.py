@@ -24,6 +24,7 @@ from idsweep.sweep.labels import labels
 from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
+from idsweep.tables.captions import CAPTIONS
 from idsweep.training import kinds
 from idsweep.workflow.paths import (
     MADE_BY,
@@ -45,7 +46,6 @@ NAMING = ("datasets", "base", "models", "static")
 
 # Tables that the explorer shows, where the sweep has them.
 EXPLORED = ("local", "global", "training", "losses", "events", "reference")
-PAGE = SCRIPTS / "idsweep" / "explorer" / "web"
 
 COMPOSER = "idsweep.tracking.measured"  # of datasets with `compose`
 MAKER = "idsweep.data.generated_dialogues"  # of the release made_up
@@ -498,11 +498,20 @@ class JobGraph:
         return Job(lambda: {"config": self._shaping.config(), **self._shaping.missing()}, tables)
 
     def _write_report(self) -> Job:
-        def settings() -> dict[str, Any]:
-            texts = self._digests.of((SCRIPTS.parent / "report").glob("*.rst"))
-            return {"title": self._sweep.config["title"], "texts": texts}
-
         tables = table_names(self._sweep)
+
+        def settings() -> dict[str, Any]:
+            return {
+                "title": self._sweep.config["title"],
+                "page": self._page("report"),
+                "explorer": self._sweep.config["explorer"],
+                "captions": {
+                    "figures": {name: figures.description(name) for name in self._sweep.config["figures"]},
+                    "tables": {name: CAPTIONS[name] for name in tables},
+                },
+                **self._labels(),
+            }
+
         inputs = {
             "figures": [
                 output_of("draw_figure", ending, figure=figure)
@@ -528,7 +537,7 @@ class JobGraph:
         def settings() -> dict[str, Any]:
             return {
                 "title": self._sweep.config["title"],
-                "page": self._digests.of(sorted(PAGE.rglob("*.*"))),
+                "page": self._page("explorer"),
                 "tables": tables,
                 "passes": [
                     {"models": [model for model, _ in of_pass], "dataset": of_dataset(next(iter(of_pass))[1])}
@@ -552,6 +561,11 @@ class JobGraph:
         return Job(settings, inputs)
 
     # ---- what several rules read
+
+    def _page(self, package: str) -> Any:
+        """Digests of what a page is made of beside Python's modules: its own files, and those that pages share."""
+        folders = (SCRIPTS / "idsweep" / name / "web" for name in ("pages", package))
+        return self._digests.of(sorted(file for folder in folders for file in folder.rglob("*.*")))
 
     def _labels(self) -> dict[str, Any]:
         """What pictures call models and datasets, where the catalog says so."""

@@ -8,6 +8,7 @@ import { counted, shown } from "../../pages/web/numbers.js";
 /** @typedef {{name: string, caption: string, n_rows: number, pack: string}} Described */
 
 const ROWS_AT_ONCE = 50;
+const LONG = 36; // characters; shorter texts are not broken into lines
 const VARIANT = "variant";
 const DATA = "data";
 const view = { table: "", variant: "", filter: "", sort: "", way: 1, page: 1 };
@@ -22,7 +23,7 @@ function textAt(column, row) {
   if ("codes" in column) return column.codes[row] < 0 ? "" : column.words[column.codes[row]];
   const value = column.values[row];
   if (Number.isNaN(value)) return "";
-  return column.whole ? String(value).replace("-", "−") : shown(value, Math.abs(value) >= 100 ? 1 : Math.abs(value) >= 1 ? 2 : 4);
+  return column.whole || value === 0 ? String(value).replace("-", "−") : shown(value, Math.abs(value) >= 100 ? 1 : Math.abs(value) >= 1 ? 2 : 4);
 }
 
 /**
@@ -98,7 +99,7 @@ async function draw(described) {
   });
   const body = some.map((row) => element("tr", {}, ...left.map((one) => {
     const isNumber = "values" in one;
-    return element("td", { class: isNumber ? "number" : null, title: isNumber && !Number.isNaN(one.values[row]) ? one.values[row] : null }, textAt(one, row));
+    return element("td", { class: isNumber ? "number" : textAt(one, row).length > LONG ? "long" : null, title: isNumber && !Number.isNaN(one.values[row]) ? one.values[row] : null }, textAt(one, row));
   })));
   const constants = same.filter((one) => textAt(one, rows[0])).map((one) => `${one.name.replaceAll("_", " ")} = ${textAt(one, rows[0])}`);
   const cut = table.n_rows > number ? ` This page holds the first ${counted(number)} of ${counted(table.n_rows)} rows.` : "";
