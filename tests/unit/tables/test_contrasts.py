@@ -50,7 +50,9 @@ def table_of(values: Mapping[str, Mapping[int, float]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=ESTIMATES)
 
 
-def write_cells(path: Path, checkpoint: str, cells: Mapping[str, Mapping[str, Mapping[int, float]]], **more: Any) -> str:
+def write_cells(
+    path: Path, checkpoint: str, cells: Mapping[str, Mapping[str, Mapping[int, float]]], **more: Any
+) -> str:
     """An estimates file of some representations: name -> estimator -> point -> value."""
     identity = {"set": "standard", "model": "neox", "group": "neox", "checkpoint": checkpoint, "dataset": "news"}
     identity |= {"step": STEPS.get(checkpoint), "cloud": "points", "extrinsic_dimension": 16} | more
@@ -178,7 +180,11 @@ def test_a_model_of_one_checkpoint_is_compared_over_layers_alone(tmp_path: Path)
 def test_too_few_sequences_and_no_pairs_are_nan_and_counted(tmp_path: Path) -> None:
     tokens = write_tokens(tmp_path / "tokens.parquet", [3, 3, 3, 3])
     nothing = {"mle": dict.fromkeys(range(4), np.nan)}
-    cells = {"layer_0": {"mle": dict(enumerate([1.0, 2, 3, 4]))}, "layer_1": {"mle": {0: 3.0, 1: 5.0}}, "layer_2": nothing}
+    cells = {
+        "layer_0": {"mle": dict(enumerate([1.0, 2, 3, 4]))},
+        "layer_1": {"mle": {0: 3.0, 1: 5.0}},
+        "layer_2": nothing,
+    }
     found = collect_contrasts([(write_cells(tmp_path / "a.parquet", "final", cells), tokens)], {}).to_pandas()
     one, none = found[found["contrast"] == "next_layer"].itertuples()
     assert (one.mean_difference, one.n_pairs, one.n_sequences, one.n_undefined) == (-2.5, 2, 1, 0)
@@ -224,7 +230,9 @@ def test_files_in_another_order_are_told(tmp_path: Path, order: list[str], ends:
 def test_points_that_are_none_of_the_tokens_are_told(tmp_path: Path) -> None:
     tokens = write_tokens(tmp_path / "tokens.parquet", range(4))
     file = write_cells(tmp_path / "a.parquet", "final", {"layer_0": {"mle": {2: 1.0, 7: 2.0}}})
-    with pytest.raises(ValueError, match=r"a\.parquet, layer_0, mle: .* has points from 2 to 7; the sampled tokens are 0 to 3\."):
+    with pytest.raises(
+        ValueError, match=r"a\.parquet, layer_0, mle: .* has points from 2 to 7; the sampled tokens are 0 to 3\."
+    ):
         collect_contrasts([(file, tokens)], {})
 
 

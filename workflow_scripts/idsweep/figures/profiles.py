@@ -285,7 +285,9 @@ def _signs(tops: Tops) -> list[Line2D]:
     looks = {"peak": (PEAK, True), "flat top": (FLAT_TOP, False)}
     shown = {top[0] == top[1] for top in tops.values() if top is not None}
     return [
-        Line2D([], [], color=style.GREY, **look, label=name) for name, (look, is_peak) in looks.items() if is_peak in shown
+        Line2D([], [], color=style.GREY, **look, label=name)
+        for name, (look, is_peak) in looks.items()
+        if is_peak in shown
     ]
 
 

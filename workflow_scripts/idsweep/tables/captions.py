@@ -1,6 +1,8 @@
 """What each table of a sweep holds, in the words of its caption in the report (reStructuredText)."""
 
-VARIANTS = "``variant`` says what was measured: the data, random halves of them, or clouds without their structure (nulls)."
+VARIANTS = (
+    "``variant`` says what was measured: the data, random halves of them, or clouds without their structure (nulls)."
+)
 
 CAPTIONS = {
     "local": (

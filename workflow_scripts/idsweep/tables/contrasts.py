@@ -112,7 +112,9 @@ def _of_series(checkpoints: Iterator[Cells], ends: Mapping[str, Sequence[str]]) 
     for cells in checkpoints:
         (name,) = _identity(cells, ("checkpoint",))
         if name in names:
-            raise ValueError(f"The estimates of {model} at {name} are in two places; those of a checkpoint must be in one.")
+            raise ValueError(
+                f"The estimates of {model} at {name} are in two places; those of a checkpoint must be in one."
+            )
         names.add(name)
         if first is None:
             _require_place(model, name, name_of_first, f"after those of {name_of_last}")
