@@ -15,6 +15,7 @@ from idsweep.figures.heatmap import draw as draw_heatmap
 from idsweep.figures.nulls import draw as draw_nulls
 from idsweep.figures.scales import draw as draw_scales
 from idsweep.figures.violins import draw as draw_violins
+from idsweep.tables.contrasts import HIGHEST_LAYER
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
@@ -77,7 +78,7 @@ def contrasts_table(local: pd.DataFrame, error: float = 1e-6) -> pd.DataFrame:
         others = of_run[of_run["layer"] != highest["layer"]]
         rows.append(
             others.assign(other_layer=highest["layer"], n_pairs=others["n_points"] - others["n_undefined"])
-            .assign(mean_difference=others["mean"] - highest["mean"], contrast="highest_layer")
+            .assign(mean_difference=others["mean"] - highest["mean"], contrast=HIGHEST_LAYER)
             .assign(upper=lambda table: table["mean_difference"] + 2 * error)
         )
     return pd.concat(rows)
