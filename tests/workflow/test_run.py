@@ -26,6 +26,7 @@ from idsweep.files.vectors import (
 )
 from idsweep.neighbors.points import prepare_points
 from idsweep.neighbors.variants import of_cloud
+from idsweep.tables.captions import CAPTIONS
 
 from workflow.checkout import MINI, PROJECT, Project
 
@@ -252,12 +253,40 @@ def test_rulegraph(fresh: Project) -> None:
         assert rule in done.stdout
 
 
+def test_contrasts_are_differences_at_the_same_tokens(finished: Project) -> None:
+    """Of each estimator: MiniLM's two layers, and three layers at two checkpoints."""
+    contrasts = pd.read_parquet(finished.results / "tables/contrasts.parquet")
+    kinds = contrasts[contrasts["estimator"] == "twonn"].groupby(["model", "contrast"]).size().to_dict()
+    of_neox = {"last": 3, "first": 3, "next_layer": 4, "highest_layer": 4}
+    of_minilm = {"next_layer": 1, "highest_layer": 1}
+    expected = {"minilm": of_minilm, "mini_neox": of_neox}
+    assert kinds == {(model, kind): number for model, of_model in expected.items() for kind, number in of_model.items()}
+    assert len(contrasts) == 2 * sum(kinds.values())
+    row = contrasts.query("estimator == 'twonn' and contrast == 'last' and layer == 1").iloc[0]
+    tree = pd.read_parquet(finished.results / "estimates/quick/mini_neox")
+    values = tree.query("scope == 'local' and variant == 'data' and layer == 1").pivot(
+        index="point", columns="step", values="value"
+    )
+    difference = (values[0] - values[4]).dropna()
+    tokens = pd.read_parquet(finished.results / "tokens/mini_neox/lee_news.parquet")
+    sequence = tokens.set_index("point")["sequence"].loc[difference.index]
+    sums = (difference - difference.mean()).groupby(sequence.to_numpy()).sum()
+    error = np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(difference)
+    assert (row["n_pairs"], row["n_sequences"]) == (len(difference), len(sums))
+    assert (row["mean_difference"], row["standard_error"]) == pytest.approx((difference.mean(), error), rel=1e-9)
+
+
 def test_the_report_holds_figures_tables_and_what_made_them(finished: Project) -> None:
     report = (finished.results / "report.html").read_text()
     assert len(report) > 1_000_000
     for name in ("violins.png", "dynamics.png", "local.csv", "global.csv", "training.csv", "about.html"):
         assert name in report
     assert "Violins of the local estimates" in report
+    captions = [CAPTIONS[name].split(":")[0] for name in ("local", "global", "training", "losses", "events", "leads")]
+    assert [caption for caption in captions if caption not in report] == []
+    assert 'href=\\"tables/contrasts.csv\\"' in report and "write_csv/contrasts" not in report
+    shown = set(re.findall(r'"params": "([^"]*)"', report))
+    assert shown == {""}, "settings and signatures stand beside results"
     about = (finished.results / "about.html").read_text()
     assert "--configfile mini.yaml" in about
     assert "scikit-dimension" in about

@@ -158,8 +158,8 @@ def test_a_new_checkpoint_appears_as_new_jobs_and_nothing_else_runs_again(measur
     write_checkpoint(project.folder / "runs/trainer/checkpoint-30", 2)
     (project.folder / "runs/trainer/checkpoint-40").mkdir()  # a trainer is about to write it
     stale = project.stale()
-    collected = {"collect_estimates": 1, "collect_losses": 1, "detect_events": 1, "write_csv": 7, "draw_figure": 1}
-    collected |= {"describe_sweep": 1, "write_report": 1}
+    collected = {"collect_estimates": 1, "collect_losses": 1, "detect_events": 1, "write_csv": 8, "draw_figure": 1}
+    collected |= {"collect_contrasts": 1, "describe_sweep": 1, "write_report": 1}
     new = {"extract_embeddings": 1, "extract_vocabulary": 1, "find_neighbors": 2, "estimate_dimensions": 3}
     assert stale == new | collected
 

@@ -18,10 +18,10 @@ from workflow.checkout import MINI, Project, check_out
 
 REPORT = {"describe_sweep": 1, "write_report": 1}
 FIGURES = {"draw_figure": 2, **REPORT}
-COLLECTED = {"collect_estimates": 1, "detect_events": 1, "write_csv": 6, **FIGURES}
+COLLECTED = {"collect_estimates": 1, "collect_contrasts": 1, "detect_events": 1, "write_csv": 7, **FIGURES}
 ESTIMATED = {"estimate_dimensions": 6, **COLLECTED}
 SEARCHED = {"find_neighbors": 3, **ESTIMATED}
-LOSSES = {"collect_losses": 1, "write_csv": 7}
+LOSSES = {"collect_losses": 1, "write_csv": 8}
 EXTRACTED = {"extract_embeddings": 3, **SEARCHED, **LOSSES}
 SAMPLED = {"sample_tokens": 2, **EXTRACTED}
 
@@ -109,7 +109,7 @@ OF_THE_CONFIG: Edits = {
             "collect_training": 1,
             **COLLECTED,
             **LOSSES,
-            "write_csv": 8,
+            "write_csv": 9,
         },
     ),
     "add a layer": (
@@ -176,6 +176,10 @@ OF_CODE: Edits = {
         ),
         EXTRACTED,
     ),
+    "code of the contrasts": (
+        lambda p: p.edit("workflow_scripts/idsweep/statistics/clusters.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9"),
+        {"collect_contrasts": 1, "write_csv": 1, "write_report": 1},
+    ),
     "code of a figure": (
         lambda p: p.edit("workflow_scripts/idsweep/figures/violins.py", "PANEL_HEIGHT = ", "PANEL_HEIGHT = 1.01 * "),
         {"draw_figure": 1, "write_report": 1},
@@ -228,7 +232,7 @@ def test_exactly_what_another_config_makes_stale_runs_again(planned: Project, ed
 @pytest.mark.parametrize(
     ("distribution", "expected"),
     [
-        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 8}),
+        ("torch", {"train_language_model": 1, "collect_training": 1, **EXTRACTED, "write_csv": 9}),
         ("scikit-dimension", {}),
         ("numba", SEARCHED | LOSSES),
     ],

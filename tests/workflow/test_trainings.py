@@ -146,8 +146,8 @@ def test_tokens_can_be_operands_or_the_place_of_the_answer(trained: Project, tmp
         ({}, {}),
         (
             {"models": {"sums": {"vary": {"training.fraction": [0.6]}, "seeds": [0]}}},
-            {"collect_estimates": 1, "collect_training": 1, "detect_events": 1, "write_csv": 7}
-            | {"draw_figure": 3, "describe_sweep": 1, "write_report": 1},
+            {"collect_estimates": 1, "collect_training": 1, "detect_events": 1, "write_csv": 8}
+            | {"collect_contrasts": 1, "draw_figure": 3, "describe_sweep": 1, "write_report": 1},
         ),
         (
             {"figures": {"grokking": {"band": False}}},

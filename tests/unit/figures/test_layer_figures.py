@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from idsweep.drawing import style
 from idsweep.drawing.selection import over_seeds, rows_of
+from idsweep.figures import profiles
 from idsweep.figures.agreement import draw as draw_agreement
 from idsweep.figures.heatmap import draw as draw_heatmap
 from idsweep.figures.nulls import draw as draw_nulls
-from idsweep.figures.profiles import draw as draw_profiles
 from idsweep.figures.scales import draw as draw_scales
 from idsweep.figures.violins import draw as draw_violins
+from idsweep.tables.contrasts import HIGHEST_LAYER
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ from unit.figures.layout import layout_faults, panels
 from unit.figures.rows import PYTHIA, note, summary
 
 SUITE = {"pythia-70m": 7, "pythia-1.4b": 25, "pythia-12b": 37}
+THICK = profiles.FLAT_TOP["linewidth"]
 TASKS = ("addition", "subtraction", "multiplication", "division", "composition")
 GROKKING = {f"{task}_mod_197-fraction{percent / 100:g}": 3 for task in TASKS for percent in range(10, 55, 5)}
 
@@ -68,8 +70,33 @@ def pointwise_table(local: pd.DataFrame, points: int = 30) -> pd.DataFrame:
     return repeated.assign(value=np.random.default_rng(1).gamma(9, size=len(repeated)))
 
 
+def contrasts_table(local: pd.DataFrame, error: float = 1e-6) -> pd.DataFrame:
+    """Every layer against the highest of its run and checkpoint, with intervals of 2 `error` to both sides."""
+    rows = []
+    for _, of_run in local[local["mean"].notna()].groupby(["model", "checkpoint", "dataset"], sort=False):
+        highest = of_run.loc[of_run["mean"].idxmax()]
+        others = of_run[of_run["layer"] != highest["layer"]]
+        rows.append(
+            others.assign(other_layer=highest["layer"], n_pairs=others["n_points"] - others["n_undefined"])
+            .assign(mean_difference=others["mean"] - highest["mean"], contrast=HIGHEST_LAYER)
+            .assign(upper=lambda table: table["mean_difference"] + 2 * error)
+        )
+    return pd.concat(rows)
+
+
+def draw_profiles(local: pd.DataFrame, contrasts: pd.DataFrame | None = None, **options: object) -> Figure:
+    """The figure of a sweep all of whose layers differ significantly, unless told."""
+    return profiles.draw(local, contrasts_table(local) if contrasts is None else contrasts, **options)
+
+
 def lines_of(axes: Axes) -> list:
-    return [line for line in axes.get_lines() if len(line.get_xdata()) > 1]
+    """The lines themselves, without the thick ones on their tops."""
+    return [line for line in axes.get_lines() if len(line.get_xdata()) > 1 and line.get_linewidth() < THICK]
+
+
+def tops_of(axes: Axes) -> list:
+    """Places of the flat tops."""
+    return [line.get_xdata().tolist() for line in axes.get_lines() if line.get_linewidth() >= THICK]
 
 
 def rings_of(axes: Axes) -> list[tuple[float, float]]:
@@ -134,9 +161,9 @@ def test_a_checkpoint_that_one_seed_lacks_is_told() -> None:
 
 def test_profiles_are_medians_over_seeds_at_relative_depth() -> None:
     local = local_table({"a": 5, "b": 9}, seeds=[1, 2, 3])
-    profiles = draw_profiles(local)
-    assert note(profiles) == "Relative depth (layer / deepest layer measured) N = 2,000 points; 3 seeds"
-    (axes,) = panels(profiles, "films (step512), 3\N{NO-BREAK SPACE}seeds")
+    drawn = draw_profiles(local)
+    assert note(drawn).startswith("Relative depth (layer / deepest layer measured) N = 2,000 points; 3 seeds")
+    (axes,) = panels(drawn, "films (step512), 3\N{NO-BREAK SPACE}seeds")
     wanted = local.query("step == 512 and dataset == 'films'").groupby(["group", "layer"])["mean"]
     for group, blocks, line, band in zip("ab", (4, 8), lines_of(axes), bands_of(axes), strict=True):
         np.testing.assert_allclose(line.get_xdata(), np.arange(blocks + 1) / blocks)
@@ -163,7 +190,71 @@ def test_profiles_have_a_ring_at_each_peak() -> None:
     local = local_table({"a": 5, "b": 9}, datasets=["news"])
     local.loc[(local["group"] == "a") & (local["layer"] == 3), "mean"] = 50.0
     local.loc[(local["group"] == "b") & (local["layer"] == 2), "mean"] = 40.0
-    assert rings_of(draw_profiles(local).axes[0]) == [(0.75, 50.0), (0.25, 40.0)]
+    drawn = draw_profiles(local)
+    assert rings_of(drawn.axes[0]) == [(0.75, 50.0), (0.25, 40.0)] and tops_of(drawn.axes[0]) == []
+    assert "Peak: the layers beside it are lower; by 95 % intervals of differences at the same tokens" in note(drawn)
+    assert "flat top" not in [text.get_text() for text in drawn.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(
+    ("means", "top"),
+    [
+        ([1, 5, 9, 8.9, 5], [2, 3]),  # one neighbour is lower, one is not
+        ([1, 8.9, 9, 8.9, 5], [1, 2, 3]),
+        ([1, 9, 5, 8.9, 5], [1]),  # another layer as high, but not beside it
+        ([9, 5, 4, 3, 2], [0]),  # an end has one neighbour
+        ([2, 3, 4, 8.9, 9], [3, 4]),
+        ([9, 9.1, 9, 8.9, 9], [0, 1, 2, 3, 4]),
+        ([2, 8.9, np.nan, 9, 2], [1, 2, 3]),  # a layer of which nothing is known lies between
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("checkpoints", [None, "all"])
+def test_a_top_without_a_significant_peak_is_flat(means: list[float], top: list[int], checkpoints: str | None) -> None:
+    local = local_table({"a": 5}, [512], ["news"]).assign(mean=means)
+    local.loc[local["mean"].isna(), "n_undefined"] = 2000
+    drawn = draw_profiles(local, contrasts_table(local, 0.2), checkpoints=checkpoints)
+    places = np.array(top) / (4 if checkpoints is None else 1)
+    signs = [text.get_text() for text in drawn.legends[0].get_texts()]
+    if len(top) == 1:
+        assert rings_of(drawn.axes[0]) == [(places[0], means[top[0]])] and tops_of(drawn.axes[0]) == []
+        assert "peak" in signs and "flat top" not in signs
+    else:
+        assert rings_of(drawn.axes[0]) == [] and tops_of(drawn.axes[0]) == [places.tolist()]
+        assert "flat top" in signs and "peak" not in signs
+
+
+def test_a_ring_over_seeds_is_a_peak_of_all() -> None:
+    local = local_table({"a": 6}, [512], ["news"], seeds=[1, 2, 3])
+    means = {1: [1, 4, 9, 4, 2, 1], 2: [1, 4, 8, 4, 2, 1], 3: [2, 4, 9, 4, 2, 1]}
+    local["mean"] = [means[row.seed][row.layer] for row in local.itertuples()]
+    assert rings_of(draw_profiles(local).axes[0]) == [(0.4, 9)]
+    elsewhere = local.assign(mean=local["mean"].mask((local["seed"] == 3) & (local["layer"] == 4), 9.5))
+    drawn = draw_profiles(elsewhere)
+    assert rings_of(drawn.axes[0]) == [] and tops_of(drawn.axes[0]) == [[0.4, 0.6, 0.8]]
+    assert "from the first to the last layer that is not lower than the highest in some seed" in note(drawn)
+
+
+def test_contrasts_of_other_estimates_mark_nothing() -> None:
+    """Of another estimator, set, cloud, checkpoint or kind of contrast, in which all layers are equal."""
+    local = local_table({"a": 5}, [0, 512], ["news"])
+    right, flat = contrasts_table(local), contrasts_table(local, 1e6)
+    others = {"estimator": "mle", "set": "other", "cloud": "small", "contrast": "next_layer"}
+    table = pd.concat([*(flat.assign(**{name: value}) for name, value in others.items()), flat[flat["step"] == 0]])
+    drawn = draw_profiles(local, pd.concat([table, right[right["step"] == 512]]))
+    assert len(rings_of(drawn.axes[0])) == 1 and tops_of(drawn.axes[0]) == []
+
+
+@pytest.mark.parametrize("what", ["no intervals", "no contrasts"])
+def test_no_top_is_marked_where_differences_are_not_known(what: str) -> None:
+    """Where the tokens are of one sequence, an interval is not known."""
+    local = local_table({"a": 5}, [512], ["news"])
+    contrasts = contrasts_table(local, np.nan)
+    drawn = draw_profiles(local, contrasts if what == "no intervals" else contrasts[:0])
+    assert rings_of(drawn.axes[0]) == tops_of(drawn.axes[0]) == []
+    assert "(no top is marked where differences between layers have no interval)" in note(drawn)
+    assert not {"peak", "flat top"} & {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert not draw_profiles(local, contrasts, checkpoints="all").legends
 
 
 def test_profiles_leave_a_gap_where_nothing_is_defined() -> None:

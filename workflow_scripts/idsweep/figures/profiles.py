@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,13 +31,22 @@ MOST_MODELS = 20
 MOST_CHECKPOINTS = 16
 MOST_PANELS = 24
 LEGEND_LETTER = 0.06
+LEGEND_SIGN = 0.45
 LEGEND_LINE = 0.16
 PEAK = {"marker": "o", "markersize": 5, "markerfacecolor": "white", "linestyle": "none"}
+FLAT_TOP = {"linewidth": 2.6, "linestyle": "-", "solid_capstyle": "butt"}
+HIGHEST_LAYER = "highest_layer"  # contrasts of a layer with the one of the highest mean
+CELL = ["model", "checkpoint", "dataset"]
+LINE = ["group", "checkpoint", "dataset"]
+
+# Values of `LINE` -> first and last layer of the top of the line; the same where it has a peak, None where that is not known.
+Tops = Mapping[tuple[str, str, str], tuple[int, int] | None]
 
 
 @style.styled
 def draw(
     local: pd.DataFrame,
+    contrasts: pd.DataFrame,
     *,
     estimator: str = "twonn",
     models: Sequence[str] | None = None,
@@ -49,9 +58,15 @@ def draw(
     """Mean local ID over the layers, a panel per dataset, a line per model at its last checkpoint; or, with the option
     checkpoints, a panel per model and dataset and a line per checkpoint. Where a model has several seeds, lines are
     their medians; bands go from the lowest to the highest seed, or are 95 % intervals where there is one; `band` chooses
-    another kind. Rings mark the peaks.
+    another kind. A ring marks a peak: its neighbouring layers are lower, by paired differences at the same tokens whose 95 %
+    intervals exclude 0. Where there is none, the line is thick along its flat top: the layers around the highest one that are not
+    lower in this sense.
 
-    local: the summary table of local estimates (`group, model, checkpoint, step, dataset, layer, mean, standard_error,
+    Of several seeds, a ring marks a peak that all have at the same layer; a thick line goes from the first to the last layer of
+    any seed's peak or flat top. The highest layer is tested by the values that it was chosen by: of simulated flat profiles of 13
+    (37) layers, 3 to 7 (2 to 11) % had a ring, more where the errors of neighbouring layers have less in common.
+
+    contrasts: the table of paired differences, of which those of layers with the highest one count. local: the summary table of local estimates (`group, model, checkpoint, step, dataset, layer, mean, standard_error,
     n_undefined, …`). Over several models the layers stand at their depth relative to the deepest one measured, 0 being
     the output of the embedding; models measured at a single layer are left out and named below, and so are those beyond
     20. Models whose names carry a size (pythia-70m, pythia-1.4b-deduped …) have its place in a sequence as their colour.
@@ -66,20 +81,63 @@ def draw(
     rows = rows_of(local, "local", estimator, models=models, datasets=datasets)
     require_one_row_each(rows, "local", IDENTITY)
     n_layers = rows.groupby("group", sort=False)["layer"].nunique()
-    flat = list(n_layers[n_layers < 2].index)
-    rows = rows[~rows["group"].isin(flat)]
+    single = list(n_layers[n_layers < 2].index)
+    rows = rows[~rows["group"].isin(single)]
     if rows.empty:
         return style.statement(
-            f"No profiles over layers to draw: no model in the table has more than one layer measured ({', '.join(flat)})."
+            f"No profiles over layers to draw: no model in the table has more than one layer measured ({', '.join(single)})."
         )
     label = style.local_label("Mean local intrinsic dimension", estimator, rows).replace(" (", "\n(")
-    notes = [style.not_drawn(flat, ", measured at a single layer")]
+    notes = [style.not_drawn(single, ", measured at a single layer")]
+    contrasts = contrasts[(contrasts["estimator"] == estimator) & (contrasts["contrast"] == HIGHEST_LAYER)]
     if checkpoints is None:
-        return _of_models(over_seeds(at_last_checkpoint(rows), "mean", band=band), label, notes, scale)
-    return _of_checkpoints(rows, checkpoints, label, notes, scale)
+        rows = at_last_checkpoint(rows)
+        lines = over_seeds(rows, "mean", band=band)
+        return _of_models(lines, _tops(contrasts, rows, lines), label, notes, scale)
+    return _of_checkpoints(rows, contrasts, checkpoints, label, notes, scale)
 
 
-def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> Figure:
+def _tops(contrasts: pd.DataFrame, rows: pd.DataFrame, lines: pd.DataFrame) -> Tops:
+    """The tops of lines over seeds.
+
+    contrasts: of layers with the highest one. rows: of the local table, one for each run, checkpoint, dataset and layer. lines:
+    these, `over_seeds`.
+    """
+    contrasts = contrasts.merge(rows[[*CELL, "set", "cloud"]].drop_duplicates(), on=[*CELL, "set", "cloud"])
+    of_runs = {cell: _top(of_cell) for cell, of_cell in contrasts.groupby(CELL, sort=False)}
+    runs = rows.groupby("group", sort=False)["model"].unique()
+    tops: dict[tuple[str, str, str], tuple[int, int] | None] = {}
+    for key, line in lines.groupby(LINE, sort=False):
+        group, checkpoint, dataset = key
+        ends = [of_runs.get((model, checkpoint, dataset)) for model in runs[group]]
+        tops[key] = None
+        if line["value"].notna().any() and None not in ends:
+            highest = int(line.loc[line["value"].idxmax(), "layer"])
+            tops[key] = min(highest, *(first for first, _ in ends)), max(highest, *(last for _, last in ends))
+    return tops
+
+
+def _top(contrasts: pd.DataFrame) -> tuple[int, int] | None:
+    """First and last of the layers around the highest one that are not significantly lower; None if an interval is not known.
+
+    contrasts: of each other layer of a run with its highest one. Layers without a defined value are passed over.
+    """
+    highest = int(contrasts["other_layer"].iloc[0])
+    ordered = contrasts[contrasts["n_pairs"] > 0].sort_values("layer")
+    ends = []
+    for side in (ordered[ordered["layer"] < highest][::-1], ordered[ordered["layer"] > highest]):
+        end = highest
+        for layer, upper in side[["layer", "upper"]].itertuples(index=False):
+            if np.isnan(upper):
+                return None
+            if upper < 0:
+                break
+            end = int(layer)
+        ends.append(end)
+    return ends[0], ends[1]
+
+
+def _of_models(rows: pd.DataFrame, tops: Tops, label: str, notes: list[str], scale: str) -> Figure:
     """A panel per dataset, a line per group."""
     groups, names = list(rows["group"].unique()), list(rows["dataset"].unique())
     groups, left_out = groups[:MOST_MODELS], groups[MOST_MODELS:]
@@ -93,10 +151,10 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> 
     }
     same = len(set(last.values())) == 1
     labels = {group: group if same else group + of_group for group, of_group in last.items()}
-    longest = max(map(len, labels.values()))
+    tops = {key: top for key, top in tops.items() if key[0] in groups}
+    named = [*_signs(tops), *bands.handles(rows["band"])]
     width = style.COLUMN_WIDTH if across == 1 and len(groups) <= 6 else style.TEXT_WIDTH
-    named = [Line2D([], [], color=style.GREY, **PEAK, label="peak"), *bands.handles(rows["band"])]
-    in_a_row = max(1, min(4, len(groups) + len(named), int(width / (0.45 + LEGEND_LETTER * longest))))
+    in_a_row = _in_a_row([*labels.values(), *(handle.get_label() for handle in named)], width)
     lines = -(-(len(groups) + len(named)) // in_a_row)
     drawn = style.figure(width, PANEL_HEIGHT * down + LEGEND_LINE * lines + 0.3)
     grid = drawn.add_gridspec(down, across)
@@ -112,7 +170,7 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> 
                     depth, line["low"], line["high"], color=looks[group]["color"], alpha=0.18, linewidth=0
                 )
             axes.plot(depth, line["value"], **looks[group])
-            _ring(axes, depth, line["value"], looks[group]["color"])
+            _mark(axes, depth, line, tops, looks[group]["color"])
         size = facts.of_panel(rows[rows["dataset"] == dataset], rows)
         style.title(axes, dataset + last[groups[0]] * same + size, (width - MARGIN) / across)
         style.label_outer(axes, label, place[1] == 0)
@@ -124,6 +182,7 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> 
         "Relative depth (layer / deepest layer measured)",
         facts.below(rows),
         undefined,
+        *_explain(tops, rows["n_seeds"].max()),
         *notes,
         style.not_drawn(left_out),
     )
@@ -133,7 +192,12 @@ def _of_models(rows: pd.DataFrame, label: str, notes: list[str], scale: str) -> 
 
 
 def _of_checkpoints(
-    rows: pd.DataFrame, checkpoints: str | Sequence[str | int], label: str, notes: list[str], scale: str
+    rows: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    checkpoints: str | Sequence[str | int],
+    label: str,
+    notes: list[str],
+    scale: str,
 ) -> Figure:
     """A panel per group and dataset, a line per checkpoint."""
     rows = of_checkpoints(rows, checkpoints, "the local table")
@@ -158,10 +222,12 @@ def _of_checkpoints(
     shown = np.unique(np.concatenate([steps[group] for group in kept]))
     norm = AsinhNorm(1, shown[0], max(shown[-1], shown[0] + 1))
     n_undefined = 0
+    tops: dict[tuple[str, str, str], tuple[int, int] | None] = {}
     for group, of_places in zip(kept, places, strict=True):
         of_group = rows[(rows["group"] == group) & rows["step"].isin(steps[group])]
         seeds = style.seeds_note(n_seeds(of_group))
         lines = over_seeds(of_group, "mean")
+        tops |= _tops(contrasts, of_group, lines)
         n_undefined += int(lines["n_undefined"].sum())
         first = None
         for place, dataset in zip(of_places, names, strict=True):
@@ -169,7 +235,7 @@ def _of_checkpoints(
             for step, line in lines[lines["dataset"] == dataset].sort_values(["step", "layer"]).groupby("step"):
                 colour = style.dark_sequence()(norm(step))
                 axes.plot(line["layer"], line["value"], color=colour)
-                _ring(axes, line["layer"], line["value"], colour, 3.5)
+                _mark(axes, line["layer"], line, tops, colour, 3.5)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             of_panel = of_group[of_group["dataset"] == dataset]
             title = f"{group}{seeds}, {dataset}{facts.of_panel(of_panel, rows)}"
@@ -178,10 +244,11 @@ def _of_checkpoints(
             first = first or axes
         style.value_axis(first, scale)
     undefined = style.undefined_note(n_undefined, "left out of the means").strip()
-    style.below(drawn, "Layer", facts.below(rows), undefined, *notes)
+    style.below(drawn, "Layer", facts.below(rows), undefined, *_explain(tops, n_seeds(rows)), *notes)
     style.beside(drawn, label)
     _step_bar(drawn, norm, shown, PANEL_HEIGHT * down)
-    drawn.legend(handles=[Line2D([], [], color=style.GREY, **PEAK, label="peak")], loc="outside upper right")
+    if signs := _signs(tops):
+        drawn.legend(handles=signs, loc="outside upper right", ncols=len(signs))
     return drawn
 
 
@@ -194,10 +261,49 @@ def _thinned(steps: np.ndarray) -> np.ndarray:
     return steps[np.unique(np.abs(places[:, None] - targets).argmin(axis=0))]
 
 
-def _ring(axes: Axes, layers: pd.Series, values: pd.Series, colour: tuple, size: float = 5) -> None:
-    if values.notna().any():
-        peak = values.idxmax()
-        axes.plot(layers[peak], values[peak], **PEAK | {"markersize": size}, color=colour, zorder=3)
+def _mark(axes: Axes, places: pd.Series, line: pd.DataFrame, tops: Tops, colour: tuple, size: float = 5) -> None:
+    """Show the top of a line, whose rows stand at `places` of the axis: a ring on a peak, or a thick line."""
+    top = tops[tuple(line[LINE].iloc[0])]
+    if top is None:
+        return
+    inside = line["layer"].between(*top)
+    look = PEAK | {"markersize": size, "zorder": 3} if top[0] == top[1] else FLAT_TOP
+    axes.plot(places[inside], line.loc[inside, "value"], **look, color=colour)
+
+
+def _in_a_row(labels: Sequence[str], inches: float) -> int:
+    """The most columns, up to four, in which a legend has room; matplotlib fills one after the other."""
+    for number in range(min(4, len(labels)), 1, -1):
+        columns = np.array_split([len(label) for label in labels], number)
+        if sum(LEGEND_SIGN + LEGEND_LETTER * column.max() for column in columns) <= inches:
+            return number
+    return 1
+
+
+def _signs(tops: Tops) -> list[Line2D]:
+    """What a legend says of the tops that are drawn."""
+    looks = {"peak": (PEAK, True), "flat top": (FLAT_TOP, False)}
+    shown = {top[0] == top[1] for top in tops.values() if top is not None}
+    return [
+        Line2D([], [], color=style.GREY, **look, label=name)
+        for name, (look, is_peak) in looks.items()
+        if is_peak in shown
+    ]
+
+
+def _explain(tops: Tops, seeds: int) -> list[str]:
+    """Lines below the figure that say what the signs mean, and where there are none."""
+    known = [top for top in tops.values() if top is not None]
+    peak, flat = "peak: the layers beside it are lower", "flat top: layers that are not lower than the highest"
+    if seeds > 1:
+        peak += " in every seed"
+        flat = "flat top: from the first to the last layer that is not lower than the highest in some seed"
+    signs = [sign for sign, is_peak in ((peak, True), (flat, False)) if is_peak in {top[0] == top[1] for top in known}]
+    meant = "; ".join([*signs, "by 95 % intervals of differences at the same tokens"])
+    return [
+        meant[0].upper() + meant[1:] if known else "",
+        "(no top is marked where differences between layers have no interval)" if len(known) < len(tops) else "",
+    ]
 
 
 def _step_bar(drawn: Figure, norm: AsinhNorm, steps: np.ndarray, inches: float) -> None:
