@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser.conftest import Open
 from builders.explored import HOSTILE
 from builders.reports import write_example
 from playwright.sync_api import expect
+
+from browser.conftest import Open
 
 
 def test_the_first_screen_is_the_result(tmp_path: Path, open_page: Open) -> None:

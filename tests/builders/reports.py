@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from builders.explored import write_explored
 from idsweep.files.parquet import write_table
 from idsweep.report.about import write_about
 from idsweep.report.report import write_report
+
+from builders.explored import write_explored
 
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
@@ -31,7 +32,9 @@ def write_example(folder: Path, *, title: str = "A sweep", model: str = "model",
     )
     if more:
         steps = np.arange(more, dtype=np.int64)
-        write_table(folder / "losses.parquet", pa.table({"model": [model] * more, "step": steps, "loss": steps / 7}), {})
+        write_table(
+            folder / "losses.parquet", pa.table({"model": [model] * more, "step": steps, "loss": steps / 7}), {}
+        )
         tables["losses"] = folder / "losses.parquet"
     captions = {name: f"What ``{name}`` holds: {title}." for name in tables}
     write_report(

@@ -34,7 +34,13 @@ def test_a_table_is_its_columns() -> None:
     np.testing.assert_array_equal(mean["values"], [1.5, np.nan, np.nan, 2.0])
     assert [stable["words"][code] if code >= 0 else None for code in stable["codes"]] == ["yes", None, "no", "yes"]
     assert tokens["words"] == ["[1, 2]", "[]", "[3]"]
-    assert [len(column.get("codes", column.get("values"))) for column in describe_columns(table, most_rows=2)] == [2, 2, 2, 2, 2]
+    assert [len(column.get("codes", column.get("values"))) for column in describe_columns(table, most_rows=2)] == [
+        2,
+        2,
+        2,
+        2,
+        2,
+    ]
 
 
 def test_runtimes_are_summed_by_rule(tmp_path: Path) -> None:

@@ -33,11 +33,15 @@ def local(means: dict[tuple[int, int], float] = MEANS, **columns: Any) -> pd.Dat
         }
         for (step, layer), mean in means.items()
     ]
-    others = [row | {"estimator": "mle", "mean": 99.0} for row in rows] + [row | {"variant": "gaussian", "mean": 50.0} for row in rows]
+    others = [row | {"estimator": "mle", "mean": 99.0} for row in rows] + [
+        row | {"variant": "gaussian", "mean": 50.0} for row in rows
+    ]
     return pd.DataFrame(rows + others).assign(**columns)
 
 
-def contrast(kind: str, cell: tuple[int, int], other: tuple[int, int], difference: float, half: float) -> dict[str, Any]:
+def contrast(
+    kind: str, cell: tuple[int, int], other: tuple[int, int], difference: float, half: float
+) -> dict[str, Any]:
     return {
         "set": "standard",
         "estimator": "twonn",
@@ -58,7 +62,11 @@ def contrast(kind: str, cell: tuple[int, int], other: tuple[int, int], differenc
 
 
 def contrasts(half: float = 0.5) -> pd.DataFrame:
-    rows = [contrast("next_layer", (step, one), (step, one + 1), MEANS[step, one] - MEANS[step, one + 1], half) for step in (0, 100) for one in (0, 1)]
+    rows = [
+        contrast("next_layer", (step, one), (step, one + 1), MEANS[step, one] - MEANS[step, one + 1], half)
+        for step in (0, 100)
+        for one in (0, 1)
+    ]
     rows += [contrast("first", (100, one), (0, one), MEANS[100, one] - MEANS[0, one], half) for one in (0, 1, 2)]
     rows += [contrast("last", (0, one), (100, one), MEANS[0, one] - MEANS[100, one], half) for one in (0, 1, 2)]
     return pd.DataFrame(rows)
@@ -106,7 +114,10 @@ def test_a_sweep_without_checkpoints_tells_of_layers() -> None:
     rows = rows[(rows["contrast"] == "next_layer") & (rows["checkpoint"] == "step100")]
     _, where, moved = describe_results({"local": local(of_last), "global": local({}), "contrasts": rows})
     assert "step" not in where
-    assert moved == "From one layer to the next it rises significantly in 1 and falls in 1 of 2 steps; most in small, layer 0 (to layer 1): +8.00 (7.50 to 8.50)."
+    assert (
+        moved
+        == "From one layer to the next it rises significantly in 1 and falls in 1 of 2 steps; most in small, layer 0 (to layer 1): +8.00 (7.50 to 8.50)."
+    )
 
 
 def test_global_estimates_are_told_where_there_are_no_local_ones() -> None:
