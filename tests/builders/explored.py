@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +22,7 @@ from idsweep.tables.collect import collect_estimates
 
 HOSTILE = "</script><script>alert(1)</script>\u202e\"'&\x00"
 UNDEFINED_POINT = 2
+PACK = re.compile(r'<script type="text/plain" id="pack-([^"]+)">([^<]*)</script>')  # its name, and what it holds
 
 
 class Explored(NamedTuple):
@@ -26,6 +31,25 @@ class Explored(NamedTuple):
     page: Path
     values: dict[tuple[str, str, int], np.ndarray]
     sequence: np.ndarray
+
+
+def unpack(text: str) -> Any:
+    """What `pack` packed; arrays are flat."""
+    whole = gzip.decompress(base64.b64decode(text))
+    length = int.from_bytes(whole[:4], "little")
+    header = json.loads(whole[4 : 4 + length])
+
+    def restore(value: Any) -> Any:
+        if isinstance(value, list):
+            return [restore(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if "array" in value:
+            described = header["arrays"][value["array"]]
+            return np.frombuffer(whole, described["type"], described["length"], 4 + length + described["at"])
+        return {key: restore(one) for key, one in value.items()}
+
+    return restore(header["value"])
 
 
 def byte_level(word: str) -> str:

@@ -26,7 +26,6 @@ from warm.python import LENGTH, READ_AT_IMPORT, READ_BY_HUBS, read
 
 IMPORTED = (
     "snakemake.cli",
-    "snakemake.report.html_reporter",
     "pandas",
     "pyarrow.compute",
     "pyarrow.dataset",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
 import json
 import re
@@ -14,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.explored import HOSTILE, Explored, byte_level, sampled, write_explored
+from builders.explored import HOSTILE, PACK, Explored, byte_level, sampled, unpack, write_explored
 from idsweep.explorer import explorer as explorer_module
 from idsweep.explorer import points as points_module
 from idsweep.explorer.explorer import Pass, join_passes
@@ -26,25 +24,6 @@ from idsweep.pages.page import SHARED, script_file
 from idsweep.report import report as report_module
 
 CHECKPOINTS = {"step0": 0, "step10": 10}
-SCRIPT = re.compile(r'<script type="text/plain" id="pack-([^"]+)">([^<]*)</script>')
-
-
-def unpack(text: str) -> Any:
-    whole = gzip.decompress(base64.b64decode(text))
-    length = int.from_bytes(whole[:4], "little")
-    header = json.loads(whole[4 : 4 + length])
-
-    def restore(value: Any) -> Any:
-        if isinstance(value, list):
-            return [restore(one) for one in value]
-        if not isinstance(value, dict):
-            return value
-        if "array" in value:
-            told = header["arrays"][value["array"]]
-            return np.frombuffer(whole, told["type"], told["length"], 4 + length + told["at"])
-        return {key: restore(one) for key, one in value.items()}
-
-    return restore(header["value"])
 
 
 def test_what_is_packed_is_unpacked() -> None:
@@ -105,9 +84,9 @@ def test_a_page_without_room_for_all_texts_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swept: Explored
 ) -> None:
     monkeypatch.setattr(points_module, "MOST_CHARACTERS", 100)
-    found = dict(SCRIPT.findall(write_explored(tmp_path).page.read_text()))
+    found = dict(PACK.findall(write_explored(tmp_path).page.read_text()))
     (of_part,) = unpack(found["overview"])["tokens"]
-    (of_all,) = unpack(dict(SCRIPT.findall(swept.page.read_text()))["overview"])["tokens"]
+    (of_all,) = unpack(dict(PACK.findall(swept.page.read_text()))["overview"])["tokens"]
     assert of_part["sampled"] and 0 < of_part["n_kept"] < 48 and of_part["n_sequences"] == 8
     assert not of_all["sampled"] and of_all["n_kept"] == 48
 
@@ -119,7 +98,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Explored:
 
 def test_the_page_holds_what_was_measured(swept: Explored) -> None:
     file, values, _ = swept
-    packs = {name: unpack(text) for name, text in SCRIPT.findall(file.read_text())}
+    packs = {name: unpack(text) for name, text in PACK.findall(file.read_text())}
     overview = packs["overview"]
     (series,) = overview["series"]
     assert overview["estimators"] == {"twonn": "TwoNN"} and overview["labels"] == {
@@ -142,7 +121,7 @@ def test_the_page_holds_what_was_measured(swept: Explored) -> None:
 def test_nothing_in_the_data_ends_a_part_of_the_page(swept: Explored) -> None:
     text = swept.page.read_text()
     assert "alert(1)" not in re.sub(r"<title>[^<]*</title>", "", text)
-    assert text.count("</script>") == len(SCRIPT.findall(text)) + 2
+    assert text.count("</script>") == len(PACK.findall(text)) + 2
     assert not re.search(r"(?:src|href)=\"https?:", text)
 
 
