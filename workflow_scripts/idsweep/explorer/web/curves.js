@@ -338,7 +338,7 @@ function plot(what) {
     cursor: { sync: { key: SYNCED, setSeries: false }, drag: { x: true, y: false }, points: { show: false } },
     scales: { x: { time: false, distr: isLog ? 4 : 1, asinh: 1, range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [low, high] } },
     axes: [
-      { ...axis, label: what.steps || null, labelSize: what.steps ? 22 : 0, size: 34, splits: isLog ? () => symlogSplits(xs[0], xs[xs.length - 1], what.width) : undefined, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((one) => (one === null ? "" : tickLabel(one))) },
+      { ...axis, label: what.steps || null, labelSize: what.steps ? 22 : 0, size: 34, filter: (/** @type {any} */ _, /** @type {number[]} */ at) => at, splits: isLog ? () => symlogSplits(xs[0], xs[xs.length - 1], what.width) : undefined, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((one) => (one === null ? "" : tickLabel(one))) },
       { ...axis, label: what.y, labelSize: 20, size: 52, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((one) => (one === null ? "" : tickLabel(one))) },
     ],
     hooks: {

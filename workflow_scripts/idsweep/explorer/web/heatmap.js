@@ -1,7 +1,7 @@
 // Layers × checkpoints: one number of each cell as a colour. A click picks a cell, one with shift the cell to compare with.
 
 import { element, visible } from "../../pages/web/safe_text.js";
-import { colourOf, css, themed } from "./colours.js";
+import { colourOf, css, inkOn, themed } from "./colours.js";
 import { choice, line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
 import { shown } from "../../pages/web/numbers.js";
@@ -139,7 +139,8 @@ export function drawHeatmap(place) {
         if (!isMissing && !isUnstable) continue;
         const { x, y } = corner({ row, column });
         const text = isMissing ? "–" : "×";
-        write(brush, text, x + wide / 2, y + high / 2, { align: "center", colour: isMissing ? themed("--muted") : "#fff" });
+        const under = colourOf(share(values[row * columns + column]));
+        write(brush, text, x + wide / 2, y + high / 2, { align: "center", colour: isMissing ? themed("--muted") : inkOn(under) });
       }
     }
   }

@@ -10,6 +10,7 @@ import { show, state } from "./state.js";
 import { cellOf, checkpointLabel, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, nameOf, seriesShown } from "./measured.js";
 
 const [LEFT, TOP, BOTTOM, RIGHT] = [52, 10, 44, 12];
+const SIGN_HEIGHT = 13;
 
 /** @param {HTMLElement} place */
 export function drawProfiles(place) {
@@ -58,6 +59,8 @@ export function drawProfiles(place) {
     free = x(row) + half + 8;
   });
   write(brush, "layer", (LEFT + width - RIGHT) / 2, height - 8, { align: "center" });
+  /** @type {number[]} */
+  const signs = [];
   for (const { how, values } of points) {
     brush.setLineDash([]);
     values.forEach((one, row) => {
@@ -80,7 +83,13 @@ export function drawProfiles(place) {
     brush.stroke();
     brush.setLineDash([]);
     const end = values.findLastIndex((one) => Number.isFinite(one.mean));
-    if (how.sign && end >= 0) write(brush, how.sign, x(end) - 4, y(values[end].mean) - 9, { align: "right", colour: how.colour, bold: true });
+    if (how.sign && end >= 0) {
+      // Signs of lines that end side by side stand one above the other.
+      let top = y(values[end].mean) - 9;
+      while (signs.some((other) => Math.abs(other - top) < SIGN_HEIGHT)) top -= SIGN_HEIGHT;
+      signs.push(top);
+      write(brush, how.sign, x(end) - 4, top, { align: "right", colour: how.colour, bold: true });
+    }
   }
   for (const [cell, colour] of /** @type {[import("./measured.js").Cell | null, string][]} */ ([[other, "--b"], [picked, "--a"]])) {
     if (!cell) continue;

@@ -13,7 +13,7 @@ import {
 
 /** @typedef {import("./measured.js").Tokens} Tokens */
 
-const TEXTS_AT_ONCE = 12;
+const TEXTS_AT_ONCE = 6;
 const ROWS_AT_ONCE = 50;
 const MILLISECONDS = 400; // between two checkpoints
 const CONTEXT = 48; // characters on either side
