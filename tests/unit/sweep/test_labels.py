@@ -47,7 +47,7 @@ def test_a_label_makes_figures_stale_and_no_number(tmp_path: Path) -> None:
         for rule, names in plain.jobs()
         if plain.signature(rule, **dict(names)) != labelled.signature(rule, **dict(names))
     }
-    assert stale == {"draw_figure", "write_report"}
+    assert stale == {"draw_figure", "write_report", "write_explorer"}
     settings = labelled.settings("draw_figure", figure="heatmap")
     assert settings["labels"]["dataset"] == {"sums": "Sums mod 7"}
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from idsweep.explorer.page import FOLDER
+from idsweep.explorer.explorer import WEB
 from idsweep.files.columns import ESTIMATES, IDENTITY, POINTS
 from idsweep.files.parquet import write_table
 from idsweep.files.representations import layer_of
@@ -152,7 +152,7 @@ def test_contrasts_are_those_that_the_page_computes(tmp_path: Path, swept: tuple
     (tmp_path / "run.mjs").write_text(
         f"""
         import {{ readFileSync }} from "node:fs";
-        import {{ pairedDifference }} from "{FOLDER / "statistics.js"}";
+        import {{ pairedDifference }} from "{WEB / "statistics.js"}";
         const {{ asked, quantiles }} = JSON.parse(readFileSync("{tmp_path / "asked.json"}"));
         const numbers = (some) => some.map((one) => one ?? NaN);
         const found = asked.map(([one, other, sequence]) => pairedDifference(numbers(one), numbers(other), sequence, quantiles));
