@@ -42,6 +42,8 @@ GROUPS = {
     "Snakemake and all its processes together, pages that they share counted once, looked at five times a second. Written is "
     "what lies in results/ at the end.",
     "Throughput": "How many layers' estimates (local and global TwoNN and MLE) a run of Snakemake makes in a second.",
+    "Explorer": "From the start of loading explorer.html from disk to its first picture, heat map, curves and profiles, in a headless Chromium; "
+    "the median, each time in a new window.",
     "GPU": "The search on one GPU. Its rate counts 2 N² D operations, whatever else the search does.",
 }
 

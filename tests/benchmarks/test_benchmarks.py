@@ -31,6 +31,7 @@ def test_a_tiny_run_fills_the_table_and_the_page(tmp_path, capsys):
         "Live",
         "Sweep",
         "Throughput",
+        "Explorer",
     ):
         assert f"{group}: " in shown
     table = page.read_text().split("|---|---|---|---:")[1]
