@@ -11,9 +11,10 @@ import pyarrow as pa
 from idsweep.explorer.quantized import ABSENT, quantize
 from idsweep.explorer.series import places
 from idsweep.files.parquet import read_table, to_numpy
+from idsweep.files.vectors import each_representation
 from idsweep.machine.progress import Progress
 from idsweep.neighbors.variants import DATA
-from idsweep.tables.collect import each_representation, local_values
+from idsweep.tables.collect import local_values
 
 MOST_VALUES = 4_000_000  # 16 bits each: about 10 MB of the page
 MOST_CHARACTERS = 2_000_000  # of texts
@@ -65,7 +66,7 @@ def describe_points(
     found: dict[Where, dict[int, dict[str, Any]]] = {}
     progress = Progress("reading", len(estimates), "files of estimates")
     for done, file in enumerate(estimates, start=1):
-        for identity, table in each_representation([file]):
+        for identity, table in each_representation(file):
             at = identity["model"], identity["dataset"]
             values_of = local_values(table)
             if at not in kept or not values_of:

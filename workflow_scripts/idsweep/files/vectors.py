@@ -205,8 +205,15 @@ def _row_groups(file: pq.ParquetFile) -> list[tuple[int, str, str | None]]:
     ]
 
 
-def _read(path: str | Path, representation: int | str, columns: list[str], variant: str | None = None) -> pa.Table:
-    file = open_file(path)
+def _read(
+    path: str | Path,
+    representation: int | str,
+    columns: list[str],
+    variant: str | None = None,
+    file: pq.ParquetFile | None = None,
+) -> pa.Table:
+    """file: `path`, where it is open."""
+    file = file or open_file(path)
     require_columns(path, file.schema_arrow.names, ["representation", *(["variant"] if variant else []), *columns])
     row_groups = _row_groups(file)
     places = [
@@ -366,7 +373,10 @@ def read_identities(path: str | Path) -> dict[str, dict[str, Any]]:
 
     Raises FileNotFoundError, or ValueError if the file holds other columns or is damaged.
     """
-    file = open_file(path)
+    return _identities(path, open_file(path))
+
+
+def _identities(path: str | Path, file: pq.ParquetFile) -> dict[str, dict[str, Any]]:
     require_columns(path, file.schema_arrow.names, IDENTITY.names)
     first = {name: group for group, name, _ in reversed(_row_groups(file))}
     with damage_told(path):
@@ -416,3 +426,10 @@ def read_estimates(path: str | Path, representation: int | str) -> pa.Table:
     [{'estimator': 'twonn', 'value': 7.5}]
     """
     return _read(path, representation, ESTIMATES.names)
+
+
+def each_representation(path: str | Path) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """What `read_identities` and `read_estimates` say of each representation of an estimates file, which is opened once."""
+    file = open_file(path)
+    for name, identity in _identities(path, file).items():
+        yield identity, _read(path, name, ESTIMATES.names, file=file)

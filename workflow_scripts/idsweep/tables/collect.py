@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.csv
 from idsweep.files.atomic import whole_or_nothing
 from idsweep.files.columns import ESTIMATES, IDENTITY, RUN
 from idsweep.files.parquet import constant, provenance, read_table
-from idsweep.files.vectors import read_estimates, read_identities
+from idsweep.files.vectors import each_representation
 from idsweep.neighbors.variants import DATA
 
 if TYPE_CHECKING:
@@ -71,19 +72,12 @@ def collect_estimates(files: Iterable[str]) -> Estimates:
     """The tables of many estimates files, each of which is read once."""
     summaries: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
-    for identity, estimates in each_representation(files):
+    for identity, estimates in chain.from_iterable(map(each_representation, files)):
         width = identity["extrinsic_dimension"]
         of_cloud = estimates.filter(pc.equal(estimates["scope"], "global")).to_pylist()
         summaries += [identity | row | {"redundancy": 1 - row["mean"] / width} for row in _summaries(estimates)]
         values += [identity | row | {"redundancy": 1 - row["value"] / width} for row in of_cloud]
     return Estimates(pa.Table.from_pylist(summaries, schema=LOCAL), pa.Table.from_pylist(values, schema=GLOBAL))
-
-
-def each_representation(files: Iterable[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
-    """What identifies each representation in estimates files, and its estimates, columns of columns.ESTIMATES."""
-    for file in files:
-        for name, identity in read_identities(file).items():
-            yield identity, read_estimates(file, name)
 
 
 def _summaries(estimates: pa.Table) -> Iterator[dict[str, Any]]:

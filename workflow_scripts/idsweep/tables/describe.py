@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from idsweep.files.parquet import read_table
+from idsweep.files.vectors import each_representation
 from idsweep.machine.progress import Progress
-from idsweep.tables.collect import each_representation, identified
+from idsweep.tables.collect import identified
 from idsweep.tables.token_tables import loss_correlations, token_extremes, token_groups
 
 
@@ -26,7 +27,7 @@ def describe_tokens(
     parts: dict[str, list] = {"token_groups": [], "token_extremes": [], "loss_correlations": []}
     progress = Progress("describing tokens", len(estimates), "files of estimates")
     for done, file in enumerate(estimates, start=1):
-        for identity, table in each_representation([file]):
+        for identity, table in each_representation(file):
             parts["token_groups"].append((identity, token_groups(table, sampled)))
             parts["token_extremes"].append((identity, token_extremes(table, sampled, texts, measures)))
             parts["loss_correlations"].append((identity, loss_correlations(table, sampled, measures)))

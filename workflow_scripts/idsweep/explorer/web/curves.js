@@ -368,7 +368,8 @@ function plot(what) {
 function symlogSplits(low, high, width) {
   const splits = low <= 0 ? [0] : [];
   const powers = Math.log10(Math.max(10, high));
-  const between_ = width / powers > 110 ? [1, 2, 5] : [1];
+  const labels = 3 * (8 * tickLabel(high).length + 6); // pixels of three, side by side
+  const between_ = width / powers > labels ? [1, 2, 5] : [1];
   for (let power = 0; power <= Math.ceil(powers); power++) {
     for (const one of between_) if (one * 10 ** power >= low && one * 10 ** power <= high) splits.push(one * 10 ** power);
   }

@@ -139,8 +139,8 @@ export function drawHeatmap(place) {
         if (!isMissing && !isUnstable) continue;
         const { x, y } = corner({ row, column });
         const text = isMissing ? "–" : "×";
-        const under = colourOf(share(values[row * columns + column]));
-        write(brush, text, x + wide / 2, y + high / 2, { align: "center", colour: isMissing ? themed("--muted") : inkOn(under) });
+        const colour = isMissing ? themed("--muted") : inkOn(colourOf(share(values[row * columns + column])));
+        write(brush, text, x + wide / 2, y + high / 2, { align: "center", colour });
       }
     }
   }
