@@ -17,6 +17,7 @@ NAMES = (
     "estimate_global",
     "estimate_local",
     "estimate_mean",
+    "load",
     "nearest_neighbors",
     "provenance",
     "read_embeddings",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import duckdb
+import idsweep
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -284,7 +285,10 @@ def test_the_report_holds_figures_tables_and_what_made_them(finished: Project) -
     assert {f'id="figure-{name}"' in report for name in ("violins", "dynamics")} == {True}
     packs = {name: unpack(text) for name, text in PACK.findall(report)}
     rows = {one["name"]: one["n_rows"] for one in packs["tables"]}
-    assert rows == {file.stem: pq.read_metadata(file).num_rows for file in finished.results.glob("tables/*.parquet")}
+    assert rows == {
+        file.stem: pq.read_metadata(file.with_suffix(".parquet")).num_rows
+        for file in finished.results.glob("tables/*.csv")
+    }
     assert {one["name"]: one["caption"] for one in packs["tables"]}["leads"] == CAPTIONS["leads"]
     made = report[report.index("How it was made</h2>") :]
     for text in ("--configfile mini.yaml", "scikit-dimension", "sweep: mini", "<td>extract_embeddings</td>"):
@@ -299,6 +303,29 @@ def test_snakemakes_own_report_can_be_made(project: Project) -> None:
     for text in ("violins.png", "local.csv", "about.html", "Violins of the local estimates"):
         assert text in report, text
     assert CAPTIONS["leads"].split(":")[0] in report
+
+
+def test_results_are_read_from_python(finished: Project) -> None:
+    results = idsweep.load(finished.results)
+    local = results.table("local")
+    values = results.local(model="mini_neox", dataset="lee_news", checkpoint="step4", layer=1, estimator="twonn")
+    tokens = read_table(finished.results / "tokens/mini_neox/lee_news.parquet").to_pandas().set_index("point")
+    assert values["token"].tolist() == tokens.loc[values["point"], "token"].tolist()
+    row = local.query(
+        "model == 'mini_neox' and step == 4 and layer == 1 and estimator == 'twonn' and variant == 'data'"
+    )
+    assert values["value"].mean() == pytest.approx(row["mean"].item())
+    for name in ("dynamics", "violins"):
+        assert results.figure(name).axes
+    with pytest.raises(
+        ValueError,
+        match="means several estimates; choose one of checkpoint: step0, step4; set: likelihood, quick; estimator: mle, twonn",
+    ):
+        results.local(model="mini_neox", dataset="lee_news", layer=1)
+    with pytest.raises(ValueError, match="has no model 'neox'; it has mini_neox, minilm"):
+        results.local(model="neox", dataset="lee_news", layer=1)
+    with pytest.raises(FileNotFoundError, match="has no table shifts; it has contrasts,"):
+        results.figure("shifts")
 
 
 def test_the_command_line_shows_a_result(finished: Project) -> None:

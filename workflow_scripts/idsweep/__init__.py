@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = offer(
         "estimate_global": "idsweep.estimators.registry",
         "estimate_local": "idsweep.estimators.registry",
         "estimate_mean": "idsweep.estimators.registry",
+        "load": "idsweep.results",
         "nearest_neighbors": "idsweep.neighbors.search",
         "provenance": "idsweep.files.parquet",
         "read_embeddings": "idsweep.files.vectors",
