@@ -123,7 +123,7 @@ def write_explored(
                 of_cell[UNDEFINED_POINT] = np.nan
                 if (checkpoint, layer) in without_values:
                     of_cell[:] = np.nan
-                parts[f"layer_{layer}"] = _estimates(of_cell)
+                parts[f"layer_{layer}"] = estimates_of(of_cell)
             identity = dict.fromkeys(IDENTITY.names) | {
                 "set": "standard",
                 "model": model,
@@ -157,7 +157,8 @@ def write_explored(
     return Explored(folder / "explorer.html", values, np.asarray(one.tokens["sequence"]))
 
 
-def _estimates(values: np.ndarray) -> pa.Table:
+def estimates_of(values: np.ndarray) -> pa.Table:
+    """Local values of the data, float64 (N,), by twonn, and their mean."""
     number = len(values)
     defined = values[~np.isnan(values)]
     return pa.table(
