@@ -44,7 +44,7 @@ def project(vectors: np.ndarray) -> Projection:
         return Projection(coordinates, np.full(COMPONENTS, np.nan))
     number = min(COMPONENTS, *exact.shape)
     solver = "covariance_eigh" if exact.shape[1] <= exact.shape[0] else "full"  # the smaller of two exact ways
-    fitted = PCA(number, svd_solver=solver)
+    fitted = PCA(number, svd_solver=solver, copy=False)
     coordinates[:, :number] = fitted.fit_transform(exact)
     shares[:number] = fitted.explained_variance_ratio_
     return Projection(coordinates, shares)
