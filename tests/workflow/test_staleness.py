@@ -335,6 +335,19 @@ def test_an_estimate_that_needs_deleted_vectors_repeats_no_other(project: Projec
     assert project.stale("--forcerun", "find_neighbors")["extract_embeddings"] == 3
 
 
+def test_a_map_of_deleted_vectors_repeats_their_passes_alone(project: Project) -> None:
+    shutil.rmtree(project.results / "embeddings")
+    changes = {"keep_embeddings": False, "explorer": True, "explorer_map": True}
+    project.configure(**changes)
+    stale = project.stale()
+    assert stale["extract_embeddings"] == stale["project_points"] == 3 and stale["write_explorer"] == 1
+    assert not {"find_neighbors", "estimate_dimensions"} & stale.keys(), stale
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert project.stale() == {} and len(list(project.results.glob("maps/*/*/*.parquet"))) == 3
+    assert 'id="pack-map-1"' in (project.results / "explorer.html").read_text()
+
+
 def test_weights_that_changed(project: Project) -> None:
     """The content of local weights decides, not their time."""
     from idsweep.files.packages import path_in_package
