@@ -14,6 +14,7 @@ const [LEFT, TOP, BOTTOM, RIGHT] = [58, 12, 44, 12];
 const WIDEST = 860;
 const [SMALLEST, LARGEST] = [2.2, 4.6]; // radius of the lowest and the highest value, in pixels
 const FLATTEST = 4; // times as wide as high, or as high as wide, with equal units
+const MANY = 500; // selected points, whose outlines would hide their colours
 const NEAR = 14; // pixels from the pointer to the point that it means
 const LEAST = 6; // pixels between two corners of what is drawn around
 
@@ -124,7 +125,7 @@ export async function drawMap(place) {
         brush.fill();
       }
       brush.strokeStyle = isChosen ? ink : outline;
-      brush.lineWidth = isChosen ? 1.6 : 0.7;
+      brush.lineWidth = isChosen ? (chosen && chosen.size > MANY ? 0.9 : 1.6) : 0.7;
       brush.stroke();
     }
     brush.globalAlpha = 1;
@@ -191,12 +192,15 @@ export async function drawMap(place) {
     brush.clearRect(0, 0, canvas.width, canvas.height);
     brush.drawImage(drawn, 0, 0);
     brush.restore();
-    brush.strokeStyle = themed("--accent");
-    brush.lineWidth = 2;
     const here = at.find((one) => one.point === cursor);
-    brush.beginPath();
-    if (here) brush.arc(here.left, here.top, LARGEST + 4, 0, 2 * Math.PI);
-    brush.stroke();
+    for (const [colour, thickness] of /** @type {[string, number][]} */ ([["--background", 6], ["--accent", 2.5]])) {
+      brush.strokeStyle = themed(colour);
+      brush.lineWidth = thickness;
+      brush.beginPath();
+      if (here) brush.arc(here.left, here.top, LARGEST + 4, 0, 2 * Math.PI);
+      brush.stroke();
+    }
+    brush.lineWidth = 2;
     brush.setLineDash([5, 3]);
     brush.beginPath();
     for (const [left, top] of path) brush.lineTo(left, top);
