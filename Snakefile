@@ -48,6 +48,7 @@ if not SWEEP.config["partial"]:
     include: "rules/train.smk"
     include: "rules/extract.smk"
     include: "rules/neighbors.smk"
+    include: "rules/project.smk"
     include: "rules/estimate.smk"
 
 

@@ -1,10 +1,11 @@
 """Write the page in which the sweep's results are looked at.
 
-Reads: tables, local estimates, sampled tokens, their texts, and what models predict at them.
+Reads: tables, local estimates, sampled tokens, their texts, what models predict at them and, where asked for, their map.
 Writes: results/{sweep}/explorer.html.
 """
 
 from idsweep.explorer.explorer import join_passes, write_explorer
+from idsweep.explorer.maps import MapFile
 from idsweep.workflow.script import job
 
 read = snakemake.input
@@ -17,5 +18,6 @@ with job(snakemake) as run:
         tables=dict(zip(settings["tables"], read.tables, strict=True)),
         estimates=list(read.get("estimates", ())),
         passes=join_passes(settings["passes"], settings["predictions"], **files),
+        maps=[MapFile(**one, file=file) for one, file in zip(settings["maps"], read.get("maps", ()), strict=True)],
         labels=settings.get("labels"),
     )

@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +14,12 @@ import numpy as np
 import pyarrow as pa
 from idsweep.data.pieces import BYTES
 from idsweep.explorer.explorer import Pass, write_explorer
-from idsweep.explorer.points import Sampled
+from idsweep.explorer.maps import MapFile
+from idsweep.explorer.points import MOST_VALUES, Sampled
 from idsweep.files.columns import ESTIMATES, IDENTITY, POINTS, SEQUENCES
 from idsweep.files.parquet import write_table
-from idsweep.files.vectors import write_estimates
+from idsweep.files.vectors import EmbeddingsWriter, write_estimates
+from idsweep.neighbors.project_file import project_file
 from idsweep.tables.collect import collect_estimates
 
 HOSTILE = "</script><script>alert(1)</script>\u202e\"'&\x00"
@@ -31,6 +33,7 @@ class Explored(NamedTuple):
     page: Path
     values: dict[tuple[str, str, int], np.ndarray]
     sequence: np.ndarray
+    vectors: dict[tuple[str, str, int], np.ndarray]  # of the same cells, where the page has a map: float32 (points, D)
 
 
 def unpack(text: str) -> Any:
@@ -103,18 +106,22 @@ def write_explored(
     n_sequences: int = 8,
     without_values: Sequence[tuple[str, int]] = (),
     has_losses: bool = False,
+    has_map: bool = False,
+    vectors_of: Callable[[tuple[int, int], int], np.ndarray] | None = None,
+    most_values: int = MOST_VALUES,
 ) -> Explored:
     """Write files of a sweep whose local values are random (Gamma, shape 4), and its page, explorer.html.
 
     models: seeds of one group where `group` is given. Point `UNDEFINED_POINT` has no value anywhere; the cells (checkpoint, layer) of
-    `without_values` have none at all.
+    `without_values` have none at all. vectors_of: shape (points, 5) and layer -> the vectors behind the map.
     """
     checkpoints = checkpoints or {"step0": 0, "step10": 10}
+    folder.mkdir(exist_ok=True)
     one, generator = sampled(n_sequences, word=word), np.random.default_rng(1)
     number = len(one.tokens)
     write_table(folder / "tokens.parquet", one.tokens, {})
     write_table(folder / "sequences.parquet", one.sequences, {})
-    values, files = {}, []
+    values, vectors, files, maps = {}, {}, [], []
     for seed, model in enumerate(models):
         for checkpoint, step in checkpoints.items():
             parts = {}
@@ -123,7 +130,11 @@ def write_explored(
                 of_cell[UNDEFINED_POINT] = np.nan
                 if (checkpoint, layer) in without_values:
                     of_cell[:] = np.nan
-                parts[f"layer_{layer}"] = _estimates(of_cell)
+                parts[f"layer_{layer}"] = estimates_of(of_cell)
+            if has_map:
+                of_pass = {layer: (vectors_of or _elongated)((number, 5), layer) for layer in range(layers)}
+                vectors |= {(model, checkpoint, layer): cloud for layer, cloud in of_pass.items()}
+                maps.append(MapFile(model, checkpoint, dataset, _write_map(folder / f"map_{len(maps)}", of_pass)))
             identity = dict.fromkeys(IDENTITY.names) | {
                 "set": "standard",
                 "model": model,
@@ -152,12 +163,30 @@ def write_explored(
         tables={name: str(folder / f"{name}.parquet") for name in frames},
         estimates=files,
         passes=[Pass(tuple(models), dataset, str(folder / "tokens.parquet"), str(folder / "sequences.parquet"), ())],
+        maps=maps,
         labels={"dataset": {dataset: label}} if label else None,
+        most_values=most_values,
     )
-    return Explored(folder / "explorer.html", values, np.asarray(one.tokens["sequence"]))
+    return Explored(folder / "explorer.html", values, np.asarray(one.tokens["sequence"]), vectors)
 
 
-def _estimates(values: np.ndarray) -> pa.Table:
+def _elongated(shape: tuple[int, int], layer: int) -> np.ndarray:
+    """Normal vectors, float32, that reach farthest along their first coordinates."""
+    return (np.random.default_rng(layer).standard_normal(shape) * [5, 3, 1, 1, 1]).astype(np.float32)
+
+
+def _write_map(path: Path, vectors: Mapping[int, np.ndarray]) -> str:
+    """Embeddings and their map, which lies at the path that is returned."""
+    embeddings, output = path.with_suffix(".embeddings.parquet"), path.with_suffix(".parquet")
+    with EmbeddingsWriter(embeddings, dict) as file:
+        file.write(np.arange(len(vectors[0])), vectors)
+    settings = {"representations": [f"layer_{layer}" for layer in vectors], "combinations": {}}
+    project_file(embeddings, output, settings, dict)
+    return str(output)
+
+
+def estimates_of(values: np.ndarray) -> pa.Table:
+    """Local values of the data, float64 (N,), by twonn, and their mean."""
     number = len(values)
     defined = values[~np.isnan(values)]
     return pa.table(

@@ -19,6 +19,8 @@ from workflow.checkout import MINI, PROJECT, Project, check_out
 
 EXPERIMENTS = {path.stem: path for path in sorted((PROJECT / "config/experiments").glob("*.yaml"))}
 
+OF_MINI = {"mini": MINI, "mini with a map": MINI | {"explorer": True, "explorer_map": True}}
+
 
 def shortened(given: dict[str, Any]) -> dict[str, Any]:
     """A sweep with the first two and the last of many checkpoints, two seeds and two of the values that vary: a plan of
@@ -63,9 +65,9 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
-@pytest.mark.parametrize("name", ["mini", *EXPERIMENTS])
+@pytest.mark.parametrize("name", [*OF_MINI, *EXPERIMENTS])
 def test_snakemake_s_plan_is_the_graph_of_jobs(fresh: Project, name: str) -> None:
-    given = MINI if name == "mini" else shortened(yaml.safe_load(EXPERIMENTS[name].read_text()))
+    given = OF_MINI[name] if name in OF_MINI else shortened(yaml.safe_load(EXPERIMENTS[name].read_text()))
     fresh.configure(given)
     sweep = expand(load(given, PROJECT / "config"))
     planned = {

@@ -317,7 +317,7 @@ def test_an_estimate_that_needs_deleted_vectors_repeats_no_other(project: Projec
     shutil.rmtree(project.results / "embeddings")
     project.configure(keep_embeddings=False, estimator_sets__quick=[*TWONN_SET, lpca])
     planned = project.snakemake("--dry-run")
-    assert "This repeats 3 forward passes: new estimates need vectors" in planned.stdout, planned.stdout
+    assert "This repeats 3 forward passes: new estimates or maps need vectors" in planned.stdout, planned.stdout
     expected = EXTRACTED | {"estimate_dimensions": 3}
     del expected["find_neighbors"]
     assert project.stale() == expected
@@ -333,6 +333,19 @@ def test_an_estimate_that_needs_deleted_vectors_repeats_no_other(project: Projec
         assert "forward pass" not in project.snakemake("--dry-run").stdout
     # What is asked to run again reads everything.
     assert project.stale("--forcerun", "find_neighbors")["extract_embeddings"] == 3
+
+
+def test_a_map_of_deleted_vectors_repeats_their_passes_alone(project: Project) -> None:
+    shutil.rmtree(project.results / "embeddings")
+    changes = {"keep_embeddings": False, "explorer": True, "explorer_map": True}
+    project.configure(**changes)
+    stale = project.stale()
+    assert stale["extract_embeddings"] == stale["project_points"] == 3 and stale["write_explorer"] == 1
+    assert not {"find_neighbors", "estimate_dimensions"} & stale.keys(), stale
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert project.stale() == {} and len(list(project.results.glob("maps/*/*/*.parquet"))) == 3
+    assert 'id="pack-map-1"' in (project.results / "explorer.html").read_text()
 
 
 def test_weights_that_changed(project: Project) -> None:

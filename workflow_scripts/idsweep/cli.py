@@ -1,5 +1,5 @@
 """The command `idsweep`: what a sweep will take, what a file holds that it has written, the keys of a configuration,
-what an experiment sets beside its paper, and a sweep's curves for trackers."""
+what an experiment sets beside its paper, and a sweep's curves for trackers or its points for Embedding Atlas."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ from idsweep.files.parquet import provenance
 from idsweep.files.vectors import describe
 from idsweep.machine.printable import printable
 from idsweep.version import __version__
+
+POINTS_OF = {
+    "model": "the first",
+    "checkpoint": "the last",
+    "dataset": "the first",
+    "cloud": "the first",
+    "layer": "the last",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,10 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scores.add_argument("folder", help="a folder of checkpoints and scores, or one of results.SEED folders")
     beside = commands.add_parser("published", help="print an experiment's settings beside those of its paper")
     beside.add_argument("experiment", help="a name in config/experiments/published")
-    curves = commands.add_parser("export", help="write a finished sweep's curves for a tracker of experiments")
+    curves = commands.add_parser("export", help="write a finished sweep's curves for a tracker, or its points")
     curves.add_argument("sweep", help="a folder of results, or the name of one below results/")
-    curves.add_argument("--to", required=True, metavar="TRACKER", help="tensorboard, trackio or wandb (offline)")
-    curves.add_argument("--folder", type=Path, help="default: trackers/ in the sweep's results; trackio's own folder")
+    curves.add_argument(
+        "--to", required=True, metavar="TRACKER", help="tensorboard, trackio, wandb (offline), or embedding-atlas"
+    )
+    curves.add_argument(
+        "--folder", type=Path, help="default: trackers/ or atlas/ in the sweep's results; trackio's own folder"
+    )
+    for part, default in POINTS_OF.items():
+        curves.add_argument(f"--{part}", help=f"of the points for embedding-atlas (default: {default})")
     given = parser.parse_args(arguments)
     try:
         if given.command == "plan":
@@ -58,7 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "export":
             from idsweep.tables.export import export
 
-            print(printable(export(given.sweep, given.to, given.folder)), end="")
+            print(
+                printable(
+                    export(given.sweep, given.to, given.folder, **{part: getattr(given, part) for part in POINTS_OF})
+                ),
+                end="",
+            )
             return 0
         if given.command == "published":
             from idsweep.config.published import table

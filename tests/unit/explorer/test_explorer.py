@@ -19,6 +19,7 @@ from idsweep.explorer.explorer import Pass, join_passes
 from idsweep.explorer.points import choose_points
 from idsweep.explorer.quantized import ABSENT, HIGHEST, UNDEFINED, quantize
 from idsweep.explorer.texts import describe_tokens
+from idsweep.neighbors.projection import project
 from idsweep.pages.packing import pack
 from idsweep.pages.page import SHARED, script_file
 from idsweep.report import report as report_module
@@ -97,7 +98,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Explored:
 
 
 def test_the_page_holds_what_was_measured(swept: Explored) -> None:
-    file, values, _ = swept
+    file, values = swept.page, swept.values
     packs = {name: unpack(text) for name, text in PACK.findall(file.read_text())}
     overview = packs["overview"]
     (series,) = overview["series"]
@@ -116,6 +117,34 @@ def test_the_page_holds_what_was_measured(swept: Explored) -> None:
         assert np.flatnonzero(codes == UNDEFINED).tolist() == [2]
         defined = np.arange(48) != 2
         assert found[defined] == pytest.approx(values[HOSTILE, checkpoint, layer][defined], rel=1e-4)
+
+
+def test_the_page_holds_where_points_were_projected_to(tmp_path: Path) -> None:
+    mapped = write_explored(tmp_path, has_map=True)
+    packs = {name: unpack(text) for name, text in PACK.findall(mapped.page.read_text())}
+    assert packs["overview"]["maps"] == [{"model": "model", "dataset": "news", "pack": "map-0"}]
+    found = packs["map-0"]
+    for cell, (layer, checkpoint) in enumerate((layer, checkpoint) for layer in (0, 1) for checkpoint in CHECKPOINTS):
+        expected = project(mapped.vectors["model", checkpoint, layer])
+        for place, axis in enumerate("xy"):
+            low, high = found[axis]["low"][cell], found[axis]["high"][cell]
+            coordinates = low + (high - low) / HIGHEST * found[axis]["codes"].reshape(4, 48)[cell]
+            assert not found[axis]["is_log"][cell]
+            assert coordinates == pytest.approx(expected.coordinates[:, place], abs=(high - low) / HIGHEST)
+            assert found[f"{axis}_share"][cell] == pytest.approx(expected.shares[place], rel=1e-6)
+
+
+def test_maps_count_where_there_is_no_room_for_all(tmp_path: Path) -> None:
+    """48 points of 4 cells have 192 values, and twice as many coordinates."""
+    kept = {}
+    for name, has_map in (("mapped", True), ("plain", False)):
+        page = write_explored(tmp_path / name, has_map=has_map, most_values=192).page
+        packs = {name: unpack(text) for name, text in PACK.findall(page.read_text())}
+        kept[name] = packs["overview"]["tokens"][0]["n_kept"]
+        assert ("map-0" in packs) == bool(packs["overview"]["maps"]) == has_map
+        if has_map:
+            assert all(len(packs["map-0"][axis]["codes"]) == 4 * kept[name] for axis in "xy")
+    assert kept == {"mapped": 12, "plain": 48}  # whole sequences of 6 tokens, at most a third of 48
 
 
 def test_nothing_in_the_data_ends_a_part_of_the_page(swept: Explored) -> None:

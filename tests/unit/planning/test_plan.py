@@ -283,3 +283,12 @@ def test_a_new_stage_shows_in_every_sum() -> None:
     assert made.number == sum(made.jobs.values())
     assert set(made.core_seconds()) == set(made.memory()) == set(made.jobs)
     assert sum(made.written().values()) >= made.peak(DELETED)
+
+
+def test_a_map_of_the_explorer_takes_one_job_for_each_pass() -> None:
+    without, mapped = plan(demo()), plan(demo(explorer_map=True))
+    sweep = demo()
+    passes = len(list(sweep.passes()))
+    assert "project_points" not in without.jobs and mapped.jobs["project_points"] == passes > 1
+    assert mapped.jobs == without.jobs | {"project_points": passes}
+    assert "project_points" not in plan(demo(explorer=False, explorer_map=True)).jobs

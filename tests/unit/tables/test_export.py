@@ -118,7 +118,8 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         export(tmp_path, "tensorboard")
     results = write_tables(tmp_path, estimate_rows())
     with pytest.raises(
-        ValueError, match="'mlflow' is no tracker that is known here; expected one of tensorboard, trackio, wandb"
+        ValueError,
+        match="'mlflow' is no tracker that is known here; expected one of tensorboard, trackio, wandb, or embedding-atlas",
     ):
         export(results, "mlflow")
     (results / "tables/global.parquet").unlink()

@@ -148,8 +148,9 @@ def test_scikit_dimension_counts_where_one_of_its_estimators_is_used() -> None:
     assert "scikit-dimension" not in code_of(script, ("idsweep.estimators.twonn",))["versions"]
 
 
-def test_scikit_learn_counts_where_its_scores_are_used() -> None:
-    assert not {path.stem for path in SCRIPTS.glob("*.py") if "scikit-learn" in code_of(path)["versions"]}
+def test_scikit_learn_counts_where_its_components_and_scores_are_used() -> None:
+    scripts = {path.stem for path in SCRIPTS.glob("*.py") if "scikit-learn" in code_of(path)["versions"]}
+    assert scripts == {"project_points"}
     using = {name for name in kinds.names() if "scikit-learn" in training_code(name)["versions"]}
     assert using == {"fine_tuned_classifier"}
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from idsweep.drawing.estimator_names import estimator_name
+from idsweep.explorer.maps import MapFile, count_values, describe_maps, leave_out
 from idsweep.explorer.metrics import describe_events, describe_metrics, describe_published
 from idsweep.explorer.points import (
     MOST_VALUES,
@@ -46,6 +47,9 @@ SCRIPTS = (
     "curves",
     "profiles",
     "distribution",
+    "coloured",
+    "selection",
+    "map",
     "tokens",
     "main",
 )
@@ -101,6 +105,7 @@ def write_explorer(
     tables: Mapping[str, str],
     estimates: Sequence[str],
     passes: Sequence[Pass],
+    maps: Sequence[MapFile] = (),
     labels: Mapping[str, Mapping[str, str]] | None = None,
     most_values: int = MOST_VALUES,
 ) -> None:
@@ -114,10 +119,12 @@ def write_explorer(
         Files of estimates; only those of local values of the data matter.
     passes
         What the tokens behind these estimates are.
+    maps
+        Where they lie in the plane of most variance; without, the page has no map.
     labels
         Of `model` and of `dataset`: name -> what it is called in the page, where that is another.
     most_values
-        Local values that the page holds; beyond, it holds those of some of the sequences, and says so.
+        Local values and coordinates that the page holds; beyond, it holds those of some of the sequences, and says so.
     """
     frames = {name: read_table(file).to_pandas() for name, file in tables.items()}
     local, global_ = frames["local"], frames["global"]
@@ -125,15 +132,17 @@ def write_explorer(
     series = describe_series(local, global_, models)
     packs: dict[str, str] = {}
     sampled = [Sampled(read_table(one.tokens), one.sequences and read_table(one.sequences)) for one in passes]
-    share = _share(local, most_values)
+    share = _share(local, count_values(maps), most_values)
     chosen = [choose_points(one, max(1, int(len(one.tokens) * share))) for one in sampled]
     kept = {(model, one.dataset): rows for one, rows in zip(passes, chosen, strict=True) for model in one.models}
     values = describe_points(estimates, kept, models, series)
-    tokens_shown, values_shown = [], []
+    mapped = describe_maps(maps, kept, models)
+    tokens_shown, values_shown, maps_shown = [], [], []
     for one, tokens, rows in zip(passes, sampled, chosen, strict=True):
         of_pass = {model: values[model, one.dataset] for model in one.models if (model, one.dataset) in values}
         is_part = len(rows) < len(tokens.tokens)
-        rows = rows[leave_out_absent(of_pass.values(), len(rows))]
+        stays = leave_out_absent(of_pass.values(), len(rows))
+        rows = rows[stays]
         name = f"tokens-{len(tokens_shown)}"
         packs[name] = pack(describe_tokens(*tokens, rows))
         n_sequences = len(pc.unique(tokens.tokens["sequence"]))
@@ -146,6 +155,11 @@ def write_explorer(
             name = f"values-{len(values_shown)}"
             packs[name] = pack({"series": of_series, "measures": describe_measures(files, rows, checkpoints)})
             values_shown.append({"model": model, "dataset": one.dataset, "pack": name})
+            if of_map := mapped.get((model, one.dataset)):
+                leave_out(of_map, stays)
+                name = f"map-{len(maps_shown)}"
+                packs[name] = pack(of_map)
+                maps_shown.append({"model": model, "dataset": one.dataset, "pack": name})
     most_sequences = max((one["n_sequences"] for one in tokens_shown), default=2)
     overview = {
         "title": title,
@@ -158,6 +172,7 @@ def write_explorer(
         "published": describe_published(frames.get("reference")),
         "tokens": tokens_shown,
         "values": values_shown,
+        "maps": maps_shown,
         # Of Student's t by degrees of freedom: none has 0.
         "quantiles": np.array([np.nan, *stats.t.ppf((1 + CONFIDENCE) / 2, np.arange(1, most_sequences + 1))]),
     }
@@ -165,7 +180,7 @@ def write_explorer(
     write_page(path, folder=WEB, scripts=SCRIPTS, vendored=VENDORED, title=title, packs=packs)
 
 
-def _share(local: pd.DataFrame, most_values: int) -> float:
-    """The share of local values that the page has room for."""
-    number = int(local.loc[local["variant"] == DATA, "n_points"].sum())
+def _share(local: pd.DataFrame, coordinates: int, most_values: int) -> float:
+    """The share of local values, and of coordinates in maps, that the page has room for."""
+    number = int(local.loc[local["variant"] == DATA, "n_points"].sum()) + coordinates
     return min(1.0, most_values / max(1, number))

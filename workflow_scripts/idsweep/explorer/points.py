@@ -77,14 +77,15 @@ def describe_points(
                 place = place_of_series[(*at, identity["set"], estimator, identity["cloud"])]
                 of_model = found.setdefault(at, {})
                 if place not in of_model:
-                    of_model[place] = _empty(len(row) * len(column), len(kept[at]))
+                    of_model[place] = empty_codes(len(row) * len(column), len(kept[at]))
                 into = of_model[place]
-                _put(into, cell, kept[at], points, values)
+                put_codes(into, cell, kept[at], points, values)
         progress.report(done)
     return {at: [{"series": place} | into for place, into in of_series.items()] for at, of_series in found.items()}
 
 
-def _empty(size: int, number: int) -> dict[str, np.ndarray]:
+def empty_codes(size: int, number: int) -> dict[str, np.ndarray]:
+    """Codes of `size` cells of `number` points each, in which nothing was measured, as `put_codes` fills them."""
     nothing = quantize(np.full(number, np.nan), np.zeros(number, dtype=bool))
     return {
         "codes": np.tile(nothing.codes, size),
@@ -94,7 +95,8 @@ def _empty(size: int, number: int) -> dict[str, np.ndarray]:
     }
 
 
-def _put(into: dict[str, np.ndarray], cell: int, kept: np.ndarray, points: np.ndarray, values: np.ndarray) -> None:
+def put_codes(into: dict[str, np.ndarray], cell: int, kept: np.ndarray, points: np.ndarray, values: np.ndarray) -> None:
+    """Put values, float64 (N,), at their points, int (N,), into one cell of codes of the points `kept`, int (P,), increasing."""
     number = len(kept)
     place = np.minimum(np.searchsorted(kept, points), number - 1)
     inside = kept[place] == points
@@ -129,6 +131,6 @@ def describe_measures(
         points = to_numpy(table["point"])
         for name in table.column_names[1:] if len(table) else ():
             values = table[name].to_numpy(zero_copy_only=False).astype(np.float64)
-            into = measures.setdefault(name, _empty(len(checkpoints), len(kept)))
-            _put(into, checkpoints.index(checkpoint), kept, points, values)
+            into = measures.setdefault(name, empty_codes(len(checkpoints), len(kept)))
+            put_codes(into, checkpoints.index(checkpoint), kept, points, values)
     return measures

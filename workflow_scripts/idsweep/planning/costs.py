@@ -64,6 +64,7 @@ MEASURED: Mapping[str, Value] = {
     "records": Value(9.0e3, "bytes of a job's log, benchmark and Snakemake's record", f"{DEMO}, logs and .snakemake/metadata"),
     "estimate_row": Value(12.0, "bytes of a local value", f"{RUN}, estimates"),
     "neighbor": Value(10.5, "bytes of a neighbour and its distance, compressed", f"{RUN}, neighbors"),
+    "map_row": Value(13.0, "bytes of a point in a map", "snakemake on tests/data/mini.yaml with explorer_map, maps"),
     "token_row": Value(16.0, "bytes of a sampled token", f"{RUN}, tokens"),
     "prediction_row": Value(8.0, "bytes of a measure of a token", f"{RUN}, predictions"),
 }  # fmt: skip
@@ -79,6 +80,8 @@ ASSUMED: Mapping[str, Value] = {
 }
 BUFFER_BYTES, STATES_BYTES, BATCH_TOKENS = 64 * 2**20, 256 * 2**20, 1024  # of extraction.py, on a CPU
 TRAINING_PASSES = 3  # a training step is a forward pass and twice as much backwards
+EIGENVECTORS = 9  # operations for each cubed coordinate
+EIGH_MATRICES = 4  # the covariance, its copy, eigenvectors and work space
 OPTIMIZER = 4  # weights, gradients and two moments of each
 
 
@@ -189,6 +192,18 @@ def neighbors(clouds: Sequence[Cloud]) -> Cost:
         gpu=gpu,
         beside=rate("start_models") + gpu + sum(map(_nulls, clouds)) + rows / rate("write"),
         written={"neighbors": rows + len(clouds) * rate("file")},
+    )
+
+
+def projections(points: int, most: int, widths: Sequence[int]) -> Cost:
+    """Representations of `points` vectors, at most `most`, projected to their principal components; `widths`: coordinates of each."""
+    work = sum(2 * points * width * width + EIGENVECTORS * min(points, width) ** 3 for width in widths)
+    rows = points * len(widths) * rate("map_row") + rate("file")
+    memory = max(4.5 * FLOAT * most * width + EIGH_MATRICES * 8 * min(most, width) ** 2 for width in widths)
+    return Cost(
+        cpu=rate("start_estimation") + work / rate("forward"),
+        memory=rate("memory_estimation") + memory,
+        written={"maps": rows},
     )
 
 

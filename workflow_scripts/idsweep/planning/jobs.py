@@ -104,9 +104,10 @@ class Sizes:
                 break
             variants[f"{DATA}/{2**power}"] = half
         variants |= dict.fromkeys(self.sweep.config["nulls"], number)
-        return costs.Cloud(self._width(model, name), variants, k)
+        return costs.Cloud(self.width(model, name), variants, k)
 
-    def _width(self, model: Model, name: str) -> int:
+    def width(self, model: Model, name: str) -> int:
+        """Coordinates of one representation."""
         combination = model.combinations.get(name)
         joined = combination is not None and combination.by == "concatenation"
         return self.shape(model).width * (len(combination.layers) if joined else 1)
@@ -315,6 +316,12 @@ def _neighbors(sizes: Sizes, model: str, dataset: str, cloud: str) -> Cost:
     return replace(costs.neighbors(expected), memory=costs.memory_of_search(largest, most))
 
 
+def _projected(sizes: Sizes, model: str, dataset: str) -> Cost:
+    catalog_model, number = sizes.sweep.models[model], sizes.most_sampled(sizes.sweep.models[model], dataset)
+    widths = [sizes.width(catalog_model, name) for name in catalog_model.representations(dataset)]
+    return costs.projections(sizes.sampled(catalog_model, dataset), number, widths)
+
+
 def _estimates(sizes: Sizes, part: str, model: str, dataset: str, cloud: str, layers: str) -> Cost:
     sweep, catalog_model = sizes.sweep, sizes.sweep.models[model]
     items = sweep.items(part, cloud)
@@ -391,6 +398,7 @@ COSTS: dict[str, Callable[..., Cost]] = {
     "extract_embeddings": _extraction,
     "extract_vocabulary": _matrices,
     "find_neighbors": _neighbors,
+    "project_points": _projected,
     "estimate_dimensions": _estimates,
     "describe_tokens": _described,
     "write_csv": _csv,

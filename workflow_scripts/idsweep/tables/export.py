@@ -1,4 +1,4 @@
-"""Curves of a finished sweep for trackers of experiments: one run for each model, values at its training steps.
+"""Curves of a finished sweep for trackers of experiments, one run for each model, values at its training steps; or its points.
 
 Names of curves:
 local_dimension/{dataset}/{representation}/mean, and …/standard_error     of tables/local.parquet
@@ -28,9 +28,11 @@ from idsweep.files.columns import IDENTITY
 from idsweep.files.parquet import read_table, require_columns
 from idsweep.files.representations import layer_of
 from idsweep.neighbors.variants import DATA
+from idsweep.tables.atlas import write_points
 
 RESULTS = Path("results")
 TABLES = {"local": ("local_dimension", "mean"), "global": ("global_dimension", "value")}
+ATLAS = "embedding-atlas"
 FURTHER = ("split", "set", "estimator", "cloud")  # parts of a name where there are several
 METRIC_COLUMNS = ("model", "group", "seed", "step", "metric", "value")
 
@@ -49,17 +51,20 @@ class Run(NamedTuple):
             yield step, {name: curve[step] for name, curve in self.curves.items() if step in curve}
 
 
-def export(sweep: str | Path, tracker: str, folder: str | Path | None = None) -> str:
-    """Write the curves of a finished sweep for a tracker.
+def export(sweep: str | Path, tracker: str, folder: str | Path | None = None, **cell: str | None) -> str:
+    """Write the curves of a finished sweep for a tracker, or the points of one of its cells for Embedding Atlas.
 
     Parameters
     ----------
     sweep : path
         The folder of a sweep's results, or its name below `results/`.
     tracker : str
-        One of `TRACKERS`.
+        One of `TRACKERS`, or `ATLAS`.
     folder : path, optional
-        Where the runs are written. Without, `trackers/` in the sweep's results; for trackio, where trackio keeps its own.
+        Where the runs are written. Without, `trackers/` in the sweep's results; for trackio, where trackio keeps its own; for Embedding
+        Atlas, `atlas/`.
+    **cell : str
+        For Embedding Atlas alone: model, checkpoint, dataset, cloud and layer, as of `atlas.write_points`.
 
     Returns
     -------
@@ -69,11 +74,12 @@ def export(sweep: str | Path, tracker: str, folder: str | Path | None = None) ->
     Raises
     ------
     FileNotFoundError
-        If the sweep or its tables are not there.
+        If the sweep or its tables are not there, or hidden states of the points.
     ModuleNotFoundError
         If the tracker is not installed.
     ValueError
-        If the tracker is unknown, no value has a step, a curve has a step twice, or a run was written before.
+        If the tracker is unknown, no value has a step, a curve has a step twice, or a run was written before. If there is no such
+        cell, or a tracker was given one.
 
     Examples
     --------
@@ -81,11 +87,19 @@ def export(sweep: str | Path, tracker: str, folder: str | Path | None = None) ->
     >>> export("demo", "tensorboard")  # doctest: +SKIP
     'tiny_neox: 32 curves, 384 values.\\nWritten …'
     """
-    if tracker not in TRACKERS:
-        raise ValueError(f"{tracker!r} is no tracker that is known here; expected one of {', '.join(TRACKERS)}.")
+    if tracker not in (*TRACKERS, ATLAS):
+        raise ValueError(
+            f"{tracker!r} is no tracker that is known here; expected one of {', '.join(TRACKERS)}, or {ATLAS}."
+        )
+    folder = None if folder is None else Path(folder)
     results = find_results(sweep)
+    named = {f"--{key}": name for key, name in cell.items() if name is not None}
+    if tracker == ATLAS:
+        return f"{write_points(results, folder, **cell)}\n"
+    if named:
+        raise ValueError(f"{', '.join(named)}: only for {ATLAS}; {tracker} gets the curves of the whole sweep.")
     runs = read_runs(results)
-    shown = TRACKERS[tracker](runs, results, None if folder is None else Path(folder))
+    shown = TRACKERS[tracker](runs, results, folder)
     lines = [f"{run.model}: {len(run.curves)} curves, {sum(map(len, run.curves.values()))} values." for run in runs]
     return "\n".join([*lines, shown, ""])
 

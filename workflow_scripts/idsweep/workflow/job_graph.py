@@ -316,6 +316,17 @@ class JobGraph:
         modules = ("idsweep.neighbors.hausdorff",) if self._sweep.config["clouds"][cloud]["noise"] else ()
         return Job(partial(self._shaping.cloud, catalog_model, dataset, cloud), inputs, modules)
 
+    def _project_points(self, model: str, checkpoint: str, dataset: str) -> Job:
+        catalog_model = self._sweep.models[model]
+
+        def settings() -> dict[str, Any]:
+            return {
+                "combinations": self._shaping.combinations(catalog_model, dataset),
+                "representations": catalog_model.representations(dataset),
+            }
+
+        return Job(settings, {"embeddings": self._embeddings(model, checkpoint, dataset)})
+
     def _estimate_dimensions(
         self, part: str, model: str, checkpoint: str, dataset: str, cloud: str, layers: str
     ) -> Job:
@@ -547,6 +558,10 @@ class JobGraph:
                     {"model": model.name, "checkpoint": checkpoint.name, "dataset": of_dataset(dataset)}
                     for model, checkpoint, dataset in self._with_losses
                 ],
+                "maps": [
+                    {"model": model.name, "checkpoint": checkpoint.name, "dataset": of_dataset(dataset)}
+                    for model, checkpoint, dataset in self._mapped
+                ],
                 **self._labels(),
             }
 
@@ -557,6 +572,7 @@ class JobGraph:
             "tokens": list(passes),
             "sequences": [tokens._replace(name="sequences") for tokens in texts],
             "predictions": [self._predictions(*one) for one in self._with_losses],
+            "maps": self.maps(),
         }
         return Job(settings, inputs)
 
@@ -579,6 +595,13 @@ class JobGraph:
             for names in [cloud.names()]
             for part, layers in self._sweep.estimates(cloud)
             if scope is None or any(item["scope"] == scope for item in self._sweep.items(part, cloud.cloud))
+        ]
+
+    def maps(self) -> list[Output]:
+        """Every file of projected points; none unless the explorer shows a map."""
+        return [
+            output_of("project_points", "map", model=model.path, checkpoint=checkpoint.path, dataset=dataset)
+            for model, checkpoint, dataset in self._mapped
         ]
 
     def _prepared(self, *corpora: Dataset) -> dict[str, list[Output]]:
@@ -648,6 +671,11 @@ class JobGraph:
     @cached_property
     def _with_losses(self) -> list[tuple[Model, Checkpoint, str]]:
         return [one for one in self._sweep.passes() if one[2] != VOCABULARY and self._sweep.has_losses(one[0])]
+
+    @cached_property
+    def _mapped(self) -> list[tuple[Model, Checkpoint, str]]:
+        chosen = self._sweep.config
+        return list(self._sweep.passes()) if chosen["explorer"] and chosen["explorer_map"] else []
 
     @property
     def _storage(self) -> dict[str, str]:

@@ -35,6 +35,7 @@ OUTPUTS: Mapping[str, Mapping[str, str]] = {
     },
     "extract_vocabulary": {"embeddings": f"embeddings/{{model}}/{{checkpoint}}/{VOCABULARY}.parquet"},
     "find_neighbors": {"neighbors": "neighbors/{model}/{checkpoint}/{dataset}/{cloud}.parquet"},
+    "project_points": {"map": "maps/{model}/{checkpoint}/{dataset}.parquet"},
     "estimate_dimensions": {
         "estimates": "estimates/{part}/{model}/{checkpoint}/{dataset}/{cloud}/{layers}.parquet",
     },

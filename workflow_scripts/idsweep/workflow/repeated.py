@@ -12,7 +12,7 @@ from idsweep.workflow.job_graph import JobGraph, Output, output_of
 from idsweep.workflow.paths import outputs
 
 PASS = "extract_embeddings"
-READERS = ("find_neighbors", "estimate_dimensions")  # of vectors
+READERS = ("find_neighbors", "estimate_dimensions", "project_points")  # of vectors
 
 
 def is_done(graph: JobGraph, records: Any, rule: str, names: Mapping[str, str]) -> bool:
@@ -45,7 +45,7 @@ def in_results(sweep: Sweep, graph: JobGraph) -> str | None:
 
 
 def _lacking(sweep: Sweep, graph: JobGraph) -> Iterator[Output]:
-    """The vectors that are not there and are needed for estimates that are not current."""
+    """The vectors that are not there and are needed for estimates and maps that are not current."""
     for estimates in graph.estimates(sweep.clouds()):
         if _is_there(graph, estimates):
             continue
@@ -54,6 +54,10 @@ def _lacking(sweep: Sweep, graph: JobGraph) -> Iterator[Output]:
             read = read | graph.read_by(neighbors)
         if "embeddings" in read and not _is_there(graph, read["embeddings"]):
             yield read["embeddings"]
+    for projected in graph.maps():
+        vectors = graph.read_by(projected)["embeddings"]
+        if not _is_there(graph, projected) and not _is_there(graph, vectors):
+            yield vectors
 
 
 def _was_made(graph: JobGraph, vectors: Output) -> bool:
@@ -71,6 +75,6 @@ def _said(number: int) -> str | None:
         return None
     passes = "1 forward pass" if number == 1 else f"{number:,} forward passes"
     return (
-        f"This repeats {passes}: new estimates need vectors, which were deleted after use. keep_embeddings: true would "
+        f"This repeats {passes}: new estimates or maps need vectors, which were deleted after use. keep_embeddings: true would "
         "have kept them, and keeps them from now on."
     )

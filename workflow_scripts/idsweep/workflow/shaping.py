@@ -130,13 +130,17 @@ class Shaping:
             settings["architecture"] = model.entry["architecture"]
         return settings
 
+    def combinations(self, model: Model, dataset: str) -> dict[str, Any]:
+        """Of the combinations of layers that are measured on a dataset."""
+        combinations = {} if dataset == VOCABULARY else model.combinations
+        return {name: combination._asdict() for name, combination in combinations.items()}
+
     def cloud(self, model: Model, dataset: str, cloud: str) -> dict[str, Any]:
         """Of the point cloud of each representation, and its neighbour graphs."""
         chosen = self._sweep.config
         scales = {key: chosen["scales"][key] for key in ("halvings", "seed")}
-        combinations = {} if dataset == VOCABULARY else model.combinations
         return {
-            "combinations": {name: combination._asdict() for name, combination in combinations.items()},
+            "combinations": self.combinations(model, dataset),
             "points": chosen["clouds"][cloud],
             "neighbors": {"number": self._sweep.neighbors(cloud)},
             "variants": scales | {"nulls": chosen["nulls"]},
@@ -198,7 +202,16 @@ class Shaping:
 
     def config(self, *without: str) -> dict[str, Any]:
         """Of the configuration, but for some keys, and of the catalog entries that it uses."""
-        left_out = {"compute", "keep_embeddings", "keep_neighbors", "explorer", "partial", "clouds", *without}
+        left_out = {
+            "compute",
+            "keep_embeddings",
+            "keep_neighbors",
+            "explorer",
+            "explorer_map",
+            "partial",
+            "clouds",
+            *without,
+        }
         config = {key: value for key, value in self._sweep.config.items() if key not in left_out}
         labelled = [model for model in self._sweep.known.values() if model.reads_labels]
         labelled = {corpus.path for model in labelled for corpus in self._sweep.training_corpora(model.entry).values()}

@@ -9,6 +9,8 @@ import { drawHeatmap } from "./heatmap.js";
 import { drawCurves } from "./curves.js";
 import { drawProfiles } from "./profiles.js";
 import { drawDistribution } from "./distribution.js";
+import { drawMap } from "./map.js";
+import { readSelection } from "./selection.js";
 import { drawTokens } from "./tokens.js";
 import { cellLabel, cellOf, datasetLabel, difference, estimateLabel, estimateOf, highestCell, intervalAt, lowestCell, modelLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, use } from "./measured.js";
 
@@ -57,7 +59,9 @@ function drawChoices() {
   const clouds = unique(of_estimate.map((one) => one.cloud));
   const variants = unique(of_estimate.filter((one) => one.cloud === state.cloud).map((one) => one.variant));
   const seeds = modelsOf(state.model);
-  const again = (/** @type {Partial<import("./state.js").State>} */ changes) => show(withCells({ ...state, ...changes }));
+  // A selection is of one model's tokens; another estimate of these leaves it.
+  const again = (/** @type {Partial<import("./state.js").State>} */ changes) =>
+    show(withCells({ ...state, ...(["model", "seed", "dataset"].some((key) => Object.hasOwn(changes, key)) ? { selected: "" } : {}), ...changes }));
   at("choices").replaceChildren(...[
     choice("model", groups.map((one) => [one, visible(modelLabel(one))]), state.model, (value) => again({ model: value, seed: "" })),
     seeds.length > 1 ? choice("seed", seeds.map((one) => [one.name, String(one.seed ?? one.name)]), state.seed, (value) => again({ seed: value })) : null,
@@ -87,6 +91,7 @@ function withCells(said) {
   const highest = highestCell(null, found);
   if (!cellOf(found.a, model)) found.a = highest ? nameOf(highest, model) : "";
   if (!cellOf(found.b, model)) found.b = "";
+  if (!overview.maps.length || !readSelection(found.selected, model)) found.selected = "";
   return found;
 }
 
@@ -130,6 +135,7 @@ function draw(changed) {
   if (isOther || isPicked || ["steps", "band", "layers"].some((key) => changed.has(key))) drawCurves(at("curves-view"));
   if (isOther || isPicked) drawProfiles(at("profiles-view"));
   if (isOther || isPicked || changed.has("shape")) void drawDistribution(at("distribution-view"), at("difference-view"));
+  if (isOther || isPicked || changed.has("colour") || changed.has("selected")) void drawMap(at("map-view"));
   void drawTokens(at("tokens-view"), changed);
 }
 

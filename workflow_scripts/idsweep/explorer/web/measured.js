@@ -36,6 +36,7 @@ import { pairedDifference } from "./statistics.js";
  * @property {Published[]} published
  * @property {TokensPack[]} tokens
  * @property {{model: string, dataset: string, pack: string}[]} values
+ * @property {{model: string, dataset: string, pack: string}[]} maps none where the sweep has no map
  * @property {Float64Array} quantiles
  */
 /** @typedef {{row: number, column: number}} Cell a representation and a checkpoint, by place */
@@ -252,6 +253,22 @@ export async function pointsAt(cell) {
   const coded = series && pack?.series.find((one) => overview.series[one.series] === series);
   if (!coded || !kept) return null;
   return decode(coded, cell.row * modelNamed().checkpoints.length + cell.column, kept.n_kept);
+}
+
+/**
+ * Where the points of a cell lie in the plane of most variance, in the order of `tokens`, and the shares of the variance along both axes;
+ * null where there is no map.
+ * @param {Cell} cell
+ * @returns {Promise<{x: Float64Array, y: Float64Array, shares: [number, number]} | null>}
+ */
+export async function mapAt(cell) {
+  const found = overview.maps.find((one) => one.model === state.seed && one.dataset === state.dataset);
+  const kept = tokensShown();
+  if (!found || !kept) return null;
+  const place = cell.row * modelNamed().checkpoints.length + cell.column;
+  const pack = await packOf(found.pack);
+  const [x, y] = [decode(pack.x, place, kept.n_kept), decode(pack.y, place, kept.n_kept)];
+  return x.some((one) => !Number.isNaN(one)) ? { x, y, shares: [pack.x_share[place], pack.y_share[place]] } : null;
 }
 
 /** @returns {Promise<string[]>} names of what the model makes of tokens */

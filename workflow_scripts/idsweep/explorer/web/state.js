@@ -24,12 +24,13 @@
  * @property {string} most
  * @property {string} sort
  * @property {string} page
+ * @property {string} selected which points of the map: see selection.js
  */
 
 /** @type {State} */
 export const DEFAULTS = {
   model: "", seed: "", dataset: "", estimate: "", variant: "data", cloud: "", quantity: "mean", a: "", b: "", steps: "log", band: "interval", layers: "all",
-  shape: "histogram", colour: "dimension", list: "text", search: "", part: "", class: "", least: "", most: "", sort: "highest", page: "1",
+  shape: "histogram", colour: "dimension", list: "text", search: "", part: "", class: "", least: "", most: "", sort: "highest", page: "1", selected: "",
 };
 
 /** @type {State} */

@@ -1,14 +1,15 @@
 // The sampled tokens in their texts, coloured by a value at the picked cell; and as a list that is searched, filtered and sorted.
 
 import { element, name as setApart, visible } from "../../pages/web/safe_text.js";
-import { colourOf, colourOfDifference, css, inkOn } from "./colours.js";
-import { choice, sized, tickLabel, ticks, write } from "./drawing.js";
+import { aboutToken, colouring, legend, textOf, valuesShown } from "./coloured.js";
+import { css, inkOn } from "./colours.js";
+import { choice } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
 import { counted, shown } from "../../pages/web/numbers.js";
-import { quantilesOf } from "./statistics.js";
+import { describeSelection, selectedPlaces } from "./selection.js";
 import { show, state } from "./state.js";
 import {
-  cellLabel, cellOf, checkpointLabel, datasetLabel, modelLabel, measureAt, measureNames, modelNamed, nameOf, pointsAt, tokens, tokensShown,
+  cellOf, checkpointLabel, datasetLabel, modelLabel, measureNames, modelNamed, nameOf, tokens, tokensShown,
 } from "./measured.js";
 
 /** @typedef {import("./measured.js").Tokens} Tokens */
@@ -18,7 +19,7 @@ const ROWS_AT_ONCE = 50;
 const MILLISECONDS = 400; // between two checkpoints
 const CONTEXT = 48; // characters on either side
 const SORTS = /** @type {[string, string][]} */ ([["highest", "highest first"], ["lowest", "lowest first"], ["order", "as in the texts"]]);
-const REBUILD = ["model", "seed", "dataset", "estimate", "variant", "cloud", "colour", "list", "part", "class", "sort"];
+const REBUILD = ["model", "seed", "dataset", "estimate", "variant", "cloud", "colour", "list", "part", "class", "sort", "selected"];
 
 let drawing = 0;
 let timer = 0;
@@ -43,9 +44,10 @@ export async function drawTokens(place, changed) {
   }
   const values = await valuesShown();
   const names = await measureNames();
+  const selected = await selectedPlaces();
   if (mine !== drawing) return;
   if (!place.querySelector("#token-controls") || REBUILD.some((key) => changed.has(key))) {
-    place.replaceChildren(...controls(held, names), element("div", { id: "token-list" }));
+    place.replaceChildren(...controls(held, names, selected), element("div", { id: "token-list" }));
   }
   const model = modelNamed();
   if (slider) slider.value = String(picked.column);
@@ -56,7 +58,7 @@ export async function drawTokens(place, changed) {
     listed = null;
     return;
   }
-  const kept = keptTokens(held, values);
+  const kept = keptTokens(held, values, selected);
   listed = () => ({
     columns: ["point", "token", "sequence", "position", "count", "part", "class", "value"],
     rows: sorted(kept, values).map((at) => [held.point[at], held.words[held.token[at]], held.sequence[at], held.position[at], held.count[at] < 0 ? null : held.count[at], held.parts[held.part[at]], held.classes[held.token_class[at]] ?? null, values[at]]),
@@ -65,23 +67,13 @@ export async function drawTokens(place, changed) {
   else drawTexts(list, held, values, new Set(kept));
 }
 
-/** @returns {Promise<Float64Array | null>} of each token, what it is coloured by */
-async function valuesShown() {
-  const [picked, other] = [cellOf(state.a), cellOf(state.b)];
-  if (!picked) return null;
-  if (state.colour === "difference" && other) {
-    const [one, two] = [await pointsAt(picked), await pointsAt(other)];
-    return one && two ? one.map((value, at) => value - two[at]) : null;
-  }
-  return (await measureNames()).includes(state.colour) ? measureAt(state.colour, picked.column) : pointsAt(picked);
-}
-
 /**
  * @param {Tokens} held
  * @param {string[]} measures
+ * @param {Set<number> | null} selected
  * @returns {HTMLElement[]}
  */
-function controls(held, measures) {
+function controls(held, measures, selected) {
   const model = modelNamed();
   const colours = /** @type {[string, string][]} */ ([["dimension", "local dimension"], ["difference", "difference A − B"], ...measures.map((one) => [one, one.replaceAll("_", " ")])]);
   const parts = /** @type {[string, string][]} */ ([["", "all"], ...held.parts.map((one) => [one, one.replaceAll("_", " ")])]);
@@ -105,8 +97,18 @@ function controls(held, measures) {
       search,
       choice("part of word", parts, state.part, (value) => show({ part: value, page: "1" })),
       held.classes.length ? choice("class", classes, state.class, (value) => show({ class: value, page: "1" })) : element("span", {}),
-      input("least", "count from", "any"), input("most", "to", "any")),
+      input("least", "count from", "any"), input("most", "to", "any"), ...(selected ? [chip(selected)] : [])),
   ];
+}
+
+/**
+ * What is selected on the map, and a way to let go of it.
+ * @param {Set<number>} selected
+ */
+function chip(selected) {
+  const button = element("button", { type: "button", class: "chip", "aria-label": `${describeSelection(selected)}. Show all tokens.` }, `${describeSelection(selected)} ✕`);
+  button.addEventListener("click", () => show({ selected: "", page: "1" }));
+  return button;
 }
 
 /**
@@ -147,9 +149,10 @@ function toggle(button, columns) {
  * Places of the tokens that have a value and pass the filters.
  * @param {Tokens} held
  * @param {Float64Array} values
+ * @param {Set<number> | null} selected on the map; null for all
  * @returns {number[]}
  */
-function keptTokens(held, values) {
+function keptTokens(held, values, selected) {
   const wanted = state.search.toLocaleLowerCase();
   const part = held.parts.indexOf(state.part);
   const kind = held.classes.indexOf(state.class);
@@ -157,20 +160,13 @@ function keptTokens(held, values) {
   const words = held.words.map((word) => word.toLocaleLowerCase().includes(wanted));
   const found = [];
   for (let at = 0; at < values.length; at++) {
+    if (selected && !selected.has(at)) continue;
     if (Number.isNaN(values[at]) || (part >= 0 && held.part[at] !== part) || (kind >= 0 && held.token_class[at] !== kind)) continue;
     if ((state.least || state.most) && (held.count[at] < 0 || held.count[at] < least || held.count[at] > most)) continue;
     if (wanted && !words[held.token[at]] && !textOf(held, at).toLocaleLowerCase().includes(wanted)) continue;
     found.push(at);
   }
   return found;
-}
-
-/**
- * @param {Tokens} held
- * @param {number} at
- */
-function textOf(held, at) {
-  return held.texts ? held.texts[held.sequence[at]].slice(held.begin[at], held.end[at]) : held.words[held.token[at]];
 }
 
 /**
@@ -185,34 +181,6 @@ function sorted(kept, values) {
 }
 
 /**
- * From a value to its colour: most values share the colours, so that a few far out do not take them all.
- * @param {Float64Array} values
- * @returns {{colour: (value: number) => [number, number, number], low: number, high: number}}
- */
-function colouring(values) {
-  const [low, high] = quantilesOf(Array.from(values), [0.02, 0.98]);
-  if (state.colour === "difference") {
-    const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
-    return { colour: (value) => colourOfDifference(0.5 + value / most / 2), low: -most, high: most };
-  }
-  return { colour: (value) => colourOf(high > low ? (value - low) / (high - low) : 0.5), low, high };
-}
-
-/** @param {{colour: (value: number) => [number, number, number], low: number, high: number}} how */
-function legend(how) {
-  const canvas = element("canvas", { role: "img", "aria-label": `colours from ${shown(how.low)} to ${shown(how.high)}` });
-  const brush = sized(canvas, 260, 32);
-  for (let at = 0; at < 240; at++) {
-    brush.fillStyle = css(how.colour(how.low + (at / 240) * (how.high - how.low)));
-    brush.fillRect(10 + at, 2, 1.5, 10);
-  }
-  for (const tick of ticks(how.low, how.high, 5)) {
-    write(brush, tickLabel(tick), 10 + (240 * (tick - how.low)) / (how.high - how.low || 1), 22, { align: "center" });
-  }
-  return canvas;
-}
-
-/**
  * @param {HTMLElement} place
  * @param {Tokens} held
  * @param {Float64Array} values
@@ -223,7 +191,7 @@ function drawTexts(place, held, values, kept) {
   /** @type {number[][]} */
   const of_text = texts.map(() => []);
   for (const at of kept) of_text[held.sequence[at]].push(at);
-  const isFiltered = state.search || state.part || state.class || state.least || state.most;
+  const isFiltered = state.selected || state.search || state.part || state.class || state.least || state.most;
   let order = texts.map((_, place_) => place_).filter((one) => of_text[one].length || !isFiltered);
   if (state.sort !== "order") {
     const means = of_text.map((all) => all.reduce((sum, at) => sum + values[at], 0) / all.length);
@@ -284,17 +252,6 @@ function drawRows(place, held, values, order) {
   const heads = [state.colour === "dimension" ? "local dimension" : state.colour.replaceAll("_", " "), "token", "where it stands", "count", "part", ...(held.classes.length ? ["class"] : [])];
   place.replaceChildren(legend(how), pager(order.length, ROWS_AT_ONCE, page, "tokens"),
     element("div", { class: "scrolls" }, element("table", { class: "tokens" }, element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...rows))));
-}
-
-/**
- * @param {Tokens} held
- * @param {Float64Array} values
- * @param {number} at
- */
-function aboutToken(held, values, at) {
-  const picked = cellOf(state.a);
-  const count = held.count[at] < 0 ? "" : `, ${held.count[at]} times in the texts`;
-  return `${visible(held.words[held.token[at]])}: ${shown(values[at], 2)}${picked ? ` (${cellLabel(picked)})` : ""}${count}`;
 }
 
 /**
