@@ -48,7 +48,6 @@ MEASURED: Mapping[str, Value] = {
     "start_estimation": Value(1.0, "s of a process with numpy, numba and pyarrow", f"{BENCH}, Job"),
     "start_tables": Value(1.0, "s of a process that makes a table", f"{DEMO}/collect_estimates"),
     "start_figures": Value(4.0, "s of a process that draws", f"{DEMO}/draw_figure"),
-    "start_report": Value(3.5, "s of the report", f"{DEMO}/write_report"),
     "job": Value(0.4, "s of Snakemake itself for each job", f"{DEMO}, user and system time of snakemake"),
     "compilation": Value(15.0, "s once, numba", "tests/workflow: the first find_neighbors and estimate_dimensions"),
     "memory_models": Value(4.8e8, "bytes of a process with torch and transformers", f"{DEMO}/extract_embeddings"),

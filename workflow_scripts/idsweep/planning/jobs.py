@@ -367,13 +367,13 @@ def _about(sizes: Sizes) -> Cost:
 
 
 def _report(sizes: Sizes) -> Cost:
-    size = 2e6 + 1e6 * len(sizes.sweep.config["figures"])
-    return costs.small("start_report", "memory_figures", **{"report.html": size})
+    size = 1e5 + 2.5e5 * len(sizes.sweep.config["figures"]) + 60.0 * min(sizes.estimated, 10_000)
+    return costs.small("start_tables", "memory_estimation", **{"report.html": size})
 
 
 def _explorer(sizes: Sizes) -> Cost:
     seconds = sizes.estimated * 5e-3
-    return costs.small("start_tables", "memory_estimation", seconds, **{"explorer.html": 5e6})
+    return costs.small("start_tables", "memory_estimation", seconds, **{"explorer.html": 3e6})
 
 
 def _pointwise(sizes: Sizes) -> int:
