@@ -1,13 +1,6 @@
 """Tidy tables: one row per estimate, with everything that identifies it, as Parquet and CSV."""
 
 
-localrules:
-    collect_estimates,
-    collect_reference,
-    collect_training,
-    write_csv,
-
-
 rule describe_tokens:
     input:
         unpack(inputs_of("describe_tokens")),
@@ -33,6 +26,7 @@ rule describe_tokens:
 
 
 rule collect_estimates:
+    localrule: True
     input:
         unpack(inputs_of("collect_estimates")),
     output:
@@ -57,6 +51,7 @@ rule collect_estimates:
 
 
 rule collect_training:
+    localrule: True
     input:
         unpack(inputs_of("collect_training")),
     output:
@@ -82,6 +77,7 @@ rule collect_training:
 
 
 rule collect_reference:
+    localrule: True
     input:
         unpack(inputs_of("collect_reference")),
     output:
@@ -227,6 +223,7 @@ rule detect_events:
 
 
 rule write_csv:
+    localrule: True
     input:
         unpack(inputs_of("write_csv")),
     output:

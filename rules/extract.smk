@@ -1,13 +1,7 @@
 """Sampled tokens and their vectors: one forward pass gives all layers, embedding matrices need none."""
 
-if any(corpus.remote for corpus in SWEEP.corpora.values()):
-
-    # Texts from the hub: where there is a network.
-    localrules:
-        sample_tokens,
-
-
 rule sample_tokens:
+    localrule: any(corpus.remote for corpus in SWEEP.corpora.values())  # texts from the hub: where there is a network
     input:
         unpack(inputs_of("sample_tokens")),
     output:

@@ -4,13 +4,8 @@ HUB_MODELS = [name for name, model in SWEEP.known.items() if model.source == "hu
 HUB_TOKENIZERS = [name for name, tokenizer in SWEEP.tokenizers().items() if tokenizer.source == "hub"]
 
 
-localrules:
-    fetch_checkpoint,
-    fetch_tokenizer,
-    prepare_dataset,
-
-
 rule fetch_checkpoint:
+    localrule: True
     input:
         unpack(inputs_of("fetch_checkpoint")),
     output:
@@ -42,6 +37,7 @@ rule fetch_checkpoint:
 
 
 rule fetch_tokenizer:
+    localrule: True
     input:
         unpack(inputs_of("fetch_tokenizer")),
     output:
@@ -68,6 +64,7 @@ rule fetch_tokenizer:
 
 
 rule prepare_dataset:
+    localrule: True
     input:
         unpack(inputs_of("prepare_dataset")),
     output:

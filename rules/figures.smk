@@ -1,12 +1,6 @@
 """Figures, the explorer, and the report that holds figures and tables with what made them."""
 
 
-localrules:
-    describe_sweep,
-    write_explorer,
-    write_report,
-
-
 rule draw_figure:
     input:
         unpack(inputs_of("draw_figure")),
@@ -39,6 +33,7 @@ rule draw_figure:
 
 
 rule describe_sweep:
+    localrule: True
     input:
         unpack(inputs_of("describe_sweep")),
     output:
@@ -68,6 +63,7 @@ rule describe_sweep:
 
 
 rule write_report:
+    localrule: True
     input:
         unpack(inputs_of("write_report")),
     output:
@@ -92,6 +88,7 @@ rule write_report:
 
 
 rule write_explorer:
+    localrule: True
     input:
         unpack(inputs_of("write_explorer")),
     output:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from idsweep.config.keys import page
-from idsweep.files.packages import in_project
+from idsweep.files.project import in_project
 from idsweep.files.parquet import provenance
 from idsweep.files.vectors import describe
 from idsweep.machine.printable import printable
