@@ -100,7 +100,13 @@ onstart:
     tell_repeated_passes()
     if not workflow.touch:
         kept.keep(own(workflow.dag.needrun_jobs()), workflow.persistence, Path(RESULTS))
-    plan_passes(workflow.dag, own(workflow.dag.needrun_jobs()), GRAPH, Path(RESULTS, "passes"), None if SWEEP.config["keep_embeddings"] else CORES)
+    plan_passes(
+        workflow.dag,
+        own(workflow.dag.needrun_jobs()),
+        GRAPH,
+        Path(RESULTS, "passes"),
+        None if SWEEP.config["keep_embeddings"] else CORES,
+    )
 
 
 onsuccess:

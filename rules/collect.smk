@@ -26,7 +26,6 @@ rule describe_tokens:
 
 
 rule collect_estimates:
-    localrule: True
     input:
         unpack(inputs_of("collect_estimates")),
     output:
@@ -35,6 +34,7 @@ rule collect_estimates:
         "<logs>/collect_estimates.log",
     benchmark:
         "<benchmarks>/collect_estimates.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -51,7 +51,6 @@ rule collect_estimates:
 
 
 rule collect_training:
-    localrule: True
     input:
         unpack(inputs_of("collect_training")),
     output:
@@ -60,6 +59,7 @@ rule collect_training:
         "<logs>/collect_training.log",
     benchmark:
         "<benchmarks>/collect_training.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -77,7 +77,6 @@ rule collect_training:
 
 
 rule collect_reference:
-    localrule: True
     input:
         unpack(inputs_of("collect_reference")),
     output:
@@ -86,6 +85,7 @@ rule collect_reference:
         "<logs>/collect_reference.log",
     benchmark:
         "<benchmarks>/collect_reference.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -223,7 +223,6 @@ rule detect_events:
 
 
 rule write_csv:
-    localrule: True
     input:
         unpack(inputs_of("write_csv")),
     output:
@@ -237,6 +236,7 @@ rule write_csv:
         "<logs>/write_csv/{table}.log",
     benchmark:
         "<benchmarks>/write_csv/{table}.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:

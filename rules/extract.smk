@@ -1,7 +1,7 @@
 """Sampled tokens and their vectors: one forward pass gives all layers, embedding matrices need none."""
 
+
 rule sample_tokens:
-    localrule: any(corpus.remote for corpus in SWEEP.corpora.values())  # texts from the hub: where there is a network
     input:
         unpack(inputs_of("sample_tokens")),
     output:
@@ -12,6 +12,7 @@ rule sample_tokens:
         "<benchmarks>/sample_tokens/{tokenizer}/{dataset}.tsv"
     wildcard_constraints:
         dataset=one_of(SWEEP.datasets),
+    localrule: any(corpus.remote for corpus in SWEEP.corpora.values())  # texts from the hub: where there is a network
     conda:
         "../envs/models.yaml"
     resources:

@@ -5,7 +5,6 @@ HUB_TOKENIZERS = [name for name, tokenizer in SWEEP.tokenizers().items() if toke
 
 
 rule fetch_checkpoint:
-    localrule: True
     input:
         unpack(inputs_of("fetch_checkpoint")),
     output:
@@ -16,6 +15,7 @@ rule fetch_checkpoint:
         "<benchmarks>/fetch_checkpoint/{model}/{checkpoint}.tsv"
     wildcard_constraints:
         model=one_of(HUB_MODELS),
+    localrule: True
     conda:
         "../envs/models.yaml"
     threads: 0 if DISK_BOUND else 1  # one that waits for room must not keep a core from those that make it
@@ -37,7 +37,6 @@ rule fetch_checkpoint:
 
 
 rule fetch_tokenizer:
-    localrule: True
     input:
         unpack(inputs_of("fetch_tokenizer")),
     output:
@@ -48,6 +47,7 @@ rule fetch_tokenizer:
         "<benchmarks>/fetch_tokenizer/{tokenizer}.tsv"
     wildcard_constraints:
         tokenizer=one_of(HUB_TOKENIZERS),
+    localrule: True
     conda:
         "../envs/models.yaml"
     resources:
@@ -64,7 +64,6 @@ rule fetch_tokenizer:
 
 
 rule prepare_dataset:
-    localrule: True
     input:
         unpack(inputs_of("prepare_dataset")),
     output:
@@ -75,6 +74,7 @@ rule prepare_dataset:
         "<benchmarks>/prepare_dataset/{release}.tsv"
     wildcard_constraints:
         release=one_of(SWEEP.releases()),
+    localrule: True
     conda:
         "../envs/models.yaml"
     resources:

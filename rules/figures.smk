@@ -33,7 +33,6 @@ rule draw_figure:
 
 
 rule describe_sweep:
-    localrule: True
     input:
         unpack(inputs_of("describe_sweep")),
     output:
@@ -47,6 +46,7 @@ rule describe_sweep:
         "<logs>/describe_sweep.log",
     benchmark:
         "<benchmarks>/describe_sweep.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -63,7 +63,6 @@ rule describe_sweep:
 
 
 rule write_report:
-    localrule: True
     input:
         unpack(inputs_of("write_report")),
     output:
@@ -72,6 +71,7 @@ rule write_report:
         "<logs>/write_report.log",
     benchmark:
         "<benchmarks>/write_report.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -88,7 +88,6 @@ rule write_report:
 
 
 rule write_explorer:
-    localrule: True
     input:
         unpack(inputs_of("write_explorer")),
     output:
@@ -97,6 +96,7 @@ rule write_explorer:
         "<logs>/write_explorer.log",
     benchmark:
         "<benchmarks>/write_explorer.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:

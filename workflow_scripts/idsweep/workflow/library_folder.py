@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -25,8 +26,6 @@ def library_folder(base: Path) -> Path:
     link = folder / LIBRARY.name
     if not link.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with contextlib.suppress(FileExistsError):  # another process was faster
             link.symlink_to(library)
-        except FileExistsError:  # another process was faster, or the link's target is gone
-            pass
     return folder
