@@ -12,4 +12,11 @@ from benchmarks.trainings import training_rows
 
 
 def rows(size: Size) -> list[Row]:
-    return [*estimation_rows(size), *extraction_rows(size), *training_rows(size), *live_rows(size), *sweep_rows(size), *explorer_rows(size)]
+    return [
+        *estimation_rows(size),
+        *extraction_rows(size),
+        *training_rows(size),
+        *live_rows(size),
+        *sweep_rows(size),
+        *explorer_rows(size),
+    ]

@@ -13,7 +13,13 @@ from builders.project import PROJECT
 
 # What stands at the top level and travels inside the wheel.
 CARRIED = ("Snakefile", "config", "envs", "profiles", "report", "rules")
-OTHERS = ("workflow_scripts", "tests", "results", "docs", *(path.name for path in PROJECT.glob("*.*") if path.is_file()))
+OTHERS = (
+    "workflow_scripts",
+    "tests",
+    "results",
+    "docs",
+    *(path.name for path in PROJECT.glob("*.*") if path.is_file()),
+)
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 CACHES = shutil.ignore_patterns("__pycache__", "*.egg-info", "mini", "demo")
 
