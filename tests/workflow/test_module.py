@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
+import http.server
 import os
 import re
+import shutil
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +55,10 @@ onstart:
 TRIGGERS = ["--rerun-triggers", "mtime", "params", "software-env", "--"]
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None: ...
+
+
 class Parent:
     """A folder with a workflow that imports the one of a checkout."""
 
@@ -70,6 +78,7 @@ class Parent:
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run `snakemake` where Python imports the checkout's library."""
         env = {**os.environ, "PYTHONPATH": str(self.project.folder / "workflow_scripts")}
+        env["XDG_CACHE_HOME"] = str(self.folder.parent / "cache")  # of files from the web
         command = [warm.python(), "-m", "snakemake", "--cores", "2", *arguments]
         return subprocess.run(
             command, cwd=self.folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600
@@ -138,6 +147,21 @@ def test_a_local_path_needs_no_installed_library(parent: Parent) -> None:
         ONE.replace("import idsweep\n", "").replace("idsweep.snakefile()", f'"{parent.project.folder}/Snakefile"')
     )
     assert parent.planned()["idsweep_all"] == 1
+
+
+def test_a_snakefile_from_the_web_reads_the_installed_library_and_the_deployed_configuration(parent: Parent) -> None:
+    """As after snakedeploy: the catalogs of the working folder count, where it has them."""
+    serve = functools.partial(Quiet, directory=str(parent.project.folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f'"http://127.0.0.1:{server.server_port}/Snakefile"'
+        parent.write(ONE.replace("import idsweep\n", "").replace("idsweep.snakefile()", address))
+        assert parent.planned()["idsweep_all"] == 1
+        shutil.copytree(parent.project.folder / "config", parent.folder / "config")
+        catalog = parent.folder / "config/catalog/models.yaml"
+        catalog.write_text(catalog.read_text().replace("kind: encoder", "knid: encoder", 1))
+        assert "models.yaml: minilm.knid: unknown key" in parent.refusal()
+        server.shutdown()
 
 
 def test_values_of_the_command_line_are_numbers(parent: Parent) -> None:
