@@ -54,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     curves.add_argument("sweep", help="a folder of results, or the name of one below results/")
     curves.add_argument("--to", required=True, metavar="TRACKER", help="tensorboard, trackio or wandb (offline)")
     curves.add_argument("--folder", type=Path, help="default: trackers/ in the sweep's results; trackio's own folder")
-    given = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["run"] and (not words[1:] or (words[1].startswith("-") and words[1] not in ("-h", "--help"))):
+        run.error("the sweep comes first, as in: idsweep run sweep.yaml --cores 4")
+    given = parser.parse_args(words)
     try:
         if given.command == "run":
             from idsweep.workflow.start import start

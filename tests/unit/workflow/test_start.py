@@ -91,6 +91,13 @@ def test_a_sweep_that_is_not_there_is_told(capsys: pytest.CaptureFixture) -> Non
     assert "There is no file 'nowhere.yaml', and no experiment of that name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["run"], ["run", "-n", "mine.yaml"]])
+def test_the_sweep_comes_first(words: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(words)
+    assert "the sweep comes first, as in: idsweep run sweep.yaml" in capsys.readouterr().err
+
+
 def test_a_new_folder_holds_a_sweep_that_can_be_planned(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["init", "some where/my_run"]) == 0
     assert "cd 'some where/my_run' && idsweep run sweep.yaml" in capsys.readouterr().out
