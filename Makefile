@@ -13,9 +13,10 @@
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make coverage  how many intervals of standard errors hold what they should: docs/estimators.md
+# make dist  sdist and wheel in dist/, looked at by twine
 # make published  each experiment's settings beside its paper's: docs/experiments.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help demo plan quick test test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
+.PHONY: help dist demo plan quick test test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -136,5 +137,15 @@ published: $(VENV)/installed
 storage: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.storage --write docs/files.md
 
+.venv-dist/installed:
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --progress-bar off build==1.6.1 twine==7.0.0
+	touch $@
+
+dist: .venv-dist/installed
+	rm -rf dist
+	.venv-dist/bin/python -m build --outdir dist .
+	.venv-dist/bin/python -m twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) .venv-lint .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lint .venv-dist dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis

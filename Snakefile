@@ -4,6 +4,7 @@ import atexit
 import gc
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -13,15 +14,26 @@ min_version("9.27")
 # A plan is many small objects that all stay: looking through them for garbage takes a tenth of the time.
 gc.set_threshold(200_000, 100, 1000)
 
-LIBRARY = Path(workflow.basedir) / "workflow_scripts"
-sys.path.insert(0, str(LIBRARY))
+# Of this file, also where another workflow imports it as a module; an address where that one has it from the web.
+BASE = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
+IS_MODULE = not workflow.modifier.is_main_snakefile()
+# The first rule of a workflow is what it makes by default, as everywhere in Snakemake.
+IS_FIRST = workflow.default_target is None
+# A checkout brings its library. An installed workflow lies within it: BASE is idsweep/project.
+if (BASE / "workflow_scripts/idsweep").is_dir():
+    sys.path.insert(0, str(BASE / "workflow_scripts"))
+elif (BASE.parent / "files/project.py").is_file() and find_spec("idsweep") is None:
+    sys.path.append(str(BASE.parents[1]))
+elif find_spec("idsweep") is None:
+    sys.exit("This workflow needs the package idsweep of the same version: pip install idsweep")
 
-if not workflow.overwrite_configfiles:
+if not IS_MODULE:
 
-    configfile: f"{workflow.basedir}/config/config.yaml"
+    if not workflow.overwrite_configfiles:
 
+        configfile: f"{BASE}/config/config.yaml"
 
-report: "report/workflow.rst"
+    report: "report/workflow.rst"
 
 
 # Jobs with serial=1 come one after the other in their submission, where a profile says `resources: serial=1`.
@@ -29,11 +41,18 @@ resource_scopes:
     serial="local",
 
 
-from idsweep.workflow import kept, preflight
+# Here by name, since a module called idsweep hides the package of that name from the workflow that imports it.
+from idsweep.files.project import snakefile
+from idsweep.workflow import kept, modules, preflight
+from idsweep.workflow.library_folder import library_folder
 from idsweep.workflow.library_warnings import describe_warnings
 from idsweep.workflow.run import describe_failures, describe_results, name_of_run, plan_passes, set_environment
 
-set_environment(LIBRARY)
+if IS_MODULE:
+    preflight.refuse(modules.complaints(workflow, BASE))
+    config = dict(config)  # which is the importing workflow's
+
+set_environment(library_folder(BASE))
 preflight.refuse([preflight.not_writable(".snakemake")])
 
 
@@ -61,7 +80,7 @@ if workflow.is_main_process and (known := foreseen(SWEEP)):
 
 
 rule all:
-    default_target: True
+    default_target: IS_FIRST
     input:
         REPORT,
         EXPLORER,
@@ -81,8 +100,14 @@ onstart:
     preflight.refuse(complaints())
     tell_repeated_passes()
     if not workflow.touch:
-        kept.keep(workflow.dag.needrun_jobs(), workflow.persistence, Path(RESULTS))
-    plan_passes(workflow.dag, GRAPH, Path(RESULTS, "passes"), None if SWEEP.config["keep_embeddings"] else CORES)
+        kept.keep(own(workflow.dag.needrun_jobs()), workflow.persistence, Path(RESULTS))
+    plan_passes(
+        workflow.dag,
+        own(workflow.dag.needrun_jobs()),
+        GRAPH,
+        Path(RESULTS, "passes"),
+        None if SWEEP.config["keep_embeddings"] else CORES,
+    )
 
 
 onsuccess:

@@ -1,13 +1,6 @@
 """Tidy tables: one row per estimate, with everything that identifies it, as Parquet and CSV."""
 
 
-localrules:
-    collect_estimates,
-    collect_reference,
-    collect_training,
-    write_csv,
-
-
 rule describe_tokens:
     input:
         unpack(inputs_of("describe_tokens")),
@@ -41,6 +34,7 @@ rule collect_estimates:
         "<logs>/collect_estimates.log",
     benchmark:
         "<benchmarks>/collect_estimates.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -65,6 +59,7 @@ rule collect_training:
         "<logs>/collect_training.log",
     benchmark:
         "<benchmarks>/collect_training.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -90,6 +85,7 @@ rule collect_reference:
         "<logs>/collect_reference.log",
     benchmark:
         "<benchmarks>/collect_reference.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -240,6 +236,7 @@ rule write_csv:
         "<logs>/write_csv/{table}.log",
     benchmark:
         "<benchmarks>/write_csv/{table}.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:

@@ -29,8 +29,8 @@ from idsweep.workflow.same_tokens import SameTokens
 from idsweep.workflow.patterns import one_of
 
 try:
-    given = typed(config, workflow.config_settings.config_args or ())
-    SWEEP = expand_sweep(load(given, Path(workflow.basedir) / "config", workflow.configfiles))
+    given = typed(config, workflow.config_settings.config_args or (), within=IS_MODULE)
+    SWEEP = expand_sweep(load(given, modules.config_folder(BASE), () if IS_MODULE else workflow.configfiles))
     GRAPH = JobGraph(SWEEP)
     kept.put_back_of_killed(Path("results", SWEEP.name))
     if SWEEP.config["partial"]:
@@ -39,7 +39,9 @@ try:
     else:
         check_texts(SWEEP)
 except ConfigError as error:
-    sys.exit(str(error))
+    sys.exit(f"module {__name__}: {error}" if IS_MODULE else str(error))
+if IS_MODULE:
+    preflight.refuse([modules.same_sweep(workflow, SWEEP.name)])
 UNRECORDED = Unrecorded(GRAPH)
 SAME_TOKENS = SameTokens(SWEEP, GRAPH)
 COMPUTE = SWEEP.config["compute"]
@@ -180,9 +182,14 @@ TOKEN_FILES = [] if SWEEP.config["partial"] else SAME_TOKENS.paths()
 # ---- before the run
 
 
+def own(jobs):
+    """Jobs of this workflow among those of one that may import it as a module, once or under several names."""
+    return [job for job in jobs if job.rule.module_globals["__name__"] == __name__]
+
+
 def complaints():
     """What keeps this run from its work, or the jobs of it that are to run on this machine."""
-    jobs = list(workflow.dag.needrun_jobs())
+    jobs = own(workflow.dag.needrun_jobs())
     yield preflight.not_writable(RESULTS)
     yield preflight.from_the_future(jobs)
     if workflow.touch:
@@ -196,7 +203,7 @@ def complaints():
 
 def tell_repeated_passes():
     """Say which forward passes this run, or the run that a dry run plans, makes again."""
-    if said := repeated.in_run(workflow.dag.needrun_jobs(exclude_finished=False), GRAPH):
+    if said := repeated.in_run(own(workflow.dag.needrun_jobs(exclude_finished=False)), GRAPH):
         print(said, file=sys.stderr)
 
 

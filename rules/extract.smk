@@ -1,11 +1,5 @@
 """Sampled tokens and their vectors: one forward pass gives all layers, embedding matrices need none."""
 
-if any(corpus.remote for corpus in SWEEP.corpora.values()):
-
-    # Texts from the hub: where there is a network.
-    localrules:
-        sample_tokens,
-
 
 rule sample_tokens:
     input:
@@ -18,6 +12,7 @@ rule sample_tokens:
         "<benchmarks>/sample_tokens/{tokenizer}/{dataset}.tsv"
     wildcard_constraints:
         dataset=one_of(SWEEP.datasets),
+    localrule: any(corpus.remote for corpus in SWEEP.corpora.values())  # texts from the hub: where there is a network
     conda:
         "../envs/models.yaml"
     resources:

@@ -4,12 +4,6 @@ HUB_MODELS = [name for name, model in SWEEP.known.items() if model.source == "hu
 HUB_TOKENIZERS = [name for name, tokenizer in SWEEP.tokenizers().items() if tokenizer.source == "hub"]
 
 
-localrules:
-    fetch_checkpoint,
-    fetch_tokenizer,
-    prepare_dataset,
-
-
 rule fetch_checkpoint:
     input:
         unpack(inputs_of("fetch_checkpoint")),
@@ -21,6 +15,7 @@ rule fetch_checkpoint:
         "<benchmarks>/fetch_checkpoint/{model}/{checkpoint}.tsv"
     wildcard_constraints:
         model=one_of(HUB_MODELS),
+    localrule: True
     conda:
         "../envs/models.yaml"
     threads: 0 if DISK_BOUND else 1  # one that waits for room must not keep a core from those that make it
@@ -52,6 +47,7 @@ rule fetch_tokenizer:
         "<benchmarks>/fetch_tokenizer/{tokenizer}.tsv"
     wildcard_constraints:
         tokenizer=one_of(HUB_TOKENIZERS),
+    localrule: True
     conda:
         "../envs/models.yaml"
     resources:
@@ -78,6 +74,7 @@ rule prepare_dataset:
         "<benchmarks>/prepare_dataset/{release}.tsv"
     wildcard_constraints:
         release=one_of(SWEEP.releases()),
+    localrule: True
     conda:
         "../envs/models.yaml"
     resources:

@@ -1,12 +1,6 @@
 """Figures, the explorer, and the report that holds figures and tables with what made them."""
 
 
-localrules:
-    describe_sweep,
-    write_explorer,
-    write_report,
-
-
 rule draw_figure:
     input:
         unpack(inputs_of("draw_figure")),
@@ -52,6 +46,7 @@ rule describe_sweep:
         "<logs>/describe_sweep.log",
     benchmark:
         "<benchmarks>/describe_sweep.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -76,6 +71,7 @@ rule write_report:
         "<logs>/write_report.log",
     benchmark:
         "<benchmarks>/write_report.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:
@@ -100,6 +96,7 @@ rule write_explorer:
         "<logs>/write_explorer.log",
     benchmark:
         "<benchmarks>/write_explorer.tsv"
+    localrule: True
     conda:
         "../envs/estimation.yaml"
     resources:

@@ -82,6 +82,6 @@ def submission_of(wildcards):
     """The group with which an estimate is submitted."""
     together = workflow.group_settings.group_components.get("estimates", 1)
     place_in_sweep = PLACE_IN_SWEEP.get(tuple(sorted(wildcards.items())), 0)
-    submission = f"estimates_{place_in_sweep // together}"
+    submission = "_".join(["estimates", *([__name__] if IS_MODULE else []), str(place_in_sweep // together)])
     workflow.parent_groupids[submission] = "estimates"  # whose components are counted
     return submission

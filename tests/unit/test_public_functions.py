@@ -24,6 +24,7 @@ NAMES = (
     "read_estimates",
     "read_neighbors",
     "read_table",
+    "snakefile",
 )
 SECTIONS = ("Parameters", "Returns", "Raises", "Examples")
 FROM_PAPERS = ("detect_events", "estimate_global", "estimate_local", "estimate_mean")
@@ -43,19 +44,21 @@ def test_the_library_offers_these_functions() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_docstrings_have_the_sections_of_numpydoc(name: str) -> None:
-    for title in (*SECTIONS, *(("References",) if name in FROM_PAPERS else ())):
+    sections = SECTIONS if inspect.signature(getattr(idsweep, name)).parameters else SECTIONS[1:]
+    for title in (*sections, *(("References",) if name in FROM_PAPERS else ())):
         assert section(name, title).strip()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_docstrings_describe_every_parameter(name: str) -> None:
-    text = section(name, "Parameters")
+    parameters = set(inspect.signature(getattr(idsweep, name)).parameters)
+    text = section(name, "Parameters") if parameters else ""
     if "As for `estimate_local`." in text:
         text += section("estimate_local", "Parameters")
     described = {
         word.strip(" *") for line in re.findall(r"^\S.*", text, re.MULTILINE) for word in re.split(r"[,:]", line)
     }
-    assert set(inspect.signature(getattr(idsweep, name)).parameters) <= described
+    assert parameters <= described
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -55,3 +55,10 @@ def test_a_number_in_braces_on_the_command_line_is_a_number(fresh: Project) -> N
     done = fresh.snakemake("--dry-run", "--config", "tokens={number: -5}")
     assert done.returncode != 0
     assert "tokens.number: -5 is out of range" in done.stdout
+
+
+def test_a_key_with_dots_on_the_command_line_is_told_how_to_write(fresh: Project) -> None:
+    done = fresh.snakemake("--dry-run", "--config", "partial=False", "catalog.models.mini_neox.train=None")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    assert "Write --config 'catalog={models: {mini_neox: {train: None}}}'" in done.stdout

@@ -16,5 +16,6 @@ __getattr__, __dir__, __all__ = offer(
         "read_estimates": "idsweep.files.vectors",
         "read_neighbors": "idsweep.files.vectors",
         "read_table": "idsweep.files.parquet",
+        "snakefile": "idsweep.files.project",
     },
 )

@@ -1,17 +1,19 @@
-"""The command `idsweep`: what a sweep will take, what a file holds that it has written, the keys of a configuration,
-what an experiment sets beside its paper, and a sweep's curves for trackers or its points for Embedding Atlas."""
+"""The command `idsweep`: a new folder for a sweep, a run of it, what it will take, what a file holds that it has written,
+the keys of a configuration, what an experiment sets beside its paper, and a sweep's curves for trackers or its points for
+Embedding Atlas."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from idsweep.config.keys import page
-from idsweep.files.packages import in_project
 from idsweep.files.parquet import provenance
+from idsweep.files.project import in_project
 from idsweep.files.vectors import describe
 from idsweep.machine.printable import printable
 from idsweep.version import __version__
@@ -30,6 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="idsweep", description="Intrinsic dimension over model sweeps.")
     parser.add_argument("--version", action="version", version=f"idsweep {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="run a sweep: snakemake with this package's Snakefile",
+        usage="idsweep run SWEEP [SNAKEMAKE'S ARGUMENTS …]",
+        description="Run a sweep in the working folder. Everything after SWEEP goes to snakemake, as --cores 4, -n, a target.",
+    )
+    run.add_argument("sweep", metavar="SWEEP", help="a file, or a name in config/experiments")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="of snakemake")
+    new = commands.add_parser("init", help="write a folder with a commented sweep.yaml and profiles")
+    new.add_argument("folder", type=Path, help="a folder; nothing in it is overwritten")
     show = commands.add_parser("show", help="print the shape and the provenance of a Parquet file")
     show.add_argument("file", help="a Parquet file below results/")
     keys = commands.add_parser("keys", help="print all keys of a configuration as Markdown")
@@ -57,8 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for part, default in POINTS_OF.items():
         curves.add_argument(f"--{part}", help=f"of the points for embedding-atlas (default: {default})")
-    given = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["run"] and (not words[1:] or (words[1].startswith("-") and words[1] not in ("-h", "--help"))):
+        run.error("the sweep comes first, as in: idsweep run sweep.yaml --cores 4")
+    given = parser.parse_args(words)
     try:
+        if given.command == "run":
+            from idsweep.workflow.start import start
+
+            start(given.sweep, given.arguments)
+        if given.command == "init":
+            from idsweep.workflow.new_folder import make_folder
+
+            print(printable("\n".join(map(str, make_folder(given.folder)))))
+            print(printable(f"Next: cd {shlex.quote(str(given.folder))} && idsweep run sweep.yaml"))
+            return 0
         if given.command == "plan":
             from idsweep.planning.command import plan_page
 

@@ -47,3 +47,11 @@ def test_what_is_said_last_counts():
 def test_what_does_not_come_from_there_stays():
     config = {"tokens": {"number": "50"}, "other": {"a": "1"}}
     assert typed(config, ["other={a: 2}", "nowhere={b: 3}"]) == config
+
+
+def test_a_configuration_may_be_what_a_larger_one_has_under_a_key():
+    arguments = ["my_module={tokens: {number: 50}}"]
+    whole = {"my_module": {"tokens": {"number": 300, "max_length": 32}}}
+    update_config(whole, parse_config(arguments))
+    assert typed(whole["my_module"], arguments, within=True) == {"tokens": {"number": 50, "max_length": 32}}
+    assert typed(whole["my_module"], arguments) == {"tokens": {"number": "50", "max_length": 32}}

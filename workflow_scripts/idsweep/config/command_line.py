@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 
 
-def typed(config: Mapping[str, Any], arguments: Iterable[str]) -> dict[str, Any]:
+def typed(config: Mapping[str, Any], arguments: Iterable[str], within: bool = False) -> dict[str, Any]:
     """A configuration in which values from the command line are numbers, truth values and lists of such, as they were written.
 
     arguments: what followed `--config`, each `key=value`. Only what still stands in `config` as Snakemake read it is changed.
+    within: whether the configuration may be what a larger one has under one of its keys, as that of a module.
     """
     changed = dict(config)
     for argument in arguments:
@@ -26,6 +27,8 @@ def typed(config: Mapping[str, Any], arguments: Iterable[str]) -> dict[str, Any]
             continue
         if key in changed and isinstance(as_text, dict | list):
             changed[key] = _typed(changed[key], as_text, meant)
+        elif within and isinstance(as_text, dict):
+            changed = _typed(changed, as_text, meant)
     return changed
 
 

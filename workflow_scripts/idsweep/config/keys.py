@@ -18,6 +18,7 @@ configuration is checked against these keys before a job runs. `idsweep keys > c
 makes this page from [schema.yaml](schema.yaml) and from the modules of trainings and loaders.
 
 `--config 'tokens={number: 50}'` changes a key for one run. What stands in braces or brackets is read as YAML.
+`idsweep run` also takes `--config tokens.number=50`.
 
 """
 SECTIONS = (

@@ -5,14 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[3]  # the checkout that this library is part of
-
-
-def in_project(path: Path) -> Path:
-    """A path as it is given, from the working folder; if nothing is there, from the project's folder, if something is there."""
-    beside = PROJECT / path
-    return beside if not path.exists() and beside.exists() else path
-
 
 def path_in_package(package: str, inside: str) -> Path:
     """The path `inside` (relative, with slashes) an installed top-level package.

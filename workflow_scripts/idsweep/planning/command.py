@@ -6,7 +6,7 @@ from pathlib import Path
 
 from idsweep.config.load import load
 from idsweep.config.yaml_file import read_yaml
-from idsweep.files.packages import PROJECT, in_project
+from idsweep.files.project import PROJECT, in_project, sweep_file
 from idsweep.planning.measured import factors, usage
 from idsweep.planning.page import page
 from idsweep.planning.plan import corrected, plan
@@ -42,12 +42,7 @@ def plan_page(sweep: str, profile: Path, cores: int | None = None, measured: str
 
 def open_sweep(sweep: str) -> Sweep:
     """The sweep of a file, or of a name in config/experiments. Raises ValueError if there is none, or it is wrong."""
-    experiments = CONFIG / "experiments"
-    places = (Path(sweep), experiments / f"{sweep}.yaml", in_project(Path(sweep)))
-    file = next((place for place in places if place.is_file()), None)
-    if file is None:
-        names = ", ".join(sorted(path.stem for path in experiments.glob("*.yaml")))
-        raise ValueError(f"There is no file {sweep!r}, and no experiment of that name; the experiments are {names}.")
+    file = sweep_file(sweep)
     given = read_yaml(file)
     if not isinstance(given, dict):
         raise ValueError(f"{file} holds no mapping of keys.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from idsweep.config.load import choose
-from idsweep.files.packages import in_project
+from idsweep.files.project import in_project
 from idsweep.models.folders import WIDTH_KEYS, read_architecture
 from idsweep.sweep.models import Checkpoint, Model, safe
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.files.atomic import delete, is_gone, this_process, whole_or_nothing
+from idsweep.workflow.modules import own_name
 
 NOTES = ".kept.json"  # in the folder of the results: process, and of each job output -> record
 BOUNDED = "fetch_checkpoint"  # its outputs are deleted after use, and must not take room beyond `checkpoint_disk_gb`
@@ -29,7 +30,7 @@ def keep(jobs: Iterable[Any], records: Any, folder: Path) -> None:
     """
     kept: list[dict[str, Any]] = []
     for job in jobs:
-        outputs = [] if job.rule.name == BOUNDED else [str(path) for path in job.output if os.path.lexists(path)]
+        outputs = [] if own_name(job.rule) == BOUNDED else [str(path) for path in job.output if os.path.lexists(path)]
         if outputs:
             read = {path: records._read_record(path) for path in outputs}
             kept.append({path: record and dict(record.items()) for path, record in read.items()})

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from idsweep.files.packages import in_project
+from idsweep.files.project import in_project
 from idsweep.sweep.models import Model, Tokenizer
 from idsweep.sweep.sweep import Dataset, Sweep
 from idsweep.workflow.paths import Output, folder_of_sweep, output_of, path_of

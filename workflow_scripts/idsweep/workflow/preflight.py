@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from idsweep.files.atomic import NO_ROOM, free
 from idsweep.machine.printable import printable
+from idsweep.workflow.modules import own_name
 
 if TYPE_CHECKING:
     from idsweep.workflow.job_graph import JobGraph
@@ -65,11 +66,11 @@ def from_the_hub(jobs: Iterable[Any], graph: JobGraph) -> tuple[list[tuple[str, 
     """Models (hub id, revision) and datasets (hub id) that some jobs of Snakemake's plan read from the hub."""
     models, datasets = [], []
     for job in jobs:
-        if job.rule.name in ("fetch_checkpoint", "fetch_tokenizer"):
+        if own_name(job.rule) in ("fetch_checkpoint", "fetch_tokenizer"):
             settings = json.loads(job.params.settings)
             models.append((settings["hub"], settings["revision"]))
         else:
-            read = graph.corpora(job.rule.name, **dict(job.wildcards.items()))
+            read = graph.corpora(own_name(job.rule), **dict(job.wildcards.items()))
             datasets += [corpus.entry["hub"] for corpus in read if corpus.remote]
     return models, datasets
 

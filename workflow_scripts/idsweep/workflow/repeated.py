@@ -9,6 +9,7 @@ from typing import Any
 from idsweep.files.parquet import is_current
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph, Output, output_of
+from idsweep.workflow.modules import own_name
 from idsweep.workflow.paths import outputs
 
 PASS = "extract_embeddings"
@@ -35,7 +36,7 @@ def agrees(records: Any, path: str, signature: str) -> bool:
 
 def in_run(jobs: Iterable[Any], graph: JobGraph) -> str | None:
     """What to say of the jobs of Snakemake's plan; nothing if they repeat no pass."""
-    passes = (dict(job.wildcards.items()) for job in jobs if job.rule.name == PASS)
+    passes = (dict(job.wildcards.items()) for job in jobs if own_name(job.rule) == PASS)
     return _said(sum(1 for names in passes if _was_made(graph, output_of(PASS, "embeddings", **names))))
 
 

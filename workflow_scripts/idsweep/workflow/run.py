@@ -17,6 +17,7 @@ from idsweep.extraction.shared import Plan, discard, write_plan
 from idsweep.machine.printable import printable
 from idsweep.workflow import memory
 from idsweep.workflow.job_graph import JobGraph
+from idsweep.workflow.modules import own_name
 from idsweep.workflow.script import REASON, STOPPED
 
 # What Snakemake says in its log when Ctrl-C or SIGTERM ends a run.
@@ -26,7 +27,7 @@ INTERRUPTED = ("Terminating processes on user request", "Will exit after finishi
 def set_environment(library: Path) -> None:
     """Set what all jobs of a run inherit; called once, while the workflow is read.
 
-    library: the folder that holds the package idsweep of this workflow.
+    library: the folder that holds the package idsweep of this workflow, and no other package.
     """
     # Scripts use the library whose source is in the signatures, not another one that is installed.
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -49,16 +50,16 @@ def name_of_run() -> str:
     return os.environ["IDSWEEP_RUN"]
 
 
-def plan_passes(dag: Any, graph: JobGraph, root: Path, most: int | None) -> None:
+def plan_passes(dag: Any, jobs: Iterable[Any], graph: JobGraph, root: Path, most: int | None) -> None:
     """Tell the jobs of each checkpoint which passes this run is going to make, so that they share loads and imports.
 
-    dag: Snakemake's plan. root: the folder `passes/`; what an earlier run left there for jobs that this one does not have, or
+    dag: Snakemake's plan. jobs: those of it that are to run. root: the folder `passes/`; what an earlier run left there for jobs that this one does not have, or
     is asked to run again, is deleted. most: as in `extraction.shared.Plan`.
     """
     planned: dict[tuple[str, ...], dict[Path, Plan]] = {}  # what must be there -> folder -> plan
     welcome = set()
-    for job in dag.needrun_jobs():
-        if job.rule.name == "extract_embeddings":
+    for job in jobs:
+        if own_name(job.rule) == "extract_embeddings":
             names, given, read = dict(job.wildcards.items()), job.resources, job.input
             tokens = graph.output("extract_embeddings", "tokens", **names)
             needed = (names["model"], *sorted({*read} - {read.tokens, read.sequences}))

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from idsweep.files.atomic import whole_or_nothing
+from idsweep.files.project import LIBRARY, PROJECT
 
-LIBRARY = Path(__file__).parents[1]
-SCRIPTS = LIBRARY.parent
+SCRIPTS = PROJECT / "workflow_scripts"
 MEMORY = Path(".snakemake/idsweep/digests.jsonl")  # of digests, below the folder in which the workflow runs
 
 SPARE_LINES = 1000  # of digests that are no longer true, beside as many as there are files

@@ -1,0 +1,71 @@
+"""What is different where another workflow imports this one as a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from idsweep.files.project import LIBRARY, PROJECT
+
+FILES_OF_CONFIG = ("schema.yaml", "catalog/models.yaml", "catalog/datasets.yaml")
+
+
+def own_name(rule: Any) -> str:
+    """The name of one of Snakemake's rules in the files of this workflow; the importing one may call it otherwise."""
+    rules = getattr(rule, "module_globals", {}).get("rules")
+    if rules is None or rule.name in rules._rules:
+        return rule.name
+    return next((name for name, proxy in rules._rules.items() if proxy.rule is rule), rule.name)
+
+
+def config_folder(base: Path) -> Path:
+    """The folder of the schema and the catalogs.
+
+    base: where the Snakefile lies. Of a Snakefile from the web there is no folder. Then `config/` of the working folder
+    counts, where tools that deploy workflows put a copy, and without one that of the installed package.
+    """
+    if base.is_dir():
+        return base / "config"
+    deployed = Path("config")
+    return deployed if all((deployed / file).is_file() for file in FILES_OF_CONFIG) else PROJECT / "config"
+
+
+def complaints(workflow: Any, base: Path) -> Iterator[str]:
+    """What is wrong with how this workflow is imported.
+
+    workflow: Snakemake's, while it reads the Snakefile of the module. base: where that Snakefile lies.
+    """
+    modifier = workflow.modifier
+    name = modifier.namespace
+    if not modifier.skip_configfile:
+        yield f"module {name}: there is no `config:`. Give it the configuration of a sweep, for example config: config[{name!r}]."
+    if _changes_paths(modifier.path_modifier):
+        yield (
+            f"module {name}: `prefix:` and `replace_prefix:` do not work, since results are found again by their paths. Remove "
+            "it. Results lie in results/SWEEP, so give each module a `sweep:` of its own in its configuration."
+        )
+    here = base / "workflow_scripts/idsweep"
+    if here.is_dir() and not here.samefile(LIBRARY):
+        yield (
+            f"module {name}: its Snakefile is in {base}, but the package idsweep that Python has imported is {LIBRARY}. Write "
+            "snakefile: idsweep.snakefile(), or do not import idsweep before the module."
+        )
+
+
+def same_sweep(workflow: Any, sweep: str) -> str | None:
+    """A complaint if a module of another name has the same sweep: both would write the same files."""
+    names = vars(workflow).setdefault("_idsweep_sweeps", {})
+    name = workflow.modifier.namespace
+    other = names.setdefault(sweep, name)
+    if other == name:
+        return None
+    return f"modules {other} and {name} both have the sweep {sweep!r}; give each a `sweep:` of its own."
+
+
+def _changes_paths(path_modifier: Any) -> bool:
+    while path_modifier is not None:
+        if path_modifier.prefix is not None or path_modifier._prefix_replacements is not None:
+            return True
+        path_modifier = path_modifier.inner_modifier
+    return False
