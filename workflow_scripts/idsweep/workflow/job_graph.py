@@ -18,6 +18,7 @@ from idsweep.data.loaders import registry as loaders
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
 from idsweep.files.columns import CLOUD
+from idsweep.files.project import LIBRARY
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.labels import labels
@@ -580,7 +581,7 @@ class JobGraph:
 
     def _page(self, package: str) -> Any:
         """Digests of what a page is made of beside Python's modules: its own files, and those that pages share."""
-        folders = (SCRIPTS / "idsweep" / name / "web" for name in ("pages", package))
+        folders = (LIBRARY / name / "web" for name in ("pages", package))
         return self._digests.of(sorted(file for folder in folders for file in folder.rglob("*.*")))
 
     def _labels(self) -> dict[str, Any]:
