@@ -210,5 +210,5 @@ config["captions"] = {
     "figures": {figure: figure_registry.description(figure) for figure in SWEEP.config["figures"]},
     "tables": CAPTIONS,
 }
-beside = [table for table in table_names(SWEEP) if table in BESIDE_REPORT]
-config["heading"] = sweep_report.heading(SWEEP.config) | {"beside": beside}
+config["heading"] = sweep_report.heading(SWEEP.config)
+config["heading"]["beside"] = [table for table in table_names(SWEEP) if table in BESIDE_REPORT]
