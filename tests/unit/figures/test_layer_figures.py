@@ -524,11 +524,12 @@ def test_layouts_of_154_checkpoints_have_no_faults(n_layers: dict[str, int]) -> 
     local = local_table(n_layers, PYTHIA)
     figures = [
         draw_profiles(local),
+        draw_profiles(local, contrasts_table(local, 2.0)),
         draw_profiles(local, checkpoints="all"),
         draw_heatmap(local, scale="log"),
         draw_heatmap(local, datasets=["films"]),
     ]
-    assert [layout_faults(drawn) for drawn in figures] == [[]] * 4
+    assert [layout_faults(drawn) for drawn in figures] == [[]] * 5
 
 
 @pytest.mark.slow
@@ -539,7 +540,7 @@ def test_layouts_of_several_seeds_have_no_faults(n_layers: dict[str, int]) -> No
     tables = with_variants(two, "mean"), with_variants(global_table(two), "value")
     last = pointwise_table(local[local["step"] == 40_000], 5)
     figures = [
-        draw_profiles(local, scale="log"),
+        draw_profiles(local, contrasts_table(local, 2.0), scale="log"),
         draw_profiles(local, checkpoints="all", datasets=["news"]),
         draw_heatmap(local),
         draw_violins(last, models=list(n_layers)[-2:]),

@@ -348,7 +348,7 @@ def _described(sizes: Sizes, set: str, model: str, dataset: str, cloud: str) -> 
 
 
 def _cost_of_table(sizes: Sizes, rule: str) -> Cost:
-    seconds = sizes.estimated * 5e-3 if rule == "collect_estimates" else 0.0
+    seconds = sizes.estimated * 5e-3 if rule in ("collect_estimates", "collect_contrasts") else 0.0
     return costs.small("start_tables", "memory_estimation", seconds, tables=sizes.estimated * 200.0)
 
 

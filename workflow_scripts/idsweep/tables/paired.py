@@ -43,8 +43,8 @@ def read_local(path: str) -> Iterator[tuple[dict[str, Any], dict[str, tuple[np.n
     """What identifies each representation in an estimates file, and its local values of the data.
 
     These are: estimator -> points, int32 (N,), and values, float64 (N,), NaN where undefined. The file is opened once, and only
-    the columns that matter are read, one representation after the other: a third of the time of `read_identities` and
-    `read_estimates`, which check and copy all columns.
+    the columns that matter are read, one representation after the other, in half of the time that `read_identities`,
+    `read_estimates` and `local_values` take.
 
     Raises FileNotFoundError, or ValueError if the file holds other columns or is damaged.
     """
