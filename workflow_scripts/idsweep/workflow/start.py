@@ -128,5 +128,5 @@ def _profile(name: str) -> str:
     known = (Path(), Path(folders.user_config_dir), Path(folders.site_config_dir))
     if any((folder / name).exists() for folder in known):
         return name
-    places = (Path("profiles", name), PROJECT / name, PROJECT / "profiles" / name)
+    places = (Path(f"profiles/{name}"), PROJECT / name, PROJECT / f"profiles/{name}")
     return next((str(place) for place in places if (place / "config.yaml").is_file()), name)
