@@ -89,6 +89,9 @@ def only_what_is_stale():
     The report runs nothing, and shows how all jobs depend on each other.
     """
     asked = workflow.dag_settings
+    # Here, since Snakemake has no triggers yet while it reads the workflow.
+    if IS_MODULE and workflow.is_main_process and RerunTrigger.CODE in asked.rerun_triggers:
+        print(modules.misleading_trigger(__name__), file=sys.stderr)
     forced = asked.forceall or asked.forcerun or asked.forcetargets or "--report" in sys.argv
     return not forced and RerunTrigger.INPUT not in asked.rerun_triggers
 

@@ -119,6 +119,13 @@ def test_a_rule_of_the_parent_reads_a_table_of_the_module(parent: Parent, finish
     assert stale == {"idsweep_estimate_dimensions": 3, "idsweep_collect_estimates": 1, "count_rows": 1, "total": 5}
 
 
+def test_triggers_that_look_at_times_of_scripts_are_told(parent: Parent) -> None:
+    parent.write(ONE)
+    said = "a new installation of idsweep would repeat every job"
+    assert said in parent.snakemake("--dry-run", "--quiet", "rules").stdout
+    assert said not in parent.snakemake("--dry-run", *TRIGGERS).stdout
+
+
 def test_two_instances_have_files_and_constraints_of_their_own(parent: Parent) -> None:
     second = {**copy.deepcopy(MINI), "sweep": "second", "models": {"minilm": {"layers": [0]}}}
     parent.configure(idsweep=MINI, second=second)

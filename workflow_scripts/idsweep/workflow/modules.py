@@ -63,6 +63,14 @@ def same_sweep(workflow: Any, sweep: str) -> str | None:
     return f"modules {other} and {name} both have the sweep {sweep!r}; give each a `sweep:` of its own."
 
 
+def misleading_trigger(name: str) -> str:
+    """What a module of that name says where the times of scripts decide what runs again."""
+    return (
+        f"module {name}: Snakemake looks at the times of scripts, so that a new installation of idsweep would repeat every job. "
+        "Put rerun-triggers: [mtime, params, software-env] into your profile; signatures tell what is stale."
+    )
+
+
 def _changes_paths(path_modifier: Any) -> bool:
     while path_modifier is not None:
         if path_modifier.prefix is not None or path_modifier._prefix_replacements is not None:
