@@ -146,7 +146,8 @@ def test_float32_input_is_within_a_thousandth(hidden_states):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADAPTED)
 def test_adapter_equals_scikit_dimension(name):
-    X = skdim.datasets.hyperBall(n=120, d=3, random_state=0)
+    # Of seed 0 the last digit of the points decides between two answers of DANCo, 2.98 and 3.03.
+    X = skdim.datasets.hyperBall(n=120, d=3, random_state=2)
     X = np.hstack([X, X[:, :2] ** 2])
     estimator = estimators.get(name)
     class_name = estimator.global_.args[0]

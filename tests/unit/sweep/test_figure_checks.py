@@ -305,6 +305,7 @@ def test_no_figure_is_named_outside_the_figures() -> None:
     schema = _read_yaml(CONFIG / "schema.yaml")
     others = {*MADE_BY, *schema["properties"], *schema["properties"]["extraction"]["properties"]}
     others |= {path.stem for path in (LIBRARY / "training").glob("*.py")}
+    others |= {path.name for path in CONFIG.parent.iterdir() if path.is_dir()}
     names = set(registry.names())
     assert not strings(LIBRARY / "sweep/figure_checks.py") & names
     for package in ("sweep", "planning", "workflow"):
