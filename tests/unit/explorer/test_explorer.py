@@ -189,7 +189,7 @@ def test_the_page_computes_the_paired_difference_with_sequences_as_clusters(tmp_
     code = (
         f"import {{ pairedDifference }} from '{explorer_module.WEB / 'statistics.js'}';"
         f"const numbers = (text) => JSON.parse(text).map((one) => one ?? NaN);"
-        f"console.log(JSON.stringify(pairedDifference(numbers('{_json(one)}'), numbers('{_json(other)}'), {sequence.tolist()}, Array(20).fill(2.2))))"
+        f"console.log(JSON.stringify(pairedDifference(numbers('{_json(one)}'), numbers('{_json(other)}'), {sequence.tolist()}, Array(20).fill(2.2), Array(2).fill({{ error: 0, number: 200 }}))))"
     )
     (tmp_path / "run.mjs").write_text(code)
     said = subprocess.run(["node", tmp_path / "run.mjs"], capture_output=True, text=True, check=True).stdout

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from idsweep.statistics.clusters import clustered_means, side_by_side
+from idsweep.estimators import estimate_local, estimate_mean
+from idsweep.neighbors import nearest_neighbors
+from idsweep.statistics.clusters import clustered_means, inflation, paired_differences, side_by_side
 from scipy import stats
 
 
@@ -65,3 +67,47 @@ def test_a_large_mean_takes_no_digits_from_the_error() -> None:
     values = np.random.default_rng(3).normal(size=(1, 40))
     small, large = (clustered_means(values + level, np.arange(0, 40, 4)) for level in (0.0, 1e8))
     assert large.standard_error == pytest.approx(small.standard_error, rel=1e-6)
+
+
+def test_independent_clouds_add_up_their_errors() -> None:
+    generator = np.random.default_rng(5)
+    values, others = generator.normal(size=(2, 3, 400))
+    starts, errors = np.arange(0, 400, 4), np.array([0.5, 0.2, np.nan])
+    times = inflation(errors, values, starts), inflation(2 * errors, others, starts)
+    found = paired_differences(values, others, starts, *times)
+    assert found.standard_error[:2] == pytest.approx(np.hypot(errors, 2 * errors)[:2], rel=0.1)
+    assert np.isnan(found.standard_error[2]) and np.isfinite(found.mean).all()
+    alone = clustered_means(values - others, starts)
+    known = paired_differences(values, others, starts, np.full(3, 0.1), np.full(3, 0.2))
+    np.testing.assert_allclose(known.standard_error, alone.standard_error)
+    same = paired_differences(values, values, starts, *times)
+    assert (same.mean == 0).all() and (same.standard_error[:2] == 0).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [None, 0.1])
+def test_intervals_of_no_difference_hold_it(noise: float | None) -> None:
+    """Neighbourhoods share points: by clusters alone a third of the intervals holds what is true."""
+    generator, starts = np.random.default_rng(6), np.arange(0, 400, 4)
+
+    def measured(points: np.ndarray) -> tuple[np.ndarray, float]:
+        graph = nearest_neighbors(points, k=32)
+        mean = estimate_mean(points, "twonn", n_neighbors=32, graph=graph)
+        return estimate_local(points, "twonn", n_neighbors=32, graph=graph), mean.standard_error
+
+    holds = {"clusters": 0, "neighbourhoods": 0}
+    for _ in range(40):
+        cloud = generator.normal(size=(400, 4))
+        clouds = [
+            cloud if noise is None else cloud + noise * generator.normal(size=cloud.shape),
+            generator.normal(size=cloud.shape),
+        ]
+        clouds[1] = clouds[1] if noise is None else cloud + noise * clouds[1]
+        (one, error), (other, other_error) = map(measured, clouds)
+        times = (inflation(np.array([e]), v[None], starts) for e, v in ((error, one), (other_error, other)))
+        for name, found in (
+            ("clusters", clustered_means((one - other)[None], starts)),
+            ("neighbourhoods", paired_differences(one[None], other[None], starts, *times)),
+        ):
+            holds[name] += bool(found.lower[0] <= 0 <= found.upper[0])
+    assert holds["neighbourhoods"] >= 35 and holds["clusters"] < 28, holds

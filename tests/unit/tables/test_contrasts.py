@@ -25,6 +25,7 @@ from idsweep.tables.paired import read_local
 from scipy import stats
 
 N_TOKENS = 60
+ERRORS = {"twonn": 0.9, "mle": 0.01}  # of means: larger, and smaller, than clusters alone say
 STEPS = {"step0": 0, "step5": 5, "step9": 9}
 ENDS = {"neox": ("step0", "step9")}
 Values = dict[tuple[str, str, str], dict[int, float]]  # checkpoint, representation, estimator -> point -> value
@@ -46,7 +47,8 @@ def table_of(values: Mapping[str, Mapping[int, float]]) -> pa.Table:
     for estimator, of_points in values.items():
         local = {"estimator": estimator, "scope": "local", "variant": "data"} | same
         rows += [local | {"point": point, "value": value} for point, value in of_points.items()]
-        rows += [local | {"variant": "data/2", "point": 0, "value": 99.0}, local | {"scope": "mean", "value": 99.0}]
+        rows += [local | {"variant": "data/2", "point": 0, "value": 99.0}]
+        rows += [local | {"scope": "mean", "value": 99.0, "standard_error": ERRORS[estimator]}]
     return pa.Table.from_pylist(rows, schema=ESTIMATES)
 
 
@@ -94,18 +96,34 @@ def pairs_of(values: Values, row: Any) -> tuple[list[int], np.ndarray, np.ndarra
     return points, np.array([one[p] for p in points]), np.array([other[p] for p in points])
 
 
+def by_hand(sequences: Sequence[int], values: Sequence[float]) -> tuple[int, int, float, float]:
+    """Numbers of values and sequences, mean, and its error by clusters."""
+    by_sequence: dict[int, list[float]] = {}
+    for one, value in zip(sequences, values, strict=True):
+        by_sequence.setdefault(one, []).append(value)
+    number, count = sum(map(len, by_sequence.values())), len(by_sequence)
+    mean = sum(map(sum, by_sequence.values())) / number
+    squares = sum((sum(some) - len(some) * mean) ** 2 for some in by_sequence.values())
+    return number, count, mean, np.sqrt(count / (count - 1) * squares) / number
+
+
 def test_each_contrast_is_what_sums_by_hand_say(swept: tuple, contrasts: pd.DataFrame) -> None:
     values, sequence, _ = swept
     for row in contrasts.itertuples():
         points, one, other = pairs_of(values, row)
-        by_sequence: dict[int, list[float]] = {}
-        for point, difference in zip(points, one - other, strict=True):
-            if not np.isnan(difference):
-                by_sequence.setdefault(sequence[point], []).append(difference)
-        number, count = sum(map(len, by_sequence.values())), len(by_sequence)
-        mean = sum(map(sum, by_sequence.values())) / number
-        squares = sum((sum(some) - len(some) * mean) ** 2 for some in by_sequence.values())
-        error = np.sqrt(count / (count - 1) * squares) / number
+        pairs = [place for place, difference in enumerate(one - other) if not np.isnan(difference)]
+        sequences = [sequence[points[place]] for place in pairs]
+        number, count, mean, error = by_hand(sequences, (one - other)[pairs])
+        (_, _, _, v), (_, _, _, w) = (by_hand(sequences, each[pairs]) for each in (one, other))
+        phi, psi = (
+            ERRORS[row.estimator]
+            / by_hand(*zip(*((sequence[p], x) for p, x in cell.items() if x == x), strict=True))[3]
+            for cell in (
+                values[row.checkpoint, row.representation, row.estimator],
+                values[row.other_checkpoint, row.other_representation, row.estimator],
+            )
+        )
+        error *= max(1, ((phi * v) ** 2 + (psi * w) ** 2) / (v**2 + w**2)) ** 0.5
         half = stats.t(count - 1).ppf(0.975) * error
         assert (row.n_pairs, row.n_sequences, row.n_undefined) == (number, count, len(points) - number)
         found = (row.mean_difference, row.standard_error, row.lower, row.upper)
@@ -144,18 +162,26 @@ def test_contrasts_are_those_that_the_page_computes(tmp_path: Path, swept: tuple
     values, sequence, _ = swept
     asked = []
     for row in contrasts.itertuples():
-        points, one, other = pairs_of(values, row)
-        pairs = [[None if np.isnan(value) else value for value in some.tolist()] for some in (one, other)]
-        asked.append([*pairs, sequence[points].tolist()])
+        cells = (
+            values[row.checkpoint, row.representation, row.estimator],
+            values[row.other_checkpoint, row.other_representation, row.estimator],
+        )
+        full = [
+            [None if np.isnan(cell.get(point, np.nan)) else cell[point] for point in range(N_TOKENS)] for cell in cells
+        ]
+        means = [{"error": ERRORS[row.estimator], "number": N_TOKENS - some.count(None)} for some in full]
+        asked.append([*full, means])
     quantiles = [None, *stats.t.ppf(0.975, np.arange(1, 13)).tolist()]
-    (tmp_path / "asked.json").write_text(json.dumps({"asked": asked, "quantiles": quantiles}))
+    (tmp_path / "asked.json").write_text(
+        json.dumps({"asked": asked, "sequence": sequence.tolist(), "quantiles": quantiles})
+    )
     (tmp_path / "run.mjs").write_text(
         f"""
         import {{ readFileSync }} from "node:fs";
         import {{ pairedDifference }} from "{WEB / "statistics.js"}";
-        const {{ asked, quantiles }} = JSON.parse(readFileSync("{tmp_path / "asked.json"}"));
+        const {{ asked, sequence, quantiles }} = JSON.parse(readFileSync("{tmp_path / "asked.json"}"));
         const numbers = (some) => some.map((one) => one ?? NaN);
-        const found = asked.map(([one, other, sequence]) => pairedDifference(numbers(one), numbers(other), sequence, quantiles));
+        const found = asked.map(([one, other, means]) => pairedDifference(numbers(one), numbers(other), sequence, quantiles, means));
         console.log(JSON.stringify(found));
         """
     )
@@ -256,8 +282,9 @@ def test_local_values_are_read_as_by_the_readers_of_all_columns(swept: tuple) ->
             expected = local_values(read_estimates(file, name))
             assert of_estimators.keys() == expected.keys()
             for estimator, columns in of_estimators.items():
-                for one, other in zip(columns, expected[estimator], strict=True):
+                for one, other in zip(columns[:2], expected[estimator], strict=True):
                     np.testing.assert_array_equal(one, other)
+                assert columns.standard_error == ERRORS[estimator]
 
 
 def test_a_representation_may_be_in_several_row_groups(tmp_path: Path, swept: tuple) -> None:

@@ -106,3 +106,91 @@ def clustered_means(values: np.ndarray, starts: np.ndarray, *, confidence: float
         error[clusters < 2] = np.nan
         half = stats.t.ppf((1 + confidence) / 2, clusters - 1) * error
     return Means(mean, error, mean - half, mean + half, number, clusters)
+
+
+def inflation(standard_errors: np.ndarray, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """How many times larger standard errors of means are than those which know of clusters alone, float64 (R,).
+
+    Parameters
+    ----------
+    standard_errors : array (R,), float64
+        Of the mean of each row, as they are known otherwise. NaN where none is.
+    values : array (R, N), float64
+    starts : array (G,), int
+        As `clustered_means` takes them.
+
+    Returns
+    -------
+    array (R,), float64
+        NaN where one of both errors is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from idsweep.statistics.clusters import inflation
+    >>> inflation(np.array([2.0]), np.array([[1.0, 3.0, 4.0, 4.0]]), np.array([0, 2])).tolist()
+    [2.0]
+    """
+    of_clusters = clustered_means(values, starts).standard_error
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(
+            of_clusters > 0, standard_errors / of_clusters, np.where(np.isnan(standard_errors), np.nan, 1.0)
+        )
+
+
+def paired_differences(
+    values: np.ndarray,
+    others: np.ndarray,
+    starts: np.ndarray,
+    inflations: np.ndarray,
+    other_inflations: np.ndarray,
+    *,
+    confidence: float = CONFIDENCE,
+) -> Means:
+    """Means of differences of local estimates at the same points, with intervals that know of neighbourhoods that share points.
+
+    Estimates of points that share neighbours depend on each other beyond their sequences. Their means have standard errors that know
+    of it, φ times those of clusters alone (`inflation`). A difference takes over what the means have: with v and w the squares of both
+    means' errors by clusters over the pairs, its error by clusters is multiplied by √((φ² v + ψ² w) / (v + w)), and by no less than 1. Where
+    both clouds have nothing in common that is the root of the sum of both means' squared errors.
+
+    Coverage of 95 % intervals of no difference (local TwoNN, L = 64; Gaussian clouds of 600 and 2,000 points in 5 dimensions, in sequences of
+    6; independent, or one cloud with noise of 0.5, 0.1 and 0.02 twice; 80 and 40 draws each): 0.92 to 1.00. By clusters alone it is 0.28
+    to 0.40.
+
+    Parameters
+    ----------
+    values, others : arrays (R, N), float64
+        NaN where there is no value. The columns of a cluster stand side by side.
+    starts : array (G,), int
+        The column at which each cluster begins.
+    inflations, other_inflations : arrays (R,), float64
+        φ and ψ, each of all of its own points. NaN where they are not known.
+
+    Returns
+    -------
+    Means
+        Of values - others where both are defined. Standard error and interval are NaN where φ or ψ is, and with fewer than two clusters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from idsweep.statistics.clusters import paired_differences
+    >>> values, others = np.array([[1.0, 3.0, 4.0, 4.0]]), np.array([[0.0, 0.0, 1.0, 1.0]])
+    >>> found = paired_differences(values, others, np.array([0, 2]), np.array([2.0]), np.array([2.0]))
+    >>> found.mean.tolist(), found.standard_error.tolist()
+    ([2.5], [1.0])
+    """
+    differences = values - others
+    paired = ~np.isnan(differences)
+    means = clustered_means(differences, starts, confidence=confidence)
+    v, w = (
+        clustered_means(np.where(paired, of_one, np.nan), starts).standard_error ** 2 for of_one in (values, others)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(
+            v + w > 0, (inflations**2 * v + other_inflations**2 * w) / (v + w), inflations * other_inflations
+        )
+        error = means.standard_error * np.sqrt(np.maximum(share, 1.0))
+        half = stats.t.ppf((1 + confidence) / 2, means.n_clusters - 1) * error
+    return means._replace(standard_error=error, lower=means.mean - half, upper=means.mean + half)

@@ -14,7 +14,7 @@ from idsweep.files.columns import IDENTITY
 from idsweep.files.parquet import read_table, to_arrow, to_numpy
 from idsweep.machine.errors import about
 from idsweep.machine.progress import Progress
-from idsweep.statistics.clusters import clustered_means, side_by_side
+from idsweep.statistics.clusters import inflation, paired_differences, side_by_side
 from idsweep.tables.collect import ESTIMATED
 from idsweep.tables.paired import check_points, common_places, read_local
 
@@ -53,6 +53,7 @@ class Cell(NamedTuple):
     identity: Mapping[str, Any]  # columns of `ESTIMATED`
     points: Points
     values: np.ndarray
+    inflation: float  # of its mean's standard error: see `clusters.inflation`
 
 
 class Contrast(NamedTuple):
@@ -71,7 +72,8 @@ def collect_contrasts(files: Sequence[tuple[str, str]], ends: Mapping[str, Seque
 
     A cell is what one estimator finds at one representation of a checkpoint. Its difference from another cell is the mean over the
     points that both have and where both are defined. Standard error and 95 % interval take the tokens of a sequence as one cluster
-    (`clusters.clustered_means`); `n_undefined` counts the points that both have, but where one is undefined.
+    and know of neighbourhoods that share points, as the standard errors of both means do (`clusters.paired_differences`); where one of
+    these is not known they are NaN. `n_undefined` counts the points that both have, but where one is undefined.
 
     Each file is read once. In memory are the values of one checkpoint, and those of the first and the last one.
 
@@ -154,10 +156,11 @@ def _cells(files: Sequence[tuple[str, str]]) -> Iterator[Cell]:
     progress = Progress("comparing", len(files), "files of estimates")
     for done, (file, tokens) in enumerate(files, start=1):
         for identity, of_estimators in read_local(file):
-            for estimator, (points, values) in of_estimators.items():
+            for estimator, (points, values, error) in of_estimators.items():
                 with about(f"{file}, {identity['representation']}, {estimator}"):
                     order, known = arranged(tokens, points.tobytes())
-                yield Cell(identity | {"estimator": estimator}, known, values[order])
+                times = inflation(np.array([error]), values[order][None], known.starts).item()
+                yield Cell(identity | {"estimator": estimator}, known, values[order], times)
         progress.report(done)
 
 
@@ -202,10 +205,15 @@ def _measure(contrasts: Sequence[Contrast]) -> dict[str, np.ndarray]:
         of_cell, of_other, starts = _common(cell.points, other.points)
         rows = max(1, VALUES_AT_ONCE // max(1, len(cell.values)))
         for chunk in (places[begin : begin + rows] for begin in range(0, len(places), rows)):
-            pairs = ((contrasts[place].cell.values, contrasts[place].other.values) for place in chunk)
-            differences = np.stack([values[of_cell] - others[of_other] for values, others in pairs])
-            means = clustered_means(differences, starts)
-            undefined = differences.shape[1] - means.n_values
+            cells, others = ([contrasts[place][which] for place in chunk] for which in (1, 2))
+            means = paired_differences(
+                np.stack([one.values[of_cell] for one in cells]),
+                np.stack([one.values[of_other] for one in others]),
+                starts,
+                np.array([one.inflation for one in cells]),
+                np.array([one.inflation for one in others]),
+            )
+            undefined = len(other.values[of_other]) - means.n_values
             for name, values in zip(found, (*means, undefined), strict=True):
                 found[name][chunk] = values
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from idsweep.files.columns import IDENTITY
 from idsweep.files.parquet import damage_told, open_file, require_columns
 from idsweep.neighbors.variants import DATA
 
-COLUMNS = ["estimator", "scope", "variant", "point", "value"]
+COLUMNS = ["estimator", "scope", "variant", "point", "value", "standard_error"]
 
 
 def common_places(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -39,10 +39,18 @@ def check_points(whose: str, points: np.ndarray, n_values: int, n_tokens: int, m
         )
 
 
-def read_local(path: str) -> Iterator[tuple[dict[str, Any], dict[str, tuple[np.ndarray, np.ndarray]]]]:
+class Local(NamedTuple):
+    """Points, int32 (N,), their values, float64 (N,), NaN where undefined, and the standard error of their mean, NaN where not known."""
+
+    points: np.ndarray
+    values: np.ndarray
+    standard_error: float
+
+
+def read_local(path: str) -> Iterator[tuple[dict[str, Any], dict[str, Local]]]:
     """What identifies each representation in an estimates file, and its local values of the data.
 
-    These are: estimator -> points, int32 (N,), and values, float64 (N,), NaN where undefined. The file is opened once, and only
+    These are: estimator -> `Local`. The file is opened once, and only
     the columns that matter are read, one representation after the other, in half of the time that `read_identities`,
     `read_estimates` and `local_values` take.
 
@@ -60,14 +68,20 @@ def read_local(path: str) -> Iterator[tuple[dict[str, Any], dict[str, tuple[np.n
         yield first.to_pylist()[0], _by_estimator(table)
 
 
-def _by_estimator(estimates: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    is_local = pc.and_(pc.equal(estimates["scope"], "local"), pc.equal(estimates["variant"], DATA)).to_numpy()
+def _by_estimator(estimates: pa.Table) -> dict[str, Local]:
+    of_data = pc.equal(estimates["variant"], DATA)
+    is_local, is_mean = (
+        pc.and_(pc.equal(estimates["scope"], scope), of_data).to_numpy() for scope in ("local", "mean")
+    )
     estimators = estimates["estimator"].combine_chunks().dictionary_encode()
     codes = estimators.indices.to_numpy()
-    points, values = (estimates[name].to_numpy() for name in ("point", "value"))
+    points, values, errors = (estimates[name].to_numpy() for name in ("point", "value", "standard_error"))
     found = {}
     for code, name in enumerate(estimators.dictionary.to_pylist()):
         rows = is_local & (codes == code)
         if rows.any():
-            found[name] = points[rows].astype(np.int32), values[rows]
+            of_mean = errors[is_mean & (codes == code)]
+            found[name] = Local(
+                points[rows].astype(np.int32), values[rows], float(of_mean[0]) if len(of_mean) else np.nan
+            )
     return found

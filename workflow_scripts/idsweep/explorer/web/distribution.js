@@ -156,16 +156,16 @@ function drawDifference(place, picked, other, found) {
   const isClear = found.lower > 0 || found.upper < 0;
   const way = found.difference > 0 ? "higher" : "lower";
   const sentence = Number.isNaN(found.lower)
-    ? `A is ${shown(Math.abs(found.difference))} ${way} than B. One sequence tells no interval.`
+    ? `A is ${shown(Math.abs(found.difference))} ${way} than B. Whether significantly is not known.`
     : isClear ? `A is significantly ${way} than B, by ${shown(Math.abs(found.difference))}.` : "A and B do not differ significantly.";
   const kept = tokensShown();
   const sampled = kept?.sampled ? ` The page holds ${counted(kept.n_kept)} of the tokens; the table contrasts counts all.` : "";
   const values = element("dl", { id: "difference" },
     element("dt", {}, "A"), element("dd", {}, `${cellLabel(picked)}: ${shown(found.mean, 3)}`),
     element("dt", {}, "B"), element("dd", {}, `${cellLabel(other)}: ${shown(found.otherMean, 3)}`),
-    element("dt", {}, "A − B"), element("dd", { "data-difference": found.difference, "data-lower": found.lower, "data-upper": found.upper, "data-pairs": found.pairs }, `${shown(found.difference, 3)} (95 % interval ${shown(found.lower, 3)} to ${shown(found.upper, 3)})`));
+    element("dt", {}, "A − B"), element("dd", { "data-difference": found.difference, "data-lower": found.lower, "data-upper": found.upper, "data-pairs": found.pairs }, `${shown(found.difference, 3)} ${Number.isNaN(found.lower) ? "(interval not known)" : `(95 % interval ${shown(found.lower, 3)} to ${shown(found.upper, 3)})`}`));
   place.replaceChildren(heading, element("p", { class: isClear ? "verdict" : "verdict unclear" }, sentence), values,
-    element("p", { class: "note" }, `Over ${counted(found.pairs)} tokens of ${counted(found.sequences)} sequences that have a value in both cells. The interval counts each sequence as one cluster.${sampled}`), compareButtons());
+    element("p", { class: "note" }, `Over ${counted(found.pairs)} tokens of ${counted(found.sequences)} sequences that have a value in both cells. The interval counts each sequence as one cluster, and knows of neighbourhoods that share points.${sampled}`), compareButtons());
 }
 
 function compareButtons() {

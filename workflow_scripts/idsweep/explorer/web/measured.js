@@ -295,7 +295,13 @@ export async function measureAt(measure, column) {
  */
 export async function difference(cell, other) {
   const [values, others, held] = [await pointsAt(cell), await pointsAt(other), await tokens()];
-  return values && others && held ? pairedDifference(values, others, held.sequence, overview.quantiles) : null;
+  const series = seriesShown();
+  if (!values || !others || !held || !series) return null;
+  const means = [cell, other].map((one) => ({
+    error: valueAt(series, "standard_error", one),
+    number: valueAt(series, "n_points", one) - valueAt(series, "n_undefined", one),
+  }));
+  return pairedDifference(values, others, held.sequence, overview.quantiles, means);
 }
 
 /**

@@ -8,46 +8,66 @@
  * @property {number} otherMean
  * @property {number} difference mean − otherMean, over the pairs
  * @property {number} lower
- * @property {number} upper 95 % interval, which counts the points of a sequence as one cluster
+ * @property {number} upper 95 % interval, which knows of sequences and of neighbourhoods that share points
  */
+
+/**
+ * The mean of some values, its standard error that counts the points of a sequence as one cluster, and how many sequences there are.
+ *
+ * With G sequences, d the values less their mean, and s their sums over sequences, the error is √(G / (G − 1) · Σ s²) / n; NaN where there
+ * are fewer than two sequences.
+ * @param {ArrayLike<number>} values NaN counts for nothing
+ * @param {ArrayLike<number>} sequence of each point
+ * @returns {{number: number, sequences: number, mean: number, error: number}}
+ */
+function clusteredMean(values, sequence) {
+  let number = 0;
+  let sum = 0;
+  for (let point = 0; point < values.length; point++) {
+    if (Number.isNaN(values[point])) continue;
+    number += 1;
+    sum += values[point];
+  }
+  const mean = sum / number;
+  /** @type {Map<number, number>} */
+  const sums = new Map();
+  for (let point = 0; point < values.length; point++) {
+    if (!Number.isNaN(values[point])) sums.set(sequence[point], (sums.get(sequence[point]) ?? 0) + values[point] - mean);
+  }
+  let squares = 0;
+  for (const one of sums.values()) squares += one * one;
+  const sequences = sums.size;
+  return { number, sequences, mean, error: sequences > 1 ? Math.sqrt((sequences / (sequences - 1)) * squares) / number : NaN };
+}
 
 /**
  * The paired difference of two cells.
  *
- * With G sequences, d the differences less their mean, and s their sums over sequences, the interval is difference ± t · √(G / (G − 1) · Σ s²) / n,
- * with Student's t of G − 1 degrees of freedom. NaN where there are fewer than two sequences.
+ * Its error is that of its clusters, times √((φ² v + ψ² w) / (v + w)), and no less: v and w are the squares of both means' errors by clusters over
+ * the pairs, φ and ψ how many times larger the known errors of the cells' means are than those by clusters. So it knows of neighbourhoods
+ * that share points, as these do. The interval is difference ± t times it, with Student's t of one degree of freedom fewer than there
+ * are sequences. NaN where an error is not known.
  * @param {ArrayLike<number>} values NaN where there is none
  * @param {ArrayLike<number>} others
  * @param {ArrayLike<number>} sequence of each point
  * @param {ArrayLike<number>} quantiles of Student's t by degrees of freedom
+ * @param {{error: number, number: number}[]} means of each cell: the standard error of its mean, and of how many values this is
  * @returns {Difference}
  */
-export function pairedDifference(values, others, sequence, quantiles) {
-  let pairs = 0;
-  let sum = 0;
-  let sumOfOthers = 0;
-  for (let point = 0; point < values.length; point++) {
-    if (Number.isNaN(values[point]) || Number.isNaN(others[point])) continue;
-    pairs += 1;
-    sum += values[point];
-    sumOfOthers += others[point];
-  }
-  const mean = sum / pairs;
-  const otherMean = sumOfOthers / pairs;
-  const difference = mean - otherMean;
-  /** @type {Map<number, number>} */
-  const sums = new Map();
-  for (let point = 0; point < values.length; point++) {
-    if (Number.isNaN(values[point]) || Number.isNaN(others[point])) continue;
-    const own = values[point] - others[point] - difference;
-    sums.set(sequence[point], (sums.get(sequence[point]) ?? 0) + own);
-  }
-  const sequences = sums.size;
-  let squares = 0;
-  for (const one of sums.values()) squares += one * one;
-  const error = Math.sqrt((sequences / (sequences - 1)) * squares) / pairs;
-  const half = sequences > 1 ? quantiles[sequences - 1] * error : NaN;
-  return { pairs, sequences, mean, otherMean, difference, lower: difference - half, upper: difference + half };
+export function pairedDifference(values, others, sequence, quantiles, means) {
+  const both = Array.from(values, (value, point) => !Number.isNaN(value) && !Number.isNaN(others[point]));
+  const [one, other] = [values, others].map((all) => clusteredMean(Array.from(all, (value, point) => (both[point] ? value : NaN)), sequence));
+  const found = clusteredMean(Array.from(values, (value, point) => value - others[point]), sequence);
+  const [phi, psi] = [values, others].map((all, which) => {
+    const own = clusteredMean(all, sequence);
+    const known = means[which].error * Math.sqrt(means[which].number / own.number); // of as many values as there are here
+    return own.error > 0 ? known / own.error : known * 0 + 1;
+  });
+  const [v, w] = [one.error ** 2, other.error ** 2];
+  const share = v + w > 0 ? (phi ** 2 * v + psi ** 2 * w) / (v + w) : phi * psi;
+  const half = found.sequences > 1 ? quantiles[found.sequences - 1] * found.error * Math.sqrt(Math.max(share, 1)) : NaN;
+  const difference = one.mean - other.mean;
+  return { pairs: found.number, sequences: found.sequences, mean: one.mean, otherMean: other.mean, difference, lower: difference - half, upper: difference + half };
 }
 
 /**
