@@ -68,6 +68,11 @@ def contrasts(half: float = 0.5) -> pd.DataFrame:
         for one in (0, 1)
     ]
     rows += [contrast("first", (100, one), (0, one), MEANS[100, one] - MEANS[0, one], half) for one in (0, 1, 2)]
+    rows += [
+        contrast("highest_layer", (step, one), (step, 1), MEANS[step, one] - MEANS[step, 1], half)
+        for step in (0, 100)
+        for one in (0, 2)
+    ]
     rows += [contrast("last", (0, one), (100, one), MEANS[0, one] - MEANS[100, one], half) for one in (0, 1, 2)]
     return pd.DataFrame(rows)
 
@@ -116,7 +121,7 @@ def test_a_sweep_without_checkpoints_tells_of_layers() -> None:
     assert "step" not in where
     assert (
         moved
-        == "From one layer to the next it rises significantly in 1 and falls in 1 of 2 steps; most in small, layer 0 (to layer 1): +8.00 (7.50 to 8.50)."
+        == "From one layer to the next it rises significantly in 1 and falls in 1 of 2 pairs of layers; most in small, layer 0 (to layer 1): +8.00 (7.50 to 8.50)."
     )
 
 
@@ -124,12 +129,41 @@ def test_global_estimates_are_told_where_there_are_no_local_ones() -> None:
     frame = local().rename(columns={"mean": "value"}).assign(n_neighbors=np.nan)
     empty = local().iloc[:0]
     what, where = describe_results({"local": empty, "global": frame})
-    assert what.startswith("The global intrinsic dimension was measured by TwoNN in small") and "12.00" in where
+    assert what.startswith("The global intrinsic dimension was measured by TwoNN in small")
+    assert where.startswith("It is highest in small, layer 1, step 100: 12.00 (95")
     assert describe_results({"local": empty, "global": empty}) == ["Nothing was measured."]
 
 
 def test_models_and_datasets_are_named_while_they_are_few() -> None:
     frames = [local(model=f"m{number}", group=f"m{number}", dataset=f"d{number % 2}") for number in range(5)]
     what, where = describe_results({"local": pd.concat(frames, ignore_index=True), "global": local({})})
-    assert "in 5 models" in what and "at 10 checkpoints" in what and "on d0 and d1" in what
+    assert "in 5 models" in what and "at 2 checkpoints" in what and "on d0 and d1" in what
     assert "on d0" in where
+
+
+def test_unknown_intervals_are_no_verdict() -> None:
+    unknown = contrasts().assign(lower=np.nan, upper=np.nan)
+    _, where, moved = said(contrasts=unknown)
+    assert "The highest is above, by an unknown interval, layer 0, layer 2 and the first checkpoint" in where
+    assert "rises in 1 and falls in 2 of 3 layers (intervals not known)" in moved and "nan" not in moved
+    unknown.loc[unknown["representation"] != "layer_1", ["lower", "upper"]] = [-1.0, -0.5]
+    assert "rises significantly in 0 and falls in 2 of 3 layers (of 1 it is not known)" in said(contrasts=unknown)[2]
+    frame = local(standard_error=np.nan, scale_stable=[False] * 18)
+    _, where = describe_results({"local": frame, "global": local({})})
+    assert "12.00 (interval not known, not scale-stable)" in where
+
+
+def test_checkpoints_without_steps_have_a_first_and_a_last() -> None:
+    rows = contrasts().assign(step=None, other_step=None)
+    *_, moved = said(contrasts=rows)
+    assert moved.startswith("From the first to the last checkpoint it rises significantly in 1")
+
+
+def test_seeds_and_other_estimates_are_told() -> None:
+    seeds = pd.concat([local(model=f"small-{seed}") for seed in (0, 1)], ignore_index=True)
+    others = contrasts().assign(estimator="mle", mean_difference=-1.0, lower=-2.0, upper=-0.5)
+    what, *_, last = describe_results(
+        {"local": seeds, "global": local({}), "contrasts": pd.concat([contrasts(), others], ignore_index=True)}
+    )
+    assert "in small (2 seeds each), at 2 checkpoints" in what
+    assert last == "By other estimates: MLE rises significantly in 0 and falls in 3 of 3 layers."

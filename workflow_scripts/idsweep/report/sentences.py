@@ -20,7 +20,8 @@ MAIN = ["set", "estimator", "cloud"]
 def describe_results(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """What was measured; where the dimension is highest and lowest, and whether significantly; what moved over training.
 
-    Plain texts. They are of the first estimate of the tables: the local one, or the global one of a sweep without local ones.
+    Plain texts. They are of the first estimate of the tables: the local one, or the global one of a sweep without local ones. A last
+    one says how the other local estimates moved.
 
     tables: `local` and `global`, and `contrasts` where it is there.
     """
@@ -37,12 +38,18 @@ def describe_results(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     rows = rows[np.isfinite(rows["mean"])]
     if rows.empty:
         return [*said, "No estimate is defined."]
-    contrasts = tables.get("contrasts")
-    contrasts = _only(contrasts, first) if is_local and contrasts is not None else pd.DataFrame()
-    contrasts = contrasts if len(contrasts) else None
-    said.append(_extremes(rows, contrasts))
-    if contrasts is not None and (moved := _moved(rows, contrasts)):
+    contrasts = tables.get("contrasts", pd.DataFrame())
+    of_first = _only(contrasts, first) if is_local and len(contrasts) else pd.DataFrame()
+    said.append(_extremes(rows, of_first, is_local))
+    if len(of_first) and (moved := _moved(of_first, rows)):
         said.append(moved)
+        others = [
+            f"{estimator_name(str(key[1]))} {counted}"
+            for key, of_other in contrasts.groupby(MAIN, sort=False)
+            if dict(zip(MAIN, key, strict=True)) != first and (counted := _counts(_ends(of_other)))
+        ]
+        if others:
+            said.append(f"By other estimates: {'; '.join(others)}.")
     return said
 
 
@@ -56,79 +63,109 @@ def _measured(rows: pd.DataFrame, is_local: bool) -> str:
     how = f" ({_range(neighbors)} neighbours)" if len(neighbors) else ""
     scope = "local" if is_local else "global"
     kind = f"The {scope} intrinsic dimension was measured by {estimator_name(rows.iloc[0]['estimator'])}{how}"
-    checkpoints = len(rows[["model", "checkpoint"]].drop_duplicates())
-    layers = _range(rows.groupby("model")["representation"].nunique().unique())
+    of_model = rows.groupby("model")
+    seeds = of_model["group"].first().value_counts()
+    runs = f" ({_range(seeds.unique())} seeds each)" if seeds.max() > 1 else ""
     where = [
-        f"in {_named(rows['group'].unique(), 'models')}",
-        f"at {_counted(checkpoints, 'checkpoint')} and {layers} {'layer' if layers == '1' else 'layers'}",
+        f"in {_named(rows['group'].unique(), 'models')}{runs}",
+        f"at {_ranged(of_model['checkpoint'].nunique(), 'checkpoint')} and {_ranged(of_model['representation'].nunique(), 'layer')}",
         f"on {_named(rows['dataset'].unique(), 'datasets')}",
         f"from N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{_range(rows['n_points'].unique())} points each",
     ]
     return f"{kind} {', '.join(where)}."
 
 
-def _extremes(rows: pd.DataFrame, contrasts: pd.DataFrame | None) -> str:
+def _extremes(rows: pd.DataFrame, contrasts: pd.DataFrame, is_local: bool) -> str:
     highest, lowest = (rows.loc[at] for at in (rows["mean"].idxmax(), rows["mean"].idxmin()))
-    subject = f"Its mean is highest in {_place(highest, rows)}: {_with_interval(highest)}"
+    subject = "Its mean is" if is_local else "It is"
     if len(rows) == 1:
-        return subject.replace("Its mean is highest in", "It is, in") + "."
-    said = [f"{subject}; lowest in {_place(lowest, rows)}: {_with_interval(lowest)}."]
-    if contrasts is not None and (beside := _beside(highest, contrasts)):
+        return f"{subject} {_with_interval(highest)}, in {_place(highest, rows)}."
+    said = [
+        f"{subject} highest in {_place(highest, rows)}: {_with_interval(highest)}; "
+        f"lowest in {_place(lowest, rows)}: {_with_interval(lowest)}."
+    ]
+    if len(contrasts) and (beside := _beside(highest, contrasts)):
+        kinds = (
+            ("significantly above", True),
+            ("not significantly above", False),
+            ("above, by an unknown interval,", None),
+        )
         parts = [
-            f"{how} {_listed(names)}"
-            for how, is_above in (("significantly above", True), ("not significantly above", False))
-            if (names := [name for name, found in beside.items() if found is is_above])
+            f"{how} {_compared([name for name, found in beside.items() if found is known])}"
+            for how, known in kinds
+            if known in beside.values()
         ]
         said.append(f"The highest is {', '.join(parts)}, paired over the same tokens.")
     return " ".join(said)
 
 
-def _beside(cell: pd.Series, contrasts: pd.DataFrame) -> dict[str, bool]:
-    """The cells that a cell was compared with, but itself -> whether it is significantly above."""
-    found = {}
+def _beside(cell: pd.Series, contrasts: pd.DataFrame) -> dict[str, bool | None]:
+    """The cells that the highest one was compared with -> whether it is significantly above; None where that is not known.
+
+    These are the other layers at its checkpoint, and its layer at the first and the last checkpoint.
+    """
+    found: dict[str, bool | None] = {}
     of_model = contrasts[(contrasts["model"] == cell["model"]) & (contrasts["dataset"] == cell["dataset"])]
-    here = (of_model["representation"] == cell["representation"]) & (of_model["checkpoint"] == cell["checkpoint"])
-    there = (of_model["other_representation"] == cell["representation"]) & (
+    is_it = (of_model["other_representation"] == cell["representation"]) & (
         of_model["other_checkpoint"] == cell["checkpoint"]
     )
-    is_next = of_model["contrast"] == "next_layer"
-    for row in of_model[there & is_next].itertuples():
-        found[_layer(row.representation)] = bool(row.upper < 0)
-    for row in of_model[here & is_next].itertuples():
-        found[_layer(row.other_representation)] = bool(row.lower > 0)
+    for row in of_model[is_it & (of_model["contrast"] == "highest_layer")].itertuples():
+        found[_layer(row.representation)] = bool(row.upper < 0) if np.isfinite(row.upper) else None
+    is_it = (of_model["representation"] == cell["representation"]) & (of_model["checkpoint"] == cell["checkpoint"])
     for kind in ("first", "last"):
-        for row in of_model[here & (of_model["contrast"] == kind)].itertuples():
-            found[f"the {kind} checkpoint"] = bool(row.lower > 0)
+        for row in of_model[is_it & (of_model["contrast"] == kind)].itertuples():
+            found[f"the {kind} checkpoint"] = bool(row.lower > 0) if np.isfinite(row.lower) else None
     return found
 
 
-def _moved(rows: pd.DataFrame, contrasts: pd.DataFrame) -> str | None:
-    """How the last checkpoints differ from the first; of models of one checkpoint, how layers differ from the next."""
+def _ends(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """The last checkpoint of each model against its first."""
     since_first = contrasts[contrasts["contrast"] == "first"]
-    last = since_first.groupby("model")["step"].transform("max")
-    since_first = since_first[since_first["step"] == last]
-    if len(since_first):
-        return _changes(since_first, rows, "From the first to the last checkpoint", sign=1, unit="layer")
-    between = contrasts[contrasts["contrast"] == "next_layer"]
-    return _changes(between, rows, "From one layer to the next", sign=-1, unit="step") if len(between) else None
+    # Checkpoints stand in the order of training.
+    return since_first[since_first["checkpoint"] == since_first.groupby("model")["checkpoint"].transform("last")]
 
 
-def _changes(found: pd.DataFrame, rows: pd.DataFrame, begin: str, *, sign: int, unit: str) -> str:
-    """sign: 1 where the difference is that of the later cell less the earlier one."""
-    later = found["mean_difference"] * sign
-    lower, upper = (found["lower"], found["upper"]) if sign > 0 else (-found["upper"], -found["lower"])
-    rises, falls = int((lower > 0).sum()), int((upper < 0).sum())
-    number = _counted(len(found), unit)
-    said = f"{begin} it changes significantly in none of {number}"
-    if rises or falls:
-        said = f"{begin} it rises significantly in {rises} and falls in {falls} of {number}"
-    if later.notna().sum() == 0:
-        return f"{said}."
-    at = later.abs().idxmax()
-    most = found.loc[at]
-    place = _place(most, rows, with_step=sign < 0)
-    end = f" (to {_layer(most['other_representation'])})" if sign < 0 else ""
-    return f"{said}; most in {place}{end}: {_number(later[at], signed=True)} ({_number(lower[at])} to {_number(upper[at])})."
+def _moved(contrasts: pd.DataFrame, rows: pd.DataFrame) -> str | None:
+    """How the last checkpoints differ from the first; of models of one checkpoint, how layers differ from the next."""
+    ends = _ends(contrasts)
+    is_over_training = len(ends) > 0
+    found = ends if is_over_training else _turned(contrasts[contrasts["contrast"] == "next_layer"])
+    if not (counted := _counts(found)):
+        return None
+    begin = "From the first to the last checkpoint it" if is_over_training else "From one layer to the next it"
+    said = f"{begin} {counted}"
+    if found["mean_difference"].notna().any():
+        most = found.loc[found["mean_difference"].abs().idxmax()]
+        place = _place(most, rows, with_step=not is_over_training)
+        end = "" if is_over_training else f" (to {_layer(most['other_representation'])})"
+        between = f" ({_number(most['lower'])} to {_number(most['upper'])})" if np.isfinite(most["lower"]) else ""
+        said += f"; most in {place}{end}: {_number(most['mean_difference'], signed=True)}{between}"
+    return f"{said}."
+
+
+def _turned(found: pd.DataFrame) -> pd.DataFrame:
+    """Differences of the next layer from the layer, where the table has those of the layer from the next."""
+    return found.assign(mean_difference=-found["mean_difference"], lower=-found["upper"], upper=-found["lower"])
+
+
+def _counts(found: pd.DataFrame) -> str:
+    """How many of the differences rise and fall, significantly where their intervals are known."""
+    if found.empty:
+        return ""
+    parts = [name for name, column in (("model", "model"), ("dataset", "dataset")) if found[column].nunique() > 1]
+    is_between = (found["contrast"] == "next_layer").any()
+    unit = "pairs of layers" if is_between else "layers"
+    number = f"{len(found):,} {unit}" if len(found) > 1 else f"1 {unit}".removesuffix("s")
+    number += f" ({' by '.join([*parts, 'layer'])})" if parts else ""
+    known = found[np.isfinite(found["lower"]) & np.isfinite(found["upper"])]
+    if known.empty:
+        rises, falls = (int((sign * found["mean_difference"] > 0).sum()) for sign in (1, -1))
+        return f"rises in {rises} and falls in {falls} of {number} (intervals not known)"
+    rises, falls = int((known["lower"] > 0).sum()), int((known["upper"] < 0).sum())
+    unknown = f" (of {len(found) - len(known)} it is not known)" if len(known) < len(found) else ""
+    if not (rises or falls):
+        return f"changes significantly in none of {number}{unknown}"
+    return f"rises significantly in {rises} and falls in {falls} of {number}{unknown}"
 
 
 def _place(cell: pd.Series, rows: pd.DataFrame, *, with_step: bool = True) -> str:
@@ -148,9 +185,15 @@ def _layer(representation: str) -> str:
 
 def _with_interval(cell: pd.Series) -> str:
     mean, half = cell["mean"], NORMAL * cell["standard_error"]
-    if not np.isfinite(half):
-        return _number(mean)
-    return f"{_number(mean)} (95\N{NO-BREAK SPACE}% interval {_number(mean - half)} to {_number(mean + half)})"
+    between = "interval not known"
+    if np.isfinite(half):
+        between = f"95\N{NO-BREAK SPACE}% interval {_number(mean - half)} to {_number(mean + half)}"
+    stable = (
+        ", not scale-stable"
+        if cell.get("scale_stable") is not None and not pd.isna(cell["scale_stable"]) and not cell["scale_stable"]
+        else ""
+    )
+    return f"{_number(mean)} ({between}{stable})"
 
 
 def _number(value: float, *, signed: bool = False) -> str:
@@ -159,8 +202,16 @@ def _number(value: float, *, signed: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _compared(names: Sequence[str]) -> str:
+    """Layers, their number where they are many, and checkpoints."""
+    layers = [name for name in names if not name.startswith("the ")]
+    shown = [f"{len(layers)} other layers"] if len(layers) > NAMED_AT_MOST else layers
+    return _listed([*shown, *(name for name in names if name not in layers)])
+
+
+def _ranged(numbers: pd.Series, noun: str) -> str:
+    counts = _range(numbers.unique())
+    return f"{counts} {noun}{'' if counts == '1' else 's'}"
 
 
 def _named(names: Sequence[str], noun: str) -> str:
