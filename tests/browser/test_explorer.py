@@ -79,12 +79,12 @@ def test_the_first_line_says_where_the_dimension_is_highest_and_whether_that_is_
     first, second, *_ = sorted(means, key=means.get, reverse=True)
     lowest = min(means, key=means.get)
     answer = open_page(swept.page).locator("#answer")
-    expect(answer).to_contain_text("paired over")
+    expect(answer).to_contain_text("tokens of both")
     said = answer.inner_text()
     assert f"Highest at layer {first[1]} at step {CHECKPOINTS[first[0]]}: {means[first]:.2f}" in said
     assert f"Lowest at layer {lowest[1]} at step {CHECKPOINTS[lowest[0]]}: {means[lowest]:.2f}" in said
     difference, lower, *_ = paired(swept, first, second)
-    assert f"is lower by {difference:.2f}" in said
+    assert f"{difference:.2f} apart" in said
     assert said.endswith("a significant difference." if lower > 0 else "no significant difference.")
 
 
@@ -260,3 +260,14 @@ def test_a_wrong_address_shows_what_there_is(swept: Explored, open_page: Open) -
     )
     expect(page.locator("#answer")).to_contain_text("Highest at")
     assert drawn(page, "#heatmap-view canvas") and page.locator(".texts mark").count() > 0
+    page.evaluate("location.hash = '#model=typo'")
+    page.wait_for_function("!location.hash.includes('typo')")
+
+
+def test_the_keyboard_stays_where_it_is(swept: Explored, open_page: Open) -> None:
+    page = open_page(swept.page)
+    for label in ("shows", "steps", "drawn as", "colour", "sort"):
+        page.get_by_label(label, exact=True).focus()
+        page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.activeElement.ariaLabel") == label

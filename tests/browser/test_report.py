@@ -41,6 +41,7 @@ def test_tables_are_sorted_filtered_and_paged(tmp_path: Path, open_page: Open) -
     head.click()
     head.click()
     expect(page.locator("th[aria-sort=descending]")).to_have_text("loss")
+    assert page.evaluate("document.activeElement.textContent") == "loss"
     expect(rows.first.locator("td").first).to_have_text("4999")
     page.get_by_role("button", name="next page").click()
     expect(rows.first.locator("td").first).to_have_text("4949")

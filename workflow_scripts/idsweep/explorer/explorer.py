@@ -36,6 +36,7 @@ WEB = Path(__file__).with_name("web")
 SCRIPTS = (
     "unpack",
     "safe_text",
+    "focus",
     "numbers",
     "statistics",
     "colours",

@@ -18,7 +18,7 @@ from idsweep.report.sentences import describe_results
 from idsweep.report.shown_tables import describe_columns
 
 WEB = Path(__file__).with_name("web")
-SCRIPTS = ("unpack", "safe_text", "numbers", "report")
+SCRIPTS = ("unpack", "safe_text", "focus", "numbers", "report")
 SAID_OF = ("local", "global", "contrasts")
 LITERAL = re.compile(r"``?([^`]+)``?")
 

@@ -46,7 +46,7 @@ CAPTIONS = {
     ),
     "contrasts": (
         "Checkpoints and layers against each other, at the same tokens: the mean difference of the local estimates with its 95 % "
-        "interval, which takes the tokens of a sequence as one cluster. ``contrast`` says against what: the same layer at the last or "
+        "interval, which takes the tokens of a sequence as one cluster and knows of neighbourhoods that share points. ``contrast`` says against what: the same layer at the last or "
         "at the first checkpoint; at the same checkpoint the next layer, or the layer of the highest mean."
     ),
     "token_groups": (

@@ -6,7 +6,7 @@ import { choice, FONT, tell, tickLabel, viewHead } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
 import { shown } from "../../pages/web/numbers.js";
 import { show, state } from "./state.js";
-import { cellOf, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, valueAt } from "./measured.js";
+import { cellOf, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, valueAt, subject } from "./measured.js";
 
 /** @typedef {import("./measured.js").Cell} Cell */
 /** @typedef {import("./measured.js").Metric} Metric */
@@ -41,7 +41,7 @@ export function drawCurves(place) {
   const band = bands.some(([kind]) => kind === state.band) ? state.band : "interval";
   const steps = columns.map((one) => /** @type {number} */ (one.step));
   const events = eventsShown(model.representations[picked.row].name);
-  const said = [`${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}: mean of each layer. Bold: ${layerLabel(model.representations[picked.row])}, with ${BANDS.get(band)}.`];
+  const said = [`${subject()}: mean of each layer. Bold: ${layerLabel(model.representations[picked.row])}, with ${BANDS.get(band)}.`];
   if (seeds.length > 1) said.push(` Thin grey: the same layer of the other ${seeds.length - 1} seeds.`);
   if (events.length) said.push(` Events of this layer: ${events.map(eventLabel).join("; ")}.`);
   const controls = element("span", { class: "controls" },

@@ -7,9 +7,7 @@ import { downloadButtons } from "./downloads.js";
 import { counted, shown } from "../../pages/web/numbers.js";
 import { extent, histogram, quantilesOf } from "./statistics.js";
 import { show, state } from "./state.js";
-import {
-  cellLabel, cellOf, difference, estimateLabel, intervalAt, datasetLabel, modelLabel, modelNamed, pointsAt, seriesShown, tokens, tokensShown, valueAt,
-} from "./measured.js";
+import { cellLabel, cellOf, difference, intervalAt, modelNamed, pointsAt, seriesShown, tokens, tokensShown, valueAt, subject } from "./measured.js";
 
 /** @typedef {import("./measured.js").Cell} Cell */
 
@@ -45,7 +43,7 @@ export async function drawDistribution(place, beside) {
   }
   const kind = state.shape === "violin" ? "violin" : "histogram";
   const canvas = element("canvas", { role: "img" });
-  const said = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}: local values of single tokens. Squares are means with 95 % intervals.`;
+  const said = `${subject()}: local values of single tokens. Squares are means with 95 % intervals.`;
   canvas.setAttribute("aria-label", visible(said));
   place.replaceChildren(
     viewHead("Distribution", [said], choice("drawn as", [["histogram", "histogram"], ["violin", "violin"]], kind, (value) => show({ shape: value })), downloadButtons("distribution", rowsOf, () => ({ canvases: [canvas], caption: said }))),

@@ -7,9 +7,7 @@ import { downloadButtons } from "./downloads.js";
 import { shown } from "../../pages/web/numbers.js";
 import { extent, quantilesOf } from "./statistics.js";
 import { show, state } from "./state.js";
-import {
-  cellLabel, cellOf, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, nameOf, seriesShown, valueAt,
-} from "./measured.js";
+import { cellLabel, cellOf, intervalAt, layerLabel, modelNamed, nameOf, seriesShown, valueAt, subject } from "./measured.js";
 
 /** @typedef {import("./measured.js").Cell} Cell */
 
@@ -56,8 +54,8 @@ export function drawHeatmap(place) {
   const quantities = [...QUANTITIES].filter(([name]) => series.matrices[name]).map(([name, called]) => /** @type {[string, string]} */ ([name, called]));
   const clipped = smallest < limits.low || largest > limits.high
     ? ` Colours end at ${shown(limits.low)} and ${shown(limits.high)}; values reach from ${shown(smallest)} to ${shown(largest)}.` : "";
-  const unstable = Array.from(series.matrices.stable).includes(0) ? " × is not scale-stable." : "";
-  const said = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}. A is picked (click, arrow keys), B is compared with (shift).${clipped}${unstable}`;
+  const bar = limits.isLog ? " Colours are logarithmic." : "";
+  const said = `${subject()}. A is picked (click, arrow keys), B is compared with (shift).${bar}${clipped}`;
   place.replaceChildren(
     viewHead("Layers and checkpoints", [said], choice("shows", quantities, quantity, (value) => show({ quantity: value })), downloadButtons("heat map", rowsOf, () => ({ canvases: [canvas], caption: `${QUANTITIES.get(quantity)} of the dimension. ${said}` }))),
     canvas, status,
@@ -93,13 +91,19 @@ export function drawHeatmap(place) {
     /** @type {HTMLElement | null} */ (place.querySelector("canvas"))?.focus();
   });
 
+  /** Whether a cell's mean is known not to be scale-stable. @param {Cell} cell */
+  function isMarked(cell) {
+    return quantity === "mean" && series?.matrices.stable[cell.row * columns + cell.column] === 0;
+  }
+
   /** @param {Cell} cell */
   function describe(cell) {
     if (!series) return "";
     const value = valueAt(series, quantity, cell);
     const { lower, upper } = intervalAt(series, cell);
     const between = quantity === "mean" && !Number.isNaN(lower) ? ` (95 % interval ${shown(lower)} to ${shown(upper)})` : "";
-    return `${cellLabel(cell)}: ${QUANTITIES.get(quantity)} ${Number.isNaN(value) ? "not measured" : shown(value)}${between}, N = ${shown(valueAt(series, "n_points", cell), 0)}`;
+    const unstable = isMarked(cell) ? ", not scale-stable" : "";
+    return `${cellLabel(cell)}: ${QUANTITIES.get(quantity)} ${Number.isNaN(value) ? "not measured" : shown(value)}${between}${unstable}, N = ${shown(valueAt(series, "n_points", cell), 0)}`;
   }
 
   /** @param {Cell} cell */
@@ -132,10 +136,11 @@ export function drawHeatmap(place) {
     brush.drawImage(small, inner.x, inner.y, inner.width, inner.height);
     const [wide, high] = [inner.width / columns, inner.height / rows];
     if (wide < 9 || high < 9) return;
+    if (quantity === "mean" && series.matrices.stable.includes(0)) place.querySelector(".note")?.append(" × is not scale-stable.");
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
         const isMissing = !Number.isFinite(values[row * columns + column]);
-        const isUnstable = series.matrices.stable[row * columns + column] === 0;
+        const isUnstable = isMarked({ row, column });
         if (!isMissing && !isUnstable) continue;
         const { x, y } = corner({ row, column });
         const text = isMissing ? "–" : "×";

@@ -1,6 +1,7 @@
 // The page as a whole: what is chosen, the answer on top, and which view is drawn when.
 
 import { packOf } from "../../pages/web/unpack.js";
+import { keepFocus } from "../../pages/web/focus.js";
 import { element, visible } from "../../pages/web/safe_text.js";
 import { choice } from "./drawing.js";
 import { counted, shown } from "../../pages/web/numbers.js";
@@ -12,7 +13,7 @@ import { drawDistribution } from "./distribution.js";
 import { drawMap } from "./map.js";
 import { readSelection } from "./selection.js";
 import { drawTokens } from "./tokens.js";
-import { cellLabel, cellOf, datasetLabel, difference, estimateLabel, estimateOf, highestCell, intervalAt, lowestCell, modelLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, use } from "./measured.js";
+import { cellLabel, cellOf, datasetLabel, difference, estimateLabel, estimateOf, highestCell, intervalAt, lowestCell, modelLabel, modelNamed, modelsOf, nameOf, overview, seriesShown, tokensShown, use } from "./measured.js";
 
 const OF_SERIES = ["model", "seed", "dataset", "estimate", "variant", "cloud"];
 
@@ -112,19 +113,20 @@ async function answer() {
     const { mean, lower, upper } = intervalAt(series, cell);
     return `${shown(mean)}${Number.isNaN(lower) ? "" : ` (95 % interval ${shown(lower)} to ${shown(upper)})`}`;
   };
-  const parts = [`Highest at ${cellLabel(highest)}: ${said(highest)}. Lowest at ${cellLabel(lowest)}: ${said(lowest)}.`];
+  const parts = [`${state.variant === "data" ? "" : `Of the variant ${state.variant}, not the data: `}Highest at ${cellLabel(highest)}: ${said(highest)}. Lowest at ${cellLabel(lowest)}: ${said(lowest)}.`];
   say(parts);
   const second = highestCell(highest);
   const found = second && (await difference(highest, second));
-  if (second && found && Number.isFinite(found.lower)) {
-    const isClear = found.lower > 0;
-    parts.push(`The next highest, ${cellLabel(second)}, is lower by ${shown(found.difference)} (${shown(found.lower)} to ${shown(found.upper)}), paired over ${counted(found.pairs)} tokens: ${isClear ? "a significant difference" : "no significant difference"}.`);
+  if (second && found?.pairs) {
+    const between = Number.isFinite(found.lower) ? `95 % interval ${shown(found.lower)} to ${shown(found.upper)}` : "interval not known";
+    const verdict = Number.isNaN(found.lower) ? "whether significantly is not known" : found.lower > 0 ? "a significant difference" : "no significant difference";
+    parts.push(`The next highest is ${cellLabel(second)}. At the ${counted(found.pairs)} tokens of both${tokensShown()?.sampled ? " that this page holds" : ""} they are ${shown(found.mean)} and ${shown(found.otherMean)}, ${shown(found.difference)} apart (${between}): ${verdict}.`);
     if (seriesShown() === series) say(parts);
   }
 }
 
 /** @param {Set<string>} changed */
-function draw(changed) {
+async function draw(changed) {
   const isOther = OF_SERIES.some((key) => changed.has(key));
   const isPicked = changed.has("a") || changed.has("b");
   if (isOther) {
@@ -134,9 +136,11 @@ function draw(changed) {
   if (isOther || isPicked || changed.has("quantity")) drawHeatmap(at("heatmap-view"));
   if (isOther || isPicked || ["steps", "band", "layers"].some((key) => changed.has(key))) drawCurves(at("curves-view"));
   if (isOther || isPicked) drawProfiles(at("profiles-view"));
-  if (isOther || isPicked || changed.has("shape")) void drawDistribution(at("distribution-view"), at("difference-view"));
-  if (isOther || isPicked || changed.has("colour") || changed.has("selected")) void drawMap(at("map-view"));
-  void drawTokens(at("tokens-view"), changed);
+  await Promise.all([
+    isOther || isPicked || changed.has("shape") ? drawDistribution(at("distribution-view"), at("difference-view")) : null,
+    isOther || isPicked || changed.has("colour") || changed.has("selected") ? drawMap(at("map-view")) : null,
+    drawTokens(at("tokens-view"), changed),
+  ]);
 }
 
 async function begin() {
@@ -149,20 +153,21 @@ async function begin() {
   Object.assign(state, withCells(fromHash(location.hash)));
   history.replaceState(null, "", `#${asHash(state)}`);
   const everything = new Set(Object.keys(state));
-  whenChanged(draw);
-  draw(everything);
+  whenChanged((changed) => keepFocus(() => draw(changed)));
+  void draw(everything);
   let width = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth === width) return;
     width = innerWidth;
-    draw(everything);
+    void draw(everything);
   });
   addEventListener("hashchange", () => {
     if (location.hash.slice(1) === asHash(state)) return;
     Object.assign(state, withCells(fromHash(location.hash)));
-    draw(everything);
+    history.replaceState(null, "", `#${asHash(state)}`);
+    void draw(everything);
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(everything));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => void draw(everything));
   document.documentElement.dataset.ready = "yes";
 }
 

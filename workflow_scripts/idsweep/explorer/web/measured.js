@@ -315,6 +315,16 @@ export function estimateLabel(estimate) {
 }
 
 /**
+ * What is shown: model, dataset and estimate, and what of them where that is not the data, or one of several clouds.
+ * @returns {string}
+ */
+export function subject() {
+  const clouds = new Set(overview.series.filter((one) => one.model === state.seed && one.dataset === state.dataset).map((one) => one.cloud));
+  const further = [state.variant === "data" ? "" : `of the variant ${state.variant}, not the data`, clouds.size > 1 ? `cloud ${state.cloud}` : ""];
+  return [`${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}`, estimateLabel(state.estimate), ...further].filter(Boolean).join(", ");
+}
+
+/**
  * The cell of the largest mean, but for one; null where nothing is known.
  * @param {Cell | null} [except]
  * @param {import("./state.js").State} [chosen]

@@ -7,7 +7,7 @@ import { downloadButtons } from "./downloads.js";
 import { shown } from "../../pages/web/numbers.js";
 import { extent } from "./statistics.js";
 import { show, state } from "./state.js";
-import { cellOf, checkpointLabel, estimateLabel, intervalAt, datasetLabel, modelLabel, layerLabel, modelNamed, nameOf, seriesShown } from "./measured.js";
+import { cellOf, checkpointLabel, intervalAt, layerLabel, modelNamed, nameOf, seriesShown, subject } from "./measured.js";
 
 const [LEFT, TOP, BOTTOM, RIGHT] = [52, 10, 44, 12];
 const SIGN_HEIGHT = 13;
@@ -30,7 +30,7 @@ export function drawProfiles(place) {
   if (picked) lines.set(picked.column, { sign: "A", colour: themed("--a"), dash: [] });
   const canvas = element("canvas", { role: "img" });
   const drawn = [...lines].sort(([one], [two]) => one - two);
-  const said = `${modelLabel(state.seed)} on ${datasetLabel(state.dataset)}, ${estimateLabel(state.estimate)}: mean of each layer, with its 95 % interval where it is known. `
+  const said = `${subject()}: mean of each layer, with its 95 % interval where it is known. `
     + drawn.map(([column, { sign }]) => `${sign ? `${sign}: ` : ""}${checkpointLabel(model.checkpoints[column])}`).join(", ") + ".";
   canvas.setAttribute("aria-label", visible(said));
   place.replaceChildren(viewHead("Over layers", [said], downloadButtons("profiles", rowsOf, () => ({ canvases: [canvas], caption: said }))), canvas);
@@ -49,7 +49,7 @@ export function drawProfiles(place) {
     line(brush, LEFT, y(tick), width - RIGHT, y(tick));
     write(brush, tickLabel(tick), LEFT - 6, y(tick), { align: "right" });
   }
-  write(brush, "intrinsic dimension", 12, (height - BOTTOM + TOP) / 2, { align: "center", turned: true });
+  write(brush, `intrinsic dimension${isLog ? " (logarithmic)" : ""}`, 12, (height - BOTTOM + TOP) / 2, { align: "center", turned: true });
   let free = -Infinity;
   model.representations.forEach((representation, row) => {
     const text = representation.layer === null ? representation.name.slice(0, 9) : String(representation.layer);

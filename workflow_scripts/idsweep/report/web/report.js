@@ -1,6 +1,7 @@
 // The sweep's tables: one at a time, sorted by a click on a column, filtered by what its texts hold, the data apart from nulls and halves.
 
 import { packOf } from "../../pages/web/unpack.js";
+import { keepFocus } from "../../pages/web/focus.js";
 import { element } from "../../pages/web/safe_text.js";
 import { counted, shown } from "../../pages/web/numbers.js";
 
@@ -116,7 +117,7 @@ async function draw(described) {
   /** @param {Partial<typeof view>} changes */
   function again(changes) {
     Object.assign(view, changes);
-    void draw(described);
+    void keepFocus(() => draw(described));
   }
 
   /**
