@@ -269,12 +269,25 @@ def test_contrasts_are_differences_at_the_same_tokens(finished: Project) -> None
     values = tree.query("scope == 'local' and variant == 'data' and layer == 1").pivot(
         index="point", columns="step", values="value"
     )
+    sequence = (
+        read_table(finished.results / "tokens/mini_neox/lee_news.parquet").to_pandas().set_index("point")["sequence"]
+    )
+
+    def by_clusters(one: pd.Series) -> tuple[int, float]:
+        one = one.dropna()
+        sums = (one - one.mean()).groupby(sequence.loc[one.index].to_numpy()).sum()
+        return len(sums), np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(one)
+
     difference = (values[0] - values[4]).dropna()
-    tokens = pd.read_parquet(finished.results / "tokens/mini_neox/lee_news.parquet")
-    sequence = tokens.set_index("point")["sequence"].loc[difference.index]
-    sums = (difference - difference.mean()).groupby(sequence.to_numpy()).sum()
-    error = np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(difference)
-    assert (row["n_pairs"], row["n_sequences"]) == (len(difference), len(sums))
+    n_sequences, error = by_clusters(difference)
+    local = pd.read_parquet(finished.results / "tables/local.parquet").query(
+        "model == 'mini_neox' and estimator == 'twonn' and variant == 'data' and layer == 1"
+    )
+    known = local.set_index("step")["standard_error"]
+    squares = {step: by_clusters(values.loc[difference.index, step])[1] ** 2 for step in (0, 4)}
+    times = {step: (known[step] / by_clusters(values[step])[1]) ** 2 for step in (0, 4)}
+    error *= np.sqrt(max(1, sum(times[step] * squares[step] for step in (0, 4)) / sum(squares.values())))
+    assert (row["n_pairs"], row["n_sequences"]) == (len(difference), n_sequences)
     assert (row["mean_difference"], row["standard_error"]) == pytest.approx((difference.mean(), error), rel=1e-9)
 
 
