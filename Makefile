@@ -91,13 +91,13 @@ fuzz: $(VENV)/installed
 	.venv-lint/bin/python -m pip install --quiet --progress-bar off pre-commit==4.7.0
 	touch $@
 
+OF_NPM := npm exec --yes --package typescript@7.0.2 --package @biomejs/biome@2.6.8
 lint: $(VENV)/installed .venv-lint/installed
 	.venv-lint/bin/pre-commit run --all-files
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
-	@if command -v npm > /dev/null; then \
-		npm exec --yes --package typescript@7.0.2 -- tsc --project workflow_scripts/idsweep && \
-		(cd workflow_scripts/idsweep && npm exec --yes --package @biomejs/biome@2.6.8 -- biome lint --error-on-warnings); \
-	else echo "npm is missing: scripts of pages are not checked" >&2; fi
+	@if command -v npm > /dev/null && $(OF_NPM) -- true; then \
+		(cd workflow_scripts/idsweep && $(OF_NPM) -- tsc --project . && $(OF_NPM) -- biome lint --error-on-warnings); \
+	else echo "npm is missing, or finds no registry: scripts of pages are not checked" >&2; fi
 
 # Peers whose needs cannot be met beside idsweep's; a row says so where one is missing.
 # torchid asks for Python 3.13 but runs on 3.11; its torch is that of $(VENV), which its environment looks into.
