@@ -347,9 +347,13 @@ def _described(sizes: Sizes, set: str, model: str, dataset: str, cloud: str) -> 
     return costs.small("start_tables", "memory_estimation", seconds, token_tables=written)
 
 
+PLAIN = ("collect_training", "collect_reference", "write_csv")  # tables that need no numerical library
+
+
 def _cost_of_table(sizes: Sizes, rule: str) -> Cost:
     seconds = sizes.estimated * 5e-3 if rule in ("collect_estimates", "collect_contrasts") else 0.0
-    return costs.small("start_tables", "memory_estimation", seconds, tables=sizes.estimated * 200.0)
+    start = "start_plain" if rule in PLAIN else "start_tables"
+    return costs.small(start, "memory_estimation", seconds, tables=sizes.estimated * 200.0)
 
 
 def _csv(sizes: Sizes, table: str) -> Cost:
@@ -363,7 +367,7 @@ def _figure(sizes: Sizes, figure: str) -> Cost:
 
 
 def _about(sizes: Sizes) -> Cost:
-    return costs.small("start_tables", "memory_estimation")
+    return costs.small("start_plain", "memory_estimation")
 
 
 def _report(sizes: Sizes) -> Cost:
