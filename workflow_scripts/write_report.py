@@ -19,7 +19,7 @@ with job(snakemake) as run:
         figures={Path(file).stem: file for file in pictures},
         captions=settings["captions"],
         about=snakemake.input.about,
-        benchmarks=page.with_name("benchmarks"),
+        results=page.parent,
         labels=settings.get("labels"),
         has_explorer=settings["explorer"],
     )

@@ -19,7 +19,7 @@ from browser.conftest import Open
 CHECKPOINTS = {"step0": 0, "step10": 10, "step100": 100}
 LAYERS = 3
 VIEWS = ("heatmap", "curves", "profiles", "distribution", "difference", "tokens")
-AT_ONCE = 1e-3  # of a value: pages hold 16 bits of each
+TOLERANCE = 1e-3  # of a value: pages hold 16 bits of each
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_two_clicks_compare_two_cells_and_the_address_holds_that(swept: Explored
     point_at(page, "layer 2 at step 100", shift=True)
     assert view_of(page)["a"] == "step10@layer_1" and view_of(page)["b"] == "step100@layer_2"
     found, expected = shown_difference(page), paired(swept, ("step10", 1), ("step100", 2))
-    assert found[:3] == pytest.approx(expected[:3], abs=AT_ONCE * 12) and found[3] == expected[3] == 47
+    assert found[:3] == pytest.approx(expected[:3], abs=TOLERANCE * 12) and found[3] == expected[3] == 47
     expect(page.locator(".verdict")).to_contain_text(
         "significantly" if expected[1] > 0 or expected[2] < 0 else "do not differ significantly"
     )

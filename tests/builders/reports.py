@@ -44,7 +44,7 @@ def write_example(folder: Path, *, title: str = "A sweep", model: str = "model",
         figures={"dynamics-loss": folder / "figures/dynamics-loss.png"},
         captions={"tables": captions, "figures": {"dynamics-loss": f"A caption: {title}."}},
         about=folder / "about.html",
-        benchmarks=folder / "benchmarks",
+        results=folder,
         has_explorer=True,
     )
     return folder / "report.html"

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from idsweep.files.benchmarks import usage
 from idsweep.files.parquet import provenance
 from idsweep.planning.command import open_sweep
-from idsweep.planning.measured import usage
 from idsweep.planning.plan import DELETED, plan
 
 from workflow import in_process

@@ -131,7 +131,7 @@ class Results:
     def _frame(self, table: str) -> pd.DataFrame:
         """One of the tables that figures read; some are made of values as they are, of each model's last checkpoint."""
         if table == "predictions":
-            return read_frame(table, list(self._predictions()), self._names())
+            return read_frame(table, list(self._predictions()), self._names)
         if table in ("pointwise", "compared"):
             last = self._last_checkpoints()
             files = [
@@ -157,17 +157,18 @@ class Results:
         return {model: checkpoint for model, (_, checkpoint) in found.items()}
 
     def _predictions(self) -> Iterator[str]:
-        last, names = self._last_checkpoints(), self._names()
+        last, names = self._last_checkpoints(), self._names
         for file in sorted((self.folder / "predictions").rglob("*.parquet")):
             at = provenance(file)["wildcards"]
             model, checkpoint = (names[key].get(at[key], at[key]) for key in ("model", "checkpoint"))
             if last.get(model) == checkpoint:
                 yield str(file)
 
+    @cached_property
     def _names(self) -> dict[str, dict[str, str]]:
         """Of models, checkpoints and datasets: what stands in paths -> the name."""
         names: dict[str, dict[str, str]] = {key: {} for key in PLACE}
-        for file, identity in self._estimates:
+        for file, identity in dict(self._estimates).items():
             at = provenance(file)["wildcards"]
             for key in PLACE:
                 names[key][at[key]] = identity[key]

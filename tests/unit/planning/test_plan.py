@@ -13,6 +13,7 @@ from builders import sweeps
 from builders.project import PROJECT
 from builders.sweeps import NEWS
 from idsweep.cli import main
+from idsweep.files.benchmarks import usage
 from idsweep.planning import measured, profiles
 from idsweep.planning.command import open_sweep
 from idsweep.planning.jobs import Sizes
@@ -207,15 +208,15 @@ def test_what_jobs_took_is_read_from_benchmarks(tmp_path: Path) -> None:
         "longer": "100.0\t200\t50\t75.0",
         "none": "0.1\tNA\tNA\tNA",
     }
-    found = measured.usage(used(tmp_path, **rows))
-    assert found == {"find_neighbors": (4, pytest.approx(2 + 12 + 100), 300 * 2**20)}
-    assert measured.usage(tmp_path / "nothing") == {}
+    found = usage(used(tmp_path, **rows))
+    assert found == {"find_neighbors": (4, pytest.approx(124.1), pytest.approx(2 + 12 + 100), 300 * 2**20)}
+    assert usage(tmp_path / "nothing") == {}
 
 
 def test_a_plan_is_corrected_by_what_was_measured(tmp_path: Path) -> None:
     made = plan(demo())
     each = made.core_seconds()["find_neighbors"] / made.jobs["find_neighbors"]
-    found = measured.usage(used(tmp_path, one=f"14.0\t100\t50\t{3 * each}"))
+    found = usage(used(tmp_path, one=f"14.0\t100\t50\t{3 * each}"))
     after = corrected(made, measured.factors(made, found))
     assert after.core_seconds()["find_neighbors"] == pytest.approx(3 * made.core_seconds()["find_neighbors"])
     assert after.core_seconds()["extract_embeddings"] == made.core_seconds()["extract_embeddings"]

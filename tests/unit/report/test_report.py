@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from builders.explored import HOSTILE
 from builders.reports import write_example
 from idsweep.report.about import read_about
-from idsweep.report.runtimes import read_runtimes
 from idsweep.report.shown_tables import describe_columns
 
 
@@ -41,24 +39,6 @@ def test_a_table_is_its_columns() -> None:
         2,
         2,
     ]
-
-
-def test_runtimes_are_summed_by_rule(tmp_path: Path) -> None:
-    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-    for name, row in {
-        "find/a/x": "2.5\t0:00:02\t100\t-\t-\t-\t-\t-\t-\t4.0",
-        "find/a/y": "1.5\t0:00:01\t300\t-\t-\t-\t-\t-\t-\t1.0",
-        "report": "0.1\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA",
-    }.items():
-        file = tmp_path / f"{name}.tsv"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{head}{row}\n")
-    (tmp_path / "broken.tsv").write_bytes(b"\xff\xfe")
-    (tmp_path / "empty.tsv").write_text(head)
-    find, report = read_runtimes(tmp_path)
-    assert find == ("find", 2, 4.0, 5.0, pytest.approx(300 * 1024**2 / 1e6)) and report == ("report", 1, 0.1, 0.0, 0.0)
-    shutil.rmtree(tmp_path)
-    assert read_runtimes(tmp_path) == []
 
 
 def test_nothing_in_the_data_ends_a_part_of_the_page(tmp_path: Path) -> None:

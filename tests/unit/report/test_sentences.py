@@ -30,6 +30,7 @@ def local(means: dict[tuple[int, int], float] = MEANS, **columns: Any) -> pd.Dat
             "n_neighbors": 64,
             "mean": mean,
             "standard_error": 0.1,
+            "scale_stable": True,
         }
         for (step, layer), mean in means.items()
     ]

@@ -38,6 +38,7 @@ SCRIPTS = (
     "safe_text",
     "focus",
     "numbers",
+    "controls",
     "statistics",
     "colours",
     "state",

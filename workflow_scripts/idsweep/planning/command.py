@@ -6,8 +6,9 @@ from pathlib import Path
 
 from idsweep.config.load import load
 from idsweep.config.yaml_file import read_yaml
+from idsweep.files.benchmarks import usage
 from idsweep.files.project import PROJECT, in_project, sweep_file
-from idsweep.planning.measured import factors, usage
+from idsweep.planning.measured import factors
 from idsweep.planning.page import page
 from idsweep.planning.plan import corrected, plan
 from idsweep.planning.profiles import bounds

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from idsweep.files.benchmarks import Usage
 from idsweep.planning.costs import ASSUMED
-from idsweep.planning.measured import Usage
 from idsweep.planning.plan import DELETED, FETCHED, Plan
 
 HOUR, GB = 3600.0, 1e9

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
 from idsweep.drawing.labels import label
+from idsweep.files.benchmarks import Usage, usage
 from idsweep.files.parquet import read_table
 from idsweep.pages.packing import pack
 from idsweep.pages.page import write_page
 from idsweep.report.about import read_about
-from idsweep.report.runtimes import Runtime, read_runtimes
 from idsweep.report.sentences import describe_results
 from idsweep.report.shown_tables import describe_columns
 
 WEB = Path(__file__).with_name("web")
-SCRIPTS = ("unpack", "safe_text", "focus", "numbers", "report")
+SCRIPTS = ("unpack", "safe_text", "focus", "numbers", "controls", "report")
 SAID_OF = ("local", "global", "contrasts")
 LITERAL = re.compile(r"``?([^`]+)``?")
 
@@ -31,7 +31,7 @@ def write_report(
     figures: Mapping[str, str | Path],
     captions: Mapping[str, Mapping[str, str]],
     about: str | Path,
-    benchmarks: str | Path,
+    results: str | Path,
     labels: Mapping[str, Mapping[str, str]] | None = None,
     has_explorer: bool = False,
 ) -> None:
@@ -49,8 +49,8 @@ def write_report(
         Of `figures` and of `tables`: name -> caption, in which `literals` stand between backticks.
     about
         What `about.write_about` wrote.
-    benchmarks
-        Folder in which Snakemake wrote down what jobs took; it may be missing.
+    results
+        Folder of the sweep's results, in which Snakemake wrote down what jobs took, or did not.
     labels
         Of `model` and of `dataset`: name -> what it is called in sentences, where that is another.
     has_explorer
@@ -77,7 +77,7 @@ def write_report(
             "summary": "\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences),
             "links": _links(has_explorer),
             "figures": "\n".join(_figure(name, file, captions["figures"][name]) for name, file in figures.items()),
-            "made": f"<h2>How it was made</h2>\n{read_about(about)}\n{_runtimes(read_runtimes(benchmarks))}",
+            "made": f"<h2>How it was made</h2>\n{read_about(about)}\n{_jobs(usage(results))}",
         },
     )
 
@@ -102,25 +102,20 @@ def _figure(name: str, file: str | Path, caption: str) -> str:
     )
 
 
-def _runtimes(runtimes: Sequence[Runtime]) -> str:
-    if not runtimes:
+def _jobs(used: Mapping[str, Usage]) -> str:
+    if not used:
         return ""
     rows = "".join(
-        f"<tr><td>{escape(one.rule)}</td>"
+        f"<tr><td>{escape(rule)}</td>"
         + "".join(
-            f'<td class="number">{text}</td>'
-            for text in (
-                f"{one.jobs:,}",
-                f"{one.seconds:,.0f}",
-                f"{one.cpu_seconds:,.0f}",
-                f"{one.most_memory:,.0f}",
-            )
+            f'<td class="number">{number:,.0f}</td>'
+            for number in (one.jobs, one.seconds, one.core_seconds, one.memory / 1e6)
         )
         + "</tr>"
-        for one in runtimes
+        for rule, one in sorted(used.items(), key=lambda item: -item[1].seconds)
     )
     heads = "".join(
-        f'<th scope="col">{text}</th>' for text in ("rule", "jobs", "seconds", "processor seconds", "most memory, MB")
+        f'<th scope="col">{text}</th>' for text in ("rule", "jobs", "seconds", "core seconds", "most memory, MB")
     )
     return (
         "<h3>Jobs</h3>\n<p>What they took when they last ran, added up; <code>snakemake --report</code> makes a page of the jobs and their code.</p>"

@@ -1,4 +1,4 @@
-"""What a sweep found, in three sentences made from its tables."""
+"""What a sweep found, in a few sentences made from its tables."""
 
 from __future__ import annotations
 
@@ -188,12 +188,9 @@ def _with_interval(cell: pd.Series) -> str:
     between = "interval not known"
     if np.isfinite(half):
         between = f"95\N{NO-BREAK SPACE}% interval {_number(mean - half)} to {_number(mean + half)}"
-    stable = (
-        ", not scale-stable"
-        if cell.get("scale_stable") is not None and not pd.isna(cell["scale_stable"]) and not cell["scale_stable"]
-        else ""
-    )
-    return f"{_number(mean)} ({between}{stable})"
+    stable = cell["scale_stable"]
+    warning = "" if pd.isna(stable) or stable else ", not scale-stable"
+    return f"{_number(mean)} ({between}{warning})"
 
 
 def _number(value: float, *, signed: bool = False) -> str:
@@ -218,7 +215,7 @@ def _named(names: Sequence[str], noun: str) -> str:
     return _listed(names) if len(names) <= NAMED_AT_MOST else f"{len(names)} {noun}"
 
 
-def _listed(names: Sequence[str] | Mapping[str, object]) -> str:
+def _listed(names: Sequence[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 

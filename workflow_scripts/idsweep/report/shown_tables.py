@@ -14,7 +14,7 @@ MOST_ROWS = 5000
 def describe_columns(table: pa.Table, most_rows: int = MOST_ROWS) -> list[dict[str, Any]]:
     """The first rows of a table, column by column.
 
-    Numbers are `values`, float64 (rows,), NaN where there is none, and `whole`, whether all are whole numbers. All else is texts: `codes`,
+    Numbers are `values`, float64 (rows,), NaN where there is none, and `whole`, whether these are of whole numbers. All else is texts: `codes`,
     int32 (rows,), -1 where there is none, places in `words`. Columns without any value are left out.
     """
     described = []
@@ -24,9 +24,7 @@ def describe_columns(table: pa.Table, most_rows: int = MOST_ROWS) -> list[dict[s
             continue
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-            defined = values[np.isfinite(values)]
-            is_whole = bool((defined == np.round(defined)).all()) and not pa.types.is_floating(column.type)
-            described.append({"name": name, "values": values, "whole": is_whole})
+            described.append({"name": name, "values": values, "whole": pa.types.is_integer(column.type)})
         else:
             encoded = pc.dictionary_encode(_as_texts(column))
             codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)

@@ -2,7 +2,8 @@
 
 import { element, name as setApart, visible } from "../../pages/web/safe_text.js";
 import { lineColour, themed } from "./colours.js";
-import { choice, FONT, tell, tickLabel, viewHead } from "./drawing.js";
+import { choice } from "../../pages/web/controls.js";
+import { FONT, tell, tickLabel, viewHead } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
 import { shown } from "../../pages/web/numbers.js";
 import { show, state } from "./state.js";

@@ -2,7 +2,8 @@
 
 import { element, visible } from "../../pages/web/safe_text.js";
 import { themed } from "./colours.js";
-import { choice, line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
+import { choice } from "../../pages/web/controls.js";
+import { line, scale, sized, tell, tickLabel, ticks, viewHead, write } from "./drawing.js";
 import { downloadButtons } from "./downloads.js";
 import { counted, shown } from "../../pages/web/numbers.js";
 import { extent, histogram, quantilesOf } from "./statistics.js";

@@ -143,18 +143,3 @@ export function viewHead(title, said, ...buttons) {
   const note = element("p", { class: "note" }, ...said);
   return element("figcaption", {}, element("div", { class: "head" }, heading, ...buttons), note);
 }
-
-/**
- * A choice of one of some values.
- * @param {string} label
- * @param {[string, string][]} options value and what it is called
- * @param {string} chosen
- * @param {(value: string) => void} choose
- * @returns {HTMLLabelElement}
- */
-export function choice(label, options, chosen, choose) {
-  const select = element("select", { "aria-label": label }, ...options.map(([value, called]) =>
-    element("option", { value, selected: value === chosen }, called)));
-  select.addEventListener("change", () => choose(select.value));
-  return element("label", {}, element("span", {}, label), select);
-}

@@ -3,7 +3,7 @@
 import { packOf } from "../../pages/web/unpack.js";
 import { keepFocus } from "../../pages/web/focus.js";
 import { element, visible } from "../../pages/web/safe_text.js";
-import { choice } from "./drawing.js";
+import { choice } from "../../pages/web/controls.js";
 import { counted, shown } from "../../pages/web/numbers.js";
 import { asHash, fromHash, show, state, whenChanged } from "./state.js";
 import { drawHeatmap } from "./heatmap.js";

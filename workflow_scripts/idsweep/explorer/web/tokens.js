@@ -3,7 +3,7 @@
 import { element, name as setApart, visible } from "../../pages/web/safe_text.js";
 import { aboutToken, colouring, legend, textOf, valuesShown } from "./coloured.js";
 import { css, inkOn } from "./colours.js";
-import { choice } from "./drawing.js";
+import { choice, pager } from "../../pages/web/controls.js";
 import { downloadButtons } from "./downloads.js";
 import { counted, shown } from "../../pages/web/numbers.js";
 import { describeSelection, selectedPlaces } from "./selection.js";
@@ -222,7 +222,7 @@ function drawTexts(place, held, values, kept) {
     paragraph.append(visible(text.slice(reached)));
     return element("li", { value: number + 1 }, paragraph);
   });
-  place.replaceChildren(legend(how), pager(order.length, TEXTS_AT_ONCE, page, "texts"), element("ol", { class: "texts" }, ...paragraphs));
+  place.replaceChildren(legend(how), pager(order.length, TEXTS_AT_ONCE, page, "texts", turnTo), element("ol", { class: "texts" }, ...paragraphs));
 }
 
 /**
@@ -250,8 +250,13 @@ function drawRows(place, held, values, order) {
     return element("tr", { "data-point": held.point[at] }, ...cells);
   });
   const heads = [state.colour === "dimension" ? "local dimension" : state.colour.replaceAll("_", " "), "token", "where it stands", "count", "part", ...(held.classes.length ? ["class"] : [])];
-  place.replaceChildren(legend(how), pager(order.length, ROWS_AT_ONCE, page, "tokens"),
+  place.replaceChildren(legend(how), pager(order.length, ROWS_AT_ONCE, page, "tokens", turnTo),
     element("div", { class: "scrolls" }, element("table", { class: "tokens" }, element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...rows))));
+}
+
+/** @param {number} page */
+function turnTo(page) {
+  show({ page: String(page) });
 }
 
 /**
@@ -261,21 +266,4 @@ function drawRows(place, held, values, order) {
 function pageOf(number, atOnce) {
   const asked = Math.trunc(Number(state.page)) || 1;
   return Math.min(Math.max(1, asked), Math.max(1, Math.ceil(number / atOnce)));
-}
-
-/**
- * @param {number} number
- * @param {number} atOnce
- * @param {number} page
- * @param {string} what
- */
-function pager(number, atOnce, page, what) {
-  const pages = Math.max(1, Math.ceil(number / atOnce));
-  const turn = (/** @type {string} */ text, /** @type {number} */ to, /** @type {string} */ called) => {
-    const button = element("button", { type: "button", class: "quiet", "aria-label": called, disabled: to < 1 || to > pages }, text);
-    button.addEventListener("click", () => show({ page: String(to) }));
-    return button;
-  };
-  const first = number ? (page - 1) * atOnce + 1 : 0;
-  return element("p", { class: "pager" }, turn("‹", page - 1, "page before"), ` ${counted(first)}–${counted(Math.min(number, page * atOnce))} of ${counted(number)} ${what} `, turn("›", page + 1, "next page"));
 }

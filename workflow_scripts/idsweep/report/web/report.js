@@ -3,6 +3,7 @@
 import { packOf } from "../../pages/web/unpack.js";
 import { keepFocus } from "../../pages/web/focus.js";
 import { element } from "../../pages/web/safe_text.js";
+import { choice, pager } from "../../pages/web/controls.js";
 import { counted, shown } from "../../pages/web/numbers.js";
 
 /** @typedef {{name: string, codes: Int32Array, words: string[]} | {name: string, values: Float64Array, whole: boolean}} Column */
@@ -106,47 +107,23 @@ async function draw(described) {
   const cut = table.n_rows > number ? ` This page holds the first ${counted(number)} of ${counted(table.n_rows)} rows.` : "";
   list.replaceChildren(
     element("p", { class: "note" }, table.caption + cut, " All of it: ", element("a", { href: `tables/${table.name}.csv` }, `tables/${table.name}.csv`), " and .parquet."),
-    element("p", { class: "pager" }, turn("‹", view.page - 1, pages, "page before"), ` ${counted(rows.length ? begin + 1 : 0)}–${counted(begin + some.length)} of ${counted(rows.length)} rows `, turn("›", view.page + 1, pages, "next page")),
+    pager(rows.length, ROWS_AT_ONCE, view.page, "rows", (page) => again({ page })),
     element("div", { class: "scrolls", tabindex: 0 }, element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...body))),
     constants.length ? element("p", { class: "note" }, `In all of these rows: ${constants.join("; ")}.`) : "",
   );
   filter.hidden = !columns.some((one) => "codes" in one);
   of.hidden = words.length < 2;
-  of.replaceChildren("of ", chooser("of", [["", "everything"], ...words.map((one) => /** @type {[string, string]} */ ([one, one === DATA ? "the data" : one.replaceAll("_", " ")]))], view.variant, (variant) => again({ variant, page: 1 })));
+  of.replaceChildren(choice("of", [["", "everything"], ...words.map((one) => /** @type {[string, string]} */ ([one, one === DATA ? "the data" : one.replaceAll("_", " ")]))], view.variant, (variant) => again({ variant, page: 1 })));
 
   /** @param {Partial<typeof view>} changes */
   function again(changes) {
     Object.assign(view, changes);
     void keepFocus(() => draw(described));
   }
-
-  /**
-   * @param {string} text
-   * @param {number} to
-   * @param {number} last
-   * @param {string} called
-   */
-  function turn(text, to, last, called) {
-    const button = element("button", { type: "button", class: "quiet", "aria-label": called, disabled: to < 1 || to > last }, text);
-    button.addEventListener("click", () => again({ page: to }));
-    return button;
-  }
-}
-
-/**
- * @param {string} label
- * @param {[string, string][]} options
- * @param {string} chosen
- * @param {(value: string) => void} choose
- */
-function chooser(label, options, chosen, choose) {
-  const select = element("select", { "aria-label": label }, ...options.map(([value, called]) => element("option", { value, selected: value === chosen }, called)));
-  select.addEventListener("change", () => choose(select.value));
-  return select;
 }
 
 const list = element("div", { id: "table-list" });
-const of = element("label", {});
+const of = element("span", {});
 const field = element("input", { type: "search", placeholder: "model, dataset, layer …", "aria-label": "rows with" });
 const filter = element("label", {}, "rows with ", field);
 
@@ -162,11 +139,11 @@ async function begin() {
     Object.assign(view, { filter: field.value, page: 1 });
     void draw(described);
   });
-  const tables = chooser("table", described.map((one) => [one.name, `${one.name.replaceAll("_", " ")} (${counted(one.n_rows)})`]), view.table, (table) => {
+  const tables = choice("table", described.map((one) => [one.name, `${one.name.replaceAll("_", " ")} (${counted(one.n_rows)})`]), view.table, (table) => {
     Object.assign(view, { table, variant: DATA, sort: "", way: 1, page: 1 });
     void draw(described);
   });
-  place.replaceChildren(element("div", { class: "controls" }, element("label", {}, "table ", tables), of, filter), list);
+  place.replaceChildren(element("div", { class: "controls" }, tables, of, filter), list);
   await draw(described);
   document.documentElement.dataset.ready = "yes";
 }
