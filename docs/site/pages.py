@@ -94,24 +94,24 @@ def change_links(text: str, page: str) -> str:
         said = found["text"].strip("`")
         return f"`{place}`" if posixpath.basename(place) == posixpath.basename(said) else f"{found['text']} (`{place}`)"
 
-    return "".join(part if is_code else LINK.sub(changed, part) for part, is_code in _parts(text))
+    return "".join(part if is_code else LINK.sub(changed, part) for part, is_code in parts(text))
 
 
-def _parts(text: str) -> list[tuple[str, bool]]:
+def parts(text: str) -> list[tuple[str, bool]]:
     """A text in pieces, each with whether it is a block of code."""
-    parts: list[tuple[str, bool]] = []
+    pieces: list[tuple[str, bool]] = []
     fence, piece = "", []
     for line in text.splitlines(keepends=True):
         found = FENCE.match(line)
         if found and not fence:
-            parts.append(("".join(piece), False))
+            pieces.append(("".join(piece), False))
             fence, piece = found[1], [line]
         elif found and found[1].startswith(fence):
-            parts.append(("".join([*piece, line]), True))
+            pieces.append(("".join([*piece, line]), True))
             fence, piece = "", []
         else:
             piece.append(line)
-    return [*parts, ("".join(piece), bool(fence))]
+    return [*pieces, ("".join(piece), bool(fence))]
 
 
 def fill_in(text: str) -> str:

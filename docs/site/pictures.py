@@ -37,5 +37,6 @@ if __name__ == "__main__":
     source, target = map(Path, sys.argv[1:])
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.glob("*.png")):
-        (target / file.name).write_bytes(shrink(Image.open(file)))
+        with Image.open(file) as picture:
+            (target / file.name).write_bytes(shrink(picture))
         print(target / file.name)
