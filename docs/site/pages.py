@@ -31,6 +31,60 @@ PICTURES_OF_EXPERIMENTS = {
     "ranks": ("images/lora_embedding.png", "low-rank embeddings", "experiments.md#low-rank-embeddings"),
     "sensitivity": ("images/sensitivity.png", "settings of the measurement", "experiments.md#sensitivity"),
 }
+# What the reference of Python documents: title of a group, what stands above it, name -> where it is defined.
+PYTHON = (
+    (
+        "Results of a sweep",
+        "",
+        {"idsweep.load": "idsweep.results.load", "Results": "idsweep.results.Results"},
+    ),
+    (
+        "Estimates of any cloud of points",
+        "[estimators.md](estimators.md) says which one to use.",
+        {
+            "idsweep.estimate_local": "idsweep.estimators.registry.estimate_local",
+            "idsweep.estimate_mean": "idsweep.estimators.registry.estimate_mean",
+            "idsweep.estimate_global": "idsweep.estimators.registry.estimate_global",
+            "Estimate": "idsweep.estimators.registry.Estimate",
+            "idsweep.nearest_neighbors": "idsweep.neighbors.search.nearest_neighbors",
+            "NeighborGraph": "idsweep.neighbors.graph.NeighborGraph",
+        },
+    ),
+    (
+        "Inside a training loop",
+        "[live.md](live.md) says what they measure and what they cost.",
+        {
+            "LocalDimensionCallback": "idsweep.live.trainer.LocalDimensionCallback",
+            "LightningLocalDimensionCallback": "idsweep.live.lightning.LightningLocalDimensionCallback",
+            "LiveDimension": "idsweep.live.dimension.LiveDimension",
+            "LocalDimension": "idsweep.live.metric.LocalDimension",
+        },
+    ),
+    (
+        "Events",
+        "[events.md](events.md) defines them.",
+        {"idsweep.detect_events": "idsweep.tables.events.detect_events"},
+    ),
+    (
+        "Files",
+        "[files.md](files.md) says what the columns are.",
+        {
+            "idsweep.read_table": "idsweep.files.parquet.read_table",
+            "idsweep.read_embeddings": "idsweep.files.vectors.read_embeddings",
+            "idsweep.read_neighbors": "idsweep.files.vectors.read_neighbors",
+            "idsweep.read_estimates": "idsweep.files.vectors.read_estimates",
+            "idsweep.provenance": "idsweep.files.parquet.provenance",
+            "idsweep.snakefile": "idsweep.files.project.snakefile",
+        },
+    ),
+)
+# Of classes: members that are shown, and whether the call is. Others show all public members.
+OPTIONS = {
+    "Estimate": "      members: []\n      show_signature: false\n",
+    "NeighborGraph": "      members: []\n      show_signature: false\n",
+    "LocalDimensionCallback": "      members: []\n",
+    "LightningLocalDimensionCallback": "      members: []\n",
+}
 FENCE = re.compile(r"^ *(```+|~~~+)")
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]`]|`[^`]*`)*)\]\((?P<target>[^()\s]+)\)")
 MARKER = re.compile(r"<!-- (?P<name>[a-z_]+): filled in by the site -->")
@@ -230,6 +284,18 @@ def _row_of(name: str) -> list[str]:
     return [cell.strip() for cell in found[1].split("|")]
 
 
+def python() -> str:
+    """Directives of mkdocstrings for all public names, in groups."""
+    groups = []
+    for title, about, names in PYTHON:
+        directives = (
+            f"::: {target}\n    options:\n      heading: {name}\n      toc_label: {name}\n{OPTIONS.get(name, '')}"
+            for name, target in names.items()
+        )
+        groups.append("\n\n".join(filter(None, [f"## {title}", about, *directives])))
+    return "\n\n".join(groups)
+
+
 def command_line() -> str:
     """A section for each command of `idsweep`, with the help that it prints."""
     from idsweep import cli
@@ -254,4 +320,9 @@ def _help(command: Callable[[list[str]], Any], words: list[str]) -> str:
     return printed.getvalue()
 
 
-PARTS: Mapping[str, Callable[[], str]] = {"figures": figures, "estimators": estimators, "command_line": command_line}
+PARTS: Mapping[str, Callable[[], str]] = {
+    "figures": figures,
+    "estimators": estimators,
+    "python": python,
+    "command_line": command_line,
+}

@@ -98,8 +98,7 @@ def test_every_command_is_there_with_its_help() -> None:
 
 
 def test_every_public_name_of_python_is_there() -> None:
-    page = (PROJECT / "docs/python.md").read_text(encoding="utf-8")
-    headings = set(re.findall(r"^ {6}heading: (.+)$", page, re.MULTILINE))
+    headings = set(re.findall(r"^ {6}heading: (.+)$", pages.python(), re.MULTILINE))
     assert {f"idsweep.{name}" for name in idsweep.__all__} | set(idsweep.live.__all__) <= headings
 
 
