@@ -85,6 +85,9 @@ OPTIONS = {
     "LocalDimensionCallback": "      members: []\n",
     "LightningLocalDimensionCallback": "      members: []\n",
 }
+SWEEP_OF_PICTURES = (
+    "From the sweep `docs/site/figures.yaml`: MiniLM, and a small GPT-NeoX trained on news and then on film reviews."
+)
 FENCE = re.compile(r"^ *(```+|~~~+)")
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]`]|`[^`]*`)*)\]\((?P<target>[^()\s]+)\)")
 MARKER = re.compile(r"<!-- (?P<name>[a-z_]+): filled in by the site -->")
@@ -188,6 +191,7 @@ def _figure(name: str, registry: Any) -> str:
     module = ast.parse(Path(source).read_text(encoding="utf-8"))
     function = next(node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == "draw")
     paragraphs = [" ".join(part.split()) for part in (ast.get_docstring(function) or "").split("\n\n")]
+    question = _escaped((ast.get_docstring(module) or name).partition("\n")[0])
     about, details = paragraphs[0], [part for part in paragraphs[1:] if not part.startswith("Raises ")]
     types = {argument.arg: argument.annotation for argument in function.args.kwonlyargs}
     options = "\n".join(
@@ -197,8 +201,9 @@ def _figure(name: str, registry: Any) -> str:
     return "\n\n".join(
         [
             f"## {name}",
+            f"**{question}**",
             _escaped(about),
-            _picture(name),
+            _picture(name, question),
             *map(_escaped, details),
             f"Tables: {tables}. In a sweep: `figures: {{{name}: {{}}}}`. From Python: `results.figure({name!r})`.",
             f"| option | default | type |\n|---|---|---|\n{options}",
@@ -206,16 +211,16 @@ def _figure(name: str, registry: Any) -> str:
     )
 
 
-def _picture(name: str) -> str:
+def _picture(name: str, says: str) -> str:
     if name in PICTURES_OF_EXPERIMENTS:
         picture, what, there = PICTURES_OF_EXPERIMENTS[name]
-        return f"![{name}]({picture})\n\n*From the experiment on {what} ([more]({there})).*"
+        return f"![{says}]({picture})\n\n*From the experiment on {what} ([more]({there})).*"
     picture = f"images/figures/{name}.png"
     if not (REPOSITORY / "docs" / picture).is_file():
         raise FileNotFoundError(
             f"docs/{picture} is missing; `make figures` draws it, if docs/site/figures.yaml names it."
         )
-    return f"![{name}]({picture})\n\n*From the sweep `docs/site/figures.yaml`.*"
+    return f"![{says}]({picture})\n\n*{SWEEP_OF_PICTURES}*"
 
 
 def _type(annotation: ast.expr) -> str:

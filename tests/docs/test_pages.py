@@ -69,7 +69,7 @@ def test_every_figure_has_a_section_with_its_picture_and_options() -> None:
     assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == figures.names()
     for name in figures.names():
         section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
-        picture = PROJECT / "docs" / re.search(r"!\[\w+\]\((.+)\)", section)[1]
+        picture = PROJECT / "docs" / re.search(r"^!\[.+\]\((.+)\)$", section, re.MULTILINE)[1]
         with Image.open(picture) as image:
             assert image.width > 300
         assert all(f"| `{option}` |" in section for option in figures.options(name))
