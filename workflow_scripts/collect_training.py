@@ -13,5 +13,6 @@ from idsweep.workflow.script import job
 
 with job(snakemake) as run:
     trained = zip(run.settings["trained"], map(read_table, snakemake.input.metrics), strict=True)
-    brought = zip(run.settings["brought"], map(read_metric, json.loads(snakemake.resources.brought)), strict=True)
+    files = zip(run.settings["brought"], json.loads(snakemake.resources.brought), strict=True)
+    brought = [(whose, read_metric(file, whose["metric"])) for whose, file in files]
     write_table(snakemake.output[0], training_curves([*trained, *brought]), run.provenance())

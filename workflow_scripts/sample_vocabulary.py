@@ -1,6 +1,6 @@
 """Draw the entries of a vocabulary whose rows of the embedding matrices are measured.
 
-Reads: a tokenizer, or a file of static word vectors.
+Reads: a tokenizer, or a file of static vectors.
 Writes: results/{sweep}/tokens/{tokenizer}/vocabulary.parquet, one row per entry.
 """
 
@@ -15,7 +15,9 @@ with job(snakemake) as run:
     source = snakemake.resources.tokenizer
     if "vectors" in run.settings:
         # gensim's version counts for word vectors alone.
-        entries, _ = uncounted("idsweep.models.static_vectors").load_vectors(source, run.settings["vectors"]["format"])
+        vectors = run.settings["vectors"]
+        load_vectors = uncounted("idsweep.models.static_vectors").load_vectors
+        entries, _ = load_vectors(source, vectors["format"], vectors.get("array"))
     else:
         entries = load_tokenizer(source, **run.settings["options"])
     counted_in = None

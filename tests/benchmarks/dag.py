@@ -119,20 +119,25 @@ def write_page(path: Path, found: list[Plan], command: str, about: Mapping[str, 
     page = [
         "# Plans of large sweeps",
         "",
+        "How long Snakemake takes to plan a large sweep, before its first job begins: `snakemake -n -q rules`, once each.",
+        "",
         f"Written by `make bench-dag` (`{command}`) on {datetime.now(UTC):%Y-%m-%d}; not to be edited.",
-        "",
-        "`snakemake -n -q rules` of `config/experiments/pythia.yaml` (58,520 estimates: 8 models × 154 checkpoints × 2 datasets × "
-        "all layers) and of fewer checkpoints of it: what Snakemake needs before the first job begins, once each. *Nothing* is a "
-        "fresh checkout, a *finished copy* has a file for everything that the sweep keeps, and nothing is left to do. *Layers "
-        "per job* is `compute: layers_per_job`. Memory is the highest of all processes together. The target holds for the whole suite.",
-        "",
-        "| | |",
-        "|---|---|",
-        *(f"| {key} | {value} |" for key, value in about.items()),
         "",
         "| estimates | layers per job | jobs | there is | seconds | MB | target |",
         "|---:|---:|---:|---|---:|---:|---|",
         *rows,
+        "",
+        "- The sweep is `config/experiments/pythia.yaml`: 58,520 estimates, which are 8 models × 154 checkpoints × 2 datasets × all "
+        "layers. Smaller numbers are fewer checkpoints of it.",
+        "- *Layers per job* is `compute: layers_per_job`.",
+        "- *There is nothing*: a fresh checkout. *There is a finished copy*: a file for everything that the sweep keeps, and nothing is "
+        "left to do.",
+        "- *MB* is the highest memory of all processes together.",
+        "- The target holds for the whole suite.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {key} | {value} |" for key, value in about.items()),
         "",
     ]
     path.write_text("\n".join(page), encoding="utf-8")

@@ -13,37 +13,41 @@ from benchmarks.rows import Row
 
 HEADER = ("what", "cloud", "against", "ours", "theirs", "figure", "target", "met", "largest difference", "runs")
 GROUPS = {
-    "Neighbours": "Exact search for the k nearest others of each point, from the points to indices and distances. "
-    "faiss searches for one more, which is the point itself. The distances are compared; those of faiss come from "
+    "Neighbours": "Exact search for the k nearest others of each point, from the points to indices and distances. faiss also "
+    "finds the point itself, so it searches for one more. The distances are compared. Those of faiss come from "
     "float32 inner products and lose digits between points that are nearly equal.",
-    "Local": "An estimate at each point from its k nearest others. *From the graph* means that both tools are given "
-    "the same neighbours; *neighbours included* that both begin with the points. scikit-dimension's `fit_pw` "
-    "fits each neighbourhood in a loop, here with one thread: with two it is slower. MLE is so cheap that it is compared with the search it follows.",
+    "Local": "An estimate at each point from its k nearest others. *From the graph* means that both tools are given the "
+    "same neighbours. *Neighbours included* means that both begin with the points. scikit-dimension's `fit_pw` "
+    "fits each neighbourhood in a loop, here with one thread: with two it is slower. MLE takes so little time "
+    "that it is compared with the search that comes before it.",
     "Global": "One estimate of the whole cloud. scikit-dimension, torchid and DADApy begin with the points, and so does "
-    "idsweep beside them. torchid counts the ranks of TwoNN's ratios from 0 instead of 1, hence the "
-    "difference. DADApy is told to search for no more neighbours than it needs, and for GRIDE by the faster of its "
+    "idsweep beside them. torchid counts the ranks of TwoNN's ratios from 0 instead of 1, hence the difference."
+    " DADApy is told to search for no more neighbours than it needs, and for GRIDE it uses the faster of its "
     "two searches.",
-    "Growth": "Each step at a series of cloud sizes, each in a process of its own. The figure is the exponent between "
-    "the two largest: 1 for a time that doubles with the points, 2 for one that quadruples, as that of an exact search "
-    "must. Nothing else may grow faster than N log N, for which 1.25 leaves room for noise. Memory is the "
-    "highest resident memory during the call less that before it, with the points (and for estimates the graph) loaded.",
-    "Job": "The workflow's own script for local and global TwoNN and MLE, local PCA and the participation ratio of one "
-    "layer, from Parquet files to a Parquet file; the median of its runs. Snakemake's own time is not in it.",
-    "Extraction": "Hidden states of MiniLM (float32) from sampled tokens to a Parquet file, beside the bare model on the same "
-    "batches of the same sequences, sorted by length, nothing kept. The first figure is the share of the bare model's speed.",
+    "Growth": "Each step at a series of cloud sizes, each in a process of its own. The figure is the exponent between the"
+    " two largest: 1 for a time that doubles with the points, 2 for one that quadruples, as that of an exact "
+    "search must. Nothing else may grow faster than N log N; a limit of 1.25 leaves room for noise. Memory is "
+    "the highest resident memory during the call less that before it. The points are loaded before, and for "
+    "estimates the graph.",
+    "Job": "The workflow's own script for one layer, from Parquet files to a Parquet file: local and global TwoNN and "
+    "MLE, local PCA and the participation ratio. The time is the median of its runs. Snakemake's own time is "
+    "not in it.",
+    "Extraction": "Hidden states of MiniLM (float32) from sampled tokens to a Parquet file, beside the bare model, which "
+    "keeps nothing. Both run the same batches of the same sequences, sorted by length. The first figure is the "
+    "share of the bare model's speed.",
     "Extraction on a GPU": "The same for a model of the shape of Pythia 410M in bfloat16.",
-    "Training": "Trainings as the workflow does them beside a bare loop over the same batches. Of the tracker, each update, with the "
-    "composing of its inputs, stands beside a bare update on the same batch that follows it at once, both by the time of the "
-    "processor; the figure is the median over updates.",
+    "Training": "Trainings of the workflow beside a bare loop over the same batches. For the tracker, each update, with the"
+    " composing of its inputs, is compared with a bare update on the same batch that follows it at once, both "
+    "by the time of the processor. The figure is the median over updates.",
     "Training on a GPU": "The same on a GPU, by the clock; the tracker has the shape of BERT-base.",
-    "Live": "A measurement inside a training loop (docs/live.md), with its forward pass, as a share of the time of the training steps "
-    "before it, the median; and the estimation alone, of one layer, beside scikit-dimension's.",
-    "Sweep": "A whole run of Snakemake from texts to the table of estimates, in a fresh checkout, on 2 cores. Memory is that of "
-    "Snakemake and all its processes together, pages that they share counted once, looked at five times a second. Written is "
-    "what lies in results/ at the end.",
+    "Live": "A measurement inside a training loop (docs/live.md), with its forward pass, as a share of the time of the "
+    "training steps before it; the median. Then the estimation of one layer alone, beside scikit-dimension's.",
+    "Sweep": "A whole run of Snakemake from texts to the table of estimates, in a fresh checkout, on 2 cores. Memory is "
+    "that of Snakemake and all its processes together, read five times a second; pages that they share count "
+    "once. Files are those in results/ at the end.",
     "Throughput": "How many layers' estimates (local and global TwoNN and MLE) a run of Snakemake makes in a second.",
-    "Explorer": "From the start of loading explorer.html from disk to its first picture, heat map, curves and profiles, in a headless Chromium; "
-    "the median, each time in a new window.",
+    "Explorer": "From the start of loading explorer.html from disk to its first picture (heat map, curves and profiles), in"
+    " a headless Chromium. The time is the median, each time in a new window.",
     "GPU": "The search on one GPU. Its rate counts 2 N² D operations, whatever else the search does.",
 }
 
@@ -85,22 +89,26 @@ def write_page(
     lines = [
         "# Benchmarks",
         "",
+        "How fast idsweep is, beside other tools that do the same. The column *figure* says it: 2× means that "
+        "idsweep takes half the time. Each row belongs to a group, whose meaning is explained below the table.",
+        "",
         f"Written by `make bench` (`{command}`) on {datetime.now(UTC):%Y-%m-%d}; not to be edited.",
         *(["", f"**This is a run at `--size {size}`; the targets are for `--size full`.**"] if size != "full" else []),
         "",
-        "Every ratio is measured side by side: idsweep and its peer run in turn on the same points, each in a process of "
-        f"its own with {THREADS} threads, and the shortest time of each counts; 2× means that idsweep takes half "
-        "the time. Loading packages and data is left out, and so is compilation, by a warm-up on a small cloud. Real clouds are MiniLM's hidden states of layer 4 at tokens of "
-        "news, without duplicates; synthetic ones have 16 strong directions, noise, and 4 outlier dimensions far from 0; "
-        "all are float32. A run whose values differ by more than a row allows fails.",
-        "",
-        "| | |",
-        "|---|---|",
-        *(f"| {key} | {value} |" for key, value in {**machine, **_packages(versions)}.items()),
+        "## Results",
         "",
         _line(HEADER),
         "|---|---|---|---:|---:|---:|---:|---|---:|---:|",
         *(_line(_cells(row)) for row in rows),
+        "",
+        "## What the rows mean",
+        "",
+        f"idsweep and its peer run in turn on the same points, each in a process of its own with {THREADS} "
+        "threads. The shortest time of each counts. Loading packages and data is left out, and so is "
+        "compilation, by a warm-up on a small cloud. A run whose values differ by more than a row allows fails.",
+        "",
+        "Real clouds are MiniLM's hidden states of layer 4 at tokens of news, without duplicates. Synthetic "
+        "ones have 16 strong directions, noise, and 4 outlier dimensions far from 0. All are float32.",
         "",
     ]
     for group, text in GROUPS.items():
@@ -108,6 +116,8 @@ def write_page(
         if of_group:
             lines += [f"**{group}.** {text}", ""]
             lines += [*(f"- {row.note}" for row in of_group if row.note), ""] if any(r.note for r in of_group) else []
+    lines += ["## The machine", "", "| | |", "|---|---|"]
+    lines += [f"| {key} | {value} |" for key, value in {**machine, **_packages(versions)}.items()]
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 

@@ -34,7 +34,7 @@ def test_a_tiny_run_fills_the_table_and_the_page(tmp_path, capsys):
         "Explorer",
     ):
         assert f"{group}: " in shown
-    table = page.read_text().split("|---|---|---|---:")[1]
+    table = page.read_text().split("|---|---|---|---:")[1].partition("\n\n")[0]
     written = [line for line in table.splitlines()[1:] if line.startswith("|")]
     assert len(written) == len(rows(SIZES["tiny"]))
     for line, row in zip(written, rows(SIZES["tiny"]), strict=True):

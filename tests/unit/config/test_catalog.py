@@ -192,7 +192,7 @@ PUBLISHED = {
     "t5-base": t5(12, 768, 12),
     "t5-large": t5(24, 1024, 16),
 }
-# Parameters as model cards and the headers of safetensors files state them (docs/models.md).
+# Parameters as model cards and the headers of safetensors files state them (docs/what_was_checked.md).
 PARAMETERS = {
     "pythia-31m": 30_494_720,
     "pythia-1.4b": 1_414_647_808,

@@ -501,7 +501,7 @@ def test_static_vectors_have_a_vocabulary_and_no_layers(tmp_path: Path) -> None:
     assert sweep.models["mine"].representations("vocabulary") == ["input_embeddings"]
     with pytest.raises(ConfigError, match="no model of this sweep reads text"):
         sweep_of(**given | {"datasets": ["lee_news"]})
-    with pytest.raises(ConfigError, match=r"figures: violins, .* set `figures: \{\}`"):
+    with pytest.raises(ConfigError, match=r"figures: dynamics, .* set `figures: \{\}`"):
         sweep_of(**{key: value for key, value in given.items() if key != "figures"})
     with pytest.raises(ConfigError, match="static vectors are a local file"):
         model_of(HUB | {"hub": "a/b", "kind": "static"})

@@ -87,7 +87,7 @@ def read_json(file: IO[str], needed: Sequence[str], name: str) -> Iterator[Batch
     """
     found: dict[str, None] = {}
     number = 0
-    rows = _json_rows(file, name)
+    rows = json_rows(file, name)
     while batch := list(islice(rows, ROWS_AT_ONCE)):
         for place, row in enumerate(batch, number + 1):
             if not isinstance(row, dict):
@@ -104,7 +104,7 @@ def read_json(file: IO[str], needed: Sequence[str], name: str) -> Iterator[Batch
         check_columns(needed, found, name)
 
 
-def _json_rows(file: IO[str], name: str) -> Iterator[Any]:
+def json_rows(file: IO[str], name: str) -> Iterator[Any]:
     """What the lines of a file hold, or the elements of the list that it is."""
     decoder = json.JSONDecoder(parse_float=Written, object_pairs_hook=_unique)
     before = ""

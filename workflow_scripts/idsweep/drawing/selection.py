@@ -28,6 +28,7 @@ def rows_of(
 ) -> pd.DataFrame:
     """The rows of one estimator at single layers, of the models and datasets asked for (None: all), in that order.
 
+    Where no layer was measured, as of vectors, the rows are those of the embedding matrices, whose names stand in place of layers.
     `name` is what messages call the table. A model is asked for by its `group`, which takes all its seeds, or by
     the name of one run. `variant` is what was measured, by default the data themselves; None takes all of them.
     `clouds` are those of the sweep's `points:`; None takes the first that the estimator has. Raises ValueError if something
@@ -35,7 +36,7 @@ def rows_of(
     """
     _require_columns(table, name, [*IDENTITY, "group", "estimator", "variant", "cloud"])
     _require_values(table, name, "estimator", [estimator])
-    rows = table[(table["estimator"] == estimator) & table["layer"].notna()].astype({"layer": int})
+    rows = _placed(table[table["estimator"] == estimator], has_layers=bool(table["layer"].notna().any()))
     rows = rows[rows["cloud"].isin(rows["cloud"].iloc[:1] if clouds is None else clouds)]
     if variant is not None:
         rows = rows[rows["variant"] == variant]
@@ -48,6 +49,17 @@ def rows_of(
         rows = _in_order(rows, ["dataset"], datasets)
     _require_complete(rows, name)
     return rows
+
+
+def axis_label(layers: Iterable[int | str]) -> str:
+    """What an axis of layers shows: their numbers, or names of embedding matrices."""
+    return "Representation" if any(isinstance(layer, str) for layer in layers) else "Layer"
+
+
+def _placed(rows: pd.DataFrame, has_layers: bool) -> pd.DataFrame:
+    if has_layers:
+        return rows[rows["layer"].notna()].astype({"layer": int})
+    return rows.assign(layer=rows["representation"].str.replace("_", " "))
 
 
 def of_representations(

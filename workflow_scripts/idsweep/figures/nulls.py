@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from idsweep.drawing import bands, facts, style
-from idsweep.drawing.selection import last_of_both
+from idsweep.drawing.selection import axis_label, last_of_both
 from idsweep.neighbors.variants import DATA, NULLS
 
+NEEDS = {"texts": False}
 ROW_HEIGHT = 1.1
 LEAST_WIDTH = 1.5
 MARGIN = 0.8
+BESIDE = 0.15  # between the points of a single layer
 MOST_PANELS = 40
 LONGEST = 22  # letters of a line of a label
 CLOUD = ["group", "checkpoint", "dataset"]
@@ -91,11 +93,15 @@ def draw(
             style.label_outer(axes, _label(of_kind), column == 0)
         style.value_axis(first, scale)
     undefined = style.undefined_note(int(rows["n_undefined"].sum()), "left out").strip()
-    style.below(drawn, "Layer", facts.below(rows[rows["variant"] == DATA]), undefined, *notes)
+    style.below(drawn, axis_label(rows["layer"]), facts.below(rows[rows["variant"] == DATA]), undefined, *notes)
     style.beside(drawn, "Intrinsic dimension")
     handles = [Line2D([], [], **look, label=LABELS[name]) for name, look in _looks(shown).items()]
     handles += bands.handles(rows["band"].replace(bands.OF_ESTIMATES))
-    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.6)
+    if rows.groupby("group")["layer"].nunique().max() == 1:
+        for handle in handles:
+            handle.set_label(handle.get_label().replace("band: ", "bars: "))
+    ncols = len(handles) if width > style.COLUMN_WIDTH else 2
+    drawn.legend(handles=handles, loc="outside upper center", ncols=ncols, handlelength=2.6)
     return drawn
 
 
@@ -136,6 +142,11 @@ def _curves(axes: Axes, rows: pd.DataFrame, shown: Sequence[str], layers: Sequen
         if of_name.empty:
             continue
         line = of_name.set_index("layer").reindex(layers)
+        if len(layers) == 1:  # no curve: points side by side, with bars
+            apart = BESIDE * (shown.index(name) - (len(shown) - 1) / 2)
+            error = (line["value"] - line["low"], line["high"] - line["value"])
+            axes.errorbar(places + apart, line["value"], error, color=look["color"], marker="o", markersize=3, linewidth=1)
+            continue
         axes.fill_between(places, line["low"], line["high"], color=look["color"], alpha=0.2, linewidth=0)
         axes.plot(places, line["value"], **look, marker="o" if len(layers) <= 13 else None, markersize=2)
     axes.set_xlim(-0.4, len(layers) - 0.6)

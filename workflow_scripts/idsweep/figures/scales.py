@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from idsweep.drawing import bands, facts, style
-from idsweep.drawing.selection import ACROSS_SEEDS, last_of_both, require_asked
+from idsweep.drawing.selection import ACROSS_SEEDS, axis_label, last_of_both, require_asked
 from idsweep.neighbors.variants import DATA, is_null
 
-NEEDS = {"layers": "places"}
+NEEDS = {"texts": False, "layers": "places"}
 ROW_HEIGHT = 1.6
 LEAST_WIDTH = 1.25
 MARGIN = 0.7
@@ -84,9 +84,8 @@ def draw(
             _distances(axes)
             seeds = style.seeds_note(panel["n_seeds"].max())
             size = facts.of_panel(panel[panel["variant"] == DATA], of_data)
-            style.title(
-                axes, f"{model} ({checkpoint}){seeds},\n{dataset}, layer\N{NO-BREAK SPACE}{layer}{size}", inches
-            )
+            place = layer if isinstance(layer, str) else f"layer\N{NO-BREAK SPACE}{layer}"
+            style.title(axes, f"{model} ({checkpoint}){seeds},\n{dataset}, {place}{size}", inches)
             style.label_outer(axes, "", column == 0)
         style.value_axis(first, scale)
         _table(drawn.add_subplot(grid[row, across]), of_row, colours)
@@ -183,7 +182,8 @@ def _table(axes: Axes, panels: list[pd.DataFrame], colours: dict[tuple[str, str]
     heads = [str(panel["layer"].iloc[0]) if same else str(place + 1) for place, panel in enumerate(panels)]
     places = [TABLE_WIDTH - COLUMN * (len(panels) - column - 0.5) for column in range(len(panels))]
     written = {"fontsize": style.SMALL, "va": "center"}
-    axes.text(TABLE_WIDTH, LINE / 2, f"scale-stable, {'layer' if same else 'panel'}", ha="right", **written)
+    named = axis_label(panel["layer"].iloc[0] for panel in panels) if same else "Panel"
+    axes.text(TABLE_WIDTH, LINE / 2, f"scale-stable, {named.lower()}", ha="right", **written)
     for place, head in zip(places, heads, strict=True):
         axes.text(place, 1.5 * LINE, head, ha="center", **written)
     for row, (estimate, name, ticked) in enumerate(lines, start=2):

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from idsweep.drawing import facts, style
-from idsweep.drawing.selection import n_seeds, rows_of
+from idsweep.drawing.selection import axis_label, n_seeds, rows_of
 
+NEEDS = {"texts": False}
 PANEL_HEIGHT = 1.75
 INCHES_PER_VIOLIN = 0.08
 MOST_PANELS = 24
@@ -98,4 +99,4 @@ def _violins(axes: Axes, rows: pd.DataFrame, colour: tuple, inches: float, limit
         axes.set_ylim(*limits)
         beyond = int((~finite["value"].between(*limits)).sum())
         note += f"\n({beyond:,} beyond the axis)" if beyond else ""
-    axes.set_xlabel(f"Layer{note}")
+    axes.set_xlabel(f"{axis_label(layers)}{note}")

@@ -1,7 +1,8 @@
 """Names of what is measured at a checkpoint: single layers, combinations of layers, embedding matrices.
 
 A representation is a name in files and paths: `layer_3` is hidden state 3, `input_embeddings` and
-`output_embeddings` are the rows of the matrices that turn tokens into vectors and back, `before_final_norm` are the states
+`output_embeddings` are the rows of the matrices that turn tokens into vectors and back, `vectors` the rows of a matrix that is no
+model's, `before_final_norm` are the states
 that go into the norm behind the last block, any other name stands for a combination of layers that the sweep's config defines.
 """
 
@@ -16,6 +17,8 @@ import numpy as np
 VOCABULARY = "vocabulary"  # takes the place of a dataset for the rows of embedding matrices
 EMBEDDING_MATRICES = ("input_embeddings", "output_embeddings")
 BEFORE_FINAL_NORM = "before_final_norm"
+VECTORS = "vectors"
+MATRIX_FORMATS = ("npy", "safetensors", "parquet")  # of files that hold one
 NAMED = (BEFORE_FINAL_NORM, *EMBEDDING_MATRICES)  # what may be named beside numbers as a layer
 
 

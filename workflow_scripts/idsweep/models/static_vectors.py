@@ -1,6 +1,6 @@
-"""Static word vectors: one vector for each word of a vocabulary, as word2vec, GloVe and fastText publish them.
+"""Static vectors: one vector for each word of a vocabulary, as word2vec, GloVe and fastText publish them, or rows of any matrix.
 
-The formats, which the projects' own programs write:
+The formats of word vectors, which the projects' own programs write:
 
 word2vec         a line "rows width"; then per row the word, a space and its values as text, one row a line.
                  fastText's .vec files are the same.
@@ -11,6 +11,8 @@ fasttext         fastText's own model (.bin), read by gensim: the vector of a wo
 
 All but fastText's own model may be compressed (.gz). A text that was cut short at the end of a line can be told from a whole one
 only where the first line gives the number of rows.
+
+A matrix without words is of one of `matrices.FORMATS`. Its rows are called by their numbers, from 0.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from idsweep.models import matrices
+
 LARGEST_ROW, LONGEST_WORD = 4 * 2**20, 10_000  # bytes
-FORMATS = ("word2vec_binary", "word2vec", "glove", "fasttext")
+WORD_FORMATS = ("word2vec_binary", "word2vec", "glove", "fasttext")
+FORMATS = (*WORD_FORMATS, *matrices.FORMATS)
 FASTTEXT_MAGIC = 793712314  # the first four bytes of a model since fastText 0.1.0
 FASTTEXT_VERSION = 12  # the next four, in every release since
 END_OF_SENTENCE = "</s>"
@@ -35,11 +40,14 @@ END_OF_SENTENCE = "</s>"
 HEADER = re.compile(rb"(\d+) (\d+)\s*")
 
 
-def load_vectors(path: str | Path, format: str | None = None) -> tuple[list[str], np.ndarray]:
+def load_vectors(
+    path: str | Path, format: str | None = None, array: str | None = None
+) -> tuple[list[str], np.ndarray]:
     """The words of a file and their vectors, in the file's order: V words and float32 (V, D).
 
-    `format` is one of `FORMATS`. If None, names that end in .bin or .bin.gz are taken as word2vec_binary where
-    the first line says how many rows there are, and as fasttext where not; other names as word2vec and glove likewise.
+    `format` is one of `FORMATS`. If None, names that end in .npy, .safetensors and .parquet are taken as these; those that
+    end in .bin or .bin.gz as word2vec_binary where the first line says how many rows there are, and as fasttext where
+    not; other names as word2vec and glove likewise. `array`: the tensor or column that holds the vectors, see `matrices`.
 
     Raises ValueError if the file is absent, not of the format, cut short, if it holds another number of rows than
     it says, words that are not UTF-8, or values that are not finite.
@@ -49,8 +57,13 @@ def load_vectors(path: str | Path, format: str | None = None) -> tuple[list[str]
         raise ValueError(f"format: {format!r} is not known; choose one of {', '.join(FORMATS)}.")
     if not path.is_file():
         raise ValueError(f"There is no file of word vectors {str(path)!r}.")
+    format = format or _told_format(path)
+    if format in matrices.FORMATS:
+        vectors = _matrix(path, format, array)
+        return _finite(path, list(map(str, range(len(vectors)))), vectors)
+    if array is not None:
+        raise ValueError(f"array: this key is only for {', '.join(matrices.FORMATS)}; {path} is none of these. Remove it.")
     try:
-        format = format or _guess(path)
         read = {
             "word2vec_binary": _read_word2vec_binary,
             "word2vec": _read_word2vec,
@@ -60,24 +73,48 @@ def load_vectors(path: str | Path, format: str | None = None) -> tuple[list[str]
         words, vectors = read[format](path)
     except (ValueError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
-            f"{path} cannot be read as {format or 'word vectors'}: {error}. "
+            f"{path} cannot be read as {format}: {error}. "
             f"Check 'format' (one of {', '.join(FORMATS)}), and fetch the file again if it was cut short."
         ) from error
+    return _finite(path, words, vectors)
+
+
+def told_format(path: Path) -> str:
+    """The format that a file's name, and the first line of word vectors, tell."""
+    if (ending := path.suffix[1:]) in matrices.FORMATS:
+        return ending
+    if ".bin" in path.suffixes[-2:]:
+        return "word2vec_binary" if _says_size(path) else "fasttext"
+    return "word2vec" if _says_size(path) else "glove"
+
+
+def _told_format(path: Path) -> str:
+    try:
+        return told_format(path)
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(
+            f"{path} cannot be read as word vectors: {error}. Check 'format' (one of {', '.join(FORMATS)}), and fetch the file again "
+            "if it was cut short."
+        ) from error
+
+
+def _matrix(path: Path, format: str, array: str | None) -> np.ndarray:
+    try:
+        return matrices.load_matrix(path, format, array)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} cannot be measured as {format}: {error}.") from error
+
+
+def _finite(path: Path, words: list[str], vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
     if (broken := np.flatnonzero(~np.isfinite(vectors).all(axis=1))).size:
         raise ValueError(
-            f"{path}: the vector of {words[broken[0]]!r} holds NaN or infinity ({broken.size} of {len(words)} do)."
+            f"{path}: the vector of {words[broken[0]]!r} holds NaN or infinity ({broken.size} of {len(words)} do). Remove them."
         )
     return words, vectors
 
 
 def _open(path: Path) -> BinaryIO:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-
-
-def _guess(path: Path) -> str:
-    if ".bin" in path.suffixes[-2:]:
-        return "word2vec_binary" if _says_size(path) else "fasttext"
-    return "word2vec" if _says_size(path) else "glove"
 
 
 def _says_size(path: Path) -> bool:

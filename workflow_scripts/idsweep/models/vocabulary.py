@@ -16,13 +16,16 @@ from idsweep.models.checkpoints import load_model, number_of_parameters
 def load_matrices(settings: Mapping[str, Any], weights: str, adapter: str) -> tuple[dict[str, np.ndarray], int]:
     """The embedding matrices of a checkpoint by name, float32 (V, D), and its number of parameters.
 
-    settings: of the job; with `vectors`, weights is a file of static word vectors, else a folder. adapter: folder, empty for
+    settings: of the job; with `vectors`, weights is a file of static vectors, else a folder. adapter: folder, empty for
     whole checkpoints. Raises ValueError as `embedding_rows` and what loads do.
     """
     if "vectors" in settings:
         # gensim's version counts for word vectors alone.
-        _, rows = uncounted("idsweep.models.static_vectors").load_vectors(weights, settings["vectors"]["format"])
-        return {"input_embeddings": rows}, rows.size
+        vectors = settings["vectors"]
+        load_vectors = uncounted("idsweep.models.static_vectors").load_vectors
+        _, rows = load_vectors(weights, vectors["format"], vectors.get("array"))
+        (name,) = settings["matrices"]
+        return {name: rows}, rows.size
     base_name = settings.get("base", {}).get("hub")
     model = load_model(weights, adapter=adapter or None, base_name=base_name, **settings["model"])
     return {name: embedding_rows(model, name) for name in settings["matrices"]}, number_of_parameters(model)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idsweep.models import folders
+from idsweep.models import folders, matrices
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
 
@@ -125,15 +125,17 @@ def _static(model: Model) -> Shape:
         width, words = model.entry["training"]["dimension"], WORDS
         return Shape(0, width, 0, words, words * width, THIRTY_TWO_BIT * words * width, THIRTY_TWO_BIT, False)
     file = Path(model.folder)
-    words, width = _said_size(file)
+    words, width = _said_size(file, model.entry)
     if not words:
         size = THIRTY_TWO_BIT if ".bin" in file.suffixes else CHARACTERS
         width, words = STATIC_WIDTH, round(file.stat().st_size / size / STATIC_WIDTH)
     return Shape(0, width, 0, words, words * width, file.stat().st_size, THIRTY_TWO_BIT, True)
 
 
-def _said_size(file: Path) -> tuple[int, int]:
-    """Words and width from the first line of the formats that begin with them; zeros for others."""
+def _said_size(file: Path, entry: Mapping[str, Any]) -> tuple[int, int]:
+    """Vectors and width, from the beginning of the formats that say so; zeros for others."""
+    if (format := entry.get("format") or file.suffix[1:]) in matrices.FORMATS:
+        return matrices.shape_of(file, format, entry.get("array")) or (0, 0)
     with file.open("rb") as opened:
         first = opened.readline(100).split()
     return (int(first[0]), int(first[1])) if len(first) == 2 and all(part.isdigit() for part in first) else (0, 0)

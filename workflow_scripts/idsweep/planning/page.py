@@ -25,6 +25,20 @@ def page(plan: Plan, used: Mapping[str, Usage] | None = None, repeated: str | No
     return "\n".join([*lines, "", *_small_print(plan, on_gpu), *(["", plan.foreseen] if plan.foreseen else [])]) + "\n"
 
 
+def summary(plan: Plan) -> str:
+    """The plan in one line: jobs, time, disk and download."""
+    alone = sum(plan.core_seconds().values()) + plan.overhead
+    line = f"{plan.number + 1:,} jobs if nothing is there yet: about {_time(alone / plan.cores)} on {plan.cores} core{'s' * (plan.cores > 1)}"
+    if plan.device != "cpu" and any(plan.gpu_seconds().values()):
+        line += " without a GPU"
+    fetched = f", {_gb(plan.download)} to download" if plan.download else ""
+    return f"{line}, {_gb(plan.peak())} on the disk{fetched}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.0f} h"
+
+
 def _table(plan: Plan, used: Mapping[str, Usage], on_gpu: bool) -> Iterator[str]:
     alone, beside, gpu, memory = plan.core_seconds(), plan.core_seconds(gpu=True), plan.gpu_seconds(), plan.memory()
     rows = [

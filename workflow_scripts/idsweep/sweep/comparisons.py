@@ -117,7 +117,7 @@ def _of_metric(model: Model, metric: str, file: Path) -> Iterator[str]:
     from idsweep.tables.brought import read_metric
 
     try:
-        table = read_metric(file)
+        table = read_metric(file, metric)
     except ValueError as error:
         yield str(error)
         return

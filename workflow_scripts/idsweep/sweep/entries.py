@@ -12,7 +12,7 @@ from idsweep.config import steps
 from idsweep.config.load import ConfigError, choose
 from idsweep.config.runs import Run, runs
 from idsweep.files.packages import path_in_package
-from idsweep.files.representations import BEFORE_FINAL_NORM, EMBEDDING_MATRICES, NAMED, Combination
+from idsweep.files.representations import BEFORE_FINAL_NORM, EMBEDDING_MATRICES, NAMED, VECTORS, Combination
 from idsweep.models.folders import read_architecture, read_config, tokenizer_files, tokenizer_identity, why_not_measured
 from idsweep.sweep.entry_checks import (
     check,
@@ -36,12 +36,13 @@ from idsweep.sweep.models import (
     entry_of,
     folder_of,
     metrics_of,
+    of_static,
     offered_checkpoints,
     safe,
 )
 
 SOURCES = ("package", "path", "hub", "train")
-METRIC_ENDINGS = (".csv", ".parquet")
+METRIC_ENDINGS = (".csv", ".parquet", ".json")
 
 
 def make_models(name: str, chosen: Mapping[str, Any], config: Mapping[str, Any]) -> list[Model]:
@@ -123,8 +124,8 @@ def _model(run: Run, catalogued: str, chosen: Mapping[str, Any], config: Mapping
     tokenizer = _tokenizer(name, entry, source, root, offered, start, config, at)
     checkpoints = {checkpoint.path: checkpoint for checkpoint in picked}
     if entry["kind"] == "static":
-        check(wrong_static_layers(chosen), f"models.{catalogued}")
-        depth, positions, layers, before_final_norm, matrices, failing = 0, None, (), False, ("input_embeddings",), {}
+        check(wrong_static_layers(chosen, of_static(entry)), f"models.{catalogued}")
+        depth, positions, layers, before_final_norm, matrices, failing = 0, None, (), False, (of_static(entry),), {}
     else:
         own = [checkpoint for checkpoint in picked if checkpoint not in first.values()]
         check(wrong_initial(initial[0], offered, picked) if initial else (), at)
@@ -394,7 +395,7 @@ def _combinations(config: Mapping[str, Any], name: str, depth: int) -> dict[str,
     combinations = {}
     for label, given in config["representations"].items():
         at = f"representations.{label}"
-        if label in NAMED or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
+        if label in (*NAMED, VECTORS) or re.fullmatch(r"layer_\d+|layers_\d+-\d+", label):
             raise ConfigError([f"{at}: this name is taken; choose another"])
         check(wrong_layers(given["layers"], name, depth), f"{at}.layers")
         layers = tuple(layer % (depth + 1) for layer in given["layers"])

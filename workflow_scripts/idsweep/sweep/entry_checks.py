@@ -50,8 +50,9 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
         for key in ("checkpoints", "base", "initial", "prefix", "tokenizer", "dtype", "attention"):
             if key in entry:
                 yield f".{key}: static vectors have no {key}; remove this key"
-    elif "format" in entry:
-        yield f".format: this key is only for static vectors, not for kind {kind!r}; remove it"
+    for key in ("format", "array") if kind != "static" else ():
+        if key in entry:
+            yield f".{key}: this key is only for static vectors, not for kind {kind!r}; remove it"
     if "of" in tokenizer and len(tokenizer) > 1:
         others = ", ".join(sorted(tokenizer.keys() - {"of"}))
         yield f".tokenizer: a shared tokenizer has the options of the entry that `of` names; set these there: {others}"
@@ -108,7 +109,7 @@ def _wrong_training(entry: Mapping[str, Any], kind: str, tokenizer: Mapping[str,
     for key in (*sorted(needed), *(("tokenizer",) if own_tokenizer else ())):
         if key not in entry:
             yield f".{key}: this key is required for a model with `train: {training.name}`"
-    for key in ("architecture", "base", "base_checkpoint", "format"):
+    for key in ("architecture", "base", "base_checkpoint", "format", "array"):
         if key in entry and key not in needed and not (training.from_base and key == "base_checkpoint"):
             yield f".{key}: this key has no meaning for `train: {training.name}`; remove it"
     if "seed" in entry:
@@ -152,9 +153,9 @@ def _wrong_placeholders(entry: Mapping[str, Any], source: str) -> Iterator[str]:
         yield ".seeds: all seeds would have the same weights; write {seed} in `hub`, `path` or `folder`, at the place of the number"
 
 
-def wrong_static_layers(chosen: Mapping[str, Any]) -> Iterator[str]:
-    if chosen.get("layers", "all") not in ("all", ["input_embeddings"]):
-        yield f".layers: static vectors have no layers {chosen['layers']}; expected [input_embeddings]"
+def wrong_static_layers(chosen: Mapping[str, Any], name: str) -> Iterator[str]:
+    if chosen.get("layers", "all") not in ("all", [name]):
+        yield f".layers: static vectors have no layers {chosen['layers']}; expected [{name}]"
 
 
 def wrong_start(entry: Mapping[str, Any], name: str, base: Mapping[str, Any]) -> Iterator[str]:

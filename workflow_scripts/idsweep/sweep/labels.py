@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from idsweep.files.representations import VECTORS, VOCABULARY
 from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Dataset, Sweep
 
@@ -13,13 +14,16 @@ Labels = dict[str, dict[str, str]]
 def labels(sweep: Sweep) -> Labels:
     """Name in tables -> what figures show in its place: `model`, of runs and of the groups of their seeds, and `dataset`.
 
-    Nothing of entries without a label. What tells the runs of an entry apart is written after it: `Addition, fraction 0.3,
+    Nothing of entries without a label, but for the rows of matrices that are no vocabulary. What tells the runs of an entry apart is written after it: `Addition, fraction 0.3,
     seed 46`; so is what tells draws and splits of a dataset apart: `News, test`.
     """
     shown: Labels = {"model": {}, "dataset": {}}
     for model in sweep.known.values():
         if label := _label(sweep, "models", model.catalogued):
             shown["model"] |= _of_model(model, label)
+    measured = {matrix for model in sweep.models.values() for matrix in model.matrices}
+    if measured == {VECTORS}:
+        shown["dataset"][VOCABULARY] = "rows"  # of a file, which are no words
     for dataset in sweep.datasets.values():
         if label := _label(sweep, "datasets", dataset.source):
             shown["dataset"] |= _of_dataset(dataset, label)

@@ -16,7 +16,15 @@ from typing import Any
 
 from idsweep.config import steps
 from idsweep.config.load import ConfigError, choose
-from idsweep.files.representations import BEFORE_FINAL_NORM, VOCABULARY, Combination, of_layer
+from idsweep.files.representations import (
+    BEFORE_FINAL_NORM,
+    EMBEDDING_MATRICES,
+    MATRIX_FORMATS,
+    VECTORS,
+    VOCABULARY,
+    Combination,
+    of_layer,
+)
 from idsweep.models.folders import checkpoint_folders
 from idsweep.training import kinds
 
@@ -267,6 +275,12 @@ def offered_checkpoints(entry: Mapping[str, Any], folder: Path | None = None) ->
         named = dict(checkpoint_folders(folder, named)) if "*" in named else steps.expand(named)
     ordered = sorted(named.items(), key=lambda item: (item[1] is not None, item[1] or 0))
     return {name: Checkpoint(name, name, step) for name, step in ordered}
+
+
+def of_static(entry: Mapping[str, Any]) -> str:
+    """The representation that static vectors are: the embeddings of words, or any rows."""
+    format = entry.get("format") or Path(entry.get("path") or entry.get("folder", "")).suffix[1:]
+    return VECTORS if format in MATRIX_FORMATS else EMBEDDING_MATRICES[0]
 
 
 def folder_of(root: Path, entry: Mapping[str, Any], checkpoint: Checkpoint) -> Path:

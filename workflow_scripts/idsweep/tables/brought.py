@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from idsweep.tables import trainer_state
+
 METRIC = pa.schema([pa.field("step", pa.int64()), pa.field("value", pa.float64())])
 REFERENCE = pa.schema(
     [
@@ -30,12 +32,20 @@ NEEDED = ("quantity", "value")  # columns
 OVER_TRAINING = ("model", "step", "value")  # of rows that are not ranges
 
 
-def read_metric(file: str | Path) -> pa.Table:
-    """A metric over training, columns of `METRIC`, in the order of the steps, from a CSV or Parquet file; others are left out.
+def read_metric(file: str | Path, metric: str | None = None) -> pa.Table:
+    """A metric over training, columns of `METRIC`, in the order of the steps.
 
-    Raises ValueError if the file cannot be read, lacks a column or has it twice, or has no row, a missing, infinite or
+    file: CSV or Parquet, whose further columns are left out, or the trainer_state.json of transformers' Trainer, of which `metric` is
+    read (`trainer_state.read_curves`).
+
+    Raises ValueError if the file cannot be read, lacks the metric or a column or has it twice, or has no row, a missing, infinite or
     non-numeric value, a step that is negative, no whole number or there twice.
     """
+    if Path(file).suffix == ".json":
+        curves = trainer_state.read_curves(file)
+        if metric not in curves:
+            raise ValueError(f"{file} has no metric {metric!r}; it has {', '.join(curves) or 'none'}.")
+        return pa.table({"step": [*curves[metric]], "value": [*curves[metric].values()]}, schema=METRIC)
     table = _columns(file, METRIC, needed=METRIC.names).sort_by("step")
     if pc.min(table["step"]).as_py() < 0 or pc.count_distinct(table["step"]).as_py() < len(table):
         raise ValueError(f"{file}: each step must occur once and must not be negative.")

@@ -79,7 +79,8 @@ class Shaping:
         file = Path(self._places.of_tokenizer(vectors))
         endings = "".join(file.suffixes)
         shaping = {"content": self._digests.one(file), "format": vectors.owner.get("format"), "endings": endings}
-        return {"vectors": shaping}
+        array = {key: vectors.owner[key] for key in ("array",) if key in vectors.owner}
+        return {"vectors": shaping | array}
 
     def weights(self, model: Model, checkpoint: str) -> dict[str, Any]:
         """Of one checkpoint's weights: where they come from, or what the local files hold."""

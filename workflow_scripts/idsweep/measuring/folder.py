@@ -1,0 +1,211 @@
+"""A model, or checkpoints of one, in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from idsweep.measuring import checkpoints
+from idsweep.measuring.hub_model import config_on_hub
+from idsweep.measuring.kind import kind_of, kind_of_adapter
+from idsweep.measuring.source import Choice, Source, catalogued, is_hub_id, name_of, read_catalog
+from idsweep.models import matrices
+from idsweep.models.folders import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    read_adapter_config,
+    read_architecture,
+    read_config,
+    tokenizer_files,
+)
+from idsweep.tables import trainer_state
+
+MOST = 20  # checkpoints that are measured unless a user chooses
+
+Entries = dict[str, dict[str, Any]]
+
+
+class Base(NamedTuple):
+    """What adapters build on: its name in the catalog, what it adds to the sweep's own, and what is known of it."""
+
+    name: str
+    entries: Entries
+    kind: str
+    depth: int
+    positions: int | None
+
+
+def find_in_folder(given: str, choice: Choice) -> Source:
+    """The model or the checkpoints in a folder.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or what is there does not say enough; the message tells how to say it.
+    """
+    folder = Path(given).expanduser()
+    choice.refuse(["array"], f"{given} is a folder and no file of vectors.")
+    pattern = choice.checkpoints if "*" in (choice.checkpoints or "") else None
+    series = checkpoints.find_checkpoints(folder, pattern)
+    if series is None:
+        if not checkpoints.is_model(folder):
+            raise ValueError(_no_model(folder))
+        choice.refuse(["checkpoints"], f"{given} is one model and holds no folders of checkpoints.")
+        return _described(given, folder, folder, {}, (), (), choice)
+    if choice.checkpoints and pattern is None:
+        names = checkpoints.choose(series.steps, choice.checkpoints, given)
+    else:
+        names = checkpoints.spread(series.steps, len(series.steps) if pattern else MOST)
+    return _series(given, folder, series, names, choice)
+
+
+def _series(
+    given: str, folder: Path, series: checkpoints.Found, names: Sequence[str], choice: Choice
+) -> Source:
+    findings = [checkpoints.described(series.steps, names)]
+    if checkpoints.is_model(folder):
+        findings.append(f"{given} holds a model itself too, most often in the state of the last checkpoint; it is left out")
+    if series.others:
+        findings.append(f"left out, of another series: {', '.join(series.others)}")
+    if len(names) == 1:
+        findings.append("a single checkpoint: there is no curve over training")
+    last = folder / names[-1]
+    steps = [series.steps[name] for name in names]
+    chosen = None if len(names) == len(series.steps) else names
+    return _described(given, folder, last, {"checkpoints": series.pattern}, steps, findings, choice, chosen)
+
+
+def _described(
+    given: str,
+    folder: Path,
+    example: Path,
+    more: Mapping[str, Any],
+    steps: Sequence[int],
+    findings: Sequence[str],
+    choice: Choice,
+    chosen: Sequence[str] | None = None,
+) -> Source:
+    """The source whose weights lie in `example` and its siblings below `folder`. more: further keys of its entry."""
+    name = name_of(folder)
+    adapted = (example / ADAPTER_CONFIG).is_file() and not (example / CONFIG).is_file()
+    if adapted:
+        choice.refuse(["tokenizer"], "adapters have that of their base.")
+        base = _base_of(name, example, choice)
+        entries, depth, positions = base.entries, base.depth, base.positions
+        kind = choice.kind or kind_of_adapter(read_adapter_config(example), base.kind)
+        keys = {"base": base.name}
+        findings = [f"adapters on {base.name}, which is measured beside them", *findings]
+    else:
+        choice.refuse(["base"], f"{example} holds a whole model and no adapter.")
+        config, base = read_config(example), None
+        depth, _, positions = read_architecture(example)
+        kind = choice.kind or kind_of(config)
+        owner, entries = _tokenizer_of(name, folder, example, config, choice)
+        keys = {"tokenizer": {"of": owner}} if owner else {}
+        if owner:
+            own = entries.get(owner, {})
+            findings = [*findings, f"tokenizer of {own.get('path') or own.get('hub') or owner}"]
+    metrics, unmatched = _curves(example, steps)
+    if metrics:
+        findings = [*findings, f"curves of {trainer_state.NAME}: {', '.join(metrics)}"]
+    if unmatched:
+        findings = [*findings, f"left out, logged at no checkpoint's step: {', '.join(unmatched)}"]
+    return Source(
+        name=name,
+        place=str(folder.resolve()),
+        kind=kind,
+        findings=[f"kind {kind}{'' if choice.kind else ', by its config'}; {depth} blocks", *findings],
+        entries={**entries, name: {"path": given, "kind": kind, **keys, **more}},
+        chosen=chosen,
+        steps=steps,
+        depth=depth,
+        positions=positions,
+        metrics=metrics,
+        base=base.name if base else None,
+    )
+
+
+def _base_of(name: str, adapter: Path, choice: Choice) -> Base:
+    """What an adapter builds on, which a user names, or the adapter itself."""
+    named = choice.base or read_adapter_config(adapter).get("base_model_name_or_path")
+    if not named:
+        raise ValueError(
+            f"{adapter / ADAPTER_CONFIG} does not name the model that the adapter was trained on. Say it, as --base FOLDER."
+        )
+    places = (Path(named).expanduser(), adapter / named, adapter.parent / named)
+    own = f"{name}_base"
+    if folder := next((place for place in places if (place / CONFIG).is_file()), None):
+        kind = kind_of(read_config(folder))
+        depth, _, positions = read_architecture(folder)
+        return Base(own, {own: {"path": str(folder), "kind": kind}}, kind, depth, positions)
+    known = catalogued(named)
+    if known and "layers" in (entry := read_catalog()[known]) and "checkpoints" not in entry:
+        return Base(known, {}, entry["kind"], entry["layers"], None)
+    if not is_hub_id(named) and not known:
+        raise ValueError(
+            f"The adapter in {adapter} was trained on {named!r}, which is not here. Say where it is, as --base FOLDER."
+        )
+    hub_id = read_catalog()[known]["hub"] if known else named
+    config, (depth, _, positions) = config_on_hub(hub_id, "main")
+    kind = kind_of(config)
+    return Base(own, {own: {"hub": hub_id, "kind": kind, "layers": depth}}, kind, depth, positions)
+
+
+def _tokenizer_of(
+    name: str, folder: Path, example: Path, config: Mapping[str, Any], choice: Choice
+) -> tuple[str | None, Entries]:
+    """The entry whose tokenizer is taken, and what it adds to the catalog; None where the folder has its own. Without one, that of
+    what the model was made from is taken."""
+    given = choice.tokenizer
+    if given is None:
+        if any(map(_has_tokenizer, (example, folder))):
+            return None, {}
+        given = config.get("_name_or_path")  # releases of transformers before 5 write it
+    owner = f"{name}_tokenizer"
+    if given and _has_tokenizer(Path(given).expanduser()):
+        return owner, {owner: {"path": given, "kind": "encoder"}}
+    if given and (known := catalogued(given)):
+        return read_catalog()[known].get("tokenizer", {}).get("of", known), {}
+    if given and not Path(given).exists() and is_hub_id(given):
+        return owner, {owner: {"hub": given, "kind": "encoder", "layers": 1}}
+    raise ValueError(
+        (
+            f"--tokenizer: {given} holds no tokenizer, and is no name in the catalog and no id on the hub."
+            if choice.tokenizer
+            else f"{example} holds no tokenizer, and does not say which the model was trained with."
+        )
+        + " Say it, as --tokenizer FOLDER, --tokenizer gpt2 (a name in the catalog), or an id on the hub."
+    )
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and bool(tokenizer_files(folder))
+    except (ValueError, OSError):
+        return False
+
+
+def _curves(example: Path, steps: Sequence[int]) -> tuple[dict[str, str], list[str]]:
+    """Metric -> the file that holds it, of the last checkpoint's log; and the metrics that were logged at none of the steps."""
+    file = example / trainer_state.NAME
+    if not file.is_file() or len(steps) < 2:
+        return {}, []
+    shared = {metric: bool(curve.keys() & {*steps}) for metric, curve in trainer_state.read_curves(file).items()}
+    return (
+        {metric: str(file) for metric, matched in shared.items() if matched},
+        [metric for metric, matched in shared.items() if not matched],
+    )
+
+
+def _no_model(folder: Path) -> str:
+    below = sorted(path for path in folder.iterdir() if path.is_dir())
+    near = next((path for path in below if any(map(checkpoints.is_model, filter(Path.is_dir, path.iterdir())))), None)
+    vectors = sorted(path for path in folder.iterdir() if path.suffix[1:] in matrices.FORMATS)
+    if near:
+        hint = f"Did you mean {near}?"
+    elif vectors:
+        hint = f"To measure vectors, name their file, as {vectors[0]}."
+    else:
+        hint = "Expected what transformers saves: config.json with weights and a tokenizer, or folders with these in it."
+    return f"{folder} holds no model: there is no {CONFIG} in it or in a folder directly below. {hint}"

@@ -1,0 +1,49 @@
+"""A file of vectors: no model, no text and no forward pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from idsweep.measuring import defaults
+from idsweep.measuring.source import Choice, Source, name_of
+from idsweep.models import matrices
+from idsweep.models.folders import CONFIG
+from idsweep.models.static_vectors import WORD_FORMATS, load_vectors, told_format
+
+ENDINGS = (*(f".{ending}" for ending in matrices.FORMATS), ".vec", ".bin", ".txt", ".gz")
+
+
+def find_vectors(given: str, choice: Choice) -> Source:
+    """The vectors in a file, which are read once to see that they can be measured.
+
+    Raises
+    ------
+    ValueError
+        If the file holds a model's weights, or no vectors that can be measured.
+    """
+    file = Path(given).expanduser()
+    if file.suffix == ".safetensors" and (file.parent / CONFIG).is_file() and choice.array is None:
+        raise ValueError(f"{given} holds the weights of a model. To measure the model, name its folder: {file.parent}.")
+    if file.suffix not in ENDINGS:
+        raise ValueError(
+            f"{given}: vectors are read from files that end in {', '.join(ENDINGS)}. To measure a model, name its folder; name texts "
+            "after --text."
+        )
+    choice.refuse(["checkpoints", "base", "tokenizer"], f"{given} holds vectors, which have none.")
+    if choice.kind not in (None, "static"):
+        raise ValueError(f"--kind {choice.kind}: {given} holds vectors, which are of kind static. Leave it out.")
+    format = told_format(file)
+    words, vectors = load_vectors(file, format, choice.array)
+    if len(words) < defaults.FEWEST:
+        raise ValueError(f"{given} holds {len(words)} vectors. A dimension needs {defaults.FEWEST} at least.")
+    name = name_of(Path(file.name.split(".")[0]))
+    entry = {"path": given, "kind": "static", "format": format} | ({"array": choice.array} if choice.array else {})
+    what = "word vectors" if format in WORD_FORMATS else "vectors"
+    return Source(
+        name=name,
+        place=str(file.resolve()),
+        kind="static",
+        findings=[f"{len(words):,} {what} of width {vectors.shape[1]:,}, format {format}"],
+        entries={name: entry},
+        number=len(words),
+    )
