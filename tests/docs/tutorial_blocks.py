@@ -11,7 +11,7 @@ BLOCK = re.compile(r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<co
 def script(markdown: str) -> str:
     """All blocks in their order: one with a title is saved under it, one of bash is run, one of Python is run where bash then is.
 
-    Blocks of text are what commands print, and are left out.
+    Blocks of text are what commands print, and are left out. So are those of console, whose command another test runs.
     """
     parts = ["set -eu -o pipefail"]
     for block in BLOCK.finditer(markdown):
