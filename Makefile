@@ -13,10 +13,13 @@
 # make bench-dag   how long large sweeps take to plan: docs/plans.md
 # make accuracy  estimates beside known dimensions and scikit-dimension: docs/estimators.md
 # make coverage  how many intervals of standard errors hold what they should: docs/estimators.md
+# make docs   the documentation as a site, in site/
+# make docs-serve   the same at http://127.0.0.1:8000, built again at each change
+# make figures   the pictures in the reference of figures, from a small sweep
 # make dist  sdist and wheel in dist/, looked at by twine
 # make published  each experiment's settings beside its paper's: docs/experiments.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help dist demo plan quick test test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
+.PHONY: help dist docs docs-serve figures demo plan quick test test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -137,6 +140,24 @@ published: $(VENV)/installed
 storage: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.storage --write docs/files.md
 
+# Generated pages ask idsweep itself, so this environment looks into $(VENV); its own packages go first.
+.venv-docs/installed: envs/docs.txt | $(VENV)/installed
+	$(BIN)/python -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --progress-bar off --requirement envs/docs.txt
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.venv-docs/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/idsweep.pth"
+	touch $@
+
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict
+
+docs-serve: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs serve
+
+figures: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile profiles/local --configfile docs/site/figures.yaml
+	$(BIN)/python docs/site/pictures.py results/figures/figures docs/images/figures
+
 .venv-dist/installed:
 	$(PYTHON) -m venv .venv-dist
 	.venv-dist/bin/python -m pip install --quiet --progress-bar off build==1.6.1 twine==7.0.0
@@ -148,4 +169,4 @@ dist: .venv-dist/installed
 	.venv-dist/bin/python -m twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) .venv-lint .venv-dist dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lint .venv-dist .venv-docs site dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis

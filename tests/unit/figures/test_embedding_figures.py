@@ -216,6 +216,13 @@ def test_over_training_each_model_has_a_line_for_each_look() -> None:
     assert note(drawn) == "Training step N = 5,000 points"
 
 
+def test_the_legend_of_one_narrow_column_stays_on_the_paper() -> None:
+    local, global_ = tables({"tiny_neox": (10**6, 128)}, steps=(0, 8, 512))
+    drawn = draw_redundancy(local.assign(standard_error=np.nan), global_, against="step")
+    assert "band: 95 % interval, where it is known" in legend_texts(drawn)
+    assert layout_faults(drawn) == []
+
+
 def test_lines_over_seeds_are_medians_with_the_range_as_band() -> None:
     frames = tables({"pythia-70m": SIZES["pythia-70m"]}, steps=(0, 10, 100), seeds=(1, 2, 5))
     drawn = draw_redundancy(*frames, against="step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def page(schema_file: Path) -> str:
 
 
 def _section(title: str, about: str, part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    rows = "".join(f"| `{name}` | {text} | {kind} | {default} |\n" for name, text, kind, default in _rows(part, schema))
+    rows = "".join(
+        f"| `{name}` | {_written(text)} | {kind} | {default} |\n" for name, text, kind, default in _rows(part, schema)
+    )
     return f"## {title}\n\n{about}\n\n| key | meaning | value | default |\n|---|---|---|---|\n{rows}"
 
 
@@ -74,6 +77,12 @@ def _rows(part: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "") 
                 inner = _resolved(inner, schema)
                 yield from _rows(inner, schema, f"{prefix}{key}.<name>.")
                 yield from _rows(inner.get("items", {}), schema, f"{prefix}{key}.<name>[].")
+
+
+def _written(text: str) -> str:
+    """A description as Markdown, which would take `<` outside of code for the begin of a tag of HTML."""
+    parts = text.split("`")
+    return "`".join(part if i % 2 else re.sub(r"<(?=[a-zA-Z])", "&lt;", part) for i, part in enumerate(parts))
 
 
 def _resolved(value: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

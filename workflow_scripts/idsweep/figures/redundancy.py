@@ -236,9 +236,13 @@ def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, notes: l
     colours = _colours(models["n_parameters"])
     labels = {group: _label(rows[rows["group"] == group]) for group in models.index}
     across, down = _shape(rows)
-    in_a_row = max(1, min(4, int(part.width / (0.45 + LEGEND_LETTER * max(map(len, labels.values()))))))
     scopes = [scope for scope in SCOPES if (rows["scope"] == scope).any()]
-    lines = -(-(len(models) + len(scopes)) // in_a_row)
+    handles = [Line2D([], [], color=colours[group], label=label) for group, label in labels.items()]
+    handles += [Line2D([], [], color=style.GREY, linestyle=DASHES[scope], label=SCOPES[scope]) for scope in scopes]
+    handles += bands.handles(rows["band"].replace(bands.OF_ESTIMATES))
+    longest = max(len(handle.get_label()) for handle in handles)
+    in_a_row = max(1, min(4, int(part.width / (0.45 + LEGEND_LETTER * longest))))
+    lines = -(-len(handles) // in_a_row)
     part.grow(2 * ROW_HEIGHT * down + LEGEND_LINE * lines + 0.5)
     panels = _panels(part, rows, across, scale)
     for upper, lower, of_panel in panels:
@@ -249,9 +253,6 @@ def _over_steps(part: Part, rows: pd.DataFrame, steps: str, scale: str, notes: l
                 over_training.curve(axes, line.rename(columns={"value": "middle"}), look)
     over_training.step_axis(panels[0][0], rows["place"].astype(float), steps)
     part.below("Training step", *notes)
-    handles = [Line2D([], [], color=colours[group], label=label) for group, label in labels.items()]
-    handles += [Line2D([], [], color=style.GREY, linestyle=DASHES[scope], label=SCOPES[scope]) for scope in scopes]
-    handles += bands.handles(rows["band"].replace(bands.OF_ESTIMATES))
     part.figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, handlelength=2.4)
 
 

@@ -38,7 +38,10 @@ class LightningLocalDimensionCallback(Callback):
     options
         Those of `LiveDimension`.
 
-    Raises ValueError as `LiveDimension` when the training begins; later a measurement that fails is logged, and the training goes on.
+    Raises
+    ------
+    ValueError
+        When the training begins, as `LiveDimension`. Later a measurement that fails is logged, and the training goes on.
     """
 
     def __init__(

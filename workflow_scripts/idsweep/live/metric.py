@@ -30,8 +30,10 @@ class LocalDimension(Metric):
     seed
         Of that sample. The same seed and the same features give the same sample.
 
-    `update` takes features (n, D), or (B, T, D), each position of which is a point. `compute` gives a float64 scalar: the mean over the
-    different points. It raises ValueError where these are too few for the neighbours.
+    Raises
+    ------
+    ValueError
+        If `max_samples` is not more than `n_neighbors`; by `compute`, if there are too few different points for the neighbours.
 
     Examples
     --------
