@@ -113,16 +113,26 @@ def _add_measure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     texts.add_argument("--column", metavar="NAME", help="the column of the texts (default: told from the file)")
     texts.add_argument("--encoding", metavar="NAME", help="of the texts (default: utf-8)")
     texts.add_argument(
-        "--dataset", action="append", default=[], metavar="NAME", help="a dataset of the catalog, or NAME:SPLIT; may be repeated"
+        "--dataset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a dataset of the catalog, or NAME:SPLIT; may be repeated",
     )
     what = new.add_argument_group("what is measured")
     what.add_argument(
-        "--checkpoints", metavar="NAMES", help='names or steps with commas between, "step{0,1..512}", "checkpoint-*", or all'
+        "--checkpoints",
+        metavar="NAMES",
+        help='names or steps with commas between, "step{0,1..512}", "checkpoint-*", or all',
     )
     what.add_argument("--layers", metavar="NUMBERS", help="as 0,6,-1, or all (default: up to 13, spread evenly)")
-    what.add_argument("--points", type=int, metavar="N", help="points of each layer (default: up to 5,000; of vectors 20,000)")
+    what.add_argument(
+        "--points", type=int, metavar="N", help="points of each layer (default: up to 5,000; of vectors 20,000)"
+    )
     model = new.add_argument_group("about the model, where it does not say so itself")
-    model.add_argument("--kind", choices=("causal", "masked", "encoder", "encoder-decoder", "static"), help="how it is loaded")
+    model.add_argument(
+        "--kind", choices=("causal", "masked", "encoder", "encoder-decoder", "static"), help="how it is loaded"
+    )
     model.add_argument("--tokenizer", metavar="NAME", help="a folder, a name in the catalog, or an id on the hub")
     model.add_argument("--base", metavar="NAME", help="of adapters: the model that they were trained on")
     model.add_argument("--array", metavar="NAME", help="of vectors: the tensor or column that holds them")

@@ -145,7 +145,9 @@ def _curves(axes: Axes, rows: pd.DataFrame, shown: Sequence[str], layers: Sequen
         if len(layers) == 1:  # no curve: points side by side, with bars
             apart = BESIDE * (shown.index(name) - (len(shown) - 1) / 2)
             error = (line["value"] - line["low"], line["high"] - line["value"])
-            axes.errorbar(places + apart, line["value"], error, color=look["color"], marker="o", markersize=3, linewidth=1)
+            axes.errorbar(
+                places + apart, line["value"], error, color=look["color"], marker="o", markersize=3, linewidth=1
+            )
             continue
         axes.fill_between(places, line["low"], line["high"], color=look["color"], alpha=0.2, linewidth=0)
         axes.plot(places, line["value"], **look, marker="o" if len(layers) <= 13 else None, markersize=2)

@@ -60,7 +60,9 @@ def measure(request: Request) -> int:
         If there is nothing of that name, or something about it or the texts is wrong or not known; nothing was started then.
     """
     if request.points is not None and request.points < defaults.FEWEST:
-        raise ValueError(f"--points: {request.points} are too few. A dimension needs {defaults.FEWEST} points at least.")
+        raise ValueError(
+            f"--points: {request.points} are too few. A dimension needs {defaults.FEWEST} points at least."
+        )
     screen = Screen()
     source = find_source(request.source, request.choice)
     for line in source.findings:
@@ -89,7 +91,9 @@ def _texts(request: Request, source: Source, screen: Screen) -> dict[str, Mappin
     if source.number is not None:
         for option in ("text", "column", "encoding", "dataset", "layers"):
             if getattr(request, option):
-                raise ValueError(f"--{option}: {request.source} holds vectors, which are measured without it. Leave it out.")
+                raise ValueError(
+                    f"--{option}: {request.source} holds vectors, which are measured without it. Leave it out."
+                )
         return {}
     found: dict[str, Mapping[str, Any] | None] = {}
     for path in request.text:
@@ -171,9 +175,7 @@ def _cores(arguments: Sequence[str]) -> int:
 
 def _run(request: Request, sweep: Sweep, file: Path, screen: Screen) -> int:
     shown, log = Shown(sweep), file.with_name("measure.log")
-    code, last_words = follow(
-        snakemake_call(str(file), request.arguments), log, screen, shown.arrived, request.command
-    )
+    code, last_words = follow(snakemake_call(str(file), request.arguments), log, screen, shown.arrived, request.command)
     if code:
         screen.say(f"\n{last_words}\nAll that was printed: {log}")
         return code

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from idsweep.measuring import checkpoints
 from idsweep.measuring.hub_model import config_on_hub
 from idsweep.measuring.kind import kind_of, kind_of_adapter
-from idsweep.measuring.source import Choice, Source, catalogued, is_hub_id, name_of, read_catalog
+from idsweep.measuring.source import Choice, Source, catalogued, is_hub_id, name_of, place_of, read_catalog
 from idsweep.models import matrices
 from idsweep.models.folders import (
     ADAPTER_CONFIG,
@@ -60,12 +60,12 @@ def find_in_folder(given: str, choice: Choice) -> Source:
     return _series(given, folder, series, names, choice)
 
 
-def _series(
-    given: str, folder: Path, series: checkpoints.Found, names: Sequence[str], choice: Choice
-) -> Source:
+def _series(given: str, folder: Path, series: checkpoints.Found, names: Sequence[str], choice: Choice) -> Source:
     findings = [checkpoints.described(series.steps, names)]
     if checkpoints.is_model(folder):
-        findings.append(f"{given} holds a model itself too, most often in the state of the last checkpoint; it is left out")
+        findings.append(
+            f"{given} holds a model itself too, most often in the state of the last checkpoint; it is left out"
+        )
     if series.others:
         findings.append(f"left out, of another series: {', '.join(series.others)}")
     if len(names) == 1:
@@ -113,7 +113,7 @@ def _described(
         findings = [*findings, f"left out, logged at no checkpoint's step: {', '.join(unmatched)}"]
     return Source(
         name=name,
-        place=str(folder.resolve()),
+        place=place_of(folder),
         kind=kind,
         findings=[f"kind {kind}{'' if choice.kind else ', by its config'}; {depth} blocks", *findings],
         entries={**entries, name: {"path": given, "kind": kind, **keys, **more}},
@@ -207,5 +207,7 @@ def _no_model(folder: Path) -> str:
     elif vectors:
         hint = f"To measure vectors, name their file, as {vectors[0]}."
     else:
-        hint = "Expected what transformers saves: config.json with weights and a tokenizer, or folders with these in it."
+        hint = (
+            "Expected what transformers saves: config.json with weights and a tokenizer, or folders with these in it."
+        )
     return f"{folder} holds no model: there is no {CONFIG} in it or in a folder directly below. {hint}"

@@ -18,6 +18,15 @@ TwoNN: mean local dimension, with its 95 % interval; null: that of a Gaussian cl
 stable: whether half and a quarter of the points give the same; lPCA: mean local dimension by local PCA;
 GRIDE: global dimension; PR: participation ratio. Docs: reading_results.md"""
 
+# Column -> its name on the screen.
+HEADS = {
+    "model": "model", "checkpoint": "checkpoint", "dataset": "dataset", "representation": "layer", "points": "points",
+    "mean": "TwoNN", "interval": "95 %", "null": "null", "stable": "stable", "lpca": "lPCA", "gride": "GRIDE",
+    "participation_ratio": "PR",
+}  # fmt: skip
+LATER = ("stable", "lpca", "gride", "participation_ratio")  # columns that are known at the end only
+NUMBERS = ("points", "mean", "interval", "null", *LATER[1:])
+
 Place = tuple[str, ...]
 
 
@@ -71,27 +80,19 @@ class Table:
     whole: with the columns that are known at the end only.
     """
 
-    HEADS = {
-        "model": "model", "checkpoint": "checkpoint", "dataset": "dataset", "representation": "layer", "points": "points",
-        "mean": "TwoNN", "interval": "95 %", "null": "null", "stable": "stable", "lpca": "lPCA", "gride": "GRIDE",
-        "participation_ratio": "PR",
-    }  # fmt: skip
-    NUMBERS = ("points", "mean", "interval", "null", "lpca", "gride", "participation_ratio")
-    LATER = ("stable", "lpca", "gride", "participation_ratio")
-
     def __init__(self, places: Iterable[Place], whole: bool) -> None:
         places = [tuple(map(_shown, place)) for place in places]
         self._differing = [
             key for i, key in enumerate(PLACE) if key == "representation" or len({place[i] for place in places}) > 1
         ]
-        columns = [*self._differing, "points", "mean", "interval", "null", *(self.LATER if whole else ())]
+        columns = [*self._differing, "points", "mean", "interval", "null", *(LATER if whole else ())]
         widths = {key: max((len(place[i]) for place in places), default=0) for i, key in enumerate(PLACE)}
-        self._columns = {key: max(len(self.HEADS[key]), widths.get(key, 7)) for key in columns}
+        self._columns = {key: max(len(HEADS[key]), widths.get(key, 7)) for key in columns}
 
     @property
     def head(self) -> str:
         """The names of the columns."""
-        return self._joined(self.HEADS)
+        return self._joined(HEADS)
 
     def line(self, place: Place, columns: Mapping[str, str]) -> str:
         """One line."""
@@ -99,7 +100,7 @@ class Table:
 
     def _joined(self, said: Mapping[str, str]) -> str:
         cells = (
-            f"{said.get(key, ''):>{width}}" if key in self.NUMBERS else f"{said.get(key, ''):<{width}}"
+            f"{said.get(key, ''):>{width}}" if key in NUMBERS else f"{said.get(key, ''):<{width}}"
             for key, width in self._columns.items()
         )
         return "  ".join(cells).rstrip()

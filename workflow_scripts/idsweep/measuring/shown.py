@@ -21,7 +21,11 @@ class Shown:
     def __init__(self, sweep: Sweep) -> None:
         self._folder = Path(folder_of_sweep(sweep.name))
         self._awaited = [
-            Path(path_of(sweep.name, output_of("estimate_dimensions", "estimates", **cloud.names(), part=part, layers=block)))
+            Path(
+                path_of(
+                    sweep.name, output_of("estimate_dimensions", "estimates", **cloud.names(), part=part, layers=block)
+                )
+            )
             for cloud in sweep.clouds()
             for part, block in sweep.estimates(cloud)
         ]

@@ -11,7 +11,6 @@ from typing import Any
 from idsweep.config.yaml_file import read_yaml
 from idsweep.files.hub_names import wrong_id
 from idsweep.files.project import PROJECT
-from idsweep.sweep.models import safe
 
 CATALOG = PROJECT / "config/catalog/models.yaml"
 
@@ -73,10 +72,16 @@ def is_hub_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and wrong_id(name) is None
 
 
+def place_of(path: Path) -> str:
+    """What tells a folder or file from others: its path from the working folder, or from the root if it lies elsewhere."""
+    place = path.resolve()
+    return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
+
+
 def name_of(path: Path) -> str:
-    """A name for a model and its sweep: that of a folder or file, of letters, digits, dashes and underscores.
+    """A name for a model and its sweep: that of a folder or file, of letters, digits, dots, dashes and underscores.
 
     >>> name_of(Path("runs/my run"))
     'my_run'
     """
-    return re.sub(r"[^\w-]+", "_", safe(path.resolve().name)).strip("_-")[:60] or "model"
+    return re.sub(r"[^\w.-]+", "_", path.resolve().name, flags=re.ASCII).strip("._-")[:60] or "model"

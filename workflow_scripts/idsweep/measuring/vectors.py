@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from idsweep.measuring import defaults
-from idsweep.measuring.source import Choice, Source, name_of
+from idsweep.measuring.source import Choice, Source, name_of, place_of
 from idsweep.models import matrices
 from idsweep.models.folders import CONFIG
 from idsweep.models.static_vectors import WORD_FORMATS, load_vectors, told_format
@@ -41,7 +41,7 @@ def find_vectors(given: str, choice: Choice) -> Source:
     what = "word vectors" if format in WORD_FORMATS else "vectors"
     return Source(
         name=name,
-        place=str(file.resolve()),
+        place=place_of(file),
         kind="static",
         findings=[f"{len(words):,} {what} of width {vectors.shape[1]:,}, format {format}"],
         entries={name: entry},

@@ -72,7 +72,7 @@ def shape_of(path: Path, format: str, name: str | None = None) -> tuple[int, int
                 first = next(file.iter_batches(1, columns=[_list_column(file.schema_arrow, name)]))
                 return file.metadata.num_rows, len(first.column(0)[0])
         return load_matrix(path, format, name).shape
-    except (ValueError, OSError, StopIteration, TypeError):
+    except (ValueError, OSError, EOFError, StopIteration, TypeError):
         return None
 
 
@@ -175,16 +175,16 @@ def _rounded(matrix: np.ndarray) -> np.ndarray:
     """The matrix as float32. Raises ValueError if that moves the vectors, or if it holds no real numbers."""
     if matrix.dtype.kind not in "fiu":
         raise ValueError(f"its values are of type {matrix.dtype}; expected real numbers")
-    single = np.ascontiguousarray(matrix, dtype=np.float32)
-    if matrix.dtype.kind in "iu" or matrix.dtype.itemsize <= 4:
-        if matrix.dtype.kind in "iu" and matrix.dtype.itemsize > 2 and np.abs(single).max() > EXACT:
+    if matrix.dtype.kind in "iu":
+        if matrix.max() > EXACT or matrix.min() < -EXACT:
             raise ValueError(f"it holds whole numbers beyond {EXACT:,}, which 32-bit floats do not tell apart")
-        return single
+        return np.ascontiguousarray(matrix, dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        if not np.isfinite(single).all():
-            if np.isfinite(matrix).all():
-                raise ValueError("it holds numbers beyond the range of 32-bit floats; scale it down")
-            return single
+        single = np.ascontiguousarray(matrix, dtype=np.float32)
+    if matrix.dtype.itemsize <= 4 or not np.isfinite(matrix).all():
+        return single
+    if not np.isfinite(single).all():
+        raise ValueError("it holds numbers beyond the range of 32-bit floats; scale it down")
     moved, spread = np.sqrt(np.mean((matrix - single) ** 2)), np.sqrt(np.mean(np.var(matrix, axis=0)))
     if moved > MOST_ROUNDED * spread:
         raise ValueError(

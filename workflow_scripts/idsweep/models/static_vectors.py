@@ -40,9 +40,7 @@ END_OF_SENTENCE = "</s>"
 HEADER = re.compile(rb"(\d+) (\d+)\s*")
 
 
-def load_vectors(
-    path: str | Path, format: str | None = None, array: str | None = None
-) -> tuple[list[str], np.ndarray]:
+def load_vectors(path: str | Path, format: str | None = None, array: str | None = None) -> tuple[list[str], np.ndarray]:
     """The words of a file and their vectors, in the file's order: V words and float32 (V, D).
 
     `format` is one of `FORMATS`. If None, names that end in .npy, .safetensors and .parquet are taken as these; those that
@@ -62,7 +60,9 @@ def load_vectors(
         vectors = _matrix(path, format, array)
         return _finite(path, list(map(str, range(len(vectors)))), vectors)
     if array is not None:
-        raise ValueError(f"array: this key is only for {', '.join(matrices.FORMATS)}; {path} is none of these. Remove it.")
+        raise ValueError(
+            f"array: this key is only for {', '.join(matrices.FORMATS)}; {path} is none of these. Remove it."
+        )
     try:
         read = {
             "word2vec_binary": _read_word2vec_binary,

@@ -36,7 +36,13 @@ def summary(plan: Plan) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.0f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 2 * HOUR
+        else f"{seconds / HOUR:.0f} h"
+    )
 
 
 def _table(plan: Plan, used: Mapping[str, Usage], on_gpu: bool) -> Iterator[str]:

@@ -1,0 +1,302 @@
+"""What a user names is found: models, checkpoints, adapters and vectors in folders, in the catalog and on a hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import warm
+from builders.hub_server import serving
+from builders.model_folders import MINILM, TINY, save_adapter, save_model, save_neox
+from builders.project import PROJECT
+from builders.sweeps import sweep_of
+from idsweep.files.packages import path_in_package
+from idsweep.measuring.find import find_source
+from idsweep.measuring.source import Choice, Source
+from idsweep.measuring.sweep_file import check_results, write_sweep
+from idsweep.measuring.sweep_file import sweep_of as configured
+from idsweep.sweep.sweep import Sweep
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+MODEL = path_in_package(*MINILM)
+
+
+def add_tokenizer(folder: Path) -> Path:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(MODEL / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model in a folder with its tokenizer."""
+    return add_tokenizer(save_neox(tmp_path_factory.mktemp("models") / "neox"))
+
+
+@pytest.fixture
+def run(neox: Path, tmp_path: Path) -> Path:
+    """Three checkpoints as transformers' Trainer leaves them, and a further folder."""
+    for step in (10, 20, 100):
+        shutil.copytree(neox, tmp_path / f"my_run/checkpoint-{step}")
+    history = [{"step": step, "loss": 100 / step} for step in (5, 10, 100)]
+    history += [{"step": 7, "eval_loss": 1.0}]
+    (tmp_path / "my_run/checkpoint-100/trainer_state.json").write_text(json.dumps({"log_history": history}))
+    (tmp_path / "my_run/runs").mkdir()
+    return tmp_path / "my_run"
+
+
+def expanded(source: Source, **texts: Any) -> Sweep:
+    """The sweep that would measure a source on the news."""
+    given = configured(source, source.name, texts or ({} if source.number else {"lee_news": None}), None, None, None)
+    return sweep_of(given)
+
+
+def test_a_folder_of_checkpoints(run: Path) -> None:
+    source = find_source(str(run), Choice())
+    assert (source.name, source.kind, source.depth, source.chosen) == ("my_run", "causal", 3, None)
+    assert source.entries == {"my_run": {"path": str(run), "kind": "causal", "checkpoints": "checkpoint-*"}}
+    assert [*source.steps] == [10, 20, 100]
+    assert source.metrics == {"train_loss": str(run / "checkpoint-100/trainer_state.json")}
+    assert any("logged at no checkpoint's step: eval_loss" in line for line in source.findings)
+    model = expanded(source).models["my_run"]
+    assert [(c.name, c.step) for c in model.checkpoints.values()] == [
+        ("checkpoint-10", 10),
+        ("checkpoint-20", 20),
+        ("checkpoint-100", 100),
+    ]
+
+
+@pytest.mark.parametrize("given", ["checkpoint-10,checkpoint-100", "10,100", "checkpoint-{10,100}"])
+def test_some_of_the_checkpoints(given: str, run: Path) -> None:
+    source = find_source(str(run), Choice(checkpoints=given))
+    assert source.chosen == ["checkpoint-10", "checkpoint-100"]
+    assert [*expanded(source).models["my_run"].checkpoints] == ["checkpoint-10", "checkpoint-100"]
+
+
+def test_of_many_checkpoints_some_that_are_spread(neox: Path, tmp_path: Path) -> None:
+    for step in range(1, 41):
+        shutil.copytree(neox, tmp_path / f"run/step_{step}")
+    source = find_source(str(tmp_path / "run"), Choice())
+    assert len(source.chosen) <= 20
+    assert (source.chosen[0], source.chosen[-1]) == ("step_1", "step_40")
+    assert len(find_source(str(tmp_path / "run"), Choice(checkpoints="all")).steps) == 40
+
+
+def test_one_checkpoint_is_measured_and_told(run: Path) -> None:
+    for step in (20, 100):
+        shutil.rmtree(run / f"checkpoint-{step}")
+    source = find_source(str(run), Choice())
+    assert any("a single checkpoint: there is no curve" in line for line in source.findings)
+    assert "dynamics" not in configured(source, "x", {"lee_news": None}, None, None, None)["figures"]
+
+
+def test_a_model_beside_its_checkpoints_is_told(run: Path, neox: Path) -> None:
+    shutil.copytree(neox, run, dirs_exist_ok=True)
+    source = find_source(str(run), Choice())
+    assert len(source.steps) == 3
+    assert any("holds a model itself too" in line for line in source.findings)
+
+
+def test_a_checkpoint_that_is_being_written_is_left_out(run: Path) -> None:
+    weights = run / "checkpoint-100/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    assert [*find_source(str(run), Choice()).steps] == [10, 20]
+
+
+def test_two_series_are_asked_about(run: Path, neox: Path) -> None:
+    shutil.copytree(neox, run / "epoch-1")
+    with pytest.raises(ValueError, match=r"'checkpoint-\*' \(3\), 'epoch-\*' \(1\). Choose one"):
+        find_source(str(run), Choice())
+    source = find_source(str(run), Choice(checkpoints="checkpoint-*"))
+    assert [*source.steps] == [10, 20, 100]
+    assert any("of another series: epoch-1" in line for line in source.findings)
+
+
+@pytest.mark.parametrize(
+    ("auto", "model_type", "kind"),
+    [
+        (AutoModelForCausalLM, "gpt2", "causal"),
+        (AutoModelForMaskedLM, "bert", "masked"),
+        (AutoModelForSequenceClassification, "bert", "encoder"),
+        (AutoModel, "distilbert", "encoder"),
+        (AutoModel, "t5", "encoder-decoder"),
+    ],
+)
+def test_the_kind_is_told_by_the_config(auto: Any, model_type: str, kind: str, tmp_path: Path) -> None:
+    folder = add_tokenizer(save_model(tmp_path / "m", auto, model_type, vocab_size=40, **TINY[model_type]))
+    source = find_source(str(folder), Choice())
+    assert source.kind == kind
+    assert expanded(source).models["m"].kind == kind
+    assert find_source(str(folder), Choice(kind="encoder")).kind == "encoder"
+
+
+def test_a_config_without_a_class_is_told_by_its_family(neox: Path, tmp_path: Path) -> None:
+    for model_type, kind in (("gpt_neox", "causal"), ("bert", "masked"), ("vit", "encoder")):
+        folder = shutil.copytree(neox, tmp_path / model_type)
+        config = json.loads((folder / "config.json").read_text()) | {"model_type": model_type, "architectures": None}
+        (folder / "config.json").write_text(json.dumps(config))
+        assert find_source(str(folder), Choice()).kind == kind
+
+
+def test_adapters_and_what_they_build_on(neox: Path, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "run/checkpoint-4")
+    save_adapter(tmp_path / "run/checkpoint-8")
+    with pytest.raises(ValueError, match=r"cannot be reached|tiny/neox"):
+        find_source(str(tmp_path / "run"), Choice())
+    source = find_source(str(tmp_path / "run"), Choice(base=str(neox)))
+    assert (source.kind, source.base, source.depth) == ("causal", "run_base", 3)
+    sweep = expanded(source)
+    assert [*sweep.models] == ["run_base", "run"]
+    assert sweep.models["run"].base[0].name == "run_base"
+
+
+def test_an_adapter_names_a_folder(neox: Path, tmp_path: Path) -> None:
+    folder = save_adapter(tmp_path / "adapter")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    for named in (str(neox), "../base"):
+        shutil.copytree(neox, tmp_path / "base", dirs_exist_ok=True)
+        (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": named}))
+        assert expanded(find_source(str(folder), Choice())).models["adapter"].base[0].depth == 3
+    for named, said in ((None, "does not name the model"), ("/nowhere/at/all", "which is not here")):
+        (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": named}))
+        with pytest.raises(ValueError, match=f"{said}.*--base FOLDER"):
+            find_source(str(folder), Choice())
+
+
+def test_a_tokenizer_of_its_own_of_its_base_or_asked_about(neox: Path, tmp_path: Path) -> None:
+    bare = save_neox(tmp_path / "bare")
+    with pytest.raises(ValueError, match=r"does not say which the model was trained with. Say it, as --tokenizer"):
+        find_source(str(bare), Choice())
+    for tokenizer, owner in ((str(neox), "bare_tokenizer"), ("minilm", "minilm"), ("pythia-14m", "pythia-70m")):
+        source = find_source(str(bare), Choice(tokenizer=tokenizer))
+        assert source.entries["bare"]["tokenizer"] == {"of": owner}
+        assert expanded(source).models["bare"].tokenizer.name == owner
+    config = json.loads((bare / "config.json").read_text())
+    (bare / "config.json").write_text(json.dumps(config | {"_name_or_path": str(neox)}))
+    assert find_source(str(bare), Choice()).entries["bare_tokenizer"]["path"] == str(neox)
+    with pytest.raises(ValueError, match="--tokenizer: nowhere holds no tokenizer"):
+        find_source(str(bare), Choice(tokenizer="nowhere"))
+
+
+def test_a_tokenizer_beside_the_checkpoints(run: Path, neox: Path) -> None:
+    for folder in run.glob("checkpoint-*"):
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (folder / name).unlink()
+    add_tokenizer(run)
+    source = find_source(str(run), Choice())
+    assert expanded(source).models["my_run"].tokenizer.folder == run
+
+
+def test_vectors(tmp_path: Path) -> None:
+    np.save(tmp_path / "my vectors.npy", np.random.default_rng(0).normal(size=(300, 5)))
+    source = find_source(str(tmp_path / "my vectors.npy"), Choice())
+    assert (source.name, source.number) == ("my_vectors", 300)
+    sweep = expanded(source)
+    assert [(m.name, d) for m, _, d in sweep.passes()] == [("my_vectors", "vocabulary")]
+    assert sweep.models["my_vectors"].representations("vocabulary") == ["vectors"]
+    words = path_in_package("gensim", "test/test_data/lee_fasttext.vec")
+    source = find_source(str(words), Choice())
+    assert expanded(source).models[source.name].representations("vocabulary") == ["input_embeddings"]
+
+
+def measure(folder: Path, endpoint: str, *words: str) -> subprocess.CompletedProcess:
+    """`idsweep measure --dry-run` in a process of its own, since the client reads its environment when it is imported."""
+    library = str(PROJECT / "workflow_scripts")
+    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home"), "PYTHONPATH": library}
+    command = [warm.python(), "-m", "idsweep.cli", "measure", *words, "--dry-run"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_any_model_on_the_hub(neox: Path, tmp_path: Path) -> None:
+    with serving(("someone/neox", "main", neox), ("someone/neox", "step8", neox)) as hub:
+        done = measure(tmp_path, hub.url, "someone/neox", "--checkpoints", "step8")
+        assert done.returncode == 0, done.stderr
+        assert "someone/neox on the hub, kind causal, by its config; 3 blocks" in done.stdout
+        assert "1 checkpoint: step8" in done.stdout
+        assert not any("model.safetensors" in asked.path for asked in hub.requests)
+        done = measure(tmp_path, hub.url, "someone/nobody")
+        assert done.returncode == 1
+        assert "someone/nobody" in done.stderr
+    began = time.monotonic()
+    done = measure(tmp_path, "http://127.0.0.1:9", "someone/neox")
+    assert done.returncode == 1
+    assert "someone/neox: http://127.0.0.1:9 cannot be reached" in done.stderr
+    assert time.monotonic() - began < 30
+
+
+def test_which_revisions_are_checkpoints_is_asked() -> None:
+    with pytest.raises(ValueError, match="which revisions of someone/neox are checkpoints is not known"):
+        find_source("someone/neox", Choice(checkpoints="all"))
+
+
+def test_models_of_the_catalog(tmp_path: Path) -> None:
+    source = find_source("pythia-70m", Choice())
+    assert len(source.chosen) == 8
+    assert (source.chosen[0], source.chosen[-1]) == ("step0", "step143000")
+    assert find_source("EleutherAI/pythia-70m", Choice()).name == "pythia-70m"
+    given = Choice(checkpoints="step{0,512,143000}")
+    assert find_source("pythia-70m", given).chosen == ["step0", "step512", "step143000"]
+    assert len(find_source("pythia-70m", Choice(checkpoints="all")).steps) == 154
+    for choice, said in (
+        (Choice(checkpoints="step3"), "'step3' is no checkpoint of pythia-70m"),
+        (Choice(kind="causal"), "--kind: pythia-70m is a model of the catalog"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            find_source("pythia-70m", choice)
+
+
+@pytest.mark.parametrize(
+    ("given", "choice", "said"),
+    [
+        ("pythia70m", Choice(), "did you mean 'pythia-70m'"),
+        ("./nowhere", Choice(), "no file or folder './nowhere'"),
+        ("empty", Choice(), "holds no model: there is no config.json.* Expected what transformers saves"),
+        ("above", Choice(), "Did you mean above/my_run"),
+        ("with_vectors", Choice(), "To measure vectors, name their file, as with_vectors/v.npy"),
+        ("above/my_run/checkpoint-10", Choice(checkpoints="all"), "is one model and holds no folders of checkpoints"),
+        ("above/my_run/checkpoint-10", Choice(base="minilm"), "holds a whole model and no adapter"),
+        ("above/my_run/checkpoint-10", Choice(array="x"), "is a folder and no file of vectors"),
+        ("above/my_run/checkpoint-10/model.safetensors", Choice(), "To measure the model, name its folder"),
+        ("with_vectors/v.npy", Choice(), "holds 9 vectors. A dimension needs 200"),
+        ("with_vectors/v.npy", Choice(base="minilm"), "--base: .* holds vectors, which have none"),
+        ("with_vectors/v.npy", Choice(kind="causal"), "of kind static"),
+        ("with_vectors/notes.md", Choice(), "vectors are read from files that end in"),
+    ],
+)
+def test_what_cannot_be_measured_is_told(
+    given: str, choice: Choice, said: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("above").mkdir()
+    shutil.move(run, "above/my_run")
+    Path("with_vectors").mkdir()
+    np.save("with_vectors/v.npy", np.zeros((9, 2)))
+    Path("with_vectors/notes.md").write_text("notes")
+    with pytest.raises(ValueError, match=said):
+        find_source(given, choice)
+
+
+def test_results_of_something_else_are_not_written_over(run: Path, neox: Path, tmp_path: Path) -> None:
+    source, other = find_source(str(run), Choice()), find_source(str(neox), Choice())
+    folder = tmp_path / "results/my_run"
+    assert check_results(folder, source) is None
+    write_sweep(folder / "sweep.yaml", {"sweep": "my_run"}, source, "idsweep measure my_run")
+    assert check_results(folder, source) is None
+    with pytest.raises(ValueError, match=r"holds the results of .*my_run. Choose another name .* --name my_run_2"):
+        check_results(folder, other)
+    text = (folder / "sweep.yaml").read_text()
+    (folder / "sweep.yaml").write_text(text.replace("by idsweep ", "by idsweep 0.0.1-", 1))
+    assert "was measured by idsweep 0.0.1-" in check_results(folder, source)
+    (folder / "sweep.yaml").unlink()
+    (folder / "tables").mkdir()
+    with pytest.raises(ValueError, match="holds the results of another sweep"):
+        check_results(folder, source)
