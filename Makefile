@@ -157,6 +157,7 @@ docs-serve: .venv-docs/installed
 figures: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile profiles/local --configfile docs/site/figures.yaml
 	$(BIN)/python docs/site/pictures.py results/figures/figures docs/images/figures
+	$(BIN)/python docs/site/overview.py docs/images/figures docs/images/overview.png
 
 .venv-dist/installed:
 	$(PYTHON) -m venv .venv-dist

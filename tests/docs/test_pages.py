@@ -13,9 +13,11 @@ from types import ModuleType
 import idsweep
 import idsweep.live
 import pytest
+import yaml
 from builders.project import PROJECT
 from idsweep.estimators import registry as estimators
 from idsweep.figures import registry as figures
+from idsweep.version import __version__
 from packaging.requirements import Requirement
 from PIL import Image
 
@@ -110,3 +112,10 @@ def test_tested_versions_are_within_the_ranges_of_the_extra() -> None:
     tested = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     for requirement in map(Requirement, extra):
         assert requirement.specifier.contains(tested[requirement.name])
+
+
+def test_one_version_everywhere() -> None:
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
+    newest = re.search(r"^## (\S+) – (\S+)$", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert (citation["version"], str(citation["date-released"])) == newest.groups()
+    assert citation["version"] == __version__

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +26,17 @@ from workflow.checkout import Project, check_out
 FEW = ("--points", "300", "--layers", "0,-1")
 
 
-def call(project: Project, *words: str) -> subprocess.CompletedProcess:
+def start(project: Project, *words: str, python: str | None = None) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(project.folder / "workflow_scripts")}
-    command = [warm.python(), "-m", "idsweep.cli", "measure", *words]
-    return subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True, timeout=600)
+    command = [python or warm.python(), "-m", "idsweep.cli", "measure", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=project.folder, env=environment, **pipes)
+
+
+def call(project: Project, *words: str) -> subprocess.CompletedProcess:
+    process = start(project, *words)
+    output, errors = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
 def measure(project: Project, *words: str) -> subprocess.CompletedProcess:
@@ -121,14 +130,23 @@ def test_a_second_call_runs_nothing_and_a_new_checkpoint_alone(again: Project) -
     assert len(pd.read_parquet(again.results / "tables/local.parquet").query("variant == 'data'")["step"].unique()) == 3
 
 
-def test_vectors_alone(first: Project, tmp_path: Path) -> None:
-    """No model and no text: the numbers are scikit-dimension's on the same vectors."""
+def test_vectors_alone(tmp_path: Path) -> None:
+    """No model and no text: the numbers are scikit-dimension's on the same vectors, also after a run that was stopped."""
     project = check_out(tmp_path / "idsweep")
     vectors = np.random.default_rng(0).normal(size=(260, 3)) @ np.random.default_rng(1).normal(size=(3, 16))
     np.save(project.folder / "vectors.npy", vectors)
+    results = project.folder / "results/vectors"
+    process = start(project, "vectors.npy", python=sys.executable)
+    while not (results / "measure.log").is_file() or "\nJob 1" not in (results / "measure.log").read_text():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.terminate()  # as a cluster does; Ctrl-C is the same
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "The run was interrupted; what is done is kept; run the same command again to go on." in output
+
     done = measure(project, "vectors.npy")
     assert "260 vectors of width 16, format npy" in done.stdout
-    results = project.folder / "results/vectors"
     local = pd.read_parquet(results / "tables/local.parquet").query("variant == 'data' and estimator == 'lpca'")
     (row,) = local.itertuples()
     assert (row.representation, row.n_points) == ("vectors", 260)

@@ -1,3 +1,3 @@
 """The version of idsweep, in a module of its own so that a release makes no result stale."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -49,9 +49,9 @@ def test_defaults_are_filled_in() -> None:
     assert filled["catalog"]["models"]["minilm"]["kind"] == "encoder"
 
 
-def test_the_readme_s_sweep_is_valid() -> None:
-    readme = (PROJECT / "README.md").read_text()
-    given = yaml.safe_load(readme.split("```yaml\n")[1].split("```")[0])
+def test_the_sweep_of_the_page_about_measuring_is_valid() -> None:
+    page = (PROJECT / "docs/measure.md").read_text()
+    given = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
     filled = loaded(given)
     assert given["datasets"] == ["my_text"]
     assert set(given["models"]["pythia-70m"]["checkpoints"]) <= set(

@@ -52,7 +52,9 @@ def test_conda_pins_are_pip_s(path: Path) -> None:
 def test_every_dependency_is_pinned_and_allowed() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     pins = pip_pins()
-    extras = {name: group for name, group in project["optional-dependencies"].items() if name != "docs"}  # in envs/docs.txt
+    extras = {
+        name: group for name, group in project["optional-dependencies"].items() if name != "docs"
+    }  # in envs/docs.txt
     optional = [line for group in extras.values() for line in group]
     for line in [*project["dependencies"], *optional]:
         name, relation, version = re.fullmatch(r"([\w-]+)(>=|==)([\d.]+)", line).groups()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -79,25 +81,41 @@ def follow(
     with log.open("w", encoding="utf-8") as written:
         environment = os.environ | {"IDSWEEP_COMMAND": command, "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(
-            words, stdout=written, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
+            words,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # it is stopped from here, once, whoever sends the signal to whom
         )
-        try:
+        with _as_interrupt(signal.SIGTERM), _as_interrupt(signal.SIGHUP):
             while process.poll() is None:
-                for line in look():
-                    screen.say(line)
-                screen.status(_how_far(log, time.monotonic() - began))
-                time.sleep(SECONDS_BETWEEN_LOOKS)
-        except KeyboardInterrupt:  # which Snakemake got too: it stops its jobs and says what is kept
-            screen.status("stopping: waiting for the jobs to end")
-            process.wait()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+                try:
+                    for line in look():
+                        screen.say(line)
+                    screen.status(_how_far(log, time.monotonic() - began))
+                    time.sleep(SECONDS_BETWEEN_LOOKS)
+                except KeyboardInterrupt:
+                    screen.say("Stopping: the jobs that run are ended, what is done is kept.")
+                    os.killpg(process.pid, signal.SIGINT)
+                except BaseException:
+                    os.killpg(process.pid, signal.SIGINT)
+                    process.wait()
+                    raise
     for line in look():
         screen.say(line)
     screen.end()
     return process.returncode, _last_words(log)
+
+
+@contextmanager
+def _as_interrupt(number: int) -> Iterator[None]:
+    """Within it, a signal does what Ctrl-C does."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _how_far(log: Path, seconds: float) -> str:
