@@ -2,6 +2,7 @@
 # make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
 # make quick  unit tests but trainings and those marked slow, while you work: a few minutes
 # make test   unit and workflow tests, and the slowest 15 of them
+# make test-lowest       with the oldest versions that pyproject.toml allows, torch aside: what touches each of them, and the miniature sweep
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make fuzz   plans of 500 generated configs, by the real Snakemake
 # make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
@@ -16,7 +17,7 @@
 # make dist  sdist and wheel in dist/, looked at by twine
 # make published  each experiment's settings beside its paper's: docs/experiments.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help dist demo plan quick test test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
+.PHONY: help dist demo plan quick test test-lowest test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -50,6 +51,19 @@ quick: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(PYTEST)
+
+.venv-lowest/installed: pyproject.toml envs/requirements.txt tests/builders/lowest_versions.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "The oldest versions have wheels for Python 3.11: make test-lowest PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv-lowest
+	PYTHONPATH=tests $(PYTHON) -m builders.lowest_versions > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --progress-bar off --constraint .venv-lowest/constraints.txt --editable ".[demo,test]"
+	touch $@
+
+# Of each dependency, the tests that call it; the sweep of workflow/test_run.py calls nearly all of them together.
+OF_DEPENDENCIES := $(addprefix tests/,workflow/test_run.py \
+	$(addprefix unit/,data/test_corpora.py))
+test-lowest: .venv-lowest/installed
+	$(subst $(BIN),.venv-lowest/bin,$(PYTEST)) $(OF_DEPENDENCIES) -m "not slow"
 
 test-faults: $(VENV)/installed
 	$(PYTEST) tests/faults
@@ -148,4 +162,4 @@ dist: .venv-dist/installed
 	.venv-dist/bin/python -m twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) .venv-lint .venv-dist dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-lint .venv-dist dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis

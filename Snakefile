@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-min_version("9.27")
+min_version("9.17")
 
 # A plan is many small objects that all stay: looking through them for garbage takes a tenth of the time.
 gc.set_threshold(200_000, 100, 1000)

@@ -154,7 +154,7 @@ def test_tables_hold_one_row_per_estimate(finished: Project) -> None:
     assert steps["step4"] == 4
     assert pd.isna(steps["final"])
     assert (local["n_points"] <= MINI["points"]["number"]).all()
-    csv = pd.read_csv(finished.results / "tables/local.csv")
+    csv = pd.read_csv(finished.results / "tables/local.csv", float_precision="round_trip")
     np.testing.assert_array_equal(csv["mean"], local["mean"])
 
 

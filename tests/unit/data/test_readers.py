@@ -96,15 +96,16 @@ def test_one_odd_row_changes_no_other_and_is_told(tmp_path, place, odd):
     assert load_sequences(spec | {"where": {"keep": True}}) == kept
 
 
-CHAT = [[{"role": "user", "content": f"question {i}"}, {"role": "assistant", "content": "answer"}] for i in range(3)]
+# Keys in the order of the alphabet, into which older versions of pyarrow put them.
+CHAT = [[{"content": f"question {i}", "role": "user"}, {"content": "answer", "role": "assistant"}] for i in range(3)]
 
 
 @pytest.mark.parametrize("loader", ["json", "list", "parquet"])
 @pytest.mark.parametrize(
     ("value", "says", "serves", "texts"),
     [
-        (CHAT[0], "[{'role': 'user', 'content': 'question 0'}", "{text[0][content]}", ["question 0"]),
-        ({"title": "A", "n": 1}, "{'title': 'A', 'n': 1}", "{text[title]}", ["A"]),
+        (CHAT[0], "[{'content': 'question 0', 'role': 'user'}", "{text[0][content]}", ["question 0"]),
+        ({"n": 1, "title": "A"}, "{'n': 1, 'title': 'A'}", "{text[title]}", ["A"]),
         (7, "7", "{text}", ["7"]),
         (7.5, "7.5", "{text}", ["7.5"]),
         (True, "True", "{text}", ["True"]),
@@ -322,9 +323,12 @@ def test_parquet_has_many_types_of_text(tmp_path):
     columns = {
         "text": pa.array(texts, pa.large_string()),
         "category": pa.array(texts).dictionary_encode(),
-        "view": pa.array(texts, pa.string_view()),
         "words": pa.array([["a", None, "b"], [], None, ["c"]], pa.list_(pa.string())),
     }
+    plain = ["text", "category"]
+    if int(pa.__version__.partition(".")[0]) >= 21:  # older versions write no views
+        columns["view"] = pa.array(texts, pa.string_view())
+        plain.append("view")
     pq.write_table(pa.table(columns), tmp_path / "a.parquet", row_group_size=3)
     spec = {"loader": "parquet", "path": str(tmp_path / "a.parquet")}
     twice = pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["text", "text", "other"])
@@ -335,7 +339,7 @@ def test_parquet_has_many_types_of_text(tmp_path):
     pq.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 1, buffers)}), tmp_path / "bytes.parquet")
     with pytest.raises(ValueError, match=r"bytes\.parquet, rows 1 to 1: a text is no UTF-8"):
         load_sequences(spec | {"path": str(tmp_path / "bytes.parquet")})
-    for column in ("text", "category", "view"):
+    for column in plain:
         assert load_sequences(spec | {"column": column}) == ["one", "two", "one"]
     assert load_sequences(spec | {"column": "words"}) == ["a  b", "c"]
 
