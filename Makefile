@@ -7,6 +7,7 @@
 # make fuzz   plans of 500 generated configs, by the real Snakemake
 # make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
 # make test-browser      pages in a real Chromium; needs Debian's chromium
+# make test-deploy       what snakedeploy writes is planned and run
 # make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
 # make lint   ruff, snakefmt, snakemake --lint, and for scripts of pages tsc and biome
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
@@ -17,7 +18,7 @@
 # make dist  sdist and wheel in dist/, looked at by twine
 # make published  each experiment's settings beside its paper's: docs/experiments.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help dist demo plan quick test test-lowest test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
+.PHONY: help dist demo plan quick test test-lowest test-faults test-slurm test-browser test-deploy fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -59,9 +60,17 @@ test: $(VENV)/installed
 	.venv-lowest/bin/python -m pip install --quiet --progress-bar off --constraint .venv-lowest/constraints.txt --editable ".[demo,test]"
 	touch $@
 
-# Of each dependency, the tests that call it; the sweep of workflow/test_run.py calls nearly all of them together.
-OF_DEPENDENCIES := $(addprefix tests/,workflow/test_run.py \
-	$(addprefix unit/,data/test_corpora.py))
+# Of each dependency, tests that call it; the sweep of workflow/test_run.py calls nearly all of them together.
+OF_DEPENDENCIES := $(addprefix tests/workflow/test_run.py::,test_everything_is_made test_a_second_run_does_nothing \
+		test_numbers_are_scikit_dimension_s test_the_same_tokens_at_every_checkpoint test_tables_hold_one_row_per_estimate \
+		test_the_report_holds_figures_tables_and_what_made_them test_results_are_read_from_python) \
+	$(addprefix tests/unit/,estimators/test_estimators.py estimators/test_layer.py estimators/test_pair_estimators.py \
+		neighbors/test_search.py neighbors/test_hausdorff.py statistics/test_resampling.py machine/test_compiled.py \
+		files data/test_readers.py data/test_token_ids.py data/test_hub_revisions.py models/test_checkpoints.py \
+		models/test_stored_weights.py models/test_adapters.py models/test_tokenizers.py models/test_static_vectors.py \
+		extraction/test_forward.py extraction/test_shared.py extraction/test_states.py figures/test_layer_figures.py \
+		drawing tables/test_collect.py config/test_schema.py live/test_lightning.py live/test_metric.py live/test_trainer.py \
+		training/test_fine_tuned_classifier.py workflow/test_kept.py)
 test-lowest: .venv-lowest/installed
 	$(subst $(BIN),.venv-lowest/bin,$(PYTEST)) $(OF_DEPENDENCIES) -m "not slow"
 
@@ -83,6 +92,14 @@ test-browser: $(VENV)/installed
 		|| { echo "Chromium is missing: as root, apt-get install chromium" >&2; exit 1; }
 	@command -v chromium > /dev/null || { apt-get update -q && apt-get install -q -y chromium; }
 	$(PYTEST) tests/browser
+
+.venv-deploy/installed:
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip install --quiet --progress-bar off snakedeploy==0.17.1
+	touch $@
+
+test-deploy: $(VENV)/installed .venv-deploy/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest --durations 15 tests/deploy
 
 install-profiles: $(VENV)/installed
 	@folder="$$($(BIN)/python -c 'from snakemake.common import get_appdirs; print(get_appdirs().user_config_dir)')"; \
@@ -162,4 +179,4 @@ dist: .venv-dist/installed
 	.venv-dist/bin/python -m twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-lint .venv-dist dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-deploy .venv-lint .venv-dist dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis
