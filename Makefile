@@ -53,10 +53,10 @@ quick: $(VENV)/installed
 test: $(VENV)/installed
 	$(PYTEST)
 
-.venv-lowest/installed: pyproject.toml envs/requirements.txt tests/builders/lowest_versions.py
+.venv-lowest/installed: pyproject.toml envs/requirements.txt tests/builders/dependencies.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "The oldest versions have wheels for Python 3.11: make test-lowest PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv-lowest
-	PYTHONPATH=tests $(PYTHON) -m builders.lowest_versions > .venv-lowest/constraints.txt
+	PYTHONPATH=tests $(PYTHON) -m builders.dependencies lowest > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip install --quiet --progress-bar off --constraint .venv-lowest/constraints.txt --editable ".[demo,test]"
 	touch $@
 
