@@ -3,6 +3,7 @@
 # make quick  unit tests but trainings and those marked slow, while you work: a few minutes
 # make test   unit and workflow tests, and the slowest 15 of them
 # make test-lowest       with the oldest versions that pyproject.toml allows, torch aside: what touches each of them, and the miniature sweep
+# make test-python PYTHON=python3.13   the unit tests that need no torch, with another Python; says which it leaves out
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make fuzz   plans of 500 generated configs, by the real Snakemake
 # make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
@@ -18,7 +19,7 @@
 # make dist  sdist and wheel in dist/, looked at by twine
 # make published  each experiment's settings beside its paper's: docs/experiments.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help dist demo plan quick test test-lowest test-faults test-slurm test-browser test-deploy fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
+.PHONY: help dist demo plan quick test test-lowest test-python test-faults test-slurm test-browser test-deploy fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -73,6 +74,22 @@ OF_DEPENDENCIES := $(addprefix tests/workflow/test_run.py::,test_everything_is_m
 		training/test_fine_tuned_classifier.py workflow/test_kept.py)
 test-lowest: .venv-lowest/installed
 	$(subst $(BIN),.venv-lowest/bin,$(PYTEST)) $(OF_DEPENDENCIES) -m "not slow"
+
+# There is no torch to be had for every Python without gigabytes of CUDA. Versions are the tested ones.
+.venv-python-%/installed: pyproject.toml envs/requirements.txt tests/builders/dependencies.py
+	$(PYTHON) -m venv .venv-python-$*
+	PYTHONPATH=tests $(PYTHON) -m builders.dependencies without_torch > .venv-python-$*/requirements.txt
+	.venv-python-$*/bin/python -m pip install --quiet --progress-bar off --constraint envs/requirements.txt --requirement .venv-python-$*/requirements.txt
+	.venv-python-$*/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+WITHOUT_TORCH := $(addprefix tests/unit/,config data drawing estimators explorer figures files machine neighbors planning report \
+	statistics sweep tables workflow)
+# Their files that import torch, or packages that need it.
+WITH_TORCH := $(addprefix tests/unit/,data/test_token_ids.py machine/test_arrays.py workflow/test_library_warnings.py)
+test-python: .venv-python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')/installed
+	@echo "Left out, since there is no torch: whole folders $(filter-out $(WITHOUT_TORCH),$(wildcard tests/unit/[a-z]*)), and $(WITH_TORCH)"
+	COLD=1 $(subst $(BIN),$(dir $<)bin,$(PYTEST)) $(addprefix --ignore ,$(WITH_TORCH)) -m "not slow" $(WITHOUT_TORCH)
 
 test-faults: $(VENV)/installed
 	$(PYTEST) tests/faults
@@ -179,4 +196,4 @@ dist: .venv-dist/installed
 	.venv-dist/bin/python -m twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-deploy .venv-lint .venv-dist dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-python-* .venv-deploy .venv-lint .venv-dist dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis
