@@ -86,9 +86,10 @@ test-lowest: .venv-lowest/installed
 WITHOUT_TORCH := $(addprefix tests/unit/,config data drawing estimators explorer figures files machine neighbors planning report \
 	statistics sweep tables workflow)
 # Their files that import torch, or packages that need it.
-WITH_TORCH := $(addprefix tests/unit/,data/test_token_ids.py machine/test_arrays.py workflow/test_library_warnings.py)
+WITH_TORCH := $(addprefix tests/unit/,data/test_token_ids.py machine/test_arrays.py neighbors/test_search.py neighbors/test_sizes.py \
+	tables/test_atlas.py tables/test_token_tables.py workflow/test_library_warnings.py)
 test-python: .venv-python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')/installed
-	@echo "Left out, since there is no torch: whole folders $(filter-out $(WITHOUT_TORCH),$(wildcard tests/unit/[a-z]*)), and $(WITH_TORCH)"
+	@echo "Left out, since there is no torch: whole folders $(filter-out $(WITHOUT_TORCH) %__pycache__,$(patsubst %/,%,$(wildcard tests/unit/*/))), and $(WITH_TORCH)"
 	COLD=1 $(subst $(BIN),$(dir $<)bin,$(PYTEST)) $(addprefix --ignore ,$(WITH_TORCH)) -m "not slow" $(WITHOUT_TORCH)
 
 test-faults: $(VENV)/installed
