@@ -113,7 +113,7 @@ def test_the_state_of_a_training_runs_nothing(trap: Path, tmp_path: Path) -> Non
 def test_static_vectors_are_never_unpickled(trap: Path, tmp_path: Path, format: str | None) -> None:
     file = tmp_path / "vectors.bin"
     file.write_bytes(pickle.dumps(Hostile(trap)))
-    with pytest.raises(ValueError, match=r"vectors\.bin cannot be read as"):
+    with pytest.raises(ValueError, match=r"vectors\.bin cannot be (read|measured) as"):
         load_vectors(file, format)
     assert not trap.exists()
 

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from unit.figures.layout import layout_faults, panels
 from unit.figures.rows import PYTHIA, note, summary
@@ -560,3 +561,32 @@ def test_a_layout_that_fails_is_found() -> None:
     axes[1].set_title("another", fontsize=6)
     faults = " ".join(layout_faults(drawn))
     assert "overlap: 'a title" in faults and "outside: 'a title" in faults and "small: 'another'" in faults
+
+
+def test_vectors_stand_in_place_of_layers_where_none_was_measured() -> None:
+    place = {"representation": "vectors", "layer": None}
+    numbers = {"standard_error": 0.2, "scale": 3.0, "scale_stable": True}
+    local = pd.DataFrame(
+        summary("mine", "rows", variant=variant) | place | numbers | {"mean": mean}
+        for variant, mean in (("data", 5.0), ("data/2", 5.1), ("data/4", 5.3), ("gaussian", 9.0))
+    )
+    for draw in (draw_nulls, draw_scales):
+        drawn = draw(local, global_table(local))
+        said = [text.get_text() for text in drawn.findobj(Text)]
+        assert any("vectors" in one for one in said)
+        assert layout_faults(drawn) == []
+    points = pd.DataFrame(summary("mine", "rows") | place | {"value": 4 + i / 50, "point": i} for i in range(100))
+    drawn = draw_violins(points)
+    assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == ["vectors"]
+
+
+def test_a_single_layer_beside_its_null_is_a_point_with_a_bar() -> None:
+    local = pd.DataFrame(
+        summary("mine", variant=variant) | {"mean": mean, "standard_error": 0.5, "scale": 3.0, "scale_stable": True}
+        for variant, mean in (("data", 5.0), ("gaussian", 9.0))
+    )
+    drawn = draw_nulls(local, global_table(local))
+    axes = drawn.axes[0]
+    assert len({bars.lines[0].get_xdata()[0] for bars in axes.containers}) == 2  # side by side
+    assert [text.get_text() for text in drawn.legends[0].get_texts()][-1].startswith("bars: ")
+    assert layout_faults(drawn) == []

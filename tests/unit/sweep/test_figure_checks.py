@@ -270,8 +270,8 @@ def test_figures_that_need_texts_are_refused_without_them() -> None:
     matrices = {"layers": ["input_embeddings"], "datasets": []}
     given = matrices | {"models": {"org/hub": None}, "catalog": {"models": {"org/hub": HUB}}}
     assert sweep_of({"redundancy": {}, "tokens": {}}, **given).models
-    with pytest.raises(ConfigError, match=r"figures: violins show layers, .* or choose from ranks, redundancy, tokens"):
-        sweep_of({"redundancy": {}, "violins": {}}, **given)
+    with pytest.raises(ConfigError, match=r"figures: heatmap show layers, .* or choose from nulls, ranks, redundancy"):
+        sweep_of({"redundancy": {}, "violins": {}, "heatmap": {}}, **given)
 
 
 # ---- what figures say

@@ -25,10 +25,11 @@ def rows_of(
     datasets: Sequence[str] | None = None,
     variant: str | None = DATA,
     clouds: Sequence[str] | None = None,
+    matrices: bool = False,
 ) -> pd.DataFrame:
     """The rows of one estimator at single layers, of the models and datasets asked for (None: all), in that order.
 
-    Where no layer was measured, as of vectors, the rows are those of the embedding matrices, whose names stand in place of layers.
+    matrices: where no layer was measured, as of vectors, take the rows of embedding matrices, whose names stand in place of layers.
     `name` is what messages call the table. A model is asked for by its `group`, which takes all its seeds, or by
     the name of one run. `variant` is what was measured, by default the data themselves; None takes all of them.
     `clouds` are those of the sweep's `points:`; None takes the first that the estimator has. Raises ValueError if something
@@ -36,7 +37,8 @@ def rows_of(
     """
     _require_columns(table, name, [*IDENTITY, "group", "estimator", "variant", "cloud"])
     _require_values(table, name, "estimator", [estimator])
-    rows = _placed(table[table["estimator"] == estimator], has_layers=bool(table["layer"].notna().any()))
+    named = matrices and not table["layer"].notna().any()
+    rows = _placed(table[table["estimator"] == estimator], named)
     rows = rows[rows["cloud"].isin(rows["cloud"].iloc[:1] if clouds is None else clouds)]
     if variant is not None:
         rows = rows[rows["variant"] == variant]
@@ -56,10 +58,10 @@ def axis_label(layers: Iterable[int | str]) -> str:
     return "Representation" if any(isinstance(layer, str) for layer in layers) else "Layer"
 
 
-def _placed(rows: pd.DataFrame, has_layers: bool) -> pd.DataFrame:
-    if has_layers:
-        return rows[rows["layer"].notna()].astype({"layer": int})
-    return rows.assign(layer=rows["representation"].str.replace("_", " "))
+def _placed(rows: pd.DataFrame, named: bool) -> pd.DataFrame:
+    if named:
+        return rows.assign(layer=rows["representation"].str.replace("_", " "))
+    return rows[rows["layer"].notna()].astype({"layer": int})
 
 
 def of_representations(
@@ -104,7 +106,8 @@ def last_of_both(
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Local means and global values at each model's last checkpoint, of all variants, `over_seeds`, as one table.
+    """Local means and global values at each model's last checkpoint, of all variants, `over_seeds`, as one table; of
+    embedding matrices where no layer was measured.
 
     `scope` says which of the two tables a row is of, `value` is the mean or the global value. Sorted by
     estimator, in the order asked for (None: all, in the order of the tables), its global values first.
@@ -120,7 +123,7 @@ def last_of_both(
         for scope, table in tables.items():
             if not (table["estimator"] == estimator).any():
                 continue
-            rows = rows_of(table, scope, estimator, models=models, datasets=datasets, variant=None)
+            rows = rows_of(table, scope, estimator, models=models, datasets=datasets, variant=None, matrices=True)
             require_one_row_each(rows, scope, [*IDENTITY, "variant"])
             parts.append(over_seeds(at_last_checkpoint(rows), "value", [*ACROSS_SEEDS, "variant"]).assign(scope=scope))
     return pd.concat(parts) if parts else tables["global"].assign(scope="global")

@@ -41,7 +41,7 @@ def draw(
 
     Raises ValueError if what is asked for is not in the table.
     """
-    rows = rows_of(pointwise, "pointwise", estimator, models=models, datasets=datasets)
+    rows = rows_of(pointwise, "pointwise", estimator, models=models, datasets=datasets, matrices=True)
     blocks = list(rows.groupby(["group", "checkpoint"], sort=False))
     names = list(rows["dataset"].unique())
     most = max(1, MOST_PANELS // len(names))
