@@ -107,6 +107,28 @@ def fetch(
     return commit
 
 
+def fetch_file(hub_id: str, revision: str, name: str, folder: str | Path) -> str:
+    """Bring one file of a repository into a new folder, and return the commit that `revision` names.
+
+    As `fetch` it goes on where a killed call left it, and compares size and hash. Raises ValueError as `fetch` does, and if the
+    repository has no such file.
+    """
+    from huggingface_hub import constants
+
+    folder = Path(folder)
+    with _quiet_clients(), _errors_told(hub_id, revision):
+        find = _find_in_cache if constants.is_offline_mode() else _find_on_hub
+        commit, offered = find(hub_id, revision)
+        if name not in offered:
+            alike = [other for other in offered if Path(other).suffix == Path(name).suffix]
+            raise ValueError(f"has no file {name!r}; it has {', '.join(alike) or 'none of that kind'}.")
+        partial = _partial_folder(folder, commit)
+        _check_space([offered[name]], partial)
+        _bring(offered[name], partial, f"{hub_id}/{name}", hub_id, commit)
+        partial.replace(folder)
+    return commit
+
+
 def is_offline() -> bool:
     """Whether the environment (HF_HUB_OFFLINE) forbids to ask the hub."""
     from huggingface_hub import constants
