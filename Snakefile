@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-min_version("9.27")
+min_version("9.17")
 
 # A plan is many small objects that all stay: looking through them for garbage takes a tenth of the time.
 gc.set_threshold(200_000, 100, 1000)
@@ -42,11 +42,19 @@ resource_scopes:
 
 
 # Here by name, since a module called idsweep hides the package of that name from the workflow that imports it.
-from idsweep.files.project import snakefile
-from idsweep.workflow import kept, modules, preflight
-from idsweep.workflow.library_folder import library_folder
-from idsweep.workflow.library_warnings import describe_warnings
-from idsweep.workflow.run import describe_failures, describe_results, name_of_run, plan_passes, set_environment
+try:
+    from idsweep.files.project import snakefile
+    from idsweep.workflow import kept, modules, preflight
+    from idsweep.workflow.library_folder import library_folder
+    from idsweep.workflow.library_warnings import describe_warnings
+    from idsweep.workflow.run import describe_failures, describe_results, name_of_run, plan_passes, set_environment
+except ModuleNotFoundError as error:
+    if (error.name or "idsweep").startswith("idsweep"):
+        raise
+    sys.exit(
+        f"This workflow needs Python packages beside Snakemake, also to be linted or planned: {error.name} is missing. Install "
+        f"them where snakemake is: pip install {BASE if (BASE / 'pyproject.toml').is_file() else 'idsweep'}"
+    )
 
 if IS_MODULE:
     preflight.refuse(modules.complaints(workflow, BASE))

@@ -28,31 +28,37 @@ from idsweep.workflow.paths import MADE_BY, outputs
 from idsweep.workflow.same_tokens import SameTokens
 from idsweep.workflow.patterns import one_of
 
+# Where the results of all sweeps lie: another workflow may say so, by `pathvars:` of its own or of its module statement.
+ROOT = workflow.pathvars.apply("<results>").rstrip("/")
+
 try:
     given = typed(config, workflow.config_settings.config_args or (), within=IS_MODULE)
     SWEEP = expand_sweep(load(given, modules.config_folder(BASE), () if IS_MODULE else workflow.configfiles))
-    GRAPH = JobGraph(SWEEP)
-    kept.put_back_of_killed(Path("results", SWEEP.name))
+    GRAPH = JobGraph(SWEEP, root=ROOT)
+    kept.put_back_of_killed(Path(GRAPH.folder))
     if SWEEP.config["partial"]:
         SWEEP = measured_part(SWEEP, GRAPH)
-        GRAPH = JobGraph(SWEEP)
+        GRAPH = JobGraph(SWEEP, root=ROOT)
     else:
         check_texts(SWEEP)
 except ConfigError as error:
     sys.exit(f"module {__name__}: {error}" if IS_MODULE else str(error))
 if IS_MODULE:
-    preflight.refuse([modules.same_sweep(workflow, SWEEP.name)])
+    preflight.refuse([modules.same_results(workflow, SWEEP.name, GRAPH.folder)])
 UNRECORDED = Unrecorded(GRAPH)
 SAME_TOKENS = SameTokens(SWEEP, GRAPH)
 COMPUTE = SWEEP.config["compute"]
 
 # A sweep is one run of the workflow; its name is no wildcard, so that Snakemake tells the stages apart by how paths begin.
-RESULTS = f"results/{SWEEP.name}"
+RESULTS = GRAPH.folder
 
 
 pathvars:
     logs=f"{RESULTS}/logs",
     benchmarks=f"{RESULTS}/benchmarks",
+
+
+preflight.refuse([modules.elsewhere(workflow, RESULTS)])
 
 
 def made_by(rule, candidates):

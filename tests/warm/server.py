@@ -18,6 +18,7 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -42,7 +43,7 @@ IMPORTED = (
     "torch",
     "tokenizers",
     "gensim.models",
-    "httpx2",
+    "httpx2" if find_spec("httpx2") else "httpx",  # the client of newer and of older hubs
 )
 # What reads the environment of a hub while it is imported.
 IMPORTED_BESIDE_A_HUB = (

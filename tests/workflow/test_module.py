@@ -187,6 +187,11 @@ def test_values_of_the_command_line_are_numbers(parent: Parent) -> None:
         ),
         (
             'config["idsweep"]\n',
+            'config["idsweep"]\n    pathvars: logs="elsewhere"\n',
+            "module idsweep: `pathvars:` set logs, which always lie with the results",
+        ),
+        (
+            'config["idsweep"]\n',
             'config["idsweep"] | {"token": 1}\n',
             "module idsweep: The configuration cannot be run",
         ),
@@ -196,6 +201,34 @@ def test_what_cannot_work_is_refused(parent: Parent, old: str, new: str, message
     assert old in ONE
     parent.write(ONE.replace(old, new))
     assert message in parent.refusal()
+
+
+def test_pathvars_say_where_results_lie(parent: Parent, finished: Project) -> None:
+    moved = 'config["idsweep"]\n    pathvars: results="measured/here"\n'
+    parent.write(ONE.replace('config["idsweep"]\n', moved))
+    (tokens,) = (finished.results / "tokens/minilm").glob("*.parquet")
+    target = f"measured/here/mini/tokens/minilm/{tokens.name}"
+    done = parent.snakemake(target)
+    assert done.returncode == 0, done.stdout
+    pd.testing.assert_frame_equal(*(read_table(file).to_pandas() for file in (parent.folder / target, tokens)))
+    assert not (parent.folder / "results").exists()
+    assert [*(parent.folder / "measured/here/mini/logs").rglob("*.log")]
+    # The same signatures: what was measured elsewhere is current here.
+    shutil.copytree(finished.results, parent.folder / "measured/here/mini", dirs_exist_ok=True)
+    assert parent.planned(*TRIGGERS) == {}
+
+
+def test_pathvars_of_the_parent_hold_for_its_modules(parent: Parent) -> None:
+    parent.write(f'pathvars:\n    results="measured",\n    logs="of_the_parent",\n{ONE}')
+    done = parent.snakemake("--dry-run", "measured/mini/tables/local.parquet")
+    assert done.returncode == 0, done.stdout  # it would be refused if the module's logs followed the parent's
+
+
+def test_one_sweep_may_have_results_in_two_places(parent: Parent) -> None:
+    parent.configure(idsweep=MINI, second=MINI)
+    parent.write(TWO.replace('config["second"]\n', 'config["second"]\n    pathvars: results="second"\n'))
+    done = parent.snakemake("--dry-run", "results/mini/report.html", "second/mini/report.html")
+    assert done.returncode == 0, done.stdout
 
 
 def test_two_instances_of_one_sweep_are_refused(parent: Parent) -> None:

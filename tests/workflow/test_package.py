@@ -132,3 +132,30 @@ def test_a_snakefile_of_an_installed_package_that_python_does_not_know(installed
     assert done.returncode == 0, done.stdout + done.stderr
     jobs_import = [path.resolve() for path in (tmp_path / ".snakemake/idsweep/library").glob("*/idsweep")]
     assert jobs_import == [(installed.site / "idsweep").resolve()]
+
+
+WITHOUT_NUMPY = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "numpy":
+            raise ModuleNotFoundError("No module named 'numpy'", name=name)
+
+sys.meta_path.insert(0, Absent())
+from snakemake.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("options", [("--lint",), ("--dry-run",)])
+def test_where_snakemake_is_alone_it_is_told_what_to_install(fresh: Project, options: tuple[str, ...]) -> None:
+    """As by linters of catalogs of workflows."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NUMPY, *options], cwd=fresh.folder, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "numpy is missing. Install them where snakemake is: pip install idsweep" in said
+    assert "Traceback" not in said and "Error in file" not in said

@@ -405,7 +405,7 @@ def test_rows_are_those_that_the_library_datasets_takes(tmp_path):
     for name, rows in expected.items():
         found = read_corpus(spec | {"own_splits": own_splits, "split": name})
         assert sorted(found.texts) == sorted(rows["text"])
-        assert [cleaned["text"][i] for i in found.index] == found.texts and (np.diff(found.index) > 0).all()
+        assert [cleaned["text"][int(i)] for i in found.index] == found.texts and (np.diff(found.index) > 0).all()
         drawn = read_corpus(spec | {"own_splits": own_splits, "split": name}, number=20, choose="shuffled", seed=778)
         assert sorted(drawn.texts) == sorted(rows.shuffle(seed=778)["text"][:20])
         first_rows = read_corpus(spec | {"own_splits": own_splits, "split": name}, number=20, choose="first")

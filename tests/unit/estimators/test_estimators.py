@@ -30,7 +30,7 @@ MANIFOLDS = ["M1_Sphere", "M5b_Helix2d", "M10a_Cubic", "Mn1_Nonlinear"]
 
 
 @pytest.fixture(scope="module", params=["hyperball", *MANIFOLDS, "layer 0", "layer 4"])
-def cloud(request, hidden_states):
+def cloud(request):
     """float64 (120, D): scikit-dimension's manifolds and MiniLM's hidden states."""
     name = request.param
     if name == "hyperball":
@@ -40,6 +40,7 @@ def cloud(request, hidden_states):
         d, dimension = (int(made.truth.loc[name, key]) for key in ("Intrinsic Dimension", "Number of variables"))
         made = made.generate(name=name, n=N, dim=dimension, d=d)
         return np.ascontiguousarray(made, dtype=np.float64)
+    hidden_states = request.getfixturevalue("hidden_states")  # needs torch
     return np.unique(hidden_states[int(name[-1])], axis=0)[:N].astype(np.float64)
 
 

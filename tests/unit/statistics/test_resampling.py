@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from idsweep.statistics import resampling
@@ -9,6 +11,8 @@ from idsweep.statistics.resampling import COEFFICIENTS, cluster_bootstrap, corre
 from scipy import stats
 
 SCIPY = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
+# Its name in newer and in older versions of scipy.
+SEED = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"
 
 
 def clustered(number: int, seed: int = 0, rounded: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -39,7 +43,7 @@ def test_interval_of_a_mean_is_that_of_scipy_over_sums_and_sizes_of_clusters(num
         method="percentile",
         confidence_level=expanded(number),
         n_resamples=20_000,
-        rng=1,
+        **{SEED: 1},
     ).confidence_interval
     found = mean_interval(values, clusters, samples=20_000)
     assert found.value == pytest.approx(values.mean(), rel=1e-12)

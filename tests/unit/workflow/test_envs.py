@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from builders import dependencies
 from builders.project import PROJECT
 from idsweep.data.loaders import registry as loaders
 from idsweep.training import kinds
@@ -47,6 +48,20 @@ def test_conda_pins_are_pip_s(path: Path) -> None:
     assert of_conda
     for name, version in of_conda.items():
         assert pins.get(name) == version, f"{path.name} pins {name}={version}, envs/requirements.txt {pins.get(name)}"
+
+
+def test_the_workflow_asks_for_the_oldest_snakemake_that_the_package_does() -> None:
+    (least,) = re.findall(r'^min_version\("(.+)"\)$', (PROJECT / "Snakefile").read_text(), re.MULTILINE)
+    assert f"snakemake=={least}" in dependencies.lowest()
+
+
+def test_lower_ends_are_not_said_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (PROJECT / "pyproject.toml").read_text()
+    assert '"numpy>=' in text
+    (tmp_path / "pyproject.toml").write_text(re.sub(r'"numpy>=[\d.]+"', '"numpy"', text))
+    monkeypatch.setattr(dependencies, "PROJECT", tmp_path)
+    with pytest.raises(ValueError, match="'numpy' is not of the form name>=version"):
+        list(dependencies.without_torch())
 
 
 def test_every_dependency_is_pinned_and_allowed() -> None:

@@ -31,6 +31,7 @@ from idsweep.workflow.paths import (
     MADE_BY,
     OF_TOKENS,
     OUTPUTS,
+    RESULTS,
     Names,
     Output,
     folder_of_sweep,
@@ -81,13 +82,14 @@ class Job(NamedTuple):
 
 
 class JobGraph:
-    """All jobs of one sweep; every answer is computed once."""
+    """All jobs of one sweep; every answer is computed once. root: where the results of all sweeps lie."""
 
-    def __init__(self, sweep: Sweep, digests: Digests | None = None) -> None:
+    def __init__(self, sweep: Sweep, digests: Digests | None = None, root: str = RESULTS) -> None:
         digests = digests or Digests()
         self._sweep = sweep
+        self._root = root
         self._digests = digests
-        self.places = Places(sweep)
+        self.places = Places(sweep, root)
         self._shaping = Shaping(sweep, digests, self.places)
         self._tokenizers = sweep.tokenizers()
         self._job = cache(self._describe)
@@ -129,11 +131,11 @@ class JobGraph:
     @property
     def folder(self) -> str:
         """Where all results lie, from the folder in which the workflow runs."""
-        return folder_of_sweep(self._sweep.name)
+        return folder_of_sweep(self._sweep.name, self._root)
 
     def path(self, output: Output) -> str:
         """Where an output lies, from the folder in which the workflow runs."""
-        return path_of(self._sweep.name, output)
+        return path_of(self._sweep.name, output, self._root)
 
     def jobs(self) -> list[tuple[str, Names]]:
         """Rule and names of every job that the report and the explorer need, themselves included; each once, what is read before what reads it."""

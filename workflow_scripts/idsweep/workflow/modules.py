@@ -43,7 +43,8 @@ def complaints(workflow: Any, base: Path) -> Iterator[str]:
     if _changes_paths(modifier.path_modifier):
         yield (
             f"module {name}: `prefix:` and `replace_prefix:` do not work, since results are found again by their paths. Remove "
-            "it. Results lie in results/SWEEP, so give each module a `sweep:` of its own in its configuration."
+            "it. Results lie in results/SWEEP, so give each module a `sweep:` of its own in its configuration, or its own results "
+            "folder: pathvars: results='…'."
         )
     here = base / "workflow_scripts/idsweep"
     if here.is_dir() and not here.samefile(LIBRARY):
@@ -53,14 +54,28 @@ def complaints(workflow: Any, base: Path) -> Iterator[str]:
         )
 
 
-def same_sweep(workflow: Any, sweep: str) -> str | None:
-    """A complaint if a module of another name has the same sweep: both would write the same files."""
-    names = vars(workflow).setdefault("_idsweep_sweeps", {})
+def same_results(workflow: Any, sweep: str, folder: str) -> str | None:
+    """A complaint if a module of another name writes the same sweep's files into the same folder."""
+    names = vars(workflow).setdefault("_idsweep_folders", {})
     name = workflow.modifier.namespace
-    other = names.setdefault(sweep, name)
+    other = names.setdefault(folder, name)
     if other == name:
         return None
     return f"modules {other} and {name} both have the sweep {sweep!r}; give each a `sweep:` of its own."
+
+
+def elsewhere(workflow: Any, folder: str) -> str | None:
+    """A complaint if the importing workflow has logs or benchmarks written elsewhere than below a sweep's results.
+
+    They are found again there: what a failed job said, what a job took, what a result was made with.
+    """
+    names = [name for name in ("logs", "benchmarks") if workflow.pathvars.get(name) != f"{folder}/{name}"]
+    if not names:
+        return None
+    return (
+        f"module {workflow.modifier.namespace}: `pathvars:` set {' and '.join(names)}, which always lie with the results. Leave "
+        "them out, or set `results` instead, which moves all of them."
+    )
 
 
 def misleading_trigger(name: str) -> str:

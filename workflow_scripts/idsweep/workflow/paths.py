@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from idsweep.files.representations import VOCABULARY
 
+RESULTS = "results"
 TOKENIZER = {"tokenizer": "tokenizers/{tokenizer}"}
 TRAINED = {"checkpoints": "training/{model}/checkpoints", "metrics": "training/{model}/metrics.parquet"}
 OF_TOKENS = ("token_groups", "token_extremes", "loss_correlations")
@@ -83,14 +84,14 @@ def output_of(rule: str, output: str, **names: str) -> Output:
     return Output(rule, tuple(sorted(names.items())), output)
 
 
-def folder_of_sweep(sweep: str) -> str:
-    """Where the results of a sweep lie, from the folder in which the workflow runs."""
-    return f"results/{sweep}"
+def folder_of_sweep(sweep: str, root: str = RESULTS) -> str:
+    """Where the results of a sweep lie, from the folder in which the workflow runs; root: where those of all sweeps do."""
+    return f"{root}/{sweep}"
 
 
-def path_of(sweep: str, output: Output) -> str:
-    """Where an output lies, from the folder in which the workflow runs."""
-    return f"{folder_of_sweep(sweep)}/{outputs(output.rule)[output.name].format_map(dict(output.names))}"
+def path_of(sweep: str, output: Output, root: str = RESULTS) -> str:
+    """Where an output lies, from the folder in which the workflow runs; root: where the results of all sweeps lie."""
+    return f"{folder_of_sweep(sweep, root)}/{outputs(output.rule)[output.name].format_map(dict(output.names))}"
 
 
 def outputs(rule: str) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 from idsweep.files.project import in_project
 from idsweep.sweep.models import MADE_FROM, Model, Tokenizer, gguf_of
 from idsweep.sweep.sweep import Dataset, Sweep
-from idsweep.workflow.paths import Output, folder_of_sweep, output_of, path_of
+from idsweep.workflow.paths import RESULTS, Output, folder_of_sweep, output_of, path_of
 
 Place = str | list[str] | dict[str, str]
 
@@ -22,9 +22,10 @@ Place = str | list[str] | dict[str, str]
 class Places:
     """The places of one sweep's things."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, root: str = RESULTS) -> None:
         self._sweep = sweep
-        self._results = f"{folder_of_sweep(sweep.name)}/"
+        self._root = root
+        self._results = f"{folder_of_sweep(sweep.name, root)}/"
         self._tokenizers = sweep.tokenizers()
 
     def read(self, script: str, **names: str) -> dict[str, Place]:
@@ -135,7 +136,7 @@ class Places:
         return str(model.weights(checkpoint))
 
     def _path(self, output: Output) -> str:
-        return path_of(self._sweep.name, output)
+        return path_of(self._sweep.name, output, self._root)
 
 
 # Script -> name -> place of what it reads.
