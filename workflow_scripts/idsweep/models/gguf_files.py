@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from idsweep.models.folders import COMMIT_FILE, Architecture, commit_of
 from idsweep.models.quiet import quiet_transformers
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
@@ -65,6 +66,7 @@ def convert_weights(file: str | Path, folder: str | Path) -> None:
     plain.load_state_dict(loaded.state_dict())
     plain.tie_weights()
     plain.save_pretrained(folder)
+    _keep_commit(path, folder)
     logger.info("%s: %s parameters as %s", path.name, f"{parameters:,}", dtype)
 
 
@@ -94,6 +96,18 @@ def convert_tokenizer(file: str | Path, folder: str | Path) -> None:
         )
     _config(path).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    _keep_commit(path, folder)
+
+
+def read_shape(file: str | Path) -> Architecture:
+    """Number of blocks, width and longest sequence, from a file's header. Raises ValueError as `convert_weights`."""
+    path = _checked(file)
+    (architecture,) = _fields(path, "general.architecture")
+    keys = (f"{architecture}.{key}" for key in ("block_count", "embedding_length", "context_length"))
+    layers, width, positions = _fields(path, *keys)
+    if not layers or not width:
+        raise ValueError(f"{path} does not say how many blocks the model has, and how wide they are.")
+    return Architecture(int(layers), int(width), None if positions is None else int(positions))
 
 
 @contextmanager
@@ -110,6 +124,12 @@ def on_hand(file: str, settings: Mapping[str, Any]) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         fetch_file(settings["hub"], settings["revision"], settings["gguf"], Path(folder, "file"))
         yield Path(folder, "file", settings["gguf"])
+
+
+def _keep_commit(file: Path, folder: str | Path) -> None:
+    """Note the commit of a file that was fetched, as in fetched model folders."""
+    if commit := commit_of(file.parent):
+        Path(folder, COMMIT_FILE).write_text(f"{commit}\n", encoding="utf-8")
 
 
 def _set_cut(tokenizer: Any, cut: str | None, path: Path) -> None:
