@@ -129,6 +129,28 @@ def fetch_file(hub_id: str, revision: str, name: str, folder: str | Path) -> str
     return commit
 
 
+class Weights(NamedTuple):
+    """What a revision of a model holds: the commit, sha256 of each file with weights, and their bytes in all."""
+
+    commit: str
+    files: dict[str, str]
+    size: int
+
+
+def weights_of(hub_id: str, revision: str, *, adapter: bool = False) -> Weights:
+    """What the hub says of the weights of one revision; nothing is downloaded.
+
+    Raises ValueError as `fetch` does.
+    """
+    with _quiet_clients(), _errors_told(hub_id, revision):
+        commit, offered = _find_on_hub(hub_id, revision)
+        stem = _choose_weights(offered, adapter=adapter)
+        shard = re.compile(rf"{re.escape(Path(stem).stem)}(-\d+-of-\d+)?{re.escape(Path(stem).suffix)}")
+        files = [file for name, file in offered.items() if shard.fullmatch(name)]
+        digests = {file.name: file.digest for file in files if file.digest is not None}
+        return Weights(commit, digests, sum(file.size for file in files))
+
+
 def is_offline() -> bool:
     """Whether the environment (HF_HUB_OFFLINE) forbids to ask the hub."""
     from huggingface_hub import constants

@@ -133,6 +133,10 @@ class JobGraph:
         """Where all results lie, from the folder in which the workflow runs."""
         return folder_of_sweep(self._sweep.name, self._root)
 
+    def weights(self, model: Model, checkpoint: str) -> Mapping[str, Any]:
+        """Where the weights of a checkpoint come from, or what its local files hold."""
+        return self._shaping.weights(model, checkpoint)
+
     def path(self, output: Output) -> str:
         """Where an output lies, from the folder in which the workflow runs."""
         return path_of(self._sweep.name, output, self._root)

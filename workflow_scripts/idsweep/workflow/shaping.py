@@ -218,6 +218,7 @@ class Shaping:
             "explorer",
             "explorer_map",
             "partial",
+            "identical_checkpoints",
             "clouds",
             *without,
         }
