@@ -44,7 +44,7 @@ resource_scopes:
 # Here by name, since a module called idsweep hides the package of that name from the workflow that imports it.
 try:
     from idsweep.files.project import snakefile
-    from idsweep.workflow import kept, modules, preflight
+    from idsweep.workflow import kept, modules, preflight, same_weights
     from idsweep.workflow.library_folder import library_folder
     from idsweep.workflow.library_warnings import describe_warnings
     from idsweep.workflow.run import describe_failures, describe_results, name_of_run, plan_passes, set_environment
@@ -83,8 +83,9 @@ include: "rules/collect.smk"
 include: "rules/figures.smk"
 
 
-if workflow.is_main_process and (known := foreseen(SWEEP)):
-    print(known, file=sys.stderr)
+if workflow.is_main_process:
+    tell(foreseen(SWEEP))
+    tell_alike(same_weights.in_folders(SWEEP, GRAPH))
 
 
 rule all:
@@ -106,6 +107,7 @@ atexit.register(lambda: workflow.dryrun and workflow.dag and tell_repeated_passe
 
 onstart:
     preflight.refuse(complaints())
+    tell_alike(same_weights.on_hub(SWEEP, own(workflow.dag.needrun_jobs())))
     tell_repeated_passes()
     if not workflow.touch:
         kept.keep(own(workflow.dag.needrun_jobs()), workflow.persistence, Path(RESULTS))

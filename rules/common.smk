@@ -210,10 +210,22 @@ def complaints():
     yield preflight.no_hub(*preflight.from_the_hub(here, GRAPH))
 
 
+def tell(text):
+    """Print a text, if there is one, where Snakemake prints."""
+    if text:
+        print(text, file=sys.stderr)
+
+
+def tell_alike(text):
+    """Say which checkpoints hold the weights of others, or refuse to run."""
+    if text and SWEEP.config["identical_checkpoints"] == "error":
+        preflight.refuse([f"identical_checkpoints: error, and\n  {text}".replace("\n", "\n  ")])
+    tell(text)
+
+
 def tell_repeated_passes():
     """Say which forward passes this run, or the run that a dry run plans, makes again."""
-    if said := repeated.in_run(own(workflow.dag.needrun_jobs(exclude_finished=False)), GRAPH):
-        print(said, file=sys.stderr)
+    tell(repeated.in_run(own(workflow.dag.needrun_jobs(exclude_finished=False)), GRAPH))
 
 
 # Captions of Snakemake's own report, and what heads it, reach the files in report/ through the config.

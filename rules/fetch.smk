@@ -63,6 +63,62 @@ rule fetch_tokenizer:
         "../workflow_scripts/fetch_tokenizer.py"
 
 
+rule convert_weights:
+    input:
+        unpack(inputs_of("convert_weights")),
+    output:
+        temp(directory(outputs_of("convert_weights")["weights"])),
+    log:
+        "<logs>/convert_weights/{model}/{checkpoint}.log",
+    benchmark:
+        "<benchmarks>/convert_weights/{model}/{checkpoint}.tsv"
+    wildcard_constraints:
+        model=one_of(name for name, model in SWEEP.known.items() if model.source == "gguf"),
+    localrule: True  # where the hub can be reached
+    conda:
+        "../envs/models.yaml"
+    resources:
+        **places_of("convert_weights"),
+        mem_mb=memory_as_planned("convert_weights", 2000),
+        runtime=growing(240),
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("convert_weights"),
+        signature=signature_of("convert_weights"),
+    message:
+        "weights of {wildcards.model}, from GGUF"
+    script:
+        "../workflow_scripts/convert_weights.py"
+
+
+rule convert_tokenizer:
+    input:
+        unpack(inputs_of("convert_tokenizer")),
+    output:
+        directory(outputs_of("convert_tokenizer")["tokenizer"]),
+    log:
+        "<logs>/convert_tokenizer/{tokenizer}.log",
+    benchmark:
+        "<benchmarks>/convert_tokenizer/{tokenizer}.tsv"
+    wildcard_constraints:
+        tokenizer=one_of(name for name, tokenizer in SWEEP.tokenizers().items() if tokenizer.source == "gguf"),
+    localrule: True
+    conda:
+        "../envs/models.yaml"
+    resources:
+        **places_of("convert_tokenizer"),
+        mem_mb=growing(3000),
+        runtime=growing(240),
+        log_level=COMPUTE["log_level"],
+    params:
+        settings=settings_of("convert_tokenizer"),
+        signature=signature_of("convert_tokenizer"),
+    message:
+        "tokenizer of {wildcards.tokenizer}, from GGUF"
+    script:
+        "../workflow_scripts/convert_tokenizer.py"
+
+
 rule prepare_dataset:
     input:
         unpack(inputs_of("prepare_dataset")),

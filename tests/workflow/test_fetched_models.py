@@ -70,6 +70,7 @@ def test_a_missing_revision_fails_alone_and_is_measured_once_it_is_there(fresh, 
         commits["step5"] = hub.add("tiny/neox", "step5", revisions[1])
         done = fresh.snakemake(env=environment(hub, fresh))
         assert done.returncode == 0, done.stdout
+        assert "served @ step5 has the weights of step1, byte for byte" in done.stdout
         assert fresh.stale(env=environment(hub, fresh)) == {}
     assert measured(fresh) == set(commits) - {"main"}
     table = read_table(fresh.results / "tables/global.parquet")

@@ -39,6 +39,13 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"idsweep {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_measure(commands)
+    check = commands.add_parser(
+        "check-checkpoints",
+        help="print which checkpoints of a model hold weights of another, without downloading any",
+    )
+    check.add_argument("model", help="a folder of checkpoints, a name in the catalog, or an id on the hub")
+    check.add_argument("--checkpoints", metavar="NAMES", help="which of them (default: all)")
+    check.set_defaults(handle=_check_checkpoints)
     run = commands.add_parser(
         "run",
         help="run a sweep: snakemake with this package's Snakefile",
@@ -172,6 +179,12 @@ def _measure(given: argparse.Namespace) -> int:
     choice = Choice(**{key: getattr(given, key) for key in Choice.__dataclass_fields__})
     said |= {"choice": choice, "arguments": given.further, "command": shlex.join(["idsweep", *given.words])}
     return measure(Request(**said))
+
+
+def _check_checkpoints(given: argparse.Namespace) -> str:
+    from idsweep.measuring.checked import check_checkpoints
+
+    return check_checkpoints(given.model, given.checkpoints)
 
 
 def _run(given: argparse.Namespace) -> int:

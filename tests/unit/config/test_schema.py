@@ -56,6 +56,7 @@ ALONE = {
     "extraction.layers",
     "compute.device",
     "compute.log_level",
+    "identical_checkpoints",
     "$defs.datasets.<name>.compose",
 }
 # Section -> the functions that are called with its keys; a default of the same name is the same.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import warm
+from builders import gguf_models
 from builders.hub_server import serving
 from builders.model_folders import MINILM, TINY, save_adapter, save_model, save_neox
 from builders.project import PROJECT
@@ -300,3 +301,21 @@ def test_results_of_something_else_are_not_written_over(run: Path, neox: Path, t
     (folder / "tables").mkdir()
     with pytest.raises(ValueError, match="holds the results of another sweep"):
         check_results(folder, source)
+
+
+def test_a_model_in_gguf(tmp_path: Path) -> None:
+    gguf_models.write(tmp_path / "tiny-Q8.gguf", gguf_models.model(), gguf_models.gguf.GGMLQuantizationType.Q8_0)
+    source = find_source(str(tmp_path / "tiny-Q8.gguf"), Choice())
+    assert (source.name, source.kind, source.depth, source.positions) == ("tiny-Q8", "causal", 3, 128)
+    model = expanded(source).models["tiny-Q8"]
+    assert (model.source, model.depth, model.tokenizer.made_by) == ("gguf", 3, "convert_tokenizer")
+    assert (
+        expanded(find_source(str(tmp_path / "tiny-Q8.gguf"), Choice(tokenizer="minilm")))
+        .models["tiny-Q8"]
+        .tokenizer.name
+        == "minilm"
+    )
+    with pytest.raises(ValueError, match=r"name its file, as .*tiny-Q8.gguf"):
+        find_source(str(tmp_path), Choice())
+    with pytest.raises(ValueError, match="--kind masked: models in GGUF"):
+        find_source(str(tmp_path / "tiny-Q8.gguf"), Choice(kind="masked"))

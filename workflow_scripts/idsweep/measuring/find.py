@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from idsweep.machine.names import nearest_name
-from idsweep.measuring.folder import find_in_folder
+from idsweep.measuring.folder import find_gguf, find_in_folder
 from idsweep.measuring.hub_model import find_in_catalog, find_on_hub
 from idsweep.measuring.source import Choice, Source, catalogued, is_hub_id, read_catalog
 from idsweep.measuring.vectors import find_vectors
@@ -22,6 +22,8 @@ def find_source(given: str, choice: Choice) -> Source:
     place = Path(given).expanduser()
     if place.is_dir():
         return find_in_folder(given, choice)
+    if place.suffix == ".gguf" and place.is_file():
+        return find_gguf(given, choice)
     if place.is_file():
         return find_vectors(given, choice)
     if name := catalogued(given):

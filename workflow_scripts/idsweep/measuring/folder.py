@@ -10,7 +10,7 @@ from idsweep.measuring import checkpoints
 from idsweep.measuring.hub_model import config_on_hub
 from idsweep.measuring.kind import kind_of, kind_of_adapter
 from idsweep.measuring.source import Choice, Source, catalogued, is_hub_id, name_of, place_of, read_catalog
-from idsweep.models import matrices
+from idsweep.models import gguf_files, matrices
 from idsweep.models.folders import (
     ADAPTER_CONFIG,
     CONFIG,
@@ -58,6 +58,36 @@ def find_in_folder(given: str, choice: Choice) -> Source:
     else:
         names = checkpoints.spread(series.steps, len(series.steps) if pattern else MOST)
     return _series(given, folder, series, names, choice)
+
+
+def find_gguf(given: str, choice: Choice) -> Source:
+    """The model in a GGUF file.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or an option has no meaning for it.
+    """
+    file = Path(given).expanduser()
+    choice.refuse(["checkpoints", "base", "array"], f"{given} is one model.")
+    if choice.kind not in (None, "causal"):
+        raise ValueError(f"--kind {choice.kind}: models in GGUF are measured as causal ones. Leave it out.")
+    shape, name = gguf_files.read_shape(file), name_of(Path(file.stem))
+    entry: dict[str, Any] = {"path": str(Path(given).parent), "gguf": file.name, "kind": "causal"}
+    entry |= {"layers": shape.layers, "width": shape.width}
+    entries: Entries = {}
+    if choice.tokenizer:
+        owner, entries = _tokenizer_of(name, file.parent, file.parent, {}, choice)
+        entry["tokenizer"] = {"of": owner}
+    return Source(
+        name=name,
+        place=place_of(file),
+        kind="causal",
+        findings=[f"a model in GGUF, kind causal; {shape.layers} blocks"],
+        entries={**entries, name: entry},
+        depth=shape.layers,
+        positions=shape.positions,
+    )
 
 
 def _series(given: str, folder: Path, series: checkpoints.Found, names: Sequence[str], choice: Choice) -> Source:
@@ -202,8 +232,11 @@ def _no_model(folder: Path) -> str:
     below = sorted(path for path in folder.iterdir() if path.is_dir())
     near = next((path for path in below if any(map(checkpoints.is_model, filter(Path.is_dir, path.iterdir())))), None)
     vectors = sorted(path for path in folder.iterdir() if path.suffix[1:] in matrices.FORMATS)
+    models = sorted(folder.glob("*.gguf"))
     if near:
         hint = f"Did you mean {near}?"
+    elif models:
+        hint = f"To measure a model in GGUF, name its file, as {models[0]}."
     elif vectors:
         hint = f"To measure vectors, name their file, as {vectors[0]}."
     else:

@@ -107,6 +107,50 @@ def fetch(
     return commit
 
 
+def fetch_file(hub_id: str, revision: str, name: str, folder: str | Path) -> str:
+    """Bring one file of a repository into a new folder, and return the commit that `revision` names.
+
+    As `fetch` it goes on where a killed call left it, and compares size and hash. Raises ValueError as `fetch` does, and if the
+    repository has no such file.
+    """
+    from huggingface_hub import constants
+
+    folder = Path(folder)
+    with _quiet_clients(), _errors_told(hub_id, revision):
+        find = _find_in_cache if constants.is_offline_mode() else _find_on_hub
+        commit, offered = find(hub_id, revision)
+        if name not in offered:
+            alike = [other for other in offered if Path(other).suffix == Path(name).suffix]
+            raise ValueError(f"has no file {name!r}; it has {', '.join(alike) or 'none of that kind'}.")
+        partial = _partial_folder(folder, commit)
+        _check_space([offered[name]], partial)
+        _bring(offered[name], partial, f"{hub_id}/{name}", hub_id, commit)
+        partial.replace(folder)
+    return commit
+
+
+class Weights(NamedTuple):
+    """What a revision of a model holds: the commit, sha256 of each file with weights, and their bytes in all."""
+
+    commit: str
+    files: dict[str, str]
+    size: int
+
+
+def weights_of(hub_id: str, revision: str, *, adapter: bool = False) -> Weights:
+    """What the hub says of the weights of one revision; nothing is downloaded.
+
+    Raises ValueError as `fetch` does.
+    """
+    with _quiet_clients(), _errors_told(hub_id, revision):
+        commit, offered = _find_on_hub(hub_id, revision)
+        stem = _choose_weights(offered, adapter=adapter)
+        shard = re.compile(rf"{re.escape(Path(stem).stem)}(-\d+-of-\d+)?{re.escape(Path(stem).suffix)}")
+        files = [file for name, file in offered.items() if shard.fullmatch(name)]
+        digests = {file.name: file.digest for file in files if file.digest is not None}
+        return Weights(commit, digests, sum(file.size for file in files))
+
+
 def is_offline() -> bool:
     """Whether the environment (HF_HUB_OFFLINE) forbids to ask the hub."""
     from huggingface_hub import constants

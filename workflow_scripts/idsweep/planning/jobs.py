@@ -192,6 +192,23 @@ def _fetched_tokenizer(sizes: Sizes, tokenizer: str) -> Cost:
     return replace(_tokenizer(sizes, tokenizer), download=TOKENIZER_BYTES)
 
 
+def _converted_weights(sizes: Sizes, model: str) -> Cost:
+    known = sizes.sweep.known[model]
+    size = sizes.shape(known).files
+    seconds = costs.rate("gguf") * size
+    cost = costs.small("start_models", "memory_models", seconds, checkpoints=size)
+    return replace(cost, memory=cost.memory + 2 * size, download=_of_gguf(known.entry))
+
+
+def _converted_tokenizer(sizes: Sizes, tokenizer: str) -> Cost:
+    return replace(_tokenizer(sizes, tokenizer), download=_of_gguf(sizes.sweep.tokenizers()[tokenizer].owner))
+
+
+def _of_gguf(entry: Mapping[str, Any]) -> float:
+    """Bytes of a GGUF file that is fetched."""
+    return 1e9 * entry.get("size_gb", 1) if "hub" in entry else 0.0
+
+
 def _release(sizes: Sizes, release: str) -> Cost:
     return costs.small("start_models", "memory_models", corpora=5e6)
 
@@ -394,6 +411,8 @@ def _pointwise(sizes: Sizes) -> int:
 COSTS: dict[str, Callable[..., Cost]] = {
     "fetch_checkpoint": _fetched_checkpoint,
     "fetch_tokenizer": _fetched_tokenizer,
+    "convert_weights": _converted_weights,
+    "convert_tokenizer": _converted_tokenizer,
     "train_tokenizer": _tokenizer,
     "write_tokenizer": _tokenizer,
     "prepare_dataset": _release,

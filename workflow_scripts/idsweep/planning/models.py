@@ -58,7 +58,7 @@ def shape_of(sweep: Sweep, model: Model) -> Shape:
         if model.base is None:
             return base._replace(files=THIRTY_TWO_BIT * base.parameters)
         return base._replace(files=_of_adapters(model, base))
-    shape = {"hub": _published, "train": _trained}.get(model.source, _local)(sweep, model)
+    shape = {"hub": _published, "gguf": _published, "train": _trained}.get(model.source, _local)(sweep, model)
     dtype = model.loading(sweep.config["extraction"]["dtype"])["dtype"]
     whole = dtype == "float32" or (dtype == "auto" and shape.parameters < MANY_PARAMETERS)
     return shape._replace(loaded=THIRTY_TWO_BIT if whole else SIXTEEN_BIT)

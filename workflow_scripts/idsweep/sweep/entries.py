@@ -29,12 +29,14 @@ from idsweep.sweep.entry_checks import (
 from idsweep.sweep.models import (
     INITIAL,
     LOCAL_DIMENSION,
+    MADE_FROM,
     Checkpoint,
     Model,
     Tokenizer,
     catalog_path,
     entry_of,
     folder_of,
+    gguf_of,
     metrics_of,
     of_static,
     offered_checkpoints,
@@ -177,7 +179,7 @@ def _source(entry: Mapping[str, Any], at: str) -> str:
     if len(sources) != 1:
         given = " and ".join(sources) or "nothing"
         raise ConfigError([f"{at}: the weights must come from exactly one of {', '.join(SOURCES)}; found {given}"])
-    return sources[0]
+    return "gguf" if "gguf" in entry and "train" not in entry else sources[0]
 
 
 def _list_checkpoints(entry: Mapping[str, Any], source: str, root: Path | None, at: str) -> dict[str, Checkpoint]:
@@ -225,6 +227,11 @@ def _shortened(names: Mapping[str, Any]) -> list[str]:
 
 def _root(entry: Mapping[str, Any], source: str, at: str) -> Path | None:
     """The local folder (file, of static vectors) that a model's entry names; None if another rule makes it."""
+    if source == "gguf":
+        try:
+            gguf_of(entry)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise ConfigError([f"{at}.gguf: {error}"]) from error
     if source not in ("package", "path"):
         return None
     try:
@@ -326,7 +333,7 @@ def _shape(
         return base[0].depth, base[0].positions
     if source == "train":
         return entry["architecture"]["num_hidden_layers"], entry["architecture"].get("max_position_embeddings")
-    if source == "hub":
+    if source in MADE_FROM:
         return (base[0].depth, base[0].positions) if base else (entry["layers"], None)
     if base:
         return base[0].depth, base[0].positions

@@ -15,7 +15,7 @@ from idsweep.models import adapters
 from idsweep.models.config_bounds import large_numbers
 from idsweep.models.families import WITHOUT_FINAL_NORM, wrong_model_type
 from idsweep.models.folders import WIDTH_KEYS
-from idsweep.sweep.models import INITIAL, Checkpoint, Model, Tokenizer, catalog_path, safe
+from idsweep.sweep.models import INITIAL, MADE_FROM, Checkpoint, Model, Tokenizer, catalog_path, safe
 from idsweep.training import kinds
 
 HEAD_KEYS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
@@ -41,8 +41,12 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
         for key in ("vocabulary_size", "special_tokens"):
             if key in tokenizer:
                 yield f".tokenizer.{key}: only tokenizers of models with `train` are trained; remove this key"
-    if source == "hub" and "layers" not in entry and kind != "static" and "base" not in entry:
-        yield ".layers: this key is required for a model with `hub`"
+    if source in MADE_FROM and "layers" not in entry and kind != "static" and "base" not in entry:
+        yield f".layers: this key is required for a model with `{source}`"
+    if source == "gguf":
+        yield from _wrong_with_gguf(entry, kind)
+    elif "gguf" in entry:
+        yield ".gguf: what is trained here is no file; remove this key"
     if kind == "static":
         if source not in ("path", "package", "train"):
             trained = ", ".join(f"`train: {name}`" for name in kinds.makers_of("static"))
@@ -68,6 +72,18 @@ def wrong_keys(entry: Mapping[str, Any], source: str) -> Iterator[str]:
         yield ".initial_checkpoint: this key is only for entries with `initial`; remove it"
     yield from _wrong_placeholders(entry, source)
     if source == "hub":
+        yield from _wrong_hub_names(entry)
+
+
+def _wrong_with_gguf(entry: Mapping[str, Any], kind: str) -> Iterator[str]:
+    if kind != "causal":
+        yield f".kind: {kind!r} cannot be read from GGUF, but only 'causal'"
+    for key in ("checkpoints", "base", "prefix", "seeds"):
+        if key in entry:
+            yield f".{key}: a GGUF file is one model; remove this key"
+    if entry["trust_remote_code"]:
+        yield ".trust_remote_code: a GGUF file holds no code; remove this key"
+    if "hub" in entry:
         yield from _wrong_hub_names(entry)
 
 

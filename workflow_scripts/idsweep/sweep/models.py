@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from idsweep.config import steps
 from idsweep.config.load import ConfigError, choose
+from idsweep.files.packages import path_in_package
 from idsweep.files.representations import (
     BEFORE_FINAL_NORM,
     EMBEDDING_MATRICES,
@@ -30,6 +31,20 @@ from idsweep.training import kinds
 
 LOCAL_DIMENSION = "local_dimension"
 INITIAL = "initial"  # the checkpoint that the entry `initial` of a model gives
+
+
+class Rules(NamedTuple):
+    """The rules that make a model's weights, and its tokenizer, from what a source has."""
+
+    weights: str
+    tokenizer: str
+
+
+# Source -> what makes model folders of it. What lies in a folder or a package is measured as it is.
+MADE_FROM = {
+    "hub": Rules("fetch_checkpoint", "fetch_tokenizer"),
+    "gguf": Rules("convert_weights", "convert_tokenizer"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,8 @@ class Tokenizer:
         """The rule that makes it, if one does."""
         if self.folder is not None:
             return None
-        if self.source == "hub":
-            return "fetch_tokenizer"
+        if self.source in MADE_FROM:
+            return MADE_FROM[self.source].tokenizer
         training = kinds.get(self.owner["train"])
         return training.tokenizer or training.rule
 
@@ -190,6 +205,10 @@ class Model:
         name, revision = self.entry["hub"], self.checkpoints[checkpoint].revision
         return (name.replace("{checkpoint}", revision), self.entry["revision"]) if "{" in name else (name, revision)
 
+    def gguf(self) -> Path | None:
+        """The local GGUF file; None where it is on the hub. Raises ValueError if there is none."""
+        return gguf_of(self.entry)
+
     def known_as(self, checkpoint: str) -> str:
         """The name that adapters give it as their base: its id on the hub, or its path."""
         return self.hub(checkpoint)[0] if self.source == "hub" else self.path
@@ -281,6 +300,18 @@ def of_static(entry: Mapping[str, Any]) -> str:
     """The representation that static vectors are: the embeddings of words, or any rows."""
     format = entry.get("format") or Path(entry.get("path") or entry.get("folder", "")).suffix[1:]
     return VECTORS if format in MATRIX_FORMATS else EMBEDDING_MATRICES[0]
+
+
+def gguf_of(entry: Mapping[str, Any]) -> Path | None:
+    """The local file of an entry with `gguf`; None where it is on the hub. Raises ValueError if there is none."""
+    if "hub" in entry:
+        return None
+    if "package" in entry:
+        return path_in_package(entry["package"], f"{entry['folder']}/{entry['gguf']}")
+    path = Path(entry["path"]).expanduser() / entry["gguf"]
+    if not path.is_file():
+        raise ValueError(f"there is no file {str(path)!r}")
+    return path
 
 
 def folder_of(root: Path, entry: Mapping[str, Any], checkpoint: Checkpoint) -> Path:

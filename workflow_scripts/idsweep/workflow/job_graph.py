@@ -22,7 +22,7 @@ from idsweep.files.project import LIBRARY
 from idsweep.files.representations import VOCABULARY
 from idsweep.sweep import comparisons, figure_checks
 from idsweep.sweep.labels import labels
-from idsweep.sweep.models import Checkpoint, Model, Tokenizer, offered_checkpoints
+from idsweep.sweep.models import MADE_FROM, Checkpoint, Model, Tokenizer, offered_checkpoints
 from idsweep.sweep.outputs import table_names
 from idsweep.sweep.sweep import PARTS, Cloud, Dataset, Sweep
 from idsweep.tables.captions import CAPTIONS
@@ -133,6 +133,10 @@ class JobGraph:
         """Where all results lie, from the folder in which the workflow runs."""
         return folder_of_sweep(self._sweep.name, self._root)
 
+    def weights(self, model: Model, checkpoint: str) -> Mapping[str, Any]:
+        """Where the weights of a checkpoint come from, or what its local files hold."""
+        return self._shaping.weights(model, checkpoint)
+
     def path(self, output: Output) -> str:
         """Where an output lies, from the folder in which the workflow runs."""
         return path_of(self._sweep.name, output, self._root)
@@ -217,6 +221,12 @@ class JobGraph:
         hub, revision = catalog_model.hub(checkpoint)
         options = {"code": catalog_model.entry["trust_remote_code"], "adapter": catalog_model.base is not None}
         return Job(lambda: {"hub": hub, "revision": revision, "options": options})
+
+    def _convert_tokenizer(self, tokenizer: str) -> Job:
+        return Job(lambda: self._shaping.gguf(self._tokenizers[tokenizer].owner))
+
+    def _convert_weights(self, model: str, checkpoint: str) -> Job:
+        return Job(lambda: self._shaping.gguf(self._sweep.known[model].entry))
 
     # ---- trainings
 
@@ -626,8 +636,9 @@ class JobGraph:
         for model, checkpoint in (model.holder(checkpoint) for model, checkpoint in checkpoints):
             if model.source == "train":
                 found.append(output_of(model.made_by, "checkpoints", model=model.path))
-            elif model.source == "hub":
-                found.append(output_of("fetch_checkpoint", "weights", model=model.path, checkpoint=checkpoint))
+            elif model.source in MADE_FROM:
+                rule = MADE_FROM[model.source].weights
+                found.append(output_of(rule, "weights", model=model.path, checkpoint=checkpoint))
         return {"weights": found}
 
     def _loaded(self, model: Model, checkpoint: str) -> dict[str, Output | list[Output]]:

@@ -21,9 +21,11 @@ def _tables(*names: str) -> dict[str, str]:
 OUTPUTS: Mapping[str, Mapping[str, str]] = {
     "prepare_dataset": {"corpus": "corpora/{release}.parquet"},
     "fetch_tokenizer": TOKENIZER,
+    "convert_tokenizer": TOKENIZER,
     "train_tokenizer": TOKENIZER,
     "write_tokenizer": TOKENIZER,
     "fetch_checkpoint": {"weights": "checkpoints/{model}/{checkpoint}"},
+    "convert_weights": {"weights": "checkpoints/{model}/{checkpoint}"},
     "sample_tokens": {
         "tokens": "tokens/{tokenizer}/{dataset}.parquet",
         "sequences": "sequences/{tokenizer}/{dataset}.parquet",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.files.project import in_project
-from idsweep.sweep.models import Model, Tokenizer
+from idsweep.sweep.models import MADE_FROM, Model, Tokenizer, gguf_of
 from idsweep.sweep.sweep import Dataset, Sweep
 from idsweep.workflow.paths import RESULTS, Output, folder_of_sweep, output_of, path_of
 
@@ -89,6 +89,11 @@ class Places:
         """The folder with a checkpoint's adapters; empty for whole checkpoints."""
         return self.of_weights(self._sweep.known[model], checkpoint) if self._sweep.known[model].base else ""
 
+    def gguf(self, tokenizer: str | None = None, model: str | None = None, **_: str) -> str:
+        """The GGUF file of a model; empty where it is on the hub."""
+        entry = self._tokenizers[tokenizer].owner if model is None else self._sweep.known[model].entry
+        return str(gguf_of(entry) or "")
+
     def brought(self) -> list[str]:
         """The files of metrics from elsewhere."""
         return [str(file) for *_, file in self._sweep.brought_metrics()]
@@ -125,8 +130,9 @@ class Places:
         if model.source == "train":
             folder = self._path(output_of(model.made_by, "checkpoints", model=model.path))
             return f"{folder}/{checkpoint}" + (".bin" if model.kind == "static" else "")
-        if model.source == "hub":
-            return self._path(output_of("fetch_checkpoint", "weights", model=model.path, checkpoint=checkpoint))
+        if model.source in MADE_FROM:
+            rule = MADE_FROM[model.source].weights
+            return self._path(output_of(rule, "weights", model=model.path, checkpoint=checkpoint))
         return str(model.weights(checkpoint))
 
     def _path(self, output: Output) -> str:
@@ -136,6 +142,8 @@ class Places:
 # Script -> name -> place of what it reads.
 READ: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "prepare_dataset": {"release": Places.release},
+    "convert_weights": {"gguf": Places.gguf},
+    "convert_tokenizer": {"gguf": Places.gguf},
     "train_tokenizer": {"corpus": Places.corpus},
     "train_model": {"corpora": Places.corpora, "weights": Places.start, "tokenizer": Places.training_tokenizer},
     "sample_tokens": {"corpus": Places.corpus, "tokenizer": Places.tokenizer},

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from idsweep.files.atomic import NO_ROOM, free
 from idsweep.machine.printable import printable
+from idsweep.sweep.models import MADE_FROM
 from idsweep.workflow.modules import own_name
 
 if TYPE_CHECKING:
     from idsweep.workflow.job_graph import JobGraph
 
 SKEW = 10  # seconds by which clocks of machines that share a disk may differ
+
+MADE_FROM_MODELS = {rule for rules in MADE_FROM.values() for rule in rules}
 
 ASK_FOR_A_GPU = """
 import sys
@@ -66,9 +69,9 @@ def from_the_hub(jobs: Iterable[Any], graph: JobGraph) -> tuple[list[tuple[str, 
     """Models (hub id, revision) and datasets (hub id) that some jobs of Snakemake's plan read from the hub."""
     models, datasets = [], []
     for job in jobs:
-        if own_name(job.rule) in ("fetch_checkpoint", "fetch_tokenizer"):
+        if own_name(job.rule) in MADE_FROM_MODELS:
             settings = json.loads(job.params.settings)
-            models.append((settings["hub"], settings["revision"]))
+            models += [(settings["hub"], settings["revision"])] if "hub" in settings else []
         else:
             read = graph.corpora(own_name(job.rule), **dict(job.wildcards.items()))
             datasets += [corpus.entry["hub"] for corpus in read if corpus.remote]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.files.parquet import is_current
+from idsweep.sweep.models import MADE_FROM
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.paths import Names, Output, output_of, outputs
@@ -73,7 +74,7 @@ class SameTokens:
         if tokenizer.made_by in DECIDED:
             return True
         place = Path(self._graph.places.of_tokenizer(tokenizer))
-        files = [path for path in place.rglob("*") if path.is_file()] if tokenizer.made_by == "fetch_tokenizer" else []
+        files = [path for path in place.rglob("*") if path.is_file()] if tokenizer.source in MADE_FROM else []
         return bool(files) and all(path.stat().st_mtime < since for path in files)
 
     def _find_done(self, records: Any, rule: str, names: Names) -> bool:

@@ -11,7 +11,7 @@ from idsweep.config.load import all_parameters, label
 from idsweep.data.entries import MADE_UP_KEYS, files_at, names_count, reading
 from idsweep.files.representations import VOCABULARY
 from idsweep.models.folders import adapter_files, model_files, tokenizer_files, tokenizer_identity
-from idsweep.sweep.models import Model, Tokenizer, offered_checkpoints, safe
+from idsweep.sweep.models import Model, Tokenizer, gguf_of, offered_checkpoints, safe
 from idsweep.sweep.sweep import Dataset, Sweep
 from idsweep.training import kinds
 from idsweep.workflow.places import Places
@@ -87,6 +87,8 @@ class Shaping:
         model, checkpoint = model.holder(checkpoint)
         if model.source == "train":
             return {"trained": checkpoint}
+        if model.source == "gguf":
+            return self.gguf(model.entry)
         if model.folder is None:
             hub, revision = model.hub(checkpoint)
             return {"hub": hub, "revision": revision}
@@ -99,6 +101,12 @@ class Shaping:
             return {"files": self._digests.of(files)}
         except (ValueError, OSError) as error:
             return {"unreadable": str(error)}  # the job will say so
+
+    def gguf(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a GGUF file, by its content, or where it lies on the hub."""
+        if (file := gguf_of(entry)) is not None:
+            return {"gguf": self._digests.one(file)}
+        return {"gguf": entry["gguf"], "hub": entry["hub"], "revision": entry["revision"]}
 
     def loaded(self, model: Model, checkpoint: str) -> dict[str, Any]:
         """Of how a checkpoint is loaded, and what it is made of."""
@@ -210,6 +218,7 @@ class Shaping:
             "explorer",
             "explorer_map",
             "partial",
+            "identical_checkpoints",
             "clouds",
             *without,
         }

@@ -56,6 +56,7 @@ TOLD_TO_REGISTRIES = ("TRAINING", "KEYS")
 COMPUTING = {
     "datasets": ("datasets",),
     "gensim": ("gensim",),
+    "gguf": ("gguf",),
     "numba": ("numba",),
     "peft": ("peft", "accelerate"),  # transformers' Trainer, which imports accelerate itself, is used beside peft alone
     "sklearn": ("scikit-learn",),
