@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ COMMENTS = {
     "catalog": "where models and texts are",
 }
 MEASURED = "# What is measured: "  # the line of the file that tells one source from another
+DIGEST = "# Checksum of what follows: "  # by which edits are told
+LOG = "measure.log"
 WRITTEN_BY = re.compile(r"# Written by idsweep (\S+):")
 
 
@@ -86,13 +91,36 @@ def sweep_of(
 
 def write_sweep(file: Path, sweep: Mapping[str, Any], source: Source, command: str) -> None:
     """Write a configuration with comments; command: what it was written by."""
-    parts = [f"# Written by idsweep {__version__}: {command}", f"{MEASURED}{source.place}", ""]
+    parts = []
     for key, value in sweep.items():
         flow = None if isinstance(value, dict | list) else False
         text = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=120, default_flow_style=flow)
         parts += [*([f"# {COMMENTS[key]}"] if key in COMMENTS else []), text]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join(parts).rstrip("\n") + "\n", encoding="utf-8")
+    body = "\n".join(parts).rstrip("\n") + "\n"
+    head = [f"# Written by idsweep {__version__}: {command}", f"{MEASURED}{source.place}", f"{DIGEST}{_digest(body)}"]
+    file.write_text("\n".join([*head, "", body]), encoding="utf-8")
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Within it, no other `idsweep measure` writes to a folder of results. Raises ValueError if one does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOG).open("a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"Another call of idsweep measure is at work in {folder}. Wait for its end, or choose another name, as --name "
+                f"{folder.name}_2."
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def check_results(folder: Path, source: Source) -> str | None:
@@ -101,11 +129,11 @@ def check_results(folder: Path, source: Source) -> str | None:
     Raises
     ------
     ValueError
-        If the folder holds the results of anything else, which would be made anew in their place.
+        If the folder holds the results of anything else, which would be made anew in their place, or a sweep that the user edited.
     """
     file = folder / "sweep.yaml"
     if not file.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name != LOG for path in folder.iterdir()):
             raise ValueError(
                 f"{folder} holds the results of another sweep. Choose another name for these, as --name {folder.name}_measured."
             )
@@ -116,6 +144,12 @@ def check_results(folder: Path, source: Source) -> str | None:
         raise ValueError(
             f"{folder} holds the results of {place or 'another sweep'}. Choose another name for these, as --name "
             f"{folder.name}_2."
+        )
+    _, digest, body = text.partition(f"\n{DIGEST}")
+    if digest and body[:16] != _digest(body[16:].removeprefix("\n\n")):
+        raise ValueError(
+            f"{file} was edited since it was written, and would be written anew. Run it as it is with `idsweep run {file}`, or choose "
+            f"another name for this call, as --name {folder.name}_2."
         )
     written_by = WRITTEN_BY.match(text)
     if written_by and written_by[1] != __version__:
