@@ -78,6 +78,12 @@ def place_of(path: Path) -> str:
     return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
 
 
+def path_of(given: str) -> str:
+    """The path that the sweep names: the given one, or what a link leads to now, since it may lead to something else later."""
+    path = Path(given).expanduser()
+    return place_of(path) if path.is_symlink() else given
+
+
 def name_of(path: Path) -> str:
     """A name for a model and its sweep: that of a folder or file, of letters, digits, dots, dashes and underscores.
 

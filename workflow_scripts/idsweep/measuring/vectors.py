@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from idsweep.measuring import defaults
-from idsweep.measuring.source import Choice, Source, name_of, place_of
+from idsweep.measuring.source import Choice, Source, name_of, path_of, place_of
 from idsweep.models import matrices
 from idsweep.models.folders import CONFIG
 from idsweep.models.static_vectors import WORD_FORMATS, load_vectors, told_format
@@ -34,16 +34,23 @@ def find_vectors(given: str, choice: Choice) -> Source:
         raise ValueError(f"--kind {choice.kind}: {given} holds vectors, which are of kind static. Leave it out.")
     format = told_format(file)
     words, vectors = load_vectors(file, format, choice.array)
-    if len(words) < defaults.FEWEST:
-        raise ValueError(f"{given} holds {len(words)} vectors. A dimension needs {defaults.FEWEST} at least.")
+    different = len({hash(vector.tobytes()) for vector in vectors})
+    if different < defaults.FEWEST:
+        raise ValueError(
+            f"{given} holds {len(words)} vectors{f', of which {different} differ' if different < len(words) else ''}. A dimension "
+            f"needs {defaults.FEWEST} different ones at least."
+        )
     name = name_of(Path(file.name.split(".")[0]))
-    entry = {"path": given, "kind": "static", "format": format} | ({"array": choice.array} if choice.array else {})
+    entry = {"path": path_of(given), "kind": "static", "format": format} | ({"array": choice.array} if choice.array else {})
     what = "word vectors" if format in WORD_FORMATS else "vectors"
     return Source(
         name=name,
-        place=place_of(file),
+        place=place_of(file) + (f", array {choice.array}" if choice.array else ""),
         kind="static",
-        findings=[f"{len(words):,} {what} of width {vectors.shape[1]:,}, format {format}"],
+        findings=[
+            f"{len(words):,} {what} of width {vectors.shape[1]:,}, format {format}",
+            *([f"{different:,} of them differ; equal ones are one point"] if different < len(words) else []),
+        ],
         entries={name: entry},
         number=len(words),
     )
