@@ -274,6 +274,15 @@ def test_equal_vectors_are_one_point(tmp_path: Path) -> None:
         find_source(str(tmp_path / "constant.npy"), Choice())
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("layer.6.npy", "layer.6"), (".hidden.npy", "hidden"), ("with space.npy", "with_space"), ("向量.npy", "vectors")],
+)
+def test_names_of_vectors(file: str, name: str, tmp_path: Path) -> None:
+    np.save(tmp_path / file, np.random.default_rng(0).normal(size=(250, 4)))
+    assert find_source(str(tmp_path / file), Choice()).name == name
+
+
 def test_arrays_of_one_file_are_told_apart(tmp_path: Path) -> None:
     arrays = {name: np.random.default_rng(i).normal(size=(250, 4)).astype("f4") for i, name in enumerate("ab")}
     save_file(arrays, tmp_path / "two.safetensors")
@@ -371,6 +380,29 @@ def test_results_of_something_else_are_not_written_over(run: Path, neox: Path, t
     (folder / "tables").mkdir()
     with pytest.raises(ValueError, match="holds the results of another sweep"):
         check_results(folder, source)
+
+
+def test_other_texts_of_the_same_name_are_not_written_over(run: Path, tmp_path: Path) -> None:
+    source, folder = find_source(str(run), Choice()), tmp_path / "results/my_run"
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "posts.txt").write_text("It rains.\n")
+    entries = {place: {"loader": "text", "path": str(tmp_path / place / "posts.txt")} for place in ("a", "b")}
+    written = configured(source, "my_run", {"posts": entries["a"]}, None, 500, None)
+    write_sweep(folder / "sweep.yaml", written, source, "idsweep measure")
+    assert check_results(folder, source, {"posts": entries["a"], "more": entries["b"]}) is None
+    for other in (entries["b"], None):
+        with pytest.raises(ValueError, match=r"results on other texts of the name posts, .*a/posts.txt. Rename the file"):
+            check_results(folder, source, {"posts": other})
+    (tmp_path / "a/posts.txt").unlink()  # moved
+    assert check_results(folder, source, {"posts": entries["b"]}) is None
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    with pytest.raises(ValueError, match="results/a cannot be written: Not a directory. Call idsweep in a folder"):
+        with locked(tmp_path / "results/a"):
+            pass
 
 
 def test_two_calls_at_once(tmp_path: Path) -> None:

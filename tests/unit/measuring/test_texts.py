@@ -55,6 +55,13 @@ def test_semicolons_part_columns_where_no_comma_does(tmp_path: Path) -> None:
     assert texts_of(tmp_path / "p.csv") == EXPECTED
 
 
+@pytest.mark.parametrize("name", ["posts.2020.txt", "posts.2020.jsonl.gz"])
+def test_names_of_texts(name: str, tmp_path: Path) -> None:
+    content = b'{"body": "It rains, again."}\n'
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert entry_of(str(tmp_path / name))[0] == "posts_2020"
+
+
 def test_tabs_part_columns_where_a_name_holds_a_comma(tmp_path: Path) -> None:
     (tmp_path / "p.tsv").write_text("id\tbody, raw\n7\tIt rains, again.\n8\tIt snows.\n")
     assert texts_of(tmp_path / "p.tsv", column="body, raw") == EXPECTED

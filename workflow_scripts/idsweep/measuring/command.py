@@ -72,7 +72,7 @@ def measure(request: Request) -> int:
     texts = _texts(request, source, screen)
     name = request.name or source.name
     folder = Path(folder_of_sweep(name))
-    earlier = check_results(folder, source)
+    earlier = check_results(folder, source, texts)
     if earlier:
         screen.say(f"  {earlier}")
     given, sweep = _fitted(request, source, texts, name)

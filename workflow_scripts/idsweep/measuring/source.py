@@ -90,4 +90,13 @@ def name_of(path: Path) -> str:
     >>> name_of(Path("runs/my run"))
     'my_run'
     """
-    return re.sub(r"[^\w.-]+", "_", path.resolve().name, flags=re.ASCII).strip("._-")[:60] or "model"
+    return safe_name(path.resolve().name, "model")
+
+
+def safe_name(name: str, otherwise: str) -> str:
+    """A name of ASCII letters, digits, dots, dashes and underscores; otherwise: if none are left.
+
+    >>> safe_name("layer 6.5", "vectors"), safe_name("模型", "vectors")
+    ('layer_6.5', 'vectors')
+    """
+    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-")[:60].rstrip("._-") or otherwise

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -108,9 +109,16 @@ def _digest(body: str) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Within it, no other `idsweep measure` writes to a folder of results. Raises ValueError if one does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("a", encoding="utf-8") as lock:
+    """Within it, no other `idsweep measure` writes to a folder of results. Raises ValueError if one does, or it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        log = (folder / LOG).open("a", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{folder} cannot be written: {error.strerror}. Call idsweep in a folder that can be written, and name what is measured by "
+            "its whole path."
+        ) from error
+    with log as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -123,13 +131,18 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def check_results(folder: Path, source: Source) -> str | None:
+def check_results(
+    folder: Path, source: Source, texts: Mapping[str, Mapping[str, Any] | None] = MappingProxyType({})
+) -> str | None:
     """What to say of results that are there already, those of an earlier version; None if there is nothing to say.
+
+    texts: datasets by name, with their entries; None for those of the catalog.
 
     Raises
     ------
     ValueError
-        If the folder holds the results of anything else, which would be made anew in their place, or a sweep that the user edited.
+        If the folder holds the results of anything else, or of other texts by the same name, which would be made anew in their place, or
+        a sweep that the user edited.
     """
     file = folder / "sweep.yaml"
     if not file.is_file():
@@ -151,7 +164,24 @@ def check_results(folder: Path, source: Source) -> str | None:
             f"{file} was edited since it was written, and would be written anew. Run it as it is with `idsweep run {file}`, or choose "
             f"another name for this call, as --name {folder.name}_2."
         )
+    earlier = yaml.safe_load(text)
+    for name, entry in texts.items():
+        before = earlier.get("catalog", {}).get("datasets", {}).get(name, {}).get("path")
+        now = entry and entry["path"]
+        if name in earlier.get("datasets", ()) and _is_elsewhere(before, now):
+            raise ValueError(
+                f"{folder} holds results on other texts of the name {name}, {before or 'of the catalog'}. Rename the file, or choose "
+                f"another name for these results, as --name {folder.name}_2."
+            )
     written_by = WRITTEN_BY.match(text)
     if written_by and written_by[1] != __version__:
         return f"{folder} was measured by idsweep {written_by[1]}; what this version, {__version__}, measures otherwise is measured again"
     return None
+
+
+def _is_elsewhere(before: str | None, now: str | None) -> bool:
+    """Whether two places of texts differ, None being the catalog; a file that is no longer there was moved."""
+    if before is None or now is None:
+        return before != now
+    there = Path(before).expanduser()
+    return there.exists() and there.resolve() != Path(now).expanduser().resolve()

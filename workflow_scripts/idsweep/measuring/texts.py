@@ -63,12 +63,19 @@ def entry_of(path: str, column: str | None = None, encoding: str | None = None) 
     entry: dict[str, Any] = {"loader": loader, "path": path} | ({"encoding": encoding} if encoding else {})
     if loader == "csv" and (delimiter := _delimiter(place, encoding)) != ",":
         entry["delimiter"] = delimiter
-    name = _name(place.name.split(".")[0] or place.name)
+    name = _name(_stem(place))
     if loader == "text":
         if column is not None:
             raise ValueError(f"--column: {path} holds lines and no columns; leave it out.")
         return name, entry
     return name, entry | {"column": _column(place, entry, column)}
+
+
+def _stem(file: Path) -> str:
+    """The name of a file without what says its format: posts.2020 of posts.2020.jsonl.gz."""
+    while file.suffix.lower() in PACKED or file.suffix.lower() in LOADERS:
+        file = file.with_suffix("")
+    return file.name
 
 
 def _name(stem: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from idsweep.measuring import defaults
-from idsweep.measuring.source import Choice, Source, name_of, path_of, place_of
+from idsweep.measuring.source import Choice, Source, path_of, place_of, safe_name
 from idsweep.models import matrices
 from idsweep.models.folders import CONFIG
 from idsweep.models.static_vectors import WORD_FORMATS, load_vectors, told_format
@@ -40,7 +40,7 @@ def find_vectors(given: str, choice: Choice) -> Source:
             f"{given} holds {len(words)} vectors{f', of which {different} differ' if different < len(words) else ''}. A dimension "
             f"needs {defaults.FEWEST} different ones at least."
         )
-    name = name_of(Path(file.name.split(".")[0]))
+    name = safe_name(_stem(file.resolve()), "vectors")
     entry = {"path": path_of(given), "kind": "static", "format": format} | ({"array": choice.array} if choice.array else {})
     what = "word vectors" if format in WORD_FORMATS else "vectors"
     return Source(
@@ -54,3 +54,10 @@ def find_vectors(given: str, choice: Choice) -> Source:
         entries={name: entry},
         number=len(words),
     )
+
+
+def _stem(file: Path) -> str:
+    """The name of a file without what says its format: layer.6 of layer.6.npy."""
+    while file.suffix in ENDINGS:
+        file = file.with_suffix("")
+    return file.name
