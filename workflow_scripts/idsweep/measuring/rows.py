@@ -67,7 +67,7 @@ def _columns(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "mean", _number(row["mean"])
         yield "interval", "" if isnan(row["standard_error"]) else f"± {_number(WITHIN * row['standard_error'])}"
         if row["n_undefined"]:  # the mean is over the others alone
-            yield NOTE, f"undefined at {row['n_undefined']:,} points"
+            yield NOTE, f"TwoNN undefined at {row['n_undefined']:,} points"
         yield "stable", {True: "yes", False: "no", None: ""}[row["scale_stable"]]
     elif row["estimator"] == "lpca":
         yield "lpca", _number(row["mean"])
