@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import warm
 from builders.hub_server import serving
@@ -281,6 +283,28 @@ def test_equal_vectors_are_one_point(tmp_path: Path) -> None:
 def test_names_of_vectors(file: str, name: str, tmp_path: Path) -> None:
     np.save(tmp_path / file, np.random.default_rng(0).normal(size=(250, 4)))
     assert find_source(str(tmp_path / file), Choice()).name == name
+
+
+def test_what_of_a_file_is_taken_is_told(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(250, 5)).astype("f4")
+    save_file({"bias": vectors[0], "layer_6": vectors}, tmp_path / "v.safetensors")
+    pq.write_table(pa.table({"id": range(250), "embedding": list(vectors)}), tmp_path / "lists.parquet")
+    pq.write_table(pa.table({f"d{i}": vectors[:, i] for i in range(5)}), tmp_path / "columns.parquet")
+    said = {
+        file.name: find_source(str(file), Choice()).findings[0].split("format ")[1] for file in sorted(tmp_path.iterdir())
+    }
+    assert said == {
+        "columns.parquet": "parquet, columns d0, d1 … d4",
+        "lists.parquet": "parquet, column embedding",
+        "v.safetensors": "safetensors, tensor layer_6",
+    }
+
+
+def test_numbers_as_text_are_no_words(tmp_path: Path) -> None:
+    """The first coordinate is not taken for a word, and left out of the vectors."""
+    np.savetxt(tmp_path / "v.txt", np.random.default_rng(0).normal(size=(250, 5)))
+    with pytest.raises(ValueError, match="begins with a number in place of a word.*If it holds texts, name it after --text"):
+        find_source(str(tmp_path / "v.txt"), Choice())
 
 
 def test_arrays_of_one_file_are_told_apart(tmp_path: Path) -> None:

@@ -26,14 +26,19 @@ def find_vectors(given: str, choice: Choice) -> Source:
         raise ValueError(f"{given} holds the weights of a model. To measure the model, name its folder: {file.parent}.")
     if file.suffix not in ENDINGS:
         raise ValueError(
-            f"{given}: vectors are read from files that end in {', '.join(ENDINGS)}. To measure a model, name its folder; name texts "
+            f"{given}: vectors are read from files that end in {', '.join(ENDINGS)}; numpy.save writes the first. To measure a model, name its folder; name texts "
             "after --text."
         )
     choice.refuse(["checkpoints", "base", "tokenizer"], f"{given} holds vectors, which have none.")
     if choice.kind not in (None, "static"):
         raise ValueError(f"--kind {choice.kind}: {given} holds vectors, which are of kind static. Leave it out.")
     format = told_format(file)
-    words, vectors = load_vectors(file, format, choice.array)
+    try:
+        words, vectors = load_vectors(file, format, choice.array)
+    except ValueError as error:
+        if ".txt" not in file.suffixes:
+            raise
+        raise ValueError(f"{error} If it holds texts, name it after --text, behind a model.") from error
     different = len({hash(vector.tobytes()) for vector in vectors})
     if different < defaults.FEWEST:
         raise ValueError(
@@ -43,12 +48,13 @@ def find_vectors(given: str, choice: Choice) -> Source:
     name = safe_name(_stem(file.resolve()), "vectors")
     entry = {"path": path_of(given), "kind": "static", "format": format} | ({"array": choice.array} if choice.array else {})
     what = "word vectors" if format in WORD_FORMATS else "vectors"
+    part = "" if format in WORD_FORMATS else matrices.said_to_hold(file, format, choice.array)
     return Source(
         name=name,
         place=place_of(file) + (f", array {choice.array}" if choice.array else ""),
         kind="static",
         findings=[
-            f"{len(words):,} {what} of width {vectors.shape[1]:,}, format {format}",
+            f"{len(words):,} {what} of width {vectors.shape[1]:,}, format {format}{part and ', '}{part}",
             *([f"{different:,} of them differ; equal ones are one point"] if different < len(words) else []),
         ],
         entries={name: entry},

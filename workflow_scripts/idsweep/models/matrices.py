@@ -77,6 +77,23 @@ def shape_of(path: Path, format: str, name: str | None = None) -> tuple[int, int
         return None
 
 
+def said_to_hold(path: Path, format: str, name: str | None = None) -> str:
+    """What of the file is taken: which tensor or columns; empty for an .npy file. Meant for files that `load_matrix` has read."""
+    if format == "safetensors":
+        from safetensors import safe_open
+
+        with safe_open(path, framework="pt") as file:
+            return f"tensor {name or next(key for key in file.keys() if len(file.get_slice(key).get_shape()) == 2)}"  # noqa: SIM118
+    if format == "parquet":
+        import pyarrow.parquet as pq
+
+        schema = pq.read_schema(path)
+        if name is not None or any(map(_is_list, schema.types)):
+            return f"column {_list_column(schema, name)}"
+        return f"columns {', '.join(schema.names) if len(schema.names) < 4 else f'{schema.names[0]}, {schema.names[1]} … {schema.names[-1]}'}"
+    return ""
+
+
 def _npy(path: Path, name: str | None) -> np.ndarray:
     _no_name(name, "an .npy file")
     matrix = np.load(path, allow_pickle=False)
