@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -103,6 +104,7 @@ def _add_measure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=MEASURED,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    new._negative_number_matcher = re.compile(r"-\d[\d,-]*\Z")  # argparse's own takes --layers -1,0 for an option
     new.add_argument(
         "source",
         metavar="SOURCE",
@@ -165,6 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ImportError, OSError, ValueError) as error:
         print(printable(f"idsweep: {error}"), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("idsweep: stopped.", file=sys.stderr)
+        return 130
     if isinstance(outcome, int):
         return outcome
     print(printable(outcome), end="" if outcome.endswith("\n") else "\n")

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import warm
 from builders import gguf_models
@@ -21,9 +23,10 @@ from builders.sweeps import sweep_of
 from idsweep.files.packages import path_in_package
 from idsweep.measuring.find import find_source
 from idsweep.measuring.source import Choice, Source
-from idsweep.measuring.sweep_file import check_results, write_sweep
+from idsweep.measuring.sweep_file import check_results, locked, write_sweep
 from idsweep.measuring.sweep_file import sweep_of as configured
 from idsweep.sweep.sweep import Sweep
+from safetensors.numpy import save_file
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 MODEL = path_in_package(*MINILM)
@@ -72,6 +75,57 @@ def test_a_folder_of_checkpoints(run: Path) -> None:
         ("checkpoint-20", 20),
         ("checkpoint-100", 100),
     ]
+
+
+def log(folder: Path, step: int, history: list[dict[str, Any]]) -> None:
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "log_history": history}))
+
+
+def test_curves_of_other_steps_than_those_in_the_names_are_left_out(run: Path) -> None:
+    history = [{"step": step, "loss": 1.0} for step in (10, 20, 100)]
+    log(run / "checkpoint-20", 400, history[:2])
+    log(run / "checkpoint-100", 2000, history)
+    source = find_source(str(run), Choice())
+    assert source.metrics == {}
+    assert any(
+        "checkpoint-20 was saved at step 400, so its name counts something else" in line for line in source.findings
+    )
+
+
+def test_checkpoints_of_two_trainings_have_no_curve(run: Path) -> None:
+    history = [{"step": step, "loss": 100 / step} for step in (10, 20, 100)]
+    log(run / "checkpoint-20", 20, history[:2])
+    log(run / "checkpoint-100", 100, history)
+    assert find_source(str(run), Choice()).metrics
+    log(run / "checkpoint-20", 20, [{"step": 10, "loss": 11.0}])
+    source = find_source(str(run), Choice())
+    assert source.metrics == {}
+    assert any("checkpoint-20 has another train_loss than checkpoint-100" in line for line in source.findings)
+
+
+def test_a_part_of_a_model_is_no_checkpoint(neox: Path, tmp_path: Path) -> None:
+    """As sentence-transformers saves them: folders with numbers that hold a config.json, and weights."""
+    model = shutil.copytree(neox, tmp_path / "embedder")
+    for name, config in {"1_Pooling": {"pooling_mode_mean_tokens": True}, "2_Dense": {"in_features": 32}}.items():
+        (model / name).mkdir()
+        (model / name / "config.json").write_text(json.dumps(config))
+    shutil.copy(neox / "model.safetensors", model / "2_Dense/model.safetensors")
+    source = find_source(str(model), Choice())
+    assert source.entries == {"embedder": {"path": str(model), "kind": "causal"}}
+
+
+def test_models_without_numbers_are_named(neox: Path, tmp_path: Path) -> None:
+    for name in ("best", "last"):
+        shutil.copytree(neox, tmp_path / f"kept/{name}")
+    with pytest.raises(ValueError, match="holds best, last: models whose names hold no number.* as .*kept/best"):
+        find_source(str(tmp_path / "kept"), Choice())
+
+
+def test_a_link_is_followed_once(run: Path, tmp_path: Path) -> None:
+    """What it leads to later is something else, and the sweep that was written is not to measure it."""
+    (tmp_path / "latest").symlink_to(run)
+    source = find_source(str(tmp_path / "latest"), Choice())
+    assert (source.name, source.entries["my_run"]["path"]) == ("my_run", str(run))
 
 
 @pytest.mark.parametrize("given", ["checkpoint-10,checkpoint-100", "10,100", "checkpoint-{10,100}"])
@@ -216,6 +270,58 @@ def measure(folder: Path, endpoint: str, *words: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.slow
+def test_equal_vectors_are_one_point(tmp_path: Path) -> None:
+    different = np.random.default_rng(0).normal(size=(250, 4))
+    np.save(tmp_path / "twice.npy", np.repeat(different, 2, axis=0))
+    assert find_source(str(tmp_path / "twice.npy"), Choice()).findings[1].startswith("250 of them differ")
+    np.save(tmp_path / "constant.npy", np.ones((300, 4)))
+    with pytest.raises(ValueError, match="holds 300 vectors, of which 1 differ. A dimension needs 200 different ones"):
+        find_source(str(tmp_path / "constant.npy"), Choice())
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("layer.6.npy", "layer.6"), (".hidden.npy", "hidden"), ("with space.npy", "with_space"), ("向量.npy", "vectors")],
+)
+def test_names_of_vectors(file: str, name: str, tmp_path: Path) -> None:
+    np.save(tmp_path / file, np.random.default_rng(0).normal(size=(250, 4)))
+    assert find_source(str(tmp_path / file), Choice()).name == name
+
+
+def test_what_of_a_file_is_taken_is_told(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(250, 5)).astype("f4")
+    save_file({"bias": vectors[0], "layer_6": vectors}, tmp_path / "v.safetensors")
+    pq.write_table(pa.table({"id": range(250), "embedding": list(vectors)}), tmp_path / "lists.parquet")
+    pq.write_table(pa.table({f"d{i}": vectors[:, i] for i in range(5)}), tmp_path / "columns.parquet")
+    said = {
+        file.name: find_source(str(file), Choice()).findings[0].split("format ")[1]
+        for file in sorted(tmp_path.iterdir())
+    }
+    assert said == {
+        "columns.parquet": "parquet, columns d0, d1 … d4",
+        "lists.parquet": "parquet, column embedding",
+        "v.safetensors": "safetensors, tensor layer_6",
+    }
+
+
+def test_numbers_as_text_are_no_words(tmp_path: Path) -> None:
+    """The first coordinate is not taken for a word, and left out of the vectors."""
+    np.savetxt(tmp_path / "v.txt", np.random.default_rng(0).normal(size=(250, 5)))
+    with pytest.raises(
+        ValueError, match="begins with a number in place of a word.*If it holds texts, name it after --text"
+    ):
+        find_source(str(tmp_path / "v.txt"), Choice())
+
+
+def test_arrays_of_one_file_are_told_apart(tmp_path: Path) -> None:
+    arrays = {name: np.random.default_rng(i).normal(size=(250, 4)).astype("f4") for i, name in enumerate("ab")}
+    save_file(arrays, tmp_path / "two.safetensors")
+    first, second = (find_source(str(tmp_path / "two.safetensors"), Choice(array=name)) for name in "ab")
+    write_sweep(tmp_path / "results/two/sweep.yaml", {"sweep": "two"}, first, "idsweep measure")
+    with pytest.raises(ValueError, match="holds the results of .*two.safetensors, array a. Choose another name"):
+        check_results(tmp_path / "results/two", second)
+
+
 def test_any_model_on_the_hub(neox: Path, tmp_path: Path) -> None:
     with serving(("someone/neox", "main", neox), ("someone/neox", "step8", neox)) as hub:
         done = measure(tmp_path, hub.url, "someone/neox", "--checkpoints", "step8")
@@ -266,7 +372,7 @@ def test_models_of_the_catalog(tmp_path: Path) -> None:
         ("above/my_run/checkpoint-10", Choice(base="minilm"), "holds a whole model and no adapter"),
         ("above/my_run/checkpoint-10", Choice(array="x"), "is a folder and no file of vectors"),
         ("above/my_run/checkpoint-10/model.safetensors", Choice(), "To measure the model, name its folder"),
-        ("with_vectors/v.npy", Choice(), "holds 9 vectors. A dimension needs 200"),
+        ("with_vectors/v.npy", Choice(), "holds 9 vectors. A dimension needs 200 different"),
         ("with_vectors/v.npy", Choice(base="minilm"), "--base: .* holds vectors, which have none"),
         ("with_vectors/v.npy", Choice(kind="causal"), "of kind static"),
         ("with_vectors/notes.md", Choice(), "vectors are read from files that end in"),
@@ -280,7 +386,7 @@ def test_what_cannot_be_measured_is_told(
     Path("above").mkdir()
     shutil.move(run, "above/my_run")
     Path("with_vectors").mkdir()
-    np.save("with_vectors/v.npy", np.zeros((9, 2)))
+    np.save("with_vectors/v.npy", np.arange(18.0).reshape(9, 2))
     Path("with_vectors/notes.md").write_text("notes")
     with pytest.raises(ValueError, match=said):
         find_source(given, choice)
@@ -297,6 +403,9 @@ def test_results_of_something_else_are_not_written_over(run: Path, neox: Path, t
     text = (folder / "sweep.yaml").read_text()
     (folder / "sweep.yaml").write_text(text.replace("by idsweep ", "by idsweep 0.0.1-", 1))
     assert "was measured by idsweep 0.0.1-" in check_results(folder, source)
+    (folder / "sweep.yaml").write_text(text.replace("sweep: my_run", "sweep: my_run\ntitle: mine"))
+    with pytest.raises(ValueError, match=r"was edited since it was written.* `idsweep run .*my_run/sweep.yaml`"):
+        check_results(folder, source)
     (folder / "sweep.yaml").unlink()
     (folder / "tables").mkdir()
     with pytest.raises(ValueError, match="holds the results of another sweep"):
@@ -319,3 +428,44 @@ def test_a_model_in_gguf(tmp_path: Path) -> None:
         find_source(str(tmp_path), Choice())
     with pytest.raises(ValueError, match="--kind masked: models in GGUF"):
         find_source(str(tmp_path / "tiny-Q8.gguf"), Choice(kind="masked"))
+
+
+def test_other_texts_of_the_same_name_are_not_written_over(run: Path, tmp_path: Path) -> None:
+    source, folder = find_source(str(run), Choice()), tmp_path / "results/my_run"
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "posts.txt").write_text("It rains.\n")
+    entries = {place: {"loader": "text", "path": str(tmp_path / place / "posts.txt")} for place in ("a", "b")}
+    written = configured(source, "my_run", {"posts": entries["a"]}, None, 500, None)
+    write_sweep(folder / "sweep.yaml", written, source, "idsweep measure")
+    assert check_results(folder, source, {"posts": entries["a"], "more": entries["b"]}) is None
+    for other in (entries["b"], None):
+        with pytest.raises(
+            ValueError, match=r"results on other texts of the name posts, .*a/posts.txt. Rename the file"
+        ):
+            check_results(folder, source, {"posts": other})
+    (tmp_path / "a/posts.txt").unlink()  # moved
+    assert check_results(folder, source, {"posts": entries["b"]}) is None
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    with pytest.raises(ValueError, match="results/a cannot be written: Not a directory. Call idsweep in a folder"):
+        with locked(tmp_path / "results/a"):
+            pass
+
+
+def test_two_calls_at_once(tmp_path: Path) -> None:
+    with locked(tmp_path / "my_run"):
+        with (
+            pytest.raises(ValueError, match="Another call of idsweep measure is at work in .*my_run"),
+            locked(tmp_path / "my_run"),
+        ):
+            pass
+    with locked(tmp_path / "my_run"):
+        pass
+
+
+def test_an_empty_name_is_not_the_working_folder() -> None:
+    with pytest.raises(ValueError, match="it is empty"):
+        find_source("", Choice())

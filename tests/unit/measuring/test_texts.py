@@ -55,6 +55,28 @@ def test_semicolons_part_columns_where_no_comma_does(tmp_path: Path) -> None:
     assert texts_of(tmp_path / "p.csv") == EXPECTED
 
 
+@pytest.mark.parametrize("name", ["posts.2020.txt", "posts.2020.jsonl.gz"])
+def test_names_of_texts(name: str, tmp_path: Path) -> None:
+    content = b'{"body": "It rains, again."}\n'
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert entry_of(str(tmp_path / name))[0] == "posts_2020"
+
+
+def test_tabs_part_columns_where_a_name_holds_a_comma(tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("id\tbody, raw\n7\tIt rains, again.\n8\tIt snows.\n")
+    assert texts_of(tmp_path / "p.tsv", column="body, raw") == EXPECTED
+
+
+def test_a_column_of_numbers_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text('text,words\n7,"It rains, again."\n8,It snows.\n')
+    assert texts_of(tmp_path / "p.csv") == EXPECTED
+
+
+def test_writing_without_spaces_is_text(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"n": 1, "zh": "今天下雨"}\n', encoding="utf-8")
+    assert texts_of(tmp_path / "p.jsonl") == ["今天下雨"]
+
+
 def test_a_folder_of_files(tmp_path: Path) -> None:
     for i, text in enumerate(EXPECTED):
         (tmp_path / f"{i}.txt").write_text(text)
@@ -82,6 +104,16 @@ def test_the_column_that_a_user_names(tmp_path: Path) -> None:
         ("qa.jsonl", '{"q": "Why?", "a": "So."}\n', {}, "which column of .* It has q, a. Say it, as --column q"),
         ("qa.jsonl", '{"question": "Why?"}\n', {"column": "Question"}, "no column 'Question'; did you mean 'question'"),
         ("n.jsonl", '{"n": 1, "m": 2}\n', {}, "which column of .* It has n, m"),
+        ("ids.jsonl", '{"id": "a-1", "n": 1}\n{"id": "a-2", "n": 2}\n', {}, "It has id.* Say it, as --column id"),
+        ("n.csv", "n\n1\n2\n", {}, "which column of .* It has n. Say it, as --column n"),
+        (
+            "chat.jsonl",
+            '{"id": "a-1", "chat": [{"text": "It rains."}]}\n',
+            {},
+            "has id, chat.* inside chat cannot be named",
+        ),
+        ("all.json", '[{"rows": [{"text": "It rains."}]}]', {}, "It has rows. What lies inside rows cannot be named"),
+        ("lines.csv", '"It rains, again."\n"It snows."\n', {}, "first line must hold the names of the columns"),
         ("empty.jsonl", "", {}, "holds no rows"),
         ("empty.csv", "", {}, "holds no rows"),
         ("p.txt", "a\n", {"column": "text"}, "holds lines and no columns"),

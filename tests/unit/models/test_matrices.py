@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from idsweep.estimators import estimate_local
 from idsweep.models.matrices import load_matrix, shape_of
 from idsweep.models.static_vectors import load_vectors
+from idsweep.neighbors import nearest_neighbors
 from safetensors.torch import save_file
 
 RNG = np.random.default_rng(0)
@@ -123,6 +125,19 @@ def test_vectors_that_32_bits_would_move_are_refused(tmp_path: Path) -> None:
     assert load_vectors(npy(tmp_path, near + 10))[1].shape == (50, 4)
     with pytest.raises(ValueError, match=r"would move them by .* of their spread. Subtract the mean"):
         load_vectors(npy(tmp_path, 1e-3 * near + 1e4))
+
+
+def test_a_curve_whose_dimension_rounding_would_raise_is_refused(tmp_path: Path) -> None:
+    """Of 20,000 points on it neighbours are so near that an offset of 130 raised TwoNN by an eighth."""
+    t = np.sort(RNG.random(20_000))
+    curve = np.stack([np.sin(2 * np.pi * t * (i + 1) / 9 + i) for i in range(8)], axis=1)
+    with pytest.raises(ValueError, match="Subtract the mean"):
+        load_vectors(npy(tmp_path, curve + 130))
+    means = []
+    for offset in (0, 10):
+        _, near = load_vectors(npy(tmp_path, curve + offset))
+        means.append(np.mean(estimate_local(near, "twonn", n_neighbors=64, graph=nearest_neighbors(near, k=64))))
+    assert means[1] == pytest.approx(means[0], rel=0.01)
 
 
 def test_pickles_are_not_run(tmp_path: Path) -> None:

@@ -222,6 +222,17 @@ def check_beginning(spec: Mapping[str, Any], labels: bool = False) -> None:
         raise ValueError(_no_text(str(path), spec))
 
 
+def first_texts(spec: Mapping[str, Any], number: int) -> list[str]:
+    """The first texts of a dataset of local files, at most `number`, cleaned as the entry says. Raises ValueError as `read_corpus` does."""
+    loader, path = loaders.get(spec["loader"]), corpus_file(spec)
+    spec = {key: value for key, value in spec.items() if key not in LABEL_KEYS}
+    with loader.rows(spec, path, str(path)) as rows:
+        texts: Iterable[_Text] = _clean(_texts(rows, spec, str(path)), spec, str(path))
+        if splits_cleaned(spec):
+            texts = _in_library_split(list(texts), spec)
+        return [each.text for each in islice(texts, number)]
+
+
 def _no_text(source: str, spec: Mapping[str, Any]) -> str:
     """What to say of a dataset of which nothing is left."""
     columns = " and ".join(map(repr, needed_columns(spec)))

@@ -58,8 +58,8 @@ def read_csv(file: IO[str], needed: Sequence[str], name: str, delimiter: str = "
         columns = next(rows, [])
         if len(columns) == 1 and columns[0] not in needed and (other := DELIMITERS.search(columns[0])):
             raise ValueError(
-                f"{name} has one column, {columns[0]!r}. If its columns are not parted by {delimiter!r}, set 'delimiter', as in "
-                f"delimiter: {json.dumps(other[0])}."
+                f"{name} has one column, {shortened(columns[0])}. Its first line must hold the names of the columns. If they are not "
+                f"parted by {delimiter!r}, set 'delimiter', as in delimiter: {json.dumps(other[0])}."
             )
         _check_unique(needed, columns, name)
         places = {column: columns.index(column) for column in needed if column in columns}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from math import log1p
@@ -31,6 +32,20 @@ def is_model(folder: Path) -> bool:
     return (folder / CONFIG).is_file() or (folder / ADAPTER_CONFIG).is_file()
 
 
+def is_part(folder: Path) -> bool:
+    """Whether the config.json of a folder is that of a part of a model, as 1_Pooling of sentence-transformers.
+
+    One that cannot be read yet is taken for a model's: it may be written at this moment.
+    """
+    if (folder / ADAPTER_CONFIG).is_file():
+        return False
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and not config.keys() & {"model_type", "architectures"}
+
+
 def find_checkpoints(folder: Path, pattern: str | None = None) -> Found | None:
     """The checkpoints below a folder: subfolders with a model whose names differ in their last number; None if there are none.
 
@@ -41,7 +56,7 @@ def find_checkpoints(folder: Path, pattern: str | None = None) -> Found | None:
     ValueError
         If there are several series and none is chosen, or none of a series is complete.
     """
-    models = sorted(path.name for path in folder.iterdir() if path.is_dir() and is_model(path))
+    models = sorted(path.name for path in folder.iterdir() if path.is_dir() and is_model(path) and not is_part(path))
     series: dict[str, list[str]] = {}
     for name in models:
         if LAST_NUMBER.search(name):

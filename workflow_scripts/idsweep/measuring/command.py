@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from idsweep.config.load import load
+from idsweep.data.corpora import first_texts
 from idsweep.files.project import PROJECT, in_project
 from idsweep.measuring import defaults
 from idsweep.measuring.find import find_source
 from idsweep.measuring.follow import Screen, follow
 from idsweep.measuring.shown import Shown
 from idsweep.measuring.source import Choice, Source
-from idsweep.measuring.sweep_file import check_results, sweep_of, write_sweep
+from idsweep.measuring.sweep_file import LOG, check_results, locked, sweep_of, write_sweep
 from idsweep.measuring.texts import entry_of
 from idsweep.planning.page import summary
 from idsweep.planning.plan import plan
 from idsweep.planning.profiles import bounds
-from idsweep.planning.texts import texts_of
+from idsweep.planning.texts import CHARACTERS_PER_TOKEN, texts_of
 from idsweep.sweep.expand import expand
+from idsweep.sweep.models import Tokenizer
 from idsweep.sweep.sweep import Sweep
 from idsweep.sweep.texts import check_texts
 from idsweep.workflow.paths import folder_of_sweep
@@ -70,7 +72,7 @@ def measure(request: Request) -> int:
     texts = _texts(request, source, screen)
     name = request.name or source.name
     folder = Path(folder_of_sweep(name))
-    earlier = check_results(folder, source)
+    earlier = check_results(folder, source, texts)
     if earlier:
         screen.say(f"  {earlier}")
     given, sweep = _fitted(request, source, texts, name)
@@ -81,9 +83,10 @@ def measure(request: Request) -> int:
     if request.dry_run:
         screen.say(f"Nothing was written or started. Without --dry-run, the sweep is written to {file} and run.")
         return 0
-    write_sweep(file, given, source, request.command)
-    screen.say(f"  the whole sweep: {file}\n")
-    return _run(request, sweep, file, screen)
+    with locked(folder):
+        write_sweep(file, given, source, request.command)
+        screen.say(f"  the whole sweep: {file}\n")
+        return _run(request, sweep, file, screen)
 
 
 def _texts(request: Request, source: Source, screen: Screen) -> dict[str, Mapping[str, Any] | None]:
@@ -103,6 +106,11 @@ def _texts(request: Request, source: Source, screen: Screen) -> dict[str, Mappin
         found[name] = entry
         column = f", column {entry['column']}" if "column" in entry else ""
         screen.say(f"  dataset {name}: {path}, read as {entry['loader']}{column}")
+    for name in request.dataset:
+        if name.split(":")[0] in found:
+            raise ValueError(
+                f"--dataset {name}: the file after --text would be called {name.split(':')[0]} too. Rename the file."
+            )
     found |= dict.fromkeys(request.dataset)
     if not found:
         screen.say("  no --text and no --dataset: measured on 300 news stories that come with gensim (lee_news)")
@@ -139,16 +147,24 @@ def _layers(given: str | None) -> list[int | str] | str | None:
 
 def _tokens(sweep: Sweep) -> float | None:
     """About how many tokens the shortest of the datasets holds, for any of the models; None if one is not known."""
-    length = sweep.config["tokens"]["max_length"]
     found = [
-        texts_of(sweep, dataset, model.tokenizer)
+        _tokens_of(sweep, dataset, model.tokenizer)
         for dataset in sweep.datasets
         for model in sweep.models.values()
         if model.reads_text
     ]
-    if not found or not all(texts.known for texts in found):
-        return None
-    return min(texts.number * texts.cut(length) for texts in found)
+    return None if not found or None in found else min(found)
+
+
+def _tokens_of(sweep: Sweep, dataset: str, tokenizer: Tokenizer) -> float | None:
+    """About how many tokens are run of a dataset; None if that is not known. Of local files, the first texts are read: how many there
+    are, and how long, cannot be told from lines and bytes where a text is no line."""
+    length, number = sweep.config["tokens"]["max_length"], sweep.config["tokens"]["sequences"]
+    corpus = sweep.corpus(dataset, tokenizer.owner)
+    if corpus.remote or corpus.prepared or corpus.generator is not None:
+        texts = texts_of(sweep, dataset, tokenizer)
+        return texts.number * texts.cut(length) if texts.known else None
+    return sum(min(len(text) / CHARACTERS_PER_TOKEN, length) for text in first_texts(corpus.entry, number))
 
 
 def _choices(given: Mapping[str, Any], sweep: Sweep) -> Iterator[str]:
@@ -174,7 +190,7 @@ def _cores(arguments: Sequence[str]) -> int:
 
 
 def _run(request: Request, sweep: Sweep, file: Path, screen: Screen) -> int:
-    shown, log = Shown(sweep), file.with_name("measure.log")
+    shown, log = Shown(sweep), file.with_name(LOG)
     code, last_words = follow(snakemake_call(str(file), request.arguments), log, screen, shown.arrived, request.command)
     if code:
         screen.say(f"\n{last_words}\nAll that was printed: {log}")

@@ -45,8 +45,8 @@ def points_of(tokens: float | None) -> int:
         return TOKENS
     if NOT_COUNTED * tokens < FEWEST:
         raise ValueError(
-            f"The texts hold about {tokens:.0f} tokens. A dimension needs {FEWEST} points at least, and thousands to be precise: give "
-            "more or longer texts."
+            f"About {tokens:.0f} tokens of the texts would be run. A dimension needs {FEWEST} points at least, and thousands to be "
+            "precise: give more texts. Of a long one only the beginning is run, so parts of it make better texts."
         )
     unit = 10 ** (len(str(int(NOT_COUNTED * tokens))) - 2)
     return int(NOT_COUNTED * tokens) // unit * unit

@@ -19,6 +19,8 @@ def find_source(given: str, choice: Choice) -> Source:
     ValueError
         If it is none of these, or does not say enough; the message tells what is missing and how to say it.
     """
+    if not given.strip():
+        raise ValueError("Name what is to be measured: a folder, a file of vectors, or a model; it is empty.")
     place = Path(given).expanduser()
     if place.is_dir():
         return find_in_folder(given, choice)

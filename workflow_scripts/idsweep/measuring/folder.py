@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from idsweep.measuring import checkpoints
 from idsweep.measuring.hub_model import config_on_hub
 from idsweep.measuring.kind import kind_of, kind_of_adapter
-from idsweep.measuring.source import Choice, Source, catalogued, is_hub_id, name_of, place_of, read_catalog
+from idsweep.measuring.source import Choice, Source, catalogued, is_hub_id, name_of, path_of, place_of, read_catalog
 from idsweep.models import gguf_files, matrices
 from idsweep.models.folders import (
     ADAPTER_CONFIG,
@@ -52,7 +52,7 @@ def find_in_folder(given: str, choice: Choice) -> Source:
         if not checkpoints.is_model(folder):
             raise ValueError(_no_model(folder))
         choice.refuse(["checkpoints"], f"{given} is one model and holds no folders of checkpoints.")
-        return _described(given, folder, folder, {}, (), (), choice)
+        return _described(given, folder, folder, {}, (), (), (), choice)
     if choice.checkpoints and pattern is None:
         names = checkpoints.choose(series.steps, choice.checkpoints, given)
     else:
@@ -73,7 +73,7 @@ def find_gguf(given: str, choice: Choice) -> Source:
     if choice.kind not in (None, "causal"):
         raise ValueError(f"--kind {choice.kind}: models in GGUF are measured as causal ones. Leave it out.")
     shape, name = gguf_files.read_shape(file), name_of(Path(file.stem))
-    entry: dict[str, Any] = {"path": str(Path(given).parent), "gguf": file.name, "kind": "causal"}
+    entry: dict[str, Any] = {"path": path_of(str(Path(given).parent)), "gguf": file.name, "kind": "causal"}
     entry |= {"layers": shape.layers, "width": shape.width}
     entries: Entries = {}
     if choice.tokenizer:
@@ -103,7 +103,7 @@ def _series(given: str, folder: Path, series: checkpoints.Found, names: Sequence
     last = folder / names[-1]
     steps = [series.steps[name] for name in names]
     chosen = None if len(names) == len(series.steps) else names
-    return _described(given, folder, last, {"checkpoints": series.pattern}, steps, findings, choice, chosen)
+    return _described(given, folder, last, {"checkpoints": series.pattern}, names, steps, findings, choice, chosen)
 
 
 def _described(
@@ -111,12 +111,14 @@ def _described(
     folder: Path,
     example: Path,
     more: Mapping[str, Any],
+    names: Sequence[str],
     steps: Sequence[int],
     findings: Sequence[str],
     choice: Choice,
     chosen: Sequence[str] | None = None,
 ) -> Source:
-    """The source whose weights lie in `example` and its siblings below `folder`. more: further keys of its entry."""
+    """The source whose weights lie in `example` and its siblings below `folder`. more: further keys of its entry. names,
+    steps: of its checkpoints."""
     name = name_of(folder)
     adapted = (example / ADAPTER_CONFIG).is_file() and not (example / CONFIG).is_file()
     if adapted:
@@ -136,7 +138,9 @@ def _described(
         if owner:
             own = entries.get(owner, {})
             findings = [*findings, f"tokenizer of {own.get('path') or own.get('hub') or owner}"]
-    metrics, unmatched = _curves(example, steps)
+    metrics, unmatched, why = _curves(example, steps, [folder / one for one in names])
+    if why:
+        findings = [*findings, f"curves of {trainer_state.NAME} left out: {why}"]
     if metrics:
         findings = [*findings, f"curves of {trainer_state.NAME}: {', '.join(metrics)}"]
     if unmatched:
@@ -146,7 +150,7 @@ def _described(
         place=place_of(folder),
         kind=kind,
         findings=[f"kind {kind}{'' if choice.kind else ', by its config'}; {depth} blocks", *findings],
-        entries={**entries, name: {"path": given, "kind": kind, **keys, **more}},
+        entries={**entries, name: {"path": path_of(given), "kind": kind, **keys, **more}},
         chosen=chosen,
         steps=steps,
         depth=depth,
@@ -216,27 +220,45 @@ def _has_tokenizer(folder: Path) -> bool:
         return False
 
 
-def _curves(example: Path, steps: Sequence[int]) -> tuple[dict[str, str], list[str]]:
-    """Metric -> the file that holds it, of the last checkpoint's log; and the metrics that were logged at none of the steps."""
+def _curves(
+    example: Path, steps: Sequence[int], folders: Sequence[Path]
+) -> tuple[dict[str, str], list[str], str | None]:
+    """Metric -> the file that holds it, of the last checkpoint's log; the metrics that were logged at none of the steps; and why the
+    log says nothing of these checkpoints, if so: their names count something else than steps, or another training wrote some."""
     file = example / trainer_state.NAME
     if not file.is_file() or len(steps) < 2:
-        return {}, []
-    shared = {metric: bool(curve.keys() & {*steps}) for metric, curve in trainer_state.read_curves(file).items()}
+        return {}, [], None
+    curves = trainer_state.read_curves(file)
+    for step, folder in zip(steps, folders, strict=True):
+        if not (own := folder / trainer_state.NAME).is_file():
+            continue
+        if (written := trainer_state.read_step(own)) not in (None, step):
+            return {}, [], f"{folder.name} was saved at step {written}, so its name counts something else"
+        for metric, curve in trainer_state.read_curves(own).items():
+            if any(curves.get(metric, {}).get(at, value) != value for at, value in curve.items()):
+                return {}, [], f"{folder.name} has another {metric} than {example.name}, so another training wrote it"
+    shared = {metric: bool(curve.keys() & {*steps}) for metric, curve in curves.items()}
     return (
         {metric: str(file) for metric, matched in shared.items() if matched},
         [metric for metric, matched in shared.items() if not matched],
+        None,
     )
 
 
 def _no_model(folder: Path) -> str:
     below = sorted(path for path in folder.iterdir() if path.is_dir())
+    if models := [path for path in below if checkpoints.is_model(path) and not checkpoints.is_part(path)]:
+        return (
+            f"{folder} holds {', '.join(path.name for path in models[:5])}{' …' if len(models) > 5 else ''}: models whose names hold no "
+            f"number that could be a step. Name one of them, as {models[0]}."
+        )
     near = next((path for path in below if any(map(checkpoints.is_model, filter(Path.is_dir, path.iterdir())))), None)
     vectors = sorted(path for path in folder.iterdir() if path.suffix[1:] in matrices.FORMATS)
-    models = sorted(folder.glob("*.gguf"))
+    in_gguf = sorted(folder.glob("*.gguf"))
     if near:
         hint = f"Did you mean {near}?"
-    elif models:
-        hint = f"To measure a model in GGUF, name its file, as {models[0]}."
+    elif in_gguf:
+        hint = f"To measure a model in GGUF, name its file, as {in_gguf[0]}."
     elif vectors:
         hint = f"To measure vectors, name their file, as {vectors[0]}."
     else:

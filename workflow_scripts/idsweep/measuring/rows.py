@@ -25,6 +25,7 @@ HEADS = {
     "participation_ratio": "PR",
 }  # fmt: skip
 LATER = ("stable", "lpca", "gride", "participation_ratio")  # columns that are known at the end only
+NOTE = "note"  # what stands behind a line
 NUMBERS = ("points", "mean", "interval", "null", *LATER[1:])
 
 Place = tuple[str, ...]
@@ -65,6 +66,8 @@ def _columns(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "points", f"{row['n_points']:,}"
         yield "mean", _number(row["mean"])
         yield "interval", "" if isnan(row["standard_error"]) else f"± {_number(WITHIN * row['standard_error'])}"
+        if row["n_undefined"]:  # the mean is over the others alone
+            yield NOTE, f"TwoNN undefined at {row['n_undefined']:,} points"
         yield "stable", {True: "yes", False: "no", None: ""}[row["scale_stable"]]
     elif row["estimator"] == "lpca":
         yield "lpca", _number(row["mean"])
@@ -103,7 +106,7 @@ class Table:
             f"{said.get(key, ''):>{width}}" if key in NUMBERS else f"{said.get(key, ''):<{width}}"
             for key, width in self._columns.items()
         )
-        return "  ".join(cells).rstrip()
+        return "  ".join([*cells, said.get(NOTE, "")]).rstrip()
 
 
 def _shown(name: str) -> str:

@@ -78,10 +78,25 @@ def place_of(path: Path) -> str:
     return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
 
 
+def path_of(given: str) -> str:
+    """The path that the sweep names: the given one, or what a link leads to now, since it may lead to something else later."""
+    path = Path(given).expanduser()
+    return place_of(path) if path.is_symlink() else given
+
+
 def name_of(path: Path) -> str:
     """A name for a model and its sweep: that of a folder or file, of letters, digits, dots, dashes and underscores.
 
     >>> name_of(Path("runs/my run"))
     'my_run'
     """
-    return re.sub(r"[^\w.-]+", "_", path.resolve().name, flags=re.ASCII).strip("._-")[:60] or "model"
+    return safe_name(path.resolve().name, "model")
+
+
+def safe_name(name: str, otherwise: str) -> str:
+    """A name of ASCII letters, digits, dots, dashes and underscores; otherwise: if none are left.
+
+    >>> safe_name("layer 6.5", "vectors"), safe_name("模型", "vectors")
+    ('layer_6.5', 'vectors')
+    """
+    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-")[:60].rstrip("._-") or otherwise

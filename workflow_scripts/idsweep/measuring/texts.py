@@ -24,6 +24,7 @@ PACKED = (".gz", ".bz2", ".xz", ".zst")
 # Columns that hold the texts where there are several, the likeliest first.
 USUAL = ("text", "content", "body", "sentence", "document", "story", "article", "comment", "utterance", "prompt")
 ROWS_LOOKED_AT = 100
+WORD = re.compile(r"[^\W\d_]")  # a letter; numbers have none
 
 
 def entry_of(path: str, column: str | None = None, encoding: str | None = None) -> tuple[str, dict[str, Any]]:
@@ -62,12 +63,19 @@ def entry_of(path: str, column: str | None = None, encoding: str | None = None) 
     entry: dict[str, Any] = {"loader": loader, "path": path} | ({"encoding": encoding} if encoding else {})
     if loader == "csv" and (delimiter := _delimiter(place, encoding)) != ",":
         entry["delimiter"] = delimiter
-    name = _name(place.name.split(".")[0] or place.name)
+    name = _name(_stem(place))
     if loader == "text":
         if column is not None:
             raise ValueError(f"--column: {path} holds lines and no columns; leave it out.")
         return name, entry
     return name, entry | {"column": _column(place, entry, column)}
+
+
+def _stem(file: Path) -> str:
+    """The name of a file without what says its format: posts.2020 of posts.2020.jsonl.gz."""
+    while file.suffix.lower() in PACKED or file.suffix.lower() in LOADERS:
+        file = file.with_suffix("")
+    return file.name
 
 
 def _name(stem: str) -> str:
@@ -78,7 +86,8 @@ def _delimiter(path: Path, encoding: str | None) -> str:
     """What parts the columns in the line of their names."""
     with opened(path, str(path), encoding or "utf-8", newline="") as file:
         first = file.readline()
-    return "," if "," in first else max(",;\t|", key=first.count)
+    # A tab stands in no name of a column; a comma may.
+    return next((one for one in "\t," if one in first), max(",;|", key=first.count))
 
 
 def _column(path: Path, entry: dict[str, Any], given: str | None) -> str:
@@ -95,14 +104,32 @@ def _column(path: Path, entry: dict[str, Any], given: str | None) -> str:
                 + (f"; did you mean {near!r}?" if near else f"; it has {', '.join(columns)}.")
             )
         return given
-    texts = [name for name in columns if any(isinstance(row.get(name), str) and row[name].strip() for row in rows)]
-    usual = [name for name in USUAL if name in texts]
-    if len(texts) != 1 and not usual:
-        raise ValueError(
-            f"--text: which column of {path} holds the texts? It has {', '.join(texts or columns)}. Say it, as "
-            f"--column {(texts or columns)[0]}."
+    worded = [name for name in columns if any(WORD.search(value) for value in _strings(rows, name))]
+    if usual := [name for name in USUAL if name in worded]:
+        return usual[0]
+    if len(worded) == 1 and _reads_like_texts(_strings(rows, worded[0])):
+        return worded[0]
+    nested = [name for name in columns if any(isinstance(row.get(name), dict | list) for row in rows)]
+    flat = [name for name in columns if name not in nested]
+    raise ValueError(
+        f"--text: which column of {path} holds the texts? It has {', '.join((not nested and worded) or columns)}."
+        + (f" Say it, as --column {(worded or flat)[0]}." if flat else "")
+        + (
+            f" What lies inside {nested[0]} cannot be named: write the texts to a column of their own."
+            if nested
+            else ""
         )
-    return usual[0] if usual else texts[0]
+    )
+
+
+def _strings(rows: Sequence[dict[str, Any]], column: str) -> list[str]:
+    return [value for row in rows if isinstance(value := row.get(column), str) and value.strip()]
+
+
+def _reads_like_texts(values: Sequence[str]) -> bool:
+    """Whether most values have several words, as ids and labels have not; writing without spaces counts as words."""
+    several = sum(1 for value in values if len(value.split()) > 1 or not value.isascii())
+    return 2 * several > len(values)
 
 
 def _rows(path: Path, entry: dict[str, Any]) -> Iterator[dict[str, Any]]:

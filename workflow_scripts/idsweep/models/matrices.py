@@ -17,8 +17,9 @@ from idsweep.files.representations import MATRIX_FORMATS
 
 FORMATS = MATRIX_FORMATS
 EXACT = 2**24  # whole numbers up to here are float32 exactly
-# Rounding to float32 may move vectors by this share of their spread.
-MOST_ROUNDED = 1e-5
+# Rounding to float32 may move vectors by this share of their spread. Of 20,000 points of a curve, whose neighbours are nearest, 8e-6
+# raise the mean of TwoNN from 1.02 to 1.15, and 5e-7 leave it at 1.03.
+MOST_ROUNDED = 1e-6
 
 
 def load_matrix(path: Path, format: str, name: str | None = None) -> np.ndarray:
@@ -53,8 +54,8 @@ def load_matrix(path: Path, format: str, name: str | None = None) -> np.ndarray:
     matrix = read[format](path, name)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(
-            f"it holds an array of shape {matrix.shape}; expected one row for each vector, (number, width)."
-            + (" Save each layer's matrix in a file of its own" if matrix.ndim == 3 else "")
+            f"it holds an array of shape {matrix.shape}; expected one row for each vector, (number, width)"
+            + (". Save each layer's matrix in a file of its own" if matrix.ndim == 3 else "")
         )
     return _rounded(matrix)
 
@@ -74,6 +75,23 @@ def shape_of(path: Path, format: str, name: str | None = None) -> tuple[int, int
         return load_matrix(path, format, name).shape
     except (ValueError, OSError, EOFError, StopIteration, TypeError):
         return None
+
+
+def said_to_hold(path: Path, format: str, name: str | None = None) -> str:
+    """What of the file is taken: which tensor or columns; empty for an .npy file. Meant for files that `load_matrix` has read."""
+    if format == "safetensors":
+        from safetensors import safe_open
+
+        with safe_open(path, framework="pt") as file:
+            return f"tensor {name or next(key for key in file.keys() if len(file.get_slice(key).get_shape()) == 2)}"  # noqa: SIM118
+    if format == "parquet":
+        import pyarrow.parquet as pq
+
+        schema = pq.read_schema(path)
+        if name is not None or any(map(_is_list, schema.types)):
+            return f"column {_list_column(schema, name)}"
+        return f"columns {', '.join(schema.names) if len(schema.names) < 4 else f'{schema.names[0]}, {schema.names[1]} … {schema.names[-1]}'}"
+    return ""
 
 
 def _npy(path: Path, name: str | None) -> np.ndarray:
@@ -157,7 +175,7 @@ def _chosen(name: str | None, matrices: list[str], there: list[str], what: str) 
     shown = ", ".join(matrices[:8]) + (f" … ({len(matrices)} in all)" if len(matrices) > 8 else "")
     if name is None:
         raise ValueError(
-            f"it holds {len(matrices)} {what.replace(' ', 's ', 1)}, {shown}: say which by `array`"
+            f"it holds {len(matrices)} {what.replace(' ', 's ', 1)}, {shown}: say which by `array` (--array of idsweep measure)"
             if matrices
             else f"it holds no {what}; it has {', '.join(there[:8]) or 'nothing'}"
         )

@@ -37,6 +37,7 @@ FASTTEXT_MAGIC = 793712314  # the first four bytes of a model since fastText 0.1
 FASTTEXT_VERSION = 12  # the next four, in every release since
 END_OF_SENTENCE = "</s>"
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 HEADER = re.compile(rb"(\d+) (\d+)\s*")
 
 
@@ -145,7 +146,12 @@ def _read_glove(path: Path) -> tuple[list[str], np.ndarray]:
     if not width or HEADER.fullmatch(line):
         raise ValueError("its first line is not a word and its values")
     with _open(path) as file:
-        return _read_lines(file, width, first=1)
+        words, vectors = _read_lines(file, width, first=1)
+    if all(map(NUMBER.fullmatch, words)) and not all(map(str.isdecimal, words)):
+        raise ValueError(
+            "each line begins with a number in place of a word. A matrix without words is read from .npy (numpy.save)"
+        )
+    return words, vectors
 
 
 def _read_lines(lines: Iterable[bytes], width: int, first: int) -> tuple[list[str], np.ndarray]:

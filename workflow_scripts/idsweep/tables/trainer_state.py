@@ -53,6 +53,12 @@ def read_curves(file: str | Path) -> dict[str, dict[int, float]]:
     return {metric: dict(sorted(curve.items())) for metric, curve in curves.items()}
 
 
+def read_step(file: str | Path) -> int | None:
+    """The step at which Trainer wrote a state; None if it does not say. Raises ValueError if the file cannot be read."""
+    step = _state(Path(file)).get("global_step")
+    return step if isinstance(step, int) and not isinstance(step, bool) else None
+
+
 def _metric(key: str) -> str | None:
     """What a value of a log is called; None for what is no curve of a loss or a score."""
     if key == "loss":
@@ -61,12 +67,17 @@ def _metric(key: str) -> str | None:
 
 
 def _log_history(file: Path) -> list[dict[str, Any]]:
+    return _state(file)["log_history"]
+
+
+def _state(file: Path) -> dict[str, Any]:
     try:
-        history = json.loads(file.read_text(encoding="utf-8"))["log_history"]
+        state = json.loads(file.read_text(encoding="utf-8"))
+        history = state["log_history"]
         if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
             raise TypeError("its log_history is not a list of entries")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{file} cannot be read as the state of transformers' Trainer, a mapping with log_history: {error!r}."
         ) from error
-    return history
+    return state
