@@ -50,7 +50,7 @@ def test_points_are_no_more_than_the_texts_hold(tokens: float) -> None:
 
 
 def test_too_short_texts_are_told() -> None:
-    with pytest.raises(ValueError, match=r"hold about 100 tokens. A dimension needs 200"):
+    with pytest.raises(ValueError, match=r"About 100 tokens of the texts .* A dimension needs 200 points"):
         defaults.points_of(100.0)
 
 

@@ -117,7 +117,7 @@ def test_a_part_of_a_model_is_no_checkpoint(neox: Path, tmp_path: Path) -> None:
 def test_models_without_numbers_are_named(neox: Path, tmp_path: Path) -> None:
     for name in ("best", "last"):
         shutil.copytree(neox, tmp_path / f"kept/{name}")
-    with pytest.raises(ValueError, match="holds best, last: models whose names hold no number.* as .*kept/best"):
+    with pytest.raises(ValueError, match=r"holds best, last: models whose names hold no number.* as .*kept/best"):
         find_source(str(tmp_path / "kept"), Choice())
 
 
@@ -275,7 +275,7 @@ def test_equal_vectors_are_one_point(tmp_path: Path) -> None:
     np.save(tmp_path / "twice.npy", np.repeat(different, 2, axis=0))
     assert find_source(str(tmp_path / "twice.npy"), Choice()).findings[1].startswith("250 of them differ")
     np.save(tmp_path / "constant.npy", np.ones((300, 4)))
-    with pytest.raises(ValueError, match="holds 300 vectors, of which 1 differ. A dimension needs 200 different ones"):
+    with pytest.raises(ValueError, match=r"holds 300 vectors, of which 1 differ. A dimension needs 200 different ones"):
         find_source(str(tmp_path / "constant.npy"), Choice())
 
 
@@ -308,7 +308,7 @@ def test_numbers_as_text_are_no_words(tmp_path: Path) -> None:
     """The first coordinate is not taken for a word, and left out of the vectors."""
     np.savetxt(tmp_path / "v.txt", np.random.default_rng(0).normal(size=(250, 5)))
     with pytest.raises(
-        ValueError, match="begins with a number in place of a word.*If it holds texts, name it after --text"
+        ValueError, match=r"begins with a number in place of a word.*If it holds texts, name it after --text"
     ):
         find_source(str(tmp_path / "v.txt"), Choice())
 
@@ -318,7 +318,7 @@ def test_arrays_of_one_file_are_told_apart(tmp_path: Path) -> None:
     save_file(arrays, tmp_path / "two.safetensors")
     first, second = (find_source(str(tmp_path / "two.safetensors"), Choice(array=name)) for name in "ab")
     write_sweep(tmp_path / "results/two/sweep.yaml", {"sweep": "two"}, first, "idsweep measure")
-    with pytest.raises(ValueError, match="holds the results of .*two.safetensors, array a. Choose another name"):
+    with pytest.raises(ValueError, match=r"holds the results of .*two.safetensors, array a. Choose another name"):
         check_results(tmp_path / "results/two", second)
 
 
@@ -450,18 +450,15 @@ def test_other_texts_of_the_same_name_are_not_written_over(run: Path, tmp_path: 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
-    with pytest.raises(ValueError, match="results/a cannot be written: Not a directory. Call idsweep in a folder"):
-        with locked(tmp_path / "results/a"):
-            pass
+    said = r"results/a cannot be written: Not a directory\. Call idsweep in a folder"
+    with pytest.raises(ValueError, match=said), locked(tmp_path / "results/a"):
+        pass
 
 
 def test_two_calls_at_once(tmp_path: Path) -> None:
-    with locked(tmp_path / "my_run"):
-        with (
-            pytest.raises(ValueError, match="Another call of idsweep measure is at work in .*my_run"),
-            locked(tmp_path / "my_run"),
-        ):
-            pass
+    said = r"Another call of idsweep measure is at work in .*my_run"
+    with locked(tmp_path / "my_run"), pytest.raises(ValueError, match=said), locked(tmp_path / "my_run"):
+        pass
     with locked(tmp_path / "my_run"):
         pass
 
