@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from builders.once import once
@@ -111,6 +112,13 @@ def test_a_new_folder_can_be_run(installed: Installed, tmp_path: Path) -> None:
     assert "results/my_run/report.html" in done.stdout + done.stderr
     planned = call(installed, tmp_path / "my_run", "plan", "sweep.yaml")
     assert planned.returncode == 0, planned.stderr
+
+
+def test_vectors_are_measured_by_the_package_from_an_empty_folder(installed: Installed, tmp_path: Path) -> None:
+    np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(250, 5)))
+    done = call(installed, tmp_path, "measure", "vectors.npy", "--", "-n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "extract_vocabulary" in done.stdout and "write_report" in done.stdout
 
 
 def test_experiments_of_the_package_are_run_by_name(installed: Installed, tmp_path: Path) -> None:

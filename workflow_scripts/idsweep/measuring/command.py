@@ -31,6 +31,7 @@ from idsweep.workflow.run import describe_results
 from idsweep.workflow.start import command as snakemake_call
 
 DEFAULT_TEXTS = "lee_news"
+PLANNED = {"-n", "--dry-run", "--dryrun"}  # of snakemake
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,9 @@ def _run(request: Request, sweep: Sweep, file: Path, screen: Screen) -> int:
     if code:
         screen.say(f"\n{last_words}\nAll that was printed: {log}")
         return code
+    if PLANNED & set(request.arguments) or not (file.parent / "tables/local.parquet").is_file():
+        screen.say(log.read_text(encoding="utf-8", errors="replace").rstrip())  # a dry run, or a target without tables
+        return 0
     screen.say("")
     for line in shown.whole():
         screen.say(line)
