@@ -30,6 +30,10 @@ from idsweep.workflow.paths import folder_of_sweep
 from idsweep.workflow.run import describe_results
 from idsweep.workflow.start import command as snakemake_call
 
+# Arguments of Snakemake with which it measures nothing or a part: the table would be that of an earlier call.
+DRY = ("-n", "--dry-run", "--dryrun")
+PARTS = ("--unlock", "--until", "-U", "--omit-from", "-O", "--touch", "-t", "--batch", "--allowed-rules", "--delete-all-output")
+LOCKED = "cannot be locked"
 DEFAULT_TEXTS = "lee_news"
 
 
@@ -64,6 +68,12 @@ def measure(request: Request) -> int:
     if request.points is not None and request.points < defaults.FEWEST:
         raise ValueError(
             f"--points: {request.points} are too few. A dimension needs {defaults.FEWEST} points at least."
+        )
+    if other := next((word for word in request.arguments if word.split("=")[0] in (*DRY, *PARTS)), None):
+        raise ValueError(
+            f"{other} after --: "
+            + ("say --dry-run before the two dashes" if other in DRY else "with it, not all is measured")
+            + f"; or call idsweep run results/NAME/sweep.yaml {other}, once the sweep is written."
         )
     screen = Screen()
     source = find_source(request.source, request.choice)
@@ -194,6 +204,8 @@ def _run(request: Request, sweep: Sweep, file: Path, screen: Screen) -> int:
     code, last_words = follow(snakemake_call(str(file), request.arguments), log, screen, shown.arrived, request.command)
     if code:
         screen.say(f"\n{last_words}\nAll that was printed: {log}")
+        if LOCKED in last_words:
+            screen.say(f"If no other run is at work in this folder: idsweep run {file} --unlock, and call this again.")
         return code
     screen.say("")
     for line in shown.whole():
