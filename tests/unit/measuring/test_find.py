@@ -86,7 +86,9 @@ def test_curves_of_other_steps_than_those_in_the_names_are_left_out(run: Path) -
     log(run / "checkpoint-100", 2000, history)
     source = find_source(str(run), Choice())
     assert source.metrics == {}
-    assert any("checkpoint-20 was saved at step 400, so its name counts something else" in line for line in source.findings)
+    assert any(
+        "checkpoint-20 was saved at step 400, so its name counts something else" in line for line in source.findings
+    )
 
 
 def test_checkpoints_of_two_trainings_have_no_curve(run: Path) -> None:
@@ -113,7 +115,9 @@ def test_a_part_of_a_model_is_no_checkpoint(neox: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_checkpoint_of_one_model(run: Path, neox: Path) -> None:
     save_adapter(run / "checkpoint-30")
-    with pytest.raises(ValueError, match=r"checkpoint-30 and checkpoint-100 .* no checkpoints of one model.* an adapter on tiny/neox"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint-30 and checkpoint-100 .* no checkpoints of one model.* an adapter on tiny/neox"
+    ):
         find_source(str(run), Choice())
     shutil.rmtree(run / "checkpoint-30")
     config = run / "checkpoint-20/config.json"
@@ -135,9 +139,7 @@ def test_adapters_on_two_bases(neox: Path, tmp_path: Path) -> None:
         find_source(str(tmp_path / "lora"), Choice(base="minilm"))
 
 
-def test_a_folder_called_as_a_model_of_the_catalog(
-    neox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_called_as_a_model_of_the_catalog(neox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is taken, which is told; and it can have the tokenizer of that model."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(neox, "minilm")
@@ -152,7 +154,7 @@ def test_a_folder_called_as_a_model_of_the_catalog(
 def test_models_without_numbers_are_named(neox: Path, tmp_path: Path) -> None:
     for name in ("best", "last"):
         shutil.copytree(neox, tmp_path / f"kept/{name}")
-    with pytest.raises(ValueError, match="holds best, last: models whose names hold no number.* as .*kept/best"):
+    with pytest.raises(ValueError, match=r"holds best, last: models whose names hold no number.* as .*kept/best"):
         find_source(str(tmp_path / "kept"), Choice())
 
 
@@ -310,7 +312,7 @@ def test_equal_vectors_are_one_point(tmp_path: Path) -> None:
     np.save(tmp_path / "twice.npy", np.repeat(different, 2, axis=0))
     assert find_source(str(tmp_path / "twice.npy"), Choice()).findings[1].startswith("250 of them differ")
     np.save(tmp_path / "constant.npy", np.ones((300, 4)))
-    with pytest.raises(ValueError, match="holds 300 vectors, of which 1 differ. A dimension needs 200 different ones"):
+    with pytest.raises(ValueError, match=r"holds 300 vectors, of which 1 differ. A dimension needs 200 different ones"):
         find_source(str(tmp_path / "constant.npy"), Choice())
 
 
@@ -329,7 +331,8 @@ def test_what_of_a_file_is_taken_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": range(250), "embedding": list(vectors)}), tmp_path / "lists.parquet")
     pq.write_table(pa.table({f"d{i}": vectors[:, i] for i in range(5)}), tmp_path / "columns.parquet")
     said = {
-        file.name: find_source(str(file), Choice()).findings[0].split("format ")[1] for file in sorted(tmp_path.iterdir())
+        file.name: find_source(str(file), Choice()).findings[0].split("format ")[1]
+        for file in sorted(tmp_path.iterdir())
     }
     assert said == {
         "columns.parquet": "parquet, columns d0, d1 … d4",
@@ -341,7 +344,9 @@ def test_what_of_a_file_is_taken_is_told(tmp_path: Path) -> None:
 def test_numbers_as_text_are_no_words(tmp_path: Path) -> None:
     """The first coordinate is not taken for a word, and left out of the vectors."""
     np.savetxt(tmp_path / "v.txt", np.random.default_rng(0).normal(size=(250, 5)))
-    with pytest.raises(ValueError, match="begins with a number in place of a word.*If it holds texts, name it after --text"):
+    with pytest.raises(
+        ValueError, match=r"begins with a number in place of a word.*If it holds texts, name it after --text"
+    ):
         find_source(str(tmp_path / "v.txt"), Choice())
 
 
@@ -350,7 +355,7 @@ def test_arrays_of_one_file_are_told_apart(tmp_path: Path) -> None:
     save_file(arrays, tmp_path / "two.safetensors")
     first, second = (find_source(str(tmp_path / "two.safetensors"), Choice(array=name)) for name in "ab")
     write_sweep(tmp_path / "results/two/sweep.yaml", {"sweep": "two"}, first, "idsweep measure")
-    with pytest.raises(ValueError, match="holds the results of .*two.safetensors, array a. Choose another name"):
+    with pytest.raises(ValueError, match=r"holds the results of .*two.safetensors, array a. Choose another name"):
         check_results(tmp_path / "results/two", second)
 
 
@@ -454,7 +459,9 @@ def test_other_texts_of_the_same_name_are_not_written_over(run: Path, tmp_path: 
     write_sweep(folder / "sweep.yaml", written, source, "idsweep measure")
     assert check_results(folder, source, {"posts": entries["a"], "more": entries["b"]}) is None
     for other in (entries["b"], None):
-        with pytest.raises(ValueError, match=r"results on other texts of the name posts, .*a/posts.txt. Rename the file"):
+        with pytest.raises(
+            ValueError, match=r"results on other texts of the name posts, .*a/posts.txt. Rename the file"
+        ):
             check_results(folder, source, {"posts": other})
     (tmp_path / "a/posts.txt").unlink()  # moved
     assert check_results(folder, source, {"posts": entries["b"]}) is None
@@ -462,15 +469,15 @@ def test_other_texts_of_the_same_name_are_not_written_over(run: Path, tmp_path: 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
-    with pytest.raises(ValueError, match="results/a cannot be written: Not a directory. Call idsweep in a folder"):
-        with locked(tmp_path / "results/a"):
-            pass
+    said = r"results/a cannot be written: Not a directory\. Call idsweep in a folder"
+    with pytest.raises(ValueError, match=said), locked(tmp_path / "results/a"):
+        pass
 
 
 def test_two_calls_at_once(tmp_path: Path) -> None:
-    with locked(tmp_path / "my_run"):
-        with pytest.raises(ValueError, match="Another call of idsweep measure is at work in .*my_run"), locked(tmp_path / "my_run"):
-            pass
+    said = r"Another call of idsweep measure is at work in .*my_run"
+    with locked(tmp_path / "my_run"), pytest.raises(ValueError, match=said), locked(tmp_path / "my_run"):
+        pass
     with locked(tmp_path / "my_run"):
         pass
 

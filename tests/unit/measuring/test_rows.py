@@ -18,7 +18,11 @@ NO_GLOBAL = GLOBAL.empty_table()
 
 @pytest.mark.parametrize(
     ("undefined", "error", "line"),
-    [(0, 0.1, "vectors      686     5.98   ± 0.20"), (683, nan, "vectors      686     5.98"), (683, nan, "TwoNN undefined at 683 points")],
+    [
+        (0, 0.1, "vectors      686     5.98   ± 0.20"),
+        (683, nan, "vectors      686     5.98"),
+        (683, nan, "TwoNN undefined at 683 points"),
+    ],
 )
 def test_a_mean_over_few_of_the_points_is_told(undefined: int, error: float, line: str) -> None:
     row = ROW | {"n_undefined": undefined, "standard_error": error}

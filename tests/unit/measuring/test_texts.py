@@ -106,7 +106,12 @@ def test_the_column_that_a_user_names(tmp_path: Path) -> None:
         ("n.jsonl", '{"n": 1, "m": 2}\n', {}, "which column of .* It has n, m"),
         ("ids.jsonl", '{"id": "a-1", "n": 1}\n{"id": "a-2", "n": 2}\n', {}, "It has id.* Say it, as --column id"),
         ("n.csv", "n\n1\n2\n", {}, "which column of .* It has n. Say it, as --column n"),
-        ("chat.jsonl", '{"id": "a-1", "chat": [{"text": "It rains."}]}\n', {}, "has id, chat.* inside chat cannot be named"),
+        (
+            "chat.jsonl",
+            '{"id": "a-1", "chat": [{"text": "It rains."}]}\n',
+            {},
+            "has id, chat.* inside chat cannot be named",
+        ),
         ("all.json", '[{"rows": [{"text": "It rains."}]}]', {}, "It has rows. What lies inside rows cannot be named"),
         ("lines.csv", '"It rains, again."\n"It snows."\n', {}, "first line must hold the names of the columns"),
         ("empty.jsonl", "", {}, "holds no rows"),

@@ -97,7 +97,9 @@ def _skip_mark(plain: io.BufferedReader, name: str, encoding: str) -> None:
 
 def _undecodable(source: str, encoding: str, offset: int | None) -> ValueError:
     where = "" if offset is None else f" at byte {offset} (the first is 0)"
-    return ValueError(f"{source} cannot be decoded as {encoding}{where}. Set 'encoding' (--encoding of idsweep measure), e.g. to latin-1.")
+    return ValueError(
+        f"{source} cannot be decoded as {encoding}{where}. Set 'encoding' (--encoding of idsweep measure), e.g. to latin-1."
+    )
 
 
 def _first_undecodable_byte(file: Path | BinaryIO, name: str, encoding: str) -> int | None:

@@ -32,7 +32,18 @@ from idsweep.workflow.start import command as snakemake_call
 
 # Arguments of Snakemake with which it measures nothing or a part: the table would be that of an earlier call.
 DRY = ("-n", "--dry-run", "--dryrun")
-PARTS = ("--unlock", "--until", "-U", "--omit-from", "-O", "--touch", "-t", "--batch", "--allowed-rules", "--delete-all-output")
+PARTS = (
+    "--unlock",
+    "--until",
+    "-U",
+    "--omit-from",
+    "-O",
+    "--touch",
+    "-t",
+    "--batch",
+    "--allowed-rules",
+    "--delete-all-output",
+)
 LOCKED = "cannot be locked"
 DEFAULT_TEXTS = "lee_news"
 

@@ -220,7 +220,9 @@ def _has_tokenizer(folder: Path) -> bool:
         return False
 
 
-def _curves(example: Path, steps: Sequence[int], folders: Sequence[Path]) -> tuple[dict[str, str], list[str], str | None]:
+def _curves(
+    example: Path, steps: Sequence[int], folders: Sequence[Path]
+) -> tuple[dict[str, str], list[str], str | None]:
     """Metric -> the file that holds it, of the last checkpoint's log; the metrics that were logged at none of the steps; and why the
     log says nothing of these checkpoints, if so: their names count something else than steps, or another training wrote some."""
     file = example / trainer_state.NAME

@@ -29,7 +29,9 @@ def find_in_catalog(name: str, choice: Choice) -> Source:
     entry = read_catalog()[name]
     choice.refuse(["kind", "base", "tokenizer", "array"], f"{name} is a model of the catalog, which says this itself.")
     if entry["kind"] == "static":
-        raise ValueError(f"{name} of the catalog is a file of word vectors. Name the file, as idsweep measure {entry['path']}.")
+        raise ValueError(
+            f"{name} of the catalog is a file of word vectors. Name the file, as idsweep measure {entry['path']}."
+        )
     if "checkpoints" not in entry:
         choice.refuse(["checkpoints"], f"{name} has a single one in the catalog.")
     offered = {one.name: one.step for one in offered_checkpoints({"revision": "main", **entry}).values()}

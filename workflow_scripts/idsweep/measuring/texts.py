@@ -112,9 +112,13 @@ def _column(path: Path, entry: dict[str, Any], given: str | None) -> str:
     nested = [name for name in columns if any(_is_nested(row.get(name)) for row in rows)]
     flat = [name for name in columns if name not in nested]
     raise ValueError(
-        f"--text: which column of {path} holds the texts? It has {', '.join((not nested and worded) or columns)}."
+        f"--text: which column of {path} holds the texts? It has {', '.join(worded if len(worded) > 1 and not nested else columns)}."
         + (f" Say it, as --column {(worded or flat)[0]}." if flat else "")
-        + (f" What lies inside {nested[0]} cannot be named: write the texts to a column of their own." if nested else "")
+        + (
+            f" What lies inside {nested[0]} cannot be named: write the texts to a column of their own."
+            if nested
+            else ""
+        )
     )
 
 

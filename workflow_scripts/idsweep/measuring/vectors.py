@@ -46,7 +46,9 @@ def find_vectors(given: str, choice: Choice) -> Source:
             f"needs {defaults.FEWEST} different ones at least."
         )
     name = safe_name(_stem(file.resolve()), "vectors")
-    entry = {"path": path_of(given), "kind": "static", "format": format} | ({"array": choice.array} if choice.array else {})
+    entry = {"path": path_of(given), "kind": "static", "format": format} | (
+        {"array": choice.array} if choice.array else {}
+    )
     what = "word vectors" if format in WORD_FORMATS else "vectors"
     part = "" if format in WORD_FORMATS else matrices.said_to_hold(file, format, choice.array)
     return Source(

@@ -148,7 +148,9 @@ def _read_glove(path: Path) -> tuple[list[str], np.ndarray]:
     with _open(path) as file:
         words, vectors = _read_lines(file, width, first=1)
     if all(map(NUMBER.fullmatch, words)) and not all(map(str.isdecimal, words)):
-        raise ValueError("each line begins with a number in place of a word. A matrix without words is read from .npy (numpy.save)")
+        raise ValueError(
+            "each line begins with a number in place of a word. A matrix without words is read from .npy (numpy.save)"
+        )
     return words, vectors
 
 
