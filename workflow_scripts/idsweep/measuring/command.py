@@ -21,7 +21,7 @@ from idsweep.measuring.texts import entry_of
 from idsweep.planning.page import summary
 from idsweep.planning.plan import plan
 from idsweep.planning.profiles import bounds
-from idsweep.planning.texts import CHARACTERS_PER_TOKEN, texts_of
+from idsweep.planning.texts import characters_per_token, texts_of
 from idsweep.sweep.expand import expand
 from idsweep.sweep.models import Tokenizer
 from idsweep.sweep.sweep import Sweep
@@ -44,6 +44,7 @@ PARTS = (
     "--allowed-rules",
     "--delete-all-output",
 )
+NAME = re.compile(r"[^\W_][\w.-]*")  # as the configuration has it for `sweep`
 LOCKED = "cannot be locked"
 DEFAULT_TEXTS = "lee_news"
 
@@ -79,6 +80,11 @@ def measure(request: Request) -> int:
     if request.points is not None and request.points < defaults.FEWEST:
         raise ValueError(
             f"--points: {request.points} are too few. A dimension needs {defaults.FEWEST} points at least."
+        )
+    if request.name is not None and not NAME.fullmatch(request.name):
+        raise ValueError(
+            f"--name: {request.name!r} is no name of a folder of results. Take letters, digits, dots, dashes and underscores, and begin "
+            "with a letter or a digit."
         )
     if other := next((word for word in request.arguments if word.split("=")[0] in (*DRY, *PARTS)), None):
         raise ValueError(
@@ -185,7 +191,7 @@ def _tokens_of(sweep: Sweep, dataset: str, tokenizer: Tokenizer) -> float | None
     if corpus.remote or corpus.prepared or corpus.generator is not None:
         texts = texts_of(sweep, dataset, tokenizer)
         return texts.number * texts.cut(length) if texts.known else None
-    return sum(min(len(text) / CHARACTERS_PER_TOKEN, length) for text in first_texts(corpus.entry, number))
+    return sum(min(len(text) / characters_per_token(tokenizer), length) for text in first_texts(corpus.entry, number))
 
 
 def _choices(given: Mapping[str, Any], sweep: Sweep) -> Iterator[str]:
