@@ -114,11 +114,11 @@ def test_a_new_folder_can_be_run(installed: Installed, tmp_path: Path) -> None:
     assert planned.returncode == 0, planned.stderr
 
 
-def test_vectors_are_measured_by_the_package_from_an_empty_folder(installed: Installed, tmp_path: Path) -> None:
+def test_the_package_says_what_it_would_measure_of_vectors(installed: Installed, tmp_path: Path) -> None:
     np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(250, 5)))
-    done = call(installed, tmp_path, "measure", "vectors.npy", "--", "-n")
+    done = call(installed, tmp_path, "measure", "vectors.npy", "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "extract_vocabulary" in done.stdout and "write_report" in done.stdout
+    assert "250 vectors of width 5, format npy" in done.stdout
 
 
 def test_experiments_of_the_package_are_run_by_name(installed: Installed, tmp_path: Path) -> None:

@@ -57,3 +57,31 @@ def test_layers_from_the_end_come_first(
     monkeypatch.chdir(tmp_path)
     assert main(["measure", str(model), "-n", "--layers", "-1,0"]) == 0
     assert "layers 0, 3 (--layers)" in capsys.readouterr().out
+
+
+def test_the_model_that_comes_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["measure", "minilm", "-n"]) == 0
+    assert "layers all, 0 to 6 (--layers)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["glove-6b-300"], "is a file of word vectors. Name the file, as idsweep measure vectors/glove.6B.300d.txt"),
+        (["minilm", "--name", "../x"], "--name: '../x' is no name of a folder of results. Take letters"),
+        (["minilm", "--name", ""], "--name: '' is no name of a folder of results"),
+        (["minilm", "--", "-n"], "-n after --: say --dry-run before the two dashes"),
+        (["minilm", "--", "--until=find_neighbors"], "with it, not all is measured"),
+        (["minilm", "--", "--unlock"], "idsweep run results/NAME/sweep.yaml --unlock"),
+    ],
+)
+def test_what_is_refused_at_once(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["measure", *words]) == 1
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -114,6 +114,44 @@ def test_a_part_of_a_model_is_no_checkpoint(neox: Path, tmp_path: Path) -> None:
     assert source.entries == {"embedder": {"path": str(model), "kind": "causal"}}
 
 
+def test_what_is_no_checkpoint_of_one_model(run: Path, neox: Path) -> None:
+    save_adapter(run / "checkpoint-30")
+    with pytest.raises(
+        ValueError, match=r"checkpoint-30 and checkpoint-100 .* no checkpoints of one model.* an adapter on tiny/neox"
+    ):
+        find_source(str(run), Choice())
+    shutil.rmtree(run / "checkpoint-30")
+    config = run / "checkpoint-20/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_hidden_layers": 2}))
+    with pytest.raises(ValueError, match="the first is a gpt_neox of 2 blocks, the second a gpt_neox of 3 blocks"):
+        find_source(str(run), Choice())
+
+
+def test_adapters_on_two_bases(neox: Path, tmp_path: Path) -> None:
+    for step, base in ((1, neox), (2, tmp_path / "other")):
+        save_adapter(tmp_path / f"lora/checkpoint-{step}")
+        saved = tmp_path / f"lora/checkpoint-{step}/adapter_config.json"
+        saved.write_text(json.dumps(json.loads(saved.read_text()) | {"base_model_name_or_path": str(base)}))
+    with pytest.raises(ValueError, match=f"the first is an adapter on {neox}, the second an adapter on .*/other"):
+        find_source(str(tmp_path / "lora"), Choice())
+    source = find_source(str(tmp_path / "lora"), Choice(base=str(neox)))
+    assert any(line == f"adapters on {neox}, which is measured beside them" for line in source.findings)
+    with pytest.raises(ValueError, match="adapters cannot be put on minilm of the catalog"):
+        find_source(str(tmp_path / "lora"), Choice(base="minilm"))
+
+
+def test_a_folder_called_as_a_model_of_the_catalog(neox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken, which is told; and it can have the tokenizer of that model."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(neox, "minilm")
+    for file in Path("minilm").glob("tokenizer*"):
+        file.unlink()
+    source = find_source("minilm", Choice(tokenizer="minilm"))
+    assert source.findings[0] == "the folder minilm that is here, and not minilm of the catalog"
+    model = expanded(source).models["minilm"]
+    assert (model.depth, model.tokenizer.owner["package"]) == (3, MINILM[0])
+
+
 def test_models_without_numbers_are_named(neox: Path, tmp_path: Path) -> None:
     for name in ("best", "last"):
         shutil.copytree(neox, tmp_path / f"kept/{name}")

@@ -83,13 +83,13 @@ def _skip_mark(plain: io.BufferedReader, name: str, encoding: str) -> None:
     if mark is None:
         if first.count(0) > NULS * len(first) and not codec.startswith(("utf-16", "utf-32")):
             raise ValueError(
-                f"{name} holds NUL bytes, so it is no text in {encoding}. If it is one, set 'encoding', e.g. to utf-16-le."
+                f"{name} holds NUL bytes, so it is no text in {encoding}. If it is one, set 'encoding' (--encoding of idsweep measure), e.g. to utf-16-le."
             )
         return
     if codec not in MARKS[mark]:
         marked = MARKS[mark][0]
         raise ValueError(
-            f"{name} begins with the byte order mark of {marked}, not of {encoding}. Set 'encoding: {marked}'."
+            f"{name} begins with the byte order mark of {marked}, not of {encoding}. Set 'encoding: {marked}' (--encoding {marked} of idsweep measure)."
         )
     if codec not in READ_BY_CODEC:
         plain.read(len(mark))

@@ -21,7 +21,7 @@ from idsweep.measuring.texts import entry_of
 from idsweep.planning.page import summary
 from idsweep.planning.plan import plan
 from idsweep.planning.profiles import bounds
-from idsweep.planning.texts import CHARACTERS_PER_TOKEN, texts_of
+from idsweep.planning.texts import characters_per_token, texts_of
 from idsweep.sweep.expand import expand
 from idsweep.sweep.models import Tokenizer
 from idsweep.sweep.sweep import Sweep
@@ -30,8 +30,23 @@ from idsweep.workflow.paths import folder_of_sweep
 from idsweep.workflow.run import describe_results
 from idsweep.workflow.start import command as snakemake_call
 
+# Arguments of Snakemake with which it measures nothing or a part: the table would be that of an earlier call.
+DRY = ("-n", "--dry-run", "--dryrun")
+PARTS = (
+    "--unlock",
+    "--until",
+    "-U",
+    "--omit-from",
+    "-O",
+    "--touch",
+    "-t",
+    "--batch",
+    "--allowed-rules",
+    "--delete-all-output",
+)
+NAME = re.compile(r"[^\W_][\w.-]*")  # as the configuration has it for `sweep`
+LOCKED = "cannot be locked"
 DEFAULT_TEXTS = "lee_news"
-PLANNED = {"-n", "--dry-run", "--dryrun"}  # of snakemake
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,17 @@ def measure(request: Request) -> int:
     if request.points is not None and request.points < defaults.FEWEST:
         raise ValueError(
             f"--points: {request.points} are too few. A dimension needs {defaults.FEWEST} points at least."
+        )
+    if request.name is not None and not NAME.fullmatch(request.name):
+        raise ValueError(
+            f"--name: {request.name!r} is no name of a folder of results. Take letters, digits, dots, dashes and underscores, and begin "
+            "with a letter or a digit."
+        )
+    if other := next((word for word in request.arguments if word.split("=")[0] in (*DRY, *PARTS)), None):
+        raise ValueError(
+            f"{other} after --: "
+            + ("say --dry-run before the two dashes" if other in DRY else "with it, not all is measured")
+            + f"; or call idsweep run results/NAME/sweep.yaml {other}, once the sweep is written."
         )
     screen = Screen()
     source = find_source(request.source, request.choice)
@@ -165,7 +191,7 @@ def _tokens_of(sweep: Sweep, dataset: str, tokenizer: Tokenizer) -> float | None
     if corpus.remote or corpus.prepared or corpus.generator is not None:
         texts = texts_of(sweep, dataset, tokenizer)
         return texts.number * texts.cut(length) if texts.known else None
-    return sum(min(len(text) / CHARACTERS_PER_TOKEN, length) for text in first_texts(corpus.entry, number))
+    return sum(min(len(text) / characters_per_token(tokenizer), length) for text in first_texts(corpus.entry, number))
 
 
 def _choices(given: Mapping[str, Any], sweep: Sweep) -> Iterator[str]:
@@ -195,9 +221,11 @@ def _run(request: Request, sweep: Sweep, file: Path, screen: Screen) -> int:
     code, last_words = follow(snakemake_call(str(file), request.arguments), log, screen, shown.arrived, request.command)
     if code:
         screen.say(f"\n{last_words}\nAll that was printed: {log}")
+        if LOCKED in last_words:
+            screen.say(f"If no other run is at work in this folder: idsweep run {file} --unlock, and call this again.")
         return code
-    if PLANNED & set(request.arguments) or not (file.parent / "tables/local.parquet").is_file():
-        screen.say(log.read_text(encoding="utf-8", errors="replace").rstrip())  # a dry run, or a target without tables
+    if not (file.parent / "tables/local.parquet").is_file():  # the user named a target without tables
+        screen.say(last_words)
         return 0
     screen.say("")
     for line in shown.whole():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from idsweep.machine.names import nearest_name
@@ -23,7 +24,11 @@ def find_source(given: str, choice: Choice) -> Source:
         raise ValueError("Name what is to be measured: a folder, a file of vectors, or a model; it is empty.")
     place = Path(given).expanduser()
     if place.is_dir():
-        return find_in_folder(given, choice)
+        source = find_in_folder(given, choice)
+        if name := catalogued(given):
+            line = f"the folder {given} that is here, and not {name} of the catalog"
+            source = replace(source, findings=[line, *source.findings])
+        return source
     if place.suffix == ".gguf" and place.is_file():
         return find_gguf(given, choice)
     if place.is_file():

@@ -101,9 +101,32 @@ def _series(given: str, folder: Path, series: checkpoints.Found, names: Sequence
     if len(names) == 1:
         findings.append("a single checkpoint: there is no curve over training")
     last = folder / names[-1]
+    _check_alike([folder / one for one in names], choice)
     steps = [series.steps[name] for name in names]
     chosen = None if len(names) == len(series.steps) else names
     return _described(given, folder, last, {"checkpoints": series.pattern}, names, steps, findings, choice, chosen)
+
+
+def _check_alike(folders: Sequence[Path], choice: Choice) -> None:
+    """Raise ValueError if folders are no checkpoints of one model: of another family or depth, or adapters on another base."""
+    last = folders[-1]
+    found = {folder: _told_apart_by(folder, choice) for folder in folders}
+    if other := next((folder for folder in folders if found[folder] != found[last]), None):
+        raise ValueError(
+            f"{other.name} and {last.name} in {last.parent} are no checkpoints of one model: the first is {found[other]}, the second "
+            f"{found[last]}. Name one of them, as {last}, or those that belong together, as --checkpoints {last.name}."
+        )
+
+
+def _told_apart_by(folder: Path, choice: Choice) -> str:
+    if _is_adapter(folder):
+        base = choice.base or read_adapter_config(folder).get("base_model_name_or_path")
+        return f"an adapter on {base}"
+    return f"a {read_config(folder).get('model_type')} of {read_architecture(folder).layers} blocks"
+
+
+def _is_adapter(folder: Path) -> bool:
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / CONFIG).is_file()
 
 
 def _described(
@@ -120,14 +143,15 @@ def _described(
     """The source whose weights lie in `example` and its siblings below `folder`. more: further keys of its entry. names,
     steps: of its checkpoints."""
     name = name_of(folder)
-    adapted = (example / ADAPTER_CONFIG).is_file() and not (example / CONFIG).is_file()
-    if adapted:
+    if _is_adapter(example):
         choice.refuse(["tokenizer"], "adapters have that of their base.")
         base = _base_of(name, example, choice)
         entries, depth, positions = base.entries, base.depth, base.positions
         kind = choice.kind or kind_of_adapter(read_adapter_config(example), base.kind)
         keys = {"base": base.name}
-        findings = [f"adapters on {base.name}, which is measured beside them", *findings]
+        own = base.entries.get(base.name, {})
+        below = own.get("path") or own.get("hub") or base.name
+        findings = [f"adapters on {below}, which is measured beside them", *findings]
     else:
         choice.refuse(["base"], f"{example} holds a whole model and no adapter.")
         config, base = read_config(example), None
@@ -174,13 +198,16 @@ def _base_of(name: str, adapter: Path, choice: Choice) -> Base:
         depth, _, positions = read_architecture(folder)
         return Base(own, {own: {"path": str(folder), "kind": kind}}, kind, depth, positions)
     known = catalogued(named)
-    if known and "layers" in (entry := read_catalog()[known]) and "checkpoints" not in entry:
+    entry = read_catalog()[known] if known else {}
+    if "layers" in entry and "checkpoints" not in entry:
         return Base(known, {}, entry["kind"], entry["layers"], None)
+    if known and "hub" not in entry:
+        raise ValueError(f"--base: adapters cannot be put on {known} of the catalog. Name a folder, as --base FOLDER.")
     if not is_hub_id(named) and not known:
         raise ValueError(
             f"The adapter in {adapter} was trained on {named!r}, which is not here. Say where it is, as --base FOLDER."
         )
-    hub_id = read_catalog()[known]["hub"] if known else named
+    hub_id = entry["hub"] if known else named
     config, (depth, _, positions) = config_on_hub(hub_id, "main")
     kind = kind_of(config)
     return Base(own, {own: {"hub": hub_id, "kind": kind, "layers": depth}}, kind, depth, positions)
@@ -200,7 +227,10 @@ def _tokenizer_of(
     if given and _has_tokenizer(Path(given).expanduser()):
         return owner, {owner: {"path": given, "kind": "encoder"}}
     if given and (known := catalogued(given)):
-        return read_catalog()[known].get("tokenizer", {}).get("of", known), {}
+        entry = read_catalog()[known]
+        of_known = entry.get("tokenizer", {}).get("of", known)
+        # a folder of that name is this model's own entry, which takes the place of the catalog's
+        return (of_known, {}) if of_known != name else (owner, {owner: entry})
     if given and not Path(given).exists() and is_hub_id(given):
         return owner, {owner: {"hub": given, "kind": "encoder", "layers": 1}}
     raise ValueError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from idsweep.files.packages import path_in_package
 from idsweep.measuring import checkpoints
 from idsweep.measuring.kind import kind_of
 from idsweep.measuring.source import Choice, Source, name_of, read_catalog
@@ -26,6 +28,10 @@ def find_in_catalog(name: str, choice: Choice) -> Source:
     """
     entry = read_catalog()[name]
     choice.refuse(["kind", "base", "tokenizer", "array"], f"{name} is a model of the catalog, which says this itself.")
+    if entry["kind"] == "static":
+        raise ValueError(
+            f"{name} of the catalog is a file of word vectors. Name the file, as idsweep measure {entry['path']}."
+        )
     if "checkpoints" not in entry:
         choice.refuse(["checkpoints"], f"{name} has a single one in the catalog.")
     offered = {one.name: one.step for one in offered_checkpoints({"revision": "main", **entry}).values()}
@@ -44,8 +50,14 @@ def find_in_catalog(name: str, choice: Choice) -> Source:
         ],
         chosen=chosen if several and len(chosen) < len(offered) else None,
         steps=[offered[one] for one in chosen if offered[one] is not None],
-        depth=entry.get("layers") or entry.get("architecture", {}).get("num_hidden_layers"),
+        depth=_depth_of(entry),
     )
+
+
+def _depth_of(entry: Mapping[str, Any]) -> int:
+    if "package" in entry:
+        return read_architecture(path_in_package(entry["package"], entry["folder"])).layers
+    return entry.get("layers") or entry["architecture"]["num_hidden_layers"]
 
 
 def find_on_hub(hub_id: str, choice: Choice) -> Source:

@@ -109,10 +109,10 @@ def _column(path: Path, entry: dict[str, Any], given: str | None) -> str:
         return usual[0]
     if len(worded) == 1 and _reads_like_texts(_strings(rows, worded[0])):
         return worded[0]
-    nested = [name for name in columns if any(isinstance(row.get(name), dict | list) for row in rows)]
+    nested = [name for name in columns if any(_is_nested(row.get(name)) for row in rows)]
     flat = [name for name in columns if name not in nested]
     raise ValueError(
-        f"--text: which column of {path} holds the texts? It has {', '.join((not nested and worded) or columns)}."
+        f"--text: which column of {path} holds the texts? It has {', '.join(worded if len(worded) > 1 and not nested else columns)}."
         + (f" Say it, as --column {(worded or flat)[0]}." if flat else "")
         + (
             f" What lies inside {nested[0]} cannot be named: write the texts to a column of their own."
@@ -124,6 +124,11 @@ def _column(path: Path, entry: dict[str, Any], given: str | None) -> str:
 
 def _strings(rows: Sequence[dict[str, Any]], column: str) -> list[str]:
     return [value for row in rows if isinstance(value := row.get(column), str) and value.strip()]
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether a value holds others that are no words; a list of words is read as a text."""
+    return isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(one, str) for one in value))
 
 
 def _reads_like_texts(values: Sequence[str]) -> bool:

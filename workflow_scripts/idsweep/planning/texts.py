@@ -64,9 +64,13 @@ def of_corpus(corpus: Dataset, tokenizer: Tokenizer) -> Texts:
     size = sum(file.stat().st_size for file in files)
     number = _lines(files[0]) if loaders.get(entry["loader"]).pattern is None else len(files)
     share = entry.get("own_splits", {}).get(entry["split"], 1)
+    return Texts(max(1, round(number * share)), size / number / characters_per_token(tokenizer), True)
+
+
+def characters_per_token(tokenizer: Tokenizer) -> float:
+    """How many characters of a text make a token, on the average of English."""
     small = tokenizer.options.get("vocabulary_size", SMALL_VOCABULARY) < SMALL_VOCABULARY
-    per_token = CHARACTERS_PER_TOKEN_OF_SMALL if small else CHARACTERS_PER_TOKEN
-    return Texts(max(1, round(number * share)), size / number / per_token, True)
+    return CHARACTERS_PER_TOKEN_OF_SMALL if small else CHARACTERS_PER_TOKEN
 
 
 def _lines(file: Path) -> int:
