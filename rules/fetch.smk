@@ -79,7 +79,7 @@ rule convert_weights:
         "../envs/models.yaml"
     resources:
         **places_of("convert_weights"),
-        mem_mb=memory_as_planned("convert_weights", 2000),
+        mem_mb=growing(memory_as_planned("convert_weights", 2000)),
         runtime=growing(240),
         log_level=COMPUTE["log_level"],
     params:

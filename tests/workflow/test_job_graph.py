@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from builders.project import skip_without_smollm2
 from idsweep.config.load import load
 from idsweep.files.parquet import provenance
 from idsweep.sweep.expand import expand
@@ -67,6 +68,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.mark.parametrize("name", [*OF_MINI, *EXPERIMENTS])
 def test_snakemake_s_plan_is_the_graph_of_jobs(fresh: Project, name: str) -> None:
+    if name in EXPERIMENTS:
+        skip_without_smollm2(EXPERIMENTS[name].read_text())
     given = OF_MINI[name] if name in OF_MINI else shortened(yaml.safe_load(EXPERIMENTS[name].read_text()))
     fresh.configure(given)
     sweep = expand(load(given, PROJECT / "config"))

@@ -8,7 +8,9 @@ import gguf
 import pytest
 import torch
 from builders import gguf_models
+from builders.project import SMOLLM2, skip_without_smollm2
 from gguf import GGMLQuantizationType as Type
+from idsweep.files.packages import path_in_package
 from idsweep.models.checkpoints import load_model
 from idsweep.models.folders import read_architecture
 from idsweep.models.gguf_files import convert_tokenizer, convert_weights
@@ -77,6 +79,20 @@ def test_a_file_that_was_cut_short(share: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"m.gguf (is no GGUF file|cannot be read as a model in GGUF)"):
         convert_weights(tmp_path / "m.gguf", tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.slow
+def test_a_trained_model_knows_the_capital_of_france(tmp_path: Path) -> None:
+    skip_without_smollm2()
+    file = path_in_package(SMOLLM2, "SmolLM2-135M-Instruct.Q4_1.gguf")
+    convert_weights(file, tmp_path / "model")
+    convert_tokenizer(file, tmp_path / "tokenizer")
+    model = load_model(tmp_path / "model", kind="causal", layers=30)
+    tokenizer = load_tokenizer(tmp_path / "tokenizer")
+    ids = tokenizer("The capital of France is", return_tensors="pt").input_ids
+    with torch.inference_mode():
+        following = model(ids).logits[0, -1].argmax()
+    assert tokenizer.decode(following) == " Paris"
 
 
 def test_an_architecture_that_is_not_known(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from builders import sweeps
-from builders.project import PROJECT
+from builders.project import PROJECT, skip_without_smollm2
 from builders.sweeps import NEWS
 from idsweep.cli import main
 from idsweep.files.benchmarks import usage
@@ -174,6 +174,7 @@ def test_a_large_sweep_is_planned_in_seconds() -> None:
 
 @pytest.mark.parametrize("file", sorted((PROJECT / "config/experiments").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_experiment_has_a_plan(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without_smollm2(file.read_text())
     monkeypatch.chdir(PROJECT)
     made = plan(open_sweep(file.stem), cores=2, checkpoint_disk_gb=100)
     assert made.jobs["write_report"] == 1
