@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from builders.project import skip_without_smollm2
+from builders.real_models import skip_without_smollm2
 from idsweep.config.load import load
 from idsweep.files.parquet import provenance
 from idsweep.sweep.expand import expand

@@ -8,7 +8,7 @@ import gguf
 import pytest
 import torch
 from builders import gguf_models
-from builders.project import SMOLLM2, skip_without_smollm2
+from builders.real_models import SMOLLM2, skip_without_smollm2
 from gguf import GGMLQuantizationType as Type
 from idsweep.files.packages import path_in_package
 from idsweep.models.checkpoints import load_model

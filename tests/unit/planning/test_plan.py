@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from builders import sweeps
-from builders.project import PROJECT, skip_without_smollm2
+from builders.project import PROJECT
+from builders.real_models import skip_without_smollm2
 from builders.sweeps import NEWS
 from idsweep.cli import main
 from idsweep.files.benchmarks import usage
