@@ -19,15 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from idsweep.files.atomic import NO_ROOM, free
 from idsweep.machine.printable import printable
-from idsweep.sweep.models import MADE_FROM
 from idsweep.workflow.modules import own_name
 
 if TYPE_CHECKING:
     from idsweep.workflow.job_graph import JobGraph
 
 SKEW = 10  # seconds by which clocks of machines that share a disk may differ
-
-MADE_FROM_MODELS = {rule for rules in MADE_FROM.values() for rule in rules}
 
 ASK_FOR_A_GPU = """
 import sys
@@ -67,9 +64,12 @@ def no_gpu() -> str | None:
 
 def from_the_hub(jobs: Iterable[Any], graph: JobGraph) -> tuple[list[tuple[str, str]], list[str]]:
     """Models (hub id, revision) and datasets (hub id) that some jobs of Snakemake's plan read from the hub."""
+    from idsweep.sweep.models import MADE_FROM  # not where nothing is fetched: numpy
+
+    makers = {rule for rules in MADE_FROM.values() for rule in rules}
     models, datasets = [], []
     for job in jobs:
-        if own_name(job.rule) in MADE_FROM_MODELS:
+        if own_name(job.rule) in makers:
             settings = json.loads(job.params.settings)
             models += [(settings["hub"], settings["revision"])] if "hub" in settings else []
         else:
