@@ -95,7 +95,7 @@ WITHOUT_TORCH := $(addprefix tests/unit/,config data drawing estimators explorer
 	statistics sweep tables workflow)
 # Their files that import torch, or packages that need it.
 WITH_TORCH := $(addprefix tests/unit/,config/test_catalog.py data/test_token_ids.py machine/test_arrays.py neighbors/test_hausdorff.py neighbors/test_search.py neighbors/test_sizes.py \
-	tables/test_atlas.py tables/test_token_tables.py workflow/test_library_warnings.py)
+	tables/test_atlas.py tables/test_token_tables.py tables/test_trainer_state.py workflow/test_library_warnings.py workflow/test_same_weights.py)
 test-python: .venv-python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')/installed
 	@echo "Left out, since there is no torch: whole folders $(filter-out $(WITHOUT_TORCH) %__pycache__,$(patsubst %/,%,$(wildcard tests/unit/*/))), and $(WITH_TORCH)"
 	COLD=1 $(subst $(BIN),$(dir $<)bin,$(PYTEST)) $(addprefix --ignore ,$(WITH_TORCH)) -m "not slow" $(WITHOUT_TORCH)

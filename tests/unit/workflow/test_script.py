@@ -108,6 +108,7 @@ def test_an_interrupted_run_tells_only_of_jobs_that_gave_a_reason(tmp_path: Path
 
 
 def test_provenance_names_rule_settings_signature_and_time(snakemake: SimpleNamespace) -> None:
+    pytest.importorskip("torch")
     with script.job(snakemake) as run:
         found = run.provenance(device="cpu")
     assert found["rule"] == "find_neighbors"
@@ -168,8 +169,7 @@ def test_what_was_made_is_listed_by_kind(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
+    torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert devices.resolve("cpu") == "cpu"
     assert devices.resolve("auto") == "cpu"
