@@ -38,12 +38,11 @@ def within(factor: float, planned: float, measured: float) -> None:
     assert measured / factor < planned < measured * factor, f"{planned:g} planned, {measured:g} measured"
 
 
-def test_a_plan_is_near_what_a_sweep_takes(finished: Project) -> None:
-    """Memory, disk and files by less than 2; core seconds by less than 3, since machines differ by a factor of 2 themselves."""
+def test_a_plan_is_less_than_twice_off(finished: Project) -> None:
     made = plan(open_sweep(str(finished.configfile)), cores=CORES)
     used = usage(finished.results)
     assert {rule: each.jobs for rule, each in used.items()} == made.jobs
-    within(3, sum(made.core_seconds().values()), sum(each.core_seconds for each in used.values()))
+    within(2, sum(made.core_seconds().values()), sum(each.core_seconds for each in used.values()))
     within(2, max(made.memory().values()), max(each.memory for each in used.values()))
     files = [path for path in finished.results.rglob("*") if path.is_file()]
     within(2, made.peak(), sum(path.stat().st_size for path in files))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from idsweep.models.folders import ADAPTER_CONFIG, adapter_files, weight_files
 from idsweep.models.same_weights import describe_alike, find_alike
 from idsweep.sweep.models import offered_checkpoints
 
-AT_A_TIME = 8  # questions to the hub
 GB = 1e9
 
 
@@ -77,14 +75,18 @@ def _states(given: str, chosen: str | None) -> dict[str, State]:
         steps = {one.name: one.step for one in offered_checkpoints(entry).values()}
         names = checkpoints.choose(steps, chosen or "all", given)
         several = "{checkpoint}" in entry["hub"]
-        place = {one: (entry["hub"].replace("{checkpoint}", one), entry["revision"]) for one in names}
-        return _ask(lambda one: place[one] if several else (entry["hub"], one), {one: steps[one] for one in names})
+        places = {
+            one: (entry["hub"].replace("{checkpoint}", one), entry["revision"]) if several else (entry["hub"], one)
+            for one in names
+        }
+        return _ask(places, steps)
     if is_hub_id(given):
         if not chosen or chosen == "all":
             raise ValueError(
                 f"Which revisions of {given} are checkpoints is not known. Name them: --checkpoints step0,step1000."
             )
-        return _ask(lambda one: (given, one), {one: checkpoints.step_in(one) for one in checkpoints.names(chosen)})
+        steps = {one: checkpoints.step_in(one) for one in checkpoints.names(chosen)}
+        return _ask({one: (given, one) for one in steps}, steps)
     raise ValueError(f"There is no folder {given!r}, no model of that name in the catalog, and it is no id on the hub.")
 
 
@@ -101,17 +103,13 @@ def _in_folder(folder: Path, step: int | None) -> State:
         return State(step, "", {}, 0, str(error))
 
 
-def _ask(place: Callable[[str], tuple[str, str]], steps: Mapping[str, int | None]) -> dict[str, State]:
-    """What the hub says of each checkpoint. place: name -> id and revision."""
+def _ask(places: Mapping[str, tuple[str, str]], steps: Mapping[str, int | None]) -> dict[str, State]:
+    """What the hub says of each checkpoint. places: name -> id and revision."""
     if reason := hub.unreachable():
         raise ValueError(reason)
-
-    def ask(name: str) -> State:
-        try:
-            found = hub.weights_of(*place(name))
-            return State(steps[name], found.commit, found.files, found.size)
-        except ValueError as error:
-            return State(steps[name], "", {}, 0, str(error))
-
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        return dict(zip(steps, pool.map(ask, steps), strict=True))
+    return {
+        name: State(steps[name], "", {}, 0, str(answer))
+        if isinstance(answer, ValueError)
+        else State(steps[name], answer.commit, answer.files, answer.size)
+        for name, answer in hub.weights_of_each(places).items()
+    }

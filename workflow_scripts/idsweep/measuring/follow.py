@@ -23,6 +23,7 @@ DONE = re.compile(r"(\d+) of (\d+) steps \(\d+%\) done")
 LAST_WORDS = re.compile(
     r"\d+ job\(s\) failed;|The run |Nothing was started:|Nothing to be done|The configuration cannot be run|Figures:|Tables:|Report:"
 )
+TAIL = 2**16  # bytes of a log that say how far things are
 NOISE = ("Complete log(s):", "Elapsed time:", "Using profiles", "Assuming unrestricted", "Building DAG")
 MOST_LINES = 20  # of a log, where none of these is found
 
@@ -120,7 +121,9 @@ def _as_interrupt(number: int) -> Iterator[None]:
 
 def _how_far(log: Path, seconds: float) -> str:
     """Jobs that are done, what was begun last, and the time."""
-    text = log.read_text(encoding="utf-8", errors="replace")
+    with log.open("rb") as opened:
+        opened.seek(max(0, log.stat().st_size - TAIL))
+        text = opened.read().decode(errors="replace")
     done = DONE.findall(text)
     begun = [found[1] for found in re.finditer(r"^Job \d+: (.+)$", text, re.MULTILINE)]
     clock = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class Source:
     base: str | None = None
 
 
+@cache
 def read_catalog() -> dict[str, dict[str, Any]]:
     """The catalog of models."""
     return read_yaml(CATALOG)

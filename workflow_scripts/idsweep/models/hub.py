@@ -16,6 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -35,6 +36,7 @@ from idsweep.models.folders import (
 # Seconds before each further try after a failure that may pass; a wait that the hub asks for counts if it is longer.
 WAITS = (1, 2, 4, 8, 16, 32)
 LONGEST_WAIT = 900
+AT_A_TIME = 8  # questions
 PASSING = (408, 429, 500, 502, 503, 504)
 
 # At INFO and DEBUG these log every address, and those that the hub redirects to are signed.
@@ -149,6 +151,19 @@ def weights_of(hub_id: str, revision: str, *, adapter: bool = False) -> Weights:
         files = [file for name, file in offered.items() if shard.fullmatch(name)]
         digests = {file.name: file.digest for file in files if file.digest is not None}
         return Weights(commit, digests, sum(file.size for file in files))
+
+
+def weights_of_each(places: Mapping[str, tuple[str, str]], *, adapter: bool = False) -> dict[str, Weights | ValueError]:
+    """Name -> what the hub says of the weights at its place (id, revision), or why it says nothing; several are asked at a time."""
+
+    def ask(place: tuple[str, str]) -> Weights | ValueError:
+        try:
+            return weights_of(*place, adapter=adapter)
+        except ValueError as error:
+            return error
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        return dict(zip(places, pool.map(ask, places.values()), strict=True))
 
 
 def is_offline() -> bool:

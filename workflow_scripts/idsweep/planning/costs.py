@@ -45,7 +45,7 @@ MEASURED: Mapping[str, Value] = {
     "describe_losses": Value(3.7e-4, "s for each local value set against a loss", "loss_correlations on results/demo"),
     "write": Value(5.0e8, "bytes a second", "pyarrow, lz4, design of files/vectors.py"),
     "start_models": Value(2.4, "s of a process with torch, transformers and datasets", f"{DEMO}/sample_tokens"),
-    "gguf": Value(4e-8, "s a byte of the weights that a GGUF file stands for", "SmolLM2-135M-Instruct, Q4_1, benchmark of convert_weights in `idsweep run smollm2`"),
+    "gguf": Value(5e-8, "s a byte of the weights that a GGUF file stands for", "SmolLM2-135M-Instruct, Q4_1, benchmark of convert_weights in `idsweep run smollm2`"),
     "start_estimation": Value(1.0, "s of a process with numpy, numba and pyarrow", f"{BENCH}, Job"),
     "start_tables": Value(1.0, "s of a process that makes a table", f"{DEMO}/collect_estimates"),
     "start_plain": Value(0.4, "s of a process with pyarrow alone", f"{DEMO}/collect_training, collect_reference, describe_sweep, write_csv"),

@@ -205,10 +205,6 @@ class Model:
         name, revision = self.entry["hub"], self.checkpoints[checkpoint].revision
         return (name.replace("{checkpoint}", revision), self.entry["revision"]) if "{" in name else (name, revision)
 
-    def gguf(self) -> Path | None:
-        """The local GGUF file; None where it is on the hub. Raises ValueError if there is none."""
-        return gguf_of(self.entry)
-
     def known_as(self, checkpoint: str) -> str:
         """The name that adapters give it as their base: its id on the hub, or its path."""
         return self.hub(checkpoint)[0] if self.source == "hub" else self.path

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from typing import Any
 
-from idsweep.models.folders import CONFIG
 from idsweep.models.same_weights import describe_alike, find_alike
-from idsweep.sweep.models import Model
 from idsweep.sweep.sweep import Sweep
 from idsweep.workflow.job_graph import JobGraph
 from idsweep.workflow.modules import own_name
-
-AT_A_TIME = 8  # questions to the hub
 
 
 def in_folders(sweep: Sweep, graph: JobGraph) -> str:
@@ -46,23 +41,14 @@ def on_hub(sweep: Sweep, jobs: Iterable[Any]) -> str:
     models = [model for name in names if len((model := sweep.known[name]).checkpoints) > 1]
     if not models or hub.is_offline():
         return ""
-    return "\n".join(filter(None, (describe_alike(model.name, find_alike(dict(_ask(model)))) for model in models)))
-
-
-def _ask(model: Model) -> Iterator[tuple[str, dict[str, str]]]:
-    from idsweep.models import hub
-
-    def ask(checkpoint: str) -> dict[str, str]:
-        try:
-            return hub.weights_of(*model.hub(checkpoint), adapter=model.base is not None).files
-        except ValueError:
-            return {}
-
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        answers = pool.map(ask, model.checkpoints)
-        found = dict(zip((checkpoint.name for checkpoint in model.checkpoints.values()), answers, strict=True))
-    yield from ((name, files) for name, files in found.items() if files)
+    said = []
+    for model in models:
+        places = {checkpoint.name: model.hub(path) for path, checkpoint in model.checkpoints.items()}
+        answers = hub.weights_of_each(places, adapter=model.base is not None)
+        files = {name: answer.files for name, answer in answers.items() if isinstance(answer, hub.Weights)}
+        said.append(describe_alike(model.name, find_alike(files)))
+    return "\n".join(filter(None, said))
 
 
 def _holds_weights(name: str) -> bool:
-    return name != CONFIG and not name.endswith((".json", ".py"))
+    return not name.endswith((".json", ".py"))
